@@ -1,0 +1,302 @@
+"""`model.fit` for one stage, from wherever it stopped, with everything saved that it takes.
+
+A checkpoint holds the trained variables, the optimizer's, the metrics' and the random generators'
+state, and the place in the epoch; the order of the batches follows from the seed. So a run that
+was killed ends with the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfft.model import is_seed
+from tfft.pipeline import Batch, Encoded, Inputs, bucket_lengths, plan_epoch
+from tfft.stage import Prepared, Stage
+from tfft.workdir import Workdir
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run is; JSON-able, part of each checkpoint.
+
+    Attributes:
+      stage, epoch, step: the next batch to train on; `step` counts batches of the epoch.
+      total_steps: batches since the start of the run.
+      best: the record with the best validation figures so far.
+      records: one a finished epoch.
+      proofs: one a finished stage.
+      reuse: whether this stage trains on stored features; None before that is decided.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    best: dict[str, Any] | None = None
+    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    proofs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    reuse: bool | None = None
+    before: dict[str, str] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The batches of one stage, epoch by epoch, as a function of the seed."""
+
+    encoded: Encoded
+    stage: Stage
+    seed: tuple[int, ...]
+
+    @property
+    def shapes(self) -> tuple[int, ...]:
+        return bucket_lengths(self.encoded.tokens.lengths)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return math.ceil(self.encoded.size / self.stage.batch_size)
+
+    @property
+    def total_steps(self) -> int:
+        return self.stage.total_steps(self.steps_per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def plan(self, epoch: int) -> list[Batch]:
+        """Returns the batches of an epoch; the last is cut short when `steps` says so."""
+        rng = np.random.default_rng([*self.seed, epoch])
+        plan = plan_epoch(self.encoded.tokens.lengths, self.shapes, self.stage.batch_size, rng)
+        return plan[: self.total_steps - epoch * self.steps_per_epoch]
+
+
+class Recorder(keras.callbacks.Callback):
+    """Counts, shows, records and saves, at the places where `fit` calls it.
+
+    Args:
+      prepared: the stage.
+      position: updated in place.
+      variables: what a checkpoint holds of the model, by name.
+      workdir: where it is saved; None saves nothing.
+      labels: written beside the best weights.
+      say: the console.
+      progress: its `advance` is called with the number of examples of each batch.
+      checkpoint_steps: batches between two checkpoints within an epoch.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        position: Position,
+        variables: dict[str, Any],
+        workdir: Workdir,
+        extra: dict[str, Any],
+        say: Any,
+        checkpoint_steps: int,
+        stopped: threading.Event,
+    ):
+        super().__init__()
+        self.prepared, self.position, self.variables = prepared, position, variables
+        self.workdir, self.extra, self.say = workdir, extra, say
+        self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
+        self.metric_values: dict[str, np.ndarray] = {}
+        self.plan: list[Batch] = []
+        self.progress: Any = None
+        self.writer = tf.summary.create_file_writer(str(workdir.path / "tensorboard"))
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts the values of a checkpoint into the model and, within a stage, the optimizer."""
+        assign(self.variables, arrays)
+        optimizer = self.prepared.trained.optimizer.variables
+        saved = {name: value for name, value in arrays.items() if name.startswith("optimizer/")}
+        for number, variable in enumerate(optimizer if saved else []):
+            variable.assign(saved[f"optimizer/{number:04d}"])
+        self.metric_values = {n: v for n, v in arrays.items() if n.startswith("metric/")}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.began = time.monotonic()
+        # `fit` has just reset the metrics: a resumed epoch goes on from the saved sums.
+        for number, variable in enumerate(self.prepared.trained.metrics_variables):
+            if self.metric_values:
+                variable.assign(self.metric_values[f"metric/{number:04d}"])
+        self.metric_values = {}
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        position = self.position
+        self.progress.advance(len(self.plan[position.step].rows))
+        position.step += 1
+        position.total_steps += 1
+        if position.step == len(self.plan):
+            return  # the end of the epoch saves, with the validation figures
+        if position.total_steps % self.checkpoint_steps == 0 or self.stopped.is_set():
+            self.checkpoint()
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        position = self.position
+        position.epoch, position.step = epoch + 1, 0
+        record = {
+            "stage": self.prepared.stage.name,
+            "stage_number": position.stage,
+            "epoch": epoch + 1,
+            "step": position.total_steps,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": float(self.prepared.trained.optimizer.learning_rate),
+            "seconds": time.monotonic() - self.began,
+        }
+        position.records.append(record)
+        if position.best is None or _better(record, position.best):
+            position.best = record
+            self.workdir.save(
+                "best/weights.safetensors", values(self.variables), {**self.extra, **record}
+            )
+        self.workdir.write_records(position.records)
+        self._tensorboard(record)
+        self.checkpoint()
+        self.say.info(_line(record))
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+
+    def checkpoint(self) -> None:
+        """Writes all that a resumed run needs."""
+        model = self.prepared.trained
+        arrays = values(self.variables)
+        for kind, variables in [
+            ("optimizer", model.optimizer.variables),
+            ("metric", model.metrics_variables if self.position.step else []),
+        ]:
+            arrays |= {f"{kind}/{i:04d}": np.asarray(v) for i, v in enumerate(variables)}
+        self.workdir.save_checkpoint(
+            self.position.total_steps, arrays, dataclasses.asdict(self.position)
+        )
+
+    def _tensorboard(self, record: dict[str, Any]) -> None:
+        with self.writer.as_default(record["step"]):
+            for name, value in record.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+
+def values(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Returns copies of the variables' values."""
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Sets the variables to saved values of the same names."""
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _better(record: dict[str, Any], best: dict[str, Any]) -> bool:
+    """Compares by validation accuracy, then loss; without validation the later one is better."""
+    if "val_loss" not in record:
+        return True
+
+    def key(entry: dict[str, Any]) -> tuple[float, float]:
+        return entry.get("val_accuracy", 0.0), -entry["val_loss"]
+
+    return key(record) > key(best)
+
+
+def _line(record: dict[str, Any]) -> str:
+    shown = ("loss", "accuracy", "val_loss", "val_accuracy")
+    figures = "  ".join(f"{name} {record[name]:.4f}" for name in shown if name in record)
+    return f"{record['stage']}, epoch {record['epoch']}: {figures}  ({record['seconds']:.0f} s)"
+
+
+def fit_stage(
+    recorder: Recorder,
+    schedule: Schedule,
+    train: Inputs,
+    validation: Inputs | None,
+    progress: Callable[[str, int], Any],
+) -> None:
+    """Trains one stage from the recorder's position to its end.
+
+    `fit` is called once an epoch: each has a plan of its own, and a resumed one begins within it.
+    """
+    position, model = recorder.position, recorder.prepared.trained
+    checked = None
+    if validation is not None:
+        lengths = validation.encoded.tokens.lengths
+        plan = plan_epoch(lengths, bucket_lengths(lengths), schedule.stage.batch_size)
+        checked = validation.dataset(plan)
+    for epoch in range(position.epoch, schedule.epochs):
+        recorder.plan = schedule.plan(epoch)
+        rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
+        title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
+        with progress(title, rows) as recorder.progress:
+            model.fit(
+                train.dataset(recorder.plan, position.step),
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                validation_data=checked,
+                callbacks=[recorder],
+                verbose=0,
+            )
+
+
+def reseed(variables: dict[str, Any], seed: tuple[int, ...]) -> None:
+    """Gives each random generator of the model a state that follows from the seed alone."""
+    seeds = [variable for name, variable in variables.items() if is_seed(name)]
+    for number, variable in enumerate(seeds):
+        state = np.random.SeedSequence([*seed, number]).generate_state(len(np.array(variable)))
+        variable.assign(state)
+
+
+@contextmanager
+def stoppable() -> Iterator[threading.Event]:
+    """Lets Ctrl-C and a termination end the batch at hand; a second one ends it at once."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+
+    def ask(number: int, frame: Any) -> None:
+        if stopped.is_set():
+            raise KeyboardInterrupt
+        stopped.set()
+
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def predict(
+    model: Any, encoded: Encoded, batch_size: int = 64, advance: Callable[[int], None] = lambda n: None
+) -> np.ndarray:
+    """Returns the model's outputs in the order of the texts: float32 [n, ...]."""
+
+    @tf.function(reduce_retracing=True)
+    def call(inputs):
+        return model(inputs, training=False)
+
+    bare = Inputs(dataclasses.replace(encoded, targets=None))
+    lengths = encoded.tokens.lengths
+    plan = plan_epoch(lengths, bucket_lengths(lengths), batch_size)
+    outputs: np.ndarray | None = None
+    for batch, inputs in zip(plan, bare.dataset(plan), strict=True):
+        out = call(inputs).numpy()
+        if outputs is None:
+            outputs = np.empty((encoded.size, *out.shape[1:]), out.dtype)
+        outputs[batch.rows] = out
+        advance(len(batch.rows))
+    assert outputs is not None
+    return outputs

@@ -1,0 +1,209 @@
+"""Body and head as one `keras.Model`, split at depth N into a frozen prefix and a tail.
+
+A frozen layer must run in inference mode: Keras leaves dropout on in a layer whose `trainable` is
+False, and then the prefix would be no fixed function. A functional model passes its own `training`
+on to its layers, over what a layer was told when the graph was built; so the mode is decided inside
+the small layers below, which call the body's own layers and own no weight.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfft.errors import FreezeError
+
+REMEDY = (
+    "`trainable` was changed after the model was compiled; Keras would ignore that. "
+    "Call model.compile(...) with a new optimizer, or describe the change as a Stage."
+)
+
+
+class FineTuned(keras.Model):
+    """A functional model that refuses to train with a mask other than the compiled one."""
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        super().compile(*args, **kwargs)
+        self._compiled_mask = _mask(self)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.fit` does.
+
+        Raises:
+          FreezeError: `trainable` was changed by hand since `compile`.
+        """
+        self._refuse_changed_mask()
+        return super().fit(*args, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains on one batch as `keras.Model.train_on_batch` does, with the check of `fit`."""
+        self._refuse_changed_mask()
+        return super().train_on_batch(*args, **kwargs)
+
+    def _refuse_changed_mask(self) -> None:
+        if self.compiled and self._compiled_mask != _mask(self):
+            raise FreezeError(REMEDY, see="docs/freezing.md")
+
+
+def _mask(model: keras.Model) -> tuple[str, ...]:
+    return tuple(variable.path for variable in model.trainable_variables)
+
+
+class _Part(keras.layers.Layer):
+    """A stretch of the body, called in inference mode when it is frozen."""
+
+    def __init__(self, body: Any, groups: tuple[Any, ...], frozen: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._parts = [layer for group in groups for layer in group.layers]
+        self._body, self._frozen = body, frozen
+
+    def _mode(self, training: bool | None) -> bool | None:
+        return False if self._frozen else training
+
+
+class Prefix(_Part):
+    """The frozen lower part: embeddings, then the first layers, then the pooling if all is frozen.
+
+    Args:
+      body: a Backbone.
+      layers: how many of the body's layers belong to it.
+      pool: whether the pooling belongs to it.
+    """
+
+    def __init__(self, body: Any, layers: int, pool: bool = False, frozen: bool = True, **kwargs: Any):
+        groups = body.groups if pool else body.groups[: layers + 1]
+        super().__init__(body, groups, frozen, **kwargs)
+        self._layers, self._pool = layers, pool
+
+    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        """From token_ids and padding_mask, int32 [b t], to [b t d], pooled to [b d]."""
+        mode = self._mode(training)
+        hidden = self._body.embed(inputs, training=mode)
+        mask = inputs["padding_mask"]
+        for index in range(self._layers):
+            hidden = self._body.layer(index, hidden, mask, training=mode)
+        return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
+
+
+class BodyLayer(_Part):
+    """One layer of the body above the prefix: [b t d] to [b t d]."""
+
+    def __init__(self, body: Any, index: int, frozen: bool, **kwargs: Any):
+        super().__init__(body, (body.groups[index + 1],), frozen, **kwargs)
+        self._index = index
+
+    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        return self._body.layer(self._index, hidden, padding_mask, training=self._mode(training))
+
+
+class Pool(_Part):
+    """The body's pooling: [b t d] to [b d]."""
+
+    def __init__(self, body: Any, frozen: bool, **kwargs: Any):
+        super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
+
+    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        return self._body.pool(hidden, padding_mask, training=self._mode(training))
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """One set of weights seen three ways.
+
+    Attributes:
+      full: from token_ids and padding_mask to the head's output.
+      prefix: the frozen part alone, a fixed function; None when nothing at the bottom is frozen.
+      tail: from the prefix's output to the head's; None without a prefix.
+      frozen_layers: how many layers the prefix holds.
+    """
+
+    full: FineTuned
+    prefix: keras.Model | None
+    tail: FineTuned | None
+    frozen_layers: int
+
+
+def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Split:
+    """Builds the model for one stage around layers that exist already.
+
+    Args:
+      body: a Backbone.
+      head: from pooled features [b d] to the task's output.
+      frozen: names of the groups of which no weight is trained.
+    """
+    inputs = {
+        name: keras.Input((None,), dtype="int32", name=name)
+        for name in ("token_ids", "padding_mask")
+    }
+    depth = _prefix_depth(body, frozen)
+    whole = len(frozen) == len(body.groups)
+    if depth is None:
+        hidden = Prefix(body, 0, frozen=False, name="embeddings")(inputs)
+        outputs = _upper(body, head, 0, hidden, inputs["padding_mask"], frozen)
+        return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
+    lower = Prefix(body, depth, pool=whole, name="prefix")
+    hidden = lower(inputs)
+    prefix = keras.Model(inputs, hidden, name="prefix_model")
+    if whole:
+        between = {"pooled": keras.Input((body.dim,), dtype=hidden.dtype, name="pooled")}
+        tail = FineTuned(between, head(between["pooled"]), name="tail")
+        return Split(
+            FineTuned(inputs, tail({"pooled": hidden}), name="full"), prefix, tail, depth
+        )
+    between = {
+        "hidden": keras.Input((None, body.dim), dtype=hidden.dtype, name="hidden"),
+        "padding_mask": keras.Input((None,), dtype="int32", name="padding_mask"),
+    }
+    outputs = _upper(body, head, depth, between["hidden"], between["padding_mask"], frozen)
+    tail = FineTuned(between, outputs, name="tail")
+    upper = tail({"hidden": hidden, "padding_mask": inputs["padding_mask"]})
+    return Split(FineTuned(inputs, upper, name="full"), prefix, tail, depth)
+
+
+def _prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
+    """Returns how many layers above frozen embeddings are frozen without a gap."""
+    if body.groups[0].name not in frozen:
+        return None
+    depth = 0
+    while depth < body.depth and body.groups[depth + 1].name in frozen:
+        depth += 1
+    return depth
+
+
+def _upper(
+    body: Any, head: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str]
+) -> Any:
+    for index in range(depth, body.depth):
+        name = body.groups[index + 1].name
+        hidden = BodyLayer(body, index, name in frozen, name=name)(hidden, mask)
+    above = body.groups[body.depth + 1 :]
+    still = bool(above) and all(group.name in frozen for group in above)
+    return head(Pool(body, still, name="pool")(hidden, mask))
+
+
+def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:
+    """Returns every variable, norm statistics and random seeds included, by group and place.
+
+    A variable that two layers share has the name of the first.
+    """
+    named: dict[str, Any] = {}
+    seen: set[int] = set()
+    parts = [(group.name, layer) for group in body.groups for layer in group.layers]
+    for group, layer in [*parts, ("head", head)]:
+        for variable in layer.variables:
+            if id(variable) in seen:
+                continue
+            seen.add(id(variable))
+            place = variable.path.split("/", 1)[-1]
+            name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
+            count = sum(key == name or key.startswith(f"{name}#") for key in named)
+            named[f"{name}#{count}" if count else name] = variable
+    return named
+
+
+def is_seed(name: str) -> bool:
+    """Says whether a name of `named_variables` is the state of a random generator."""
+    return "seed_generator_state" in name

@@ -1,0 +1,258 @@
+"""From texts to batches: encode once, bucket by length, reuse frozen features, start anywhere.
+
+The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
+run continues with the very batch that comes next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+MAX_SHAPES = 6
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, stored end to end without padding.
+
+    Attributes:
+      values: [sum of lengths, ...].
+      offsets: int64 [n + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
+        """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
+        out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
+        for place, row in enumerate(rows):
+            begin, end = self.offsets[row], self.offsets[row + 1]
+            out[place, : end - begin] = self.values[begin:end]
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A split as token ids.
+
+    Attributes:
+      tokens: the ids, special tokens included, cut at the preprocessor's `sequence_length`.
+      targets: what the head learns, [n], or None for texts without labels.
+      full_lengths: int32 [n], the lengths before the cut.
+      pad_id: the id that fills up a batch.
+    """
+
+    tokens: Ragged
+    targets: np.ndarray | None
+    full_lengths: np.ndarray
+    pad_id: int
+
+    @property
+    def size(self) -> int:
+        return len(self.full_lengths)
+
+    def truncation(self) -> dict[str, int]:
+        """Returns how many texts and tokens there were, and how many of them were cut."""
+        cut = self.full_lengths - self.tokens.lengths
+        return {
+            "texts": self.size,
+            "cut_texts": int((cut > 0).sum()),
+            "tokens": int(self.full_lengths.sum()),
+            "cut_tokens": int(cut.sum()),
+        }
+
+
+def encode(
+    batches: Iterable[tuple[Any, np.ndarray | None]],
+    preprocessor: Any,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Encoded:
+    """Tokenises texts in the graph that serving uses too.
+
+    Args:
+      batches: pairs of texts (strings, [b]) and targets ([b] or None).
+      preprocessor: with `tokenize`, `truncate`, `sequence_length` and `pad_id`.
+      advance: called with the number of texts done.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def tokenize(texts):
+        full = preprocessor.tokenize(texts)
+        cut = preprocessor.truncate(full, preprocessor.sequence_length)
+        return full.row_lengths(), cut.flat_values, cut.row_lengths()
+
+    full_lengths, values, lengths, targets = [], [], [], []
+    for texts, target in batches:
+        full, flat, cut = (part.numpy() for part in tokenize(tf.constant(texts)))
+        full_lengths.append(full)
+        values.append(flat.astype(np.int32))
+        lengths.append(cut)
+        targets.append(target)
+        advance(len(full))
+    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
+    labelled = bool(targets) and targets[0] is not None
+    return Encoded(
+        Ragged(np.concatenate(values), offsets),
+        np.concatenate(targets) if labelled else None,
+        np.concatenate(full_lengths).astype(np.int32),
+        preprocessor.pad_id,
+    )
+
+
+def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ...]:
+    """Returns at most `most` padded lengths that together waste the fewest tokens.
+
+    Exact, by dynamic programming over the distinct lengths: the cost of a bucket is its longest
+    length times the number of rows in it.
+    """
+    distinct, counts = np.unique(lengths, return_counts=True)
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    size = len(distinct)
+    # cost[j]: the least number of tokens for the first j distinct lengths.
+    cost = np.concatenate([[0.0], np.full(size, np.inf)])
+    back: list[np.ndarray] = []
+    for _ in range(min(most, size)):
+        choice = np.zeros(size + 1, int)
+        new = cost.copy()
+        for j in range(1, size + 1):
+            options = cost[:j] + (rows[j] - rows[:j]) * distinct[j - 1]
+            choice[j] = int(options.argmin())
+            new[j] = options[choice[j]]
+        cost = new
+        back.append(choice)
+    ends, j = [], size
+    for choice in reversed(back):
+        if j == 0:
+            break
+        ends.append(int(distinct[j - 1]))
+        j = choice[j]
+    return tuple(sorted(ends))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch of a plan: which rows, and the length they are padded to."""
+
+    rows: np.ndarray
+    length: int
+
+
+def plan_epoch(
+    lengths: np.ndarray,
+    shapes: Sequence[int],
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+) -> list[Batch]:
+    """Returns the batches of one epoch; each row is in exactly one of them.
+
+    A bucket's last rows move up to the next longer bucket, so that only one batch of the epoch is
+    smaller than `batch_size`. With `rng` both the rows and the batches are shuffled.
+    """
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    bucket = np.searchsorted(shapes, lengths[order])
+    batches, left = [], np.zeros(0, int)
+    for index, length in enumerate(shapes):
+        rows = np.concatenate([left, order[bucket == index]])
+        full = len(rows) - len(rows) % batch_size
+        batches += [Batch(part, length) for part in np.split(rows[:full], full // batch_size or 1)]
+        left = rows[full:]
+    batches = [batch for batch in batches if len(batch.rows)]
+    if len(left):
+        batches.append(Batch(left, int(shapes[-1])))
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def count_shapes(plans: Iterable[list[Batch]]) -> int:
+    """Returns how many different batch shapes the plans hold: what XLA would compile."""
+    return len({(len(batch.rows), batch.length) for plan in plans for batch in plan})
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a model reads of a split: token ids, or the frozen prefix's outputs instead of them.
+
+    Attributes:
+      encoded: the split.
+      features: None for token ids; [tokens, d] for hidden states; one row a text for pooled ones.
+    """
+
+    encoded: Encoded
+    features: Ragged | None = None
+
+    @property
+    def pooled(self) -> bool:
+        return self.features is not None and len(self.features.values) == self.encoded.size
+
+    def batch(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d]."""
+        encoded, features = self.encoded, self.features
+        if features is not None and self.pooled:
+            return {"pooled": features.values[batch.rows]}
+        mask = np.arange(batch.length) < encoded.tokens.lengths[batch.rows, None]
+        mask = mask.astype(np.int32)
+        if features is None:
+            ids = encoded.tokens.pad(batch.rows, batch.length, encoded.pad_id)
+            return {"token_ids": ids, "padding_mask": mask}
+        return {"hidden": features.pad(batch.rows, batch.length), "padding_mask": mask}
+
+    def dataset(self, plan: list[Batch], start: int = 0) -> tf.data.Dataset:
+        """Returns the plan's batches from number `start` on, made while the model works."""
+        targets = self.encoded.targets
+
+        def elements() -> Iterator[Any]:
+            for batch in plan[start:]:
+                inputs = self.batch(batch)
+                yield inputs if targets is None else (inputs, targets[batch.rows])
+
+        inputs = {name: _spec(value) for name, value in self.batch(plan[0]).items()}
+        spec = inputs if targets is None else (inputs, _spec(targets[plan[0].rows]))
+        dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
+        return dataset.apply(tf.data.experimental.assert_cardinality(len(plan) - start)).prefetch(4)
+
+
+def _spec(value: np.ndarray) -> tf.TensorSpec:
+    free = 2 if value.ndim > 1 and value.dtype == np.int32 or value.ndim == 3 else 1
+    return tf.TensorSpec([None] * free + list(value.shape[free:]), value.dtype)
+
+
+def compute_features(
+    prefix: Callable[[Any], Any],
+    encoded: Encoded,
+    shapes: Sequence[int],
+    batch_size: int,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Ragged:
+    """Runs the frozen prefix over a split once, in an order that depends on the lengths alone.
+
+    Args:
+      prefix: from token_ids and padding_mask, int32 [b t], to float [b t d] or [b d].
+    """
+    inputs = Inputs(encoded)
+    plan = plan_epoch(encoded.tokens.lengths, shapes, batch_size)
+    values: np.ndarray | None = None
+    offsets = encoded.tokens.offsets
+    for batch, element in zip(plan, Inputs(dataclasses.replace(encoded, targets=None)).dataset(plan)):
+        out = prefix(element).numpy()
+        if values is None:
+            rows = encoded.size if out.ndim == 2 else len(encoded.tokens.values)
+            values = np.empty((rows, out.shape[-1]), out.dtype)
+            if out.ndim == 2:
+                offsets = np.arange(encoded.size + 1)
+        for place, row in enumerate(batch.rows):
+            begin, end = offsets[row], offsets[row + 1]
+            values[begin:end] = out[place, : end - begin] if out.ndim == 3 else out[place]
+        advance(len(batch.rows))
+    assert values is not None and inputs.encoded.size
+    return Ragged(values, offsets)

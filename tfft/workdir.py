@@ -1,0 +1,198 @@
+"""A run's folder: one owner at a time, every file whole or absent, and where to resume."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import fcntl
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save
+
+from tfft.errors import WorkdirError
+
+KEPT_CHECKPOINTS = 2
+
+
+@contextlib.contextmanager
+def _explained(path: pathlib.Path) -> Iterator[None]:
+    """Turns a full disk and a read-only folder into a `WorkdirError`."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise WorkdirError(
+                f"the disk is full while writing {path}; nothing was half-written.",
+                valid="free some space, then run the same command: it continues",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
+            raise WorkdirError(
+                f"cannot write {path}: {error.strerror}.",
+                set_in="--workdir or --output",
+                valid="a folder that you may write to",
+            ) from error
+        raise
+
+
+def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> None:
+    """Writes `content` aside, syncs it and renames it, so that no reader sees half of it.
+
+    Raises:
+      WorkdirError: the disk is full or the folder may not be written.
+    """
+    path = pathlib.Path(path)
+    with _explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(aside, 0o644)
+            os.replace(aside, path)
+        except BaseException:
+            pathlib.Path(aside).unlink(missing_ok=True)
+            raise
+
+
+class Workdir:
+    """A folder that holds one run.
+
+    `open` must be entered before anything is written: it takes the lock, which the system gives
+    back when the process ends in whatever way, and refuses a folder that holds another run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = pathlib.Path(path)
+
+    @contextlib.contextmanager
+    def open(self, identity: dict[str, Any]) -> Iterator[Workdir]:
+        """Holds the folder for the run that `identity` describes.
+
+        Args:
+          identity: JSON-able; the same values mean the same run: config, data, weights, seed.
+
+        Raises:
+          WorkdirError: another process holds the folder, or it holds another run.
+        """
+        with _explained(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = open(self.path / ".lock", "a")  # noqa: SIM115 - held for the whole run
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise WorkdirError(
+                    f"another process is running in {self.path}.",
+                    set_in="--workdir",
+                    valid="wait for it, stop it, or choose another folder",
+                ) from error
+            self._refuse_other_run(identity)
+            yield self
+
+    def _refuse_other_run(self, identity: dict[str, Any]) -> None:
+        found = self.read_json("run.json")
+        if found is None or found["identity"] == identity:
+            return
+        raise WorkdirError(
+            f"{self.path} holds another run.\n{_difference(found['identity'], identity)}",
+            set_in="--workdir",
+            valid="the run's own config and data, or another folder",
+            see=f"tfft show --gin_file={self.path / 'config.gin'}",
+        )
+
+    def read_json(self, name: str) -> dict[str, Any] | None:
+        """Returns the content of a JSON file of this folder, None when there is none."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        try:
+            return json.loads(path.read_text())
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise WorkdirError(f"{path} is not readable JSON: {error}.") from error
+
+    def write(self, name: str, content: bytes | str) -> None:
+        write_atomic(self.path / name, content)
+
+    def write_json(self, name: str, value: Any) -> None:
+        self.write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def write_records(self, records: list[dict[str, Any]]) -> None:
+        """Writes metrics.jsonl, one object an epoch."""
+        self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+
+    def save(self, name: str, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
+        """Writes named arrays and the JSON-able `state` that belongs to them as one file."""
+        contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        self.write(name, save(contiguous, metadata={"state": json.dumps(state)}))
+
+    def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Returns what `save` wrote.
+
+        Raises:
+          WorkdirError: the file is missing or damaged.
+        """
+        path = self.path / name
+        if not path.exists():
+            raise WorkdirError(
+                f"{path} is missing: this folder holds no trained weights.",
+                set_in="--workdir",
+                see="tfft train --gin_file=FILE --workdir=FOLDER",
+            )
+        try:
+            return load_file(path), _state(path)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise WorkdirError(f"{path} is damaged: {error}.") from error
+
+    def checkpoints(self) -> list[str]:
+        """Returns the names of the checkpoints, the newest first."""
+        found = (self.path / "checkpoints").glob("step-*.safetensors")
+        return sorted((f"checkpoints/{path.name}" for path in found), reverse=True)
+
+    def save_checkpoint(
+        self, step: int, arrays: dict[str, np.ndarray], state: dict[str, Any]
+    ) -> None:
+        """Writes a checkpoint, then removes all but the newest two."""
+        self.save(f"checkpoints/step-{step:09d}.safetensors", arrays, state)
+        for name in self.checkpoints()[KEPT_CHECKPOINTS:]:
+            (self.path / name).unlink()
+
+    def newest_checkpoint(self, warn: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
+        """Returns the newest checkpoint that is whole; `warn` gets a line for each damaged one."""
+        for name in self.checkpoints():
+            try:
+                return self.load(name)
+            except WorkdirError as error:
+                warn(f"{error.problem} The one before it is used.")
+        return None
+
+
+def _state(path: pathlib.Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(path, "numpy") as file:
+        return json.loads(file.metadata()["state"])
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
+    """Returns the lines in which two identities differ, a config's as a unified diff."""
+    lines: list[str] = []
+    for key in sorted(found.keys() | wanted.keys()):
+        old, new = str(found.get(key)), str(wanted.get(key))
+        if old == new:
+            continue
+        if "\n" in old + new:
+            changed = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
+            lines += [f"  {key} differs:", *(f"    {line}" for line in list(changed)[2:])]
+        else:
+            lines.append(f"  {key}: there {old}, now {new}")
+    return "\n".join(lines)
