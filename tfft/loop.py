@@ -223,7 +223,6 @@ def fit_stage(
     schedule: Schedule,
     train: Inputs,
     validation: Inputs | None,
-    progress: Callable[[str, int], Any],
 ) -> None:
     """Trains one stage from the recorder's position to its end.
 
@@ -239,13 +238,14 @@ def fit_stage(
         recorder.plan = schedule.plan(epoch)
         rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
         title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
-        with progress(title, rows) as recorder.progress:
+        with recorder.say.progress(title, rows) as recorder.progress:
             model.fit(
                 train.dataset(recorder.plan, position.step),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 validation_data=checked,
                 callbacks=[recorder],
+                shuffle=False,
                 verbose=0,
             )
 

@@ -76,14 +76,14 @@ class Prefix(_Part):
     def __init__(self, body: Any, layers: int, pool: bool = False, frozen: bool = True, **kwargs: Any):
         groups = body.groups if pool else body.groups[: layers + 1]
         super().__init__(body, groups, frozen, **kwargs)
-        self._layers, self._pool = layers, pool
+        self._count, self._pool = layers, pool
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         """From token_ids and padding_mask, int32 [b t], to [b t d], pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
         mask = inputs["padding_mask"]
-        for index in range(self._layers):
+        for index in range(self._count):
             hidden = self._body.layer(index, hidden, mask, training=mode)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 

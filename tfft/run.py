@@ -7,34 +7,29 @@ import dataclasses
 import json
 import os
 import pathlib
-import platform
 import resource
-import shlex
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from importlib import metadata
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft import export as exporting
+from tfft import job as jobs
 from tfft import loop, report
 from tfft.console import Console
-from tfft.errors import ConfigError, DataError, FreezeError, UserError, WorkdirError
-from tfft.model import is_seed, named_variables
-from tfft.pipeline import Encoded, Inputs, bucket_lengths, compute_features, count_shapes, encode
+from tfft.errors import ConfigError, WorkdirError
+from tfft.export import Served, newest_version
+from tfft.export import export as write_export
 from tfft.sources.files import read
 from tfft.sources.memory import memory
-from tfft.stage import Prepared, Stage, checksums, prepare, prove_freeze, use_xla
+from tfft.stage import Stage, checksums, prepare, prove_freeze
 from tfft.workdir import Workdir, write_atomic
 
-STRATEGIES = ("auto", "default", "mirrored", "tpu")
-PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
+COMPARED_TEXTS = 512  # raw texts on which an export is compared with the model in memory
 
 
 @dataclasses.dataclass
@@ -42,48 +37,102 @@ class Run:
     """A trained model and where it came from.
 
     Attributes:
-      model: a compiled `keras.Model` from token_ids and padding_mask, int32 [b t].
+      model: a `keras.Model` from token_ids and padding_mask, int32 [b t].
       task, backbone: as they were trained.
-      report: the content of report.json; empty before an evaluation.
       workdir: the run's folder.
+      held_out: raw texts on which an export is compared.
+      report: the content of report.json.
     """
 
     model: keras.Model
     task: Any
     backbone: Any
-    workdir: Workdir
+    workdir: pathlib.Path
+    held_out: list[str]
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
-    held_out: tuple[list[str], np.ndarray] = ((), np.zeros(0))  # type: ignore[assignment]
+
+    def outputs(self, texts: Sequence[str]) -> np.ndarray:
+        """Returns the model's outputs in the order of the texts: float32 [n c]."""
+        encoded = jobs.encode_list(texts, None, self.backbone.preprocessor)
+        return loop.predict(self.model, encoded)
 
     def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
         """Returns what the task reads of each text, in their order."""
-        encoded = _encode_texts(texts, None, self.backbone)
-        return [self.task.prediction(row) for row in loop.predict(self.model, encoded)]
+        return [self.task.prediction(row) for row in self.outputs(texts)]
 
-    def export(self, folder: str | os.PathLike[str]) -> pathlib.Path:
-        """Writes a SavedModel that takes raw strings below `folder`; returns its version's folder.
+    def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
+        """Writes a SavedModel that takes raw strings; returns its version's folder.
+
+        Args:
+          folder: holds the versions; the workdir's `export` by default.
 
         Raises:
           ExportError: a fresh process predicts otherwise than the model in memory.
         """
-        texts, expected = self.held_out
+        texts = self.held_out[:COMPARED_TEXTS]
         card = {"task": self.task.config(), "backbone": self.backbone.config()}
-        served = exporting.Served(self.model, self.backbone.preprocessor, self.task.serve)
-        return exporting.export(pathlib.Path(folder), served, card, texts, expected)[0]
+        served = Served(self.model, self.backbone.preprocessor, self.task.serve)
+        target = pathlib.Path(folder or self.workdir / "export")
+        version, difference = write_export(target, served, card, texts, self.outputs(texts))
+        (say or Console()).result(
+            f"exported to {version}: a fresh process differs by at most {difference:.1e} "
+            f"on {len(texts)} raw texts"
+        )
+        return version
 
 
-def build(task: Any, backbone: Any, stage: Stage | None = None, *, steps: int = 1000) -> keras.Model:
+def build(
+    task: Any, backbone: Any, stage: Stage | None = None, *, steps: int = 1000
+) -> keras.Model:
     """Returns a compiled model for a training loop of your own.
 
     Args:
       task: with its labels given.
-      backbone: gives the body; `backbone.preprocessor(texts)` makes the model's inputs.
+      backbone: gives the body; `backbone.preprocessor` makes the model's inputs.
       stage: the mask, the optimizer and the schedule.
       steps: the length of the schedule, in batches.
     """
     if not task.labels:
-        raise ConfigError("tfft.build needs to know the labels.", valid="TextClassification(labels=[...])")
+        raise ConfigError(
+            "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
+        )
     return prepare(stage or Stage(), backbone, task.head(), task, steps).split.full
+
+
+@contextlib.contextmanager
+def scope(strategy: str, say: Any) -> Iterator[None]:
+    """Enters a distribution strategy by name; the body must be built inside.
+
+    Raises:
+      ConfigError: there is no such strategy, or no such device.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if strategy == "auto":
+        strategy = "mirrored" if len(gpus) > 1 else "default"
+    if strategy == "default":
+        yield
+        return
+    if strategy == "mirrored":
+        chosen: Any = tf.distribute.MirroredStrategy()
+    elif strategy == "tpu":
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+            tf.config.experimental_connect_to_cluster(resolver)
+            tf.tpu.experimental.initialize_tpu_system(resolver)
+            chosen = tf.distribute.TPUStrategy(resolver)
+        except (ValueError, tf.errors.NotFoundError) as error:
+            raise ConfigError(
+                "no TPU was found.", set_in="--strategy", valid="auto, default, mirrored"
+            ) from error
+    else:
+        raise ConfigError(
+            f"--strategy={strategy} does not exist.",
+            set_in="--strategy",
+            valid="auto, default, mirrored, tpu (several machines are planned)",
+        )
+    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
+    with chosen.scope():
+        yield
 
 
 def train(
@@ -106,78 +155,298 @@ def train(
       source: a Source, or a `tf.data.Dataset` of {"text", "label"} or (text, label).
       stages: trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
-      workdir: the run's folder; the same call with the same folder continues a stopped run.
+      workdir: the run's folder, a temporary one by default; the same call with the same folder
+        continues a stopped run.
       config_text: the config that these arguments came from; it is kept as config.gin.
-      checkpoint_steps: batches between checkpoints within an epoch.
+      checkpoint_steps: batches between two checkpoints within an epoch.
       say: the console.
+
+    Raises:
+      UserError: the data, the stages or the workdir cannot be what was meant.
     """
-    say, clock = say or Console(), _Clock()
-    source = _as_source(source)
-    _describe_source(source, say)
-    task = task.with_labels(source.labels)
-    make_deterministic(seed)
+    say = say or Console()
+    jobs.make_deterministic(seed)
+    source = memory(source) if isinstance(source, tf.data.Dataset) else source
+    task = _describe_source(task, source, say)
     head = task.head()
     head.build((None, backbone.dim))
     for note in backbone.notes:
         say.info(note)
-    with clock("fingerprints"):
-        identity = _identity(task, backbone, source, stages, seed, config_text)
-    with _open(workdir, identity, say) as files, loop.stoppable() as stopped:
-        _write_identity(files, identity, config_text)
-        with clock("encoding"):
-            splits = _encode_source(source, task, backbone, say)
-        position = _train_stages(
-            task, backbone, head, splits, stages, seed, files, checkpoint_steps, say, clock, stopped
-        )
-        run = _finish(task, backbone, head, stages[-1], files)
-        run.report = _report(run, source, splits, position, clock, seed, stages, say)
+    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    job = jobs.Job(task, backbone, head, seed, files, say)
+    with job.clock("fingerprints"):
+        identity = jobs.identity(task, backbone, source, stages, seed, config_text)
+    with files.open(identity), loop.stoppable() as stopped:
+        if config_text:
+            files.write("config.gin", config_text)
+        files.write_json("run.json", {"identity": identity, **jobs.describe_machine()})
+        job.encode(source)
+        position = job.train(stages, checkpoint_steps, stopped)
+        task, head, model = jobs.restore(task, backbone, files)
+        split = "test" if "test" in source.splits else source.splits[-1]
+        run = Run(model, task, backbone, files.path, jobs.texts_of(source, split))
+        run.report = files.read_json("report.json") or _report(job, run, source, split, position)
+        _show(run.report, say)
+        say.result(f"report: {files.path / 'report.html'}")
     return run
 
 
-def _train_stages(
-    task, backbone, head, splits, stages, seed, files, checkpoint_steps, say, clock, stopped
-) -> loop.Position:
-    """Trains what is left to train; a finished run falls through."""
-    position, arrays = _resume(files, say)
-    extra = {"labels": list(task.labels)}
-    for number in range(position.stage, len(stages)):
-        stage = stages[number]
-        schedule = loop.Schedule(splits["train"], stage, (seed, number))
-        position.reuse = _decide_reuse(position.reuse, stage, backbone, head, schedule, splits, say)
-        prepared = prepare(stage, backbone, head, task, schedule.total_steps, position.reuse)
-        variables = named_variables(backbone, head)
-        if number == 0 and not arrays:
-            loop.reseed(variables, (seed, 0))
-        recorder = loop.Recorder(
-            prepared,
-            position,
-            _kept(variables, stages, backbone, head),
-            files,
-            extra,
-            say,
-            checkpoint_steps,
-            stopped,
+def _describe_source(task: Any, source: Any, say: Any) -> Any:
+    """Shows what the data hold; returns the task with its labels."""
+    for note in source.notes:
+        say.info(note)
+    task = task.with_labels(source.labels)
+    counts = {split: source.label_counts(split) for split in source.splits}
+    say.table(
+        f"Data: {source.name}",
+        ["split", "texts", *task.labels],
+        [
+            [split, f"{source.size(split):,}", *(f"{found.get(n, 0):,}" for n in task.labels)]
+            for split, found in counts.items()
+        ],
+    )
+    return task
+
+
+def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Position) -> Any:
+    """Evaluates the best weights on the held-out split beside the floors; writes the report."""
+    if split != "test":
+        job.say.warn(f"there is no test split: the report is about the {split} split")
+    encoded, task = job.splits[split], run.task
+    with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
+        outputs = loop.predict(run.model, encoded, advance=bar.advance)
+    with job.clock("floors"):
+        train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
+        floors = task.floors(train, (run.held_out, encoded.targets))
+    content = report.build(
+        task=task.name,
+        labels=task.labels,
+        split=split,
+        metrics=task.evaluate(encoded.targets, outputs),
+        floors=floors,
+        truth=encoded.targets,
+        outputs=outputs,
+        texts=run.held_out,
+        lengths={name: part.full_lengths for name, part in job.splits.items()},
+        truncation={name: part.truncation() for name, part in job.splits.items()},
+        stages=position.proofs,
+        curves=position.records,
+        best=position.best,
+        seconds=job.clock.seconds,
+        notes=[*source.notes, *run.backbone.notes],
+        machine=jobs.describe_machine(),
+        seed=job.seed,
+        command=f"tfft train --gin_file={run.workdir / 'config.gin'} --workdir=FOLDER",
+    )
+    report.write(run.workdir, content, write_atomic)
+    return content
+
+
+def _show(content: dict[str, Any], say: Any) -> None:
+    for title, columns, rows in report.tables(content):
+        say.table(title, columns, rows, result=True)
+
+
+def check(
+    task: Any,
+    backbone: Any,
+    source: Any,
+    stages: Sequence[Stage] = (Stage(),),
+    *,
+    seed: int = 0,
+    say: Any = None,
+    **unused: Any,
+) -> None:
+    """Goes through `train` with one step a stage, and says what the whole would cost."""
+    say = say or Console()
+    jobs.make_deterministic(seed)
+    task = _describe_source(task, source, say)
+    head = task.head()
+    head.build((None, backbone.dim))
+    say.info(f"backbone: {backbone.name}, {backbone.depth} layers of {backbone.dim}")
+    with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
+        job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
+        job.encode(source)
+        job.trained_variables(stages)
+        for number, stage in enumerate(stages):
+            _check_stage(job, stage, number)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    say.result(f"peak memory so far {peak:.1f} GiB, before stored features")
+    say.result("ready")
+
+
+def _check_stage(job: jobs.Job, stage: Stage, number: int) -> None:
+    """Trains one step of a stage on its middle batch shape, and times a second one."""
+    schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
+    split = job.assemble(stage)
+    reuse, reason = jobs.decide_reuse(stage, split, schedule, job.splits)
+    prepared = job.prepare(stage, schedule.total_steps, False)
+    before = checksums(job.backbone, job.head)
+    plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
+    batch = plan[len(plan) // 2]
+    inputs = loop.Inputs(job.splits["train"]).batch(batch)
+    targets = job.splits["train"].targets[batch.rows]  # type: ignore[index]
+    prepared.trained.train_on_batch(inputs, targets)
+    prove_freeze(before, prepared, job.backbone, job.head)
+    began = time.monotonic()
+    prepared.trained.train_on_batch(inputs, targets)
+    seconds = time.monotonic() - began
+    tokens = sum(len(each.rows) * each.length for each in plan)
+    epoch = seconds * tokens / (len(batch.rows) * batch.length)
+    job.describe(prepared, schedule)
+    job.say.info(f"frozen features: {reason}")
+    job.say.result(
+        f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
+        + (", the later ones quicker with stored features" if reuse else "")
+    )
+
+
+def evaluate(
+    task: Any,
+    backbone: Any,
+    workdir: str,
+    *,
+    source: Any = None,
+    input: str | None = None,
+    text: str | None = None,
+    label: str | None = None,
+    say: Any = None,
+) -> dict[str, Any]:
+    """Reports a run's best weights on its held-out split or on another labelled file.
+
+    Args:
+      source: a function that opens the run's own data; not called when `input` is given.
+      input: a file with texts and labels, "-" for standard input.
+    """
+    say = say or Console()
+    files = Workdir(workdir)
+    task, _, model = jobs.restore(task, backbone, files)
+    if input is None:
+        opened = source() if callable(source) else source
+        split = "test" if "test" in opened.splits else opened.splits[-1]
+        texts, where = jobs.texts_of(opened, split), f"the {split} split"
+        targets = np.concatenate([t for _, t in jobs.labelled_batches(opened, split, task)])
+    else:
+        table = read(input, text=text, label=label, labelled=True)
+        texts, where = table.texts, input
+        targets = task.targets(table.labels)
+    encoded = jobs.encode_list(texts, targets, backbone.preprocessor)
+    with say.progress(f"evaluating {where}", len(texts)) as progress:
+        outputs = loop.predict(model, encoded, advance=progress.advance)
+    content = {"metrics": task.evaluate(targets, outputs), "floors": {}, "labels": task.labels}
+    _show_metrics(content, where, encoded.truncation(), say)
+    return content
+
+
+def _show_metrics(content: dict[str, Any], where: str, cut: dict[str, int], say: Any) -> None:
+    say.info(
+        f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
+        f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
+    )
+    _show(content, say)
+
+
+def predict(
+    task: Any,
+    backbone: Any,
+    workdir: str,
+    *,
+    input: str,
+    output: str = "-",
+    force: bool = False,
+    text: str | None = None,
+    say: Any = None,
+) -> int:
+    """Writes one JSON object a row of `input`, in its order; returns how many.
+
+    Raises:
+      WorkdirError: `output` exists and `force` is off.
+      DataError: `input` cannot be read.
+    """
+    say = say or Console()
+    _refuse_existing(output, force)
+    table = read(input, text=text, labelled=False)
+    task, _, model = jobs.restore(task, backbone, Workdir(workdir))
+    encoded = jobs.encode_list(table.texts, None, backbone.preprocessor)
+    with say.progress("predicting", len(table.texts)) as progress:
+        outputs = loop.predict(model, encoded, advance=progress.advance)
+    cut = encoded.truncation()
+    say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
+    _write_lines([task.prediction(row) for row in outputs], output, say)
+    return len(outputs)
+
+
+def _refuse_existing(output: str, force: bool) -> None:
+    if output != "-" and not force and pathlib.Path(output).exists():
+        raise WorkdirError(
+            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
         )
-        if arrays:
-            recorder.restore(arrays)
-        arrays = {}
-        if position.epoch == 0 and position.step == 0:
-            loop.reseed(variables, (seed, number))
-            position.before = checksums(backbone, head)
-        _describe_stage(prepared, schedule, position, say)
-        with clock("frozen features"):
-            inputs = {
-                split: Inputs(splits[split], _features(prepared, splits[split], split, say))
-                for split in ("train", "validation")
-                if split in splits
-            }
-        with clock("training"):
-            loop.fit_stage(
-                recorder, schedule, inputs["train"], inputs.get("validation"), say.progress
-            )
-        proof = prove_freeze(position.before or {}, prepared, backbone, head)
-        _describe_proof(proof, stage, say)
-        position.proofs.append({"name": stage.name, "groups": prepared.table, "proof": proof})
-        position.stage, position.epoch, position.reuse, position.before = number + 1, 0, None, None
-        recorder.checkpoint()
-    return position
+
+
+def _write_lines(rows: list[dict[str, Any]], output: str, say: Any) -> None:
+    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    if output == "-":
+        sys.stdout.write(content)
+    else:
+        write_atomic(output, content)
+        say.info(f"{len(rows):,} predictions in {output}")
+
+
+def export(task: Any, backbone: Any, workdir: str, *, source: Any, say: Any = None) -> pathlib.Path:
+    """Exports a run's best weights below its folder; returns the version's folder."""
+    say = say or Console()
+    task, _, model = jobs.restore(task, backbone, Workdir(workdir))
+    opened = source() if callable(source) else source
+    split = "test" if "test" in opened.splits else opened.splits[-1]
+    texts = jobs.texts_of(opened, split)[:COMPARED_TEXTS]
+    return Run(model, task, backbone, pathlib.Path(workdir), texts).export(say=say)
+
+
+def predict_export(
+    workdir: str, *, input: str, output: str = "-", force: bool = False, say: Any = None
+) -> int:
+    """Does what `predict` does with an exported model alone."""
+    say = say or Console()
+    _refuse_existing(output, force)
+    texts = read(input, labelled=False).texts
+    labels, outputs = _served(workdir, texts, say)
+    rows = [
+        {
+            "label": labels[int(row.argmax())],
+            "probabilities": dict(zip(labels, map(float, row), strict=True)),
+        }
+        for row in outputs
+    ]
+    _write_lines(rows, output, say)
+    return len(rows)
+
+
+def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
+    """Does what `evaluate` does on a labelled file with an exported model alone."""
+    from tfft.tasks.text_classification import TextClassification
+
+    say = say or Console()
+    table = read(input, labelled=True)
+    labels, outputs = _served(workdir, table.texts, say)
+    task = TextClassification(labels)
+    metrics = task.evaluate(task.targets(table.labels), outputs)
+    content = {"metrics": metrics, "floors": {}, "labels": labels}
+    _show(content, say)
+    return content
+
+
+def _served(folder: str, texts: Sequence[str], say: Any) -> tuple[list[str], np.ndarray]:
+    """Returns an export's label names and its probabilities for texts, in their order."""
+    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
+
+    version = newest_version(pathlib.Path(folder))
+    labels = json.loads((version / "tfft.json").read_text())["task"]["labels"]
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    order = np.argsort([len(text) for text in texts])
+    outputs = np.empty((len(texts), len(labels)), np.float32)
+    with say.progress("predicting", len(texts)) as progress:
+        for rows in np.array_split(order, max(1, len(order) // 64)):
+            answer = served(text=tf.constant([texts[row] for row in rows]))
+            outputs[rows] = answer["probabilities"].numpy()
+            progress.advance(len(rows))
+    return labels, outputs

@@ -132,7 +132,7 @@ class Workdir:
 
     def save(self, name: str, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Writes named arrays and the JSON-able `state` that belongs to them as one file."""
-        contiguous = {key: np.ascontiguousarray(value) for key, value in arrays.items()}
+        contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
         self.write(name, save(contiguous, metadata={"state": json.dumps(state)}))
 
     def load(self, name: str) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

@@ -1,0 +1,36 @@
+"""Fine-tuning for people who know Keras: configured by gin, frozen where you say, served as is.
+
+Names are imported when they are first used, so that `import tfft` does not load TensorFlow.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_NAMES = {
+    "Run": "tfft.run",
+    "Stage": "tfft.stage",
+    "UserError": "tfft.errors",
+    "build": "tfft.run",
+    "check": "tfft.run",
+    "train": "tfft.run",
+    "backbones": "",
+    "sources": "",
+    "tasks": "",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(f"module 'tfft' has no attribute {name!r}")
+    module = _NAMES[name]
+    if not module:
+        return importlib.import_module(f"tfft.{name}")
+    return getattr(importlib.import_module(module), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*_NAMES, "__version__"])

@@ -1,0 +1,102 @@
+"""From strings to token ids in the graph, with the same code for training and for serving."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfft.errors import ConfigError
+
+
+class TextPreprocessor(tf.Module):
+    """Adds special tokens to a subword tokenizer's ids, cuts and pads them.
+
+    It works in eager code, in a `tf.function`, in `tf.data` and in a SavedModel; its tables and
+    constants are tracked.
+
+    Args:
+      subwords: a `tf.Module` with `ids(texts)`, from strings [b] to int32 [b (t)] without special
+        tokens, and `settings()`, a JSON-able description that fixes every id.
+      start_id: the id put before every text.
+      end_id: the id put after every text.
+      pad_id: the id that fills up a batch.
+      sequence_length: the most tokens a text may have, special tokens included.
+    """
+
+    def __init__(
+        self, subwords: Any, *, start_id: int, end_id: int, pad_id: int, sequence_length: int = 128
+    ):
+        super().__init__(name="text_preprocessor")
+        if isinstance(sequence_length, bool) or int(sequence_length) < 3:
+            raise ConfigError(
+                f"sequence_length={sequence_length!r} leaves no room for a token of the text.",
+                valid="3 or more: one token between the two special ones",
+            )
+        self.subwords = subwords
+        self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
+        self.sequence_length = int(sequence_length)
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def tokenize(self, texts):
+        """Returns the ids of whole texts, special tokens included: int32 [b (t)].
+
+        Args:
+          texts: strings, [b]. Bytes that are no UTF-8 count as U+FFFD.
+        """
+        ids = self.subwords.ids(texts)
+        rows = ids.nrows()
+        start = tf.fill([rows, 1], tf.constant(self.start_id, tf.int32))
+        end = tf.fill([rows, 1], tf.constant(self.end_id, tf.int32))
+        return tf.concat([start, ids, end], axis=1)
+
+    def truncate(self, ragged: tf.RaggedTensor, sequence_length: int) -> tf.RaggedTensor:
+        """Cuts rows to at most `sequence_length` tokens, of which the last stays the last."""
+        # A row of at most sequence_length - 1 tokens is whole in the first part already.
+        last = ragged[:, sequence_length - 1 :][:, -1:]
+        return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
+
+    def pad(self, ragged: tf.RaggedTensor, length: int | None = None) -> dict[str, tf.Tensor]:
+        """Fills rows up to `length`, or to the longest row.
+
+        Returns:
+          token_ids and padding_mask (1 where there is a token), int32 [b t].
+
+        Raises:
+          tf.errors.InvalidArgumentError: a row is longer than `length`.
+        """
+        lengths = ragged.row_lengths()
+        if length is not None:
+            fits = tf.debugging.assert_less_equal(
+                lengths,
+                tf.cast(length, lengths.dtype),
+                message="a row is longer than the length to pad to; truncate it first",
+            )
+            with tf.control_dependencies([fits] if fits is not None else []):
+                lengths = tf.identity(lengths)
+        token_ids = ragged.to_tensor(self.pad_id, shape=[None, length])
+        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32)
+        return {"token_ids": token_ids, "padding_mask": mask}
+
+    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
+        """Returns the model's inputs for strings [b], cut at `sequence_length`."""
+        return self.pad(self.truncate(self.tokenize(texts), self.sequence_length))
+
+    def config(self) -> Mapping[str, Any]:
+        """Returns what a person may want to know of it, JSON-able and short."""
+        return {
+            "tokenizer": type(self.subwords).__name__,
+            "sequence_length": self.sequence_length,
+            "start_id": self.start_id,
+            "end_id": self.end_id,
+            "pad_id": self.pad_id,
+        }
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256, in hex, of the vocabulary and every setting."""
+        everything = [dict(self.config()), self.subwords.settings()]
+        text = json.dumps(everything, sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()
