@@ -38,11 +38,24 @@ class Served(tf.Module):
       model: from token_ids and padding_mask, int32 [b t].
       preprocessor: from strings to token ids.
       answer: from the model's outputs to a dict of named tensors.
+      names: of the outputs, in their order.
     """
 
-    def __init__(self, model: Any, preprocessor: Any, answer: Callable[[Any], dict[str, Any]]):
+    def __init__(
+        self,
+        model: Any,
+        preprocessor: Any,
+        answer: Callable[[Any], dict[str, Any]],
+        names: Sequence[str] = (),
+    ):
         super().__init__()
         self.model, self.preprocessor, self._answer = model, preprocessor, answer
+        self._names = list(names)
+
+    @tf.function(input_signature=[])
+    def labels(self):
+        """Returns the class names in the order of the probabilities: string [n]."""
+        return tf.constant(self._names, tf.string)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
     def text(self, text):

@@ -71,7 +71,9 @@ class Run:
         """
         texts = self.held_out[:COMPARED_TEXTS]
         card = {"task": self.task.config(), "backbone": self.backbone.config()}
-        served = Served(self.model, self.backbone.preprocessor, self.task.serve)
+        served = Served(
+            self.model, self.backbone.preprocessor, self.task.serve, self.task.labels
+        )
         target = pathlib.Path(folder or self.workdir / "export")
         version, difference = write_export(target, served, card, texts, self.outputs(texts))
         (say or Console()).result(

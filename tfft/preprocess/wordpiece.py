@@ -24,9 +24,10 @@ SPACES = (
     r"\t\n\r\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
 )
 CONTROLS = r"\p{Cc}\p{Cf}\p{Co}\x{FFFD}"
-# U+1734 has lost its class of a mark since the judge's tables were made, U+166D that of a comma.
-MARKS = r"\p{Mn}\x{1734}"
-PUNCTUATION = r"\p{P}$+<=>^`|~\x{166D}"
+# Since the judge's tables were made, U+1734 is a mark no longer, U+166D no punctuation, and U+111C9
+# has become a mark from punctuation.
+MARKS = r"[^\P{Mn}\x{111C9}]|\x{1734}"
+PUNCTUATION = r"\p{P}$+<=>^`|~\x{166D}\x{111C9}"
 IDEOGRAPHS = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
@@ -43,7 +44,7 @@ UNKNOWN_TO_JUDGE = (
     r"\x{1DF6}-\x{1DFB}\x{2E43}-\x{2E4F}\x{2E52}-\x{2E5D}\x{A82C}\x{A8C5}\x{A8FF}\x{A9BD}"
     r"\x{105C9}\x{105E4}\x{10D24}-\x{10D27}\x{10D6E}\x{10EAB}-\x{10EAD}\x{10EFD}-\x{10EFF}"
     r"\x{10F46}-\x{10F50}\x{10F55}-\x{10F59}\x{10F82}-\x{10F89}\x{11070}\x{11073}-\x{11074}"
-    r"\x{110C2}\x{110CD}\x{111C9}\x{111CF}\x{1123E}\x{11241}\x{1133B}\x{11383}\x{11385}"
+    r"\x{110C2}\x{110CD}\x{111CF}\x{1123E}\x{11241}\x{1133B}\x{11383}\x{11385}"
     r"\x{1138E}\x{11391}\x{113C5}\x{113C7}-\x{113C8}\x{113D4}-\x{113D5}\x{113D7}-\x{113D8}"
     r"\x{11438}-\x{1143F}\x{11442}-\x{11444}\x{11446}\x{1144B}-\x{1144F}\x{1145A}-\x{1145B}"
     r"\x{1145D}-\x{1145E}\x{11660}-\x{1166C}\x{116B9}\x{1182F}-\x{11837}\x{11839}-\x{1183B}"
@@ -164,7 +165,7 @@ class WordPiece(tf.Module):
             texts = replace(texts, rf"[{SPACES}\x0B\x0C\x{{85}}]+", " ")
         strip = settings.lowercase if settings.strip_accents is None else settings.strip_accents
         if strip:
-            texts = replace(tensorflow_text.normalize_utf8(texts, "NFD"), f"[{MARKS}]+", "")
+            texts = replace(tensorflow_text.normalize_utf8(texts, "NFD"), f"({MARKS})+", "")
         return lower(texts, marks=not strip) if settings.lowercase else texts
 
     def _words(self, texts: tf.Tensor) -> tf.RaggedTensor:

@@ -1,0 +1,187 @@
+"""Stages: masks, schedules, optimizers, inference mode and the freeze proof."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfft.backbones.tiny import tiny
+from tfft.errors import ConfigError, DepthError, FreezeError
+from tfft.model import named_variables
+from tfft.stage import Stage, WarmupDecay, checksums, make_optimizer, prepare, prove_freeze
+from tfft.tasks.text_classification import TextClassification
+
+TASK = TextClassification(["a", "b"])
+BATCH = {
+    "token_ids": np.random.default_rng(0).integers(5, 20, (8, 6)).astype("int32"),
+    "padding_mask": np.ones((8, 6), "int32"),
+}
+TARGETS = np.array([0, 1] * 4)
+
+
+@pytest.fixture
+def body():
+    return tiny(layers=3)
+
+
+def make(body, reuse=False, steps=4, **settings):
+    head = TASK.head()
+    head.build((None, body.dim))
+    settings = {"learning_rate": 1e-3, "warmup": 0, "schedule": "constant"} | settings
+    return prepare(Stage(**settings), body, head, TASK, steps, reuse), head
+
+
+@pytest.mark.parametrize("freeze_layers,groups", [(0, 0), (1, 2), (3, 4), ("all", 4)])
+def test_the_proof_counts_frozen_and_moved(body, freeze_layers, groups):
+    prepared, head = make(body, freeze_layers=freeze_layers)
+    before = checksums(body, head)
+    prepared.trained.train_on_batch(BATCH, TARGETS)
+    proof = prove_freeze(before, prepared, body, head)
+    frozen = [row["group"] for row in prepared.table if row["trainable"] == 0]
+    assert len(frozen) == groups
+    assert proof["trainable_moved"] + len(proof["cannot_move"]) + proof[
+        "frozen_bit_identical"
+    ] == len(before)
+
+
+def test_the_proof_fails_when_a_frozen_weight_changes(body):
+    prepared, head = make(body, freeze_layers=1)
+    before = checksums(body, head)
+    prepared.trained.train_on_batch(BATCH, TARGETS)
+    weight = body.groups[0].layers[0].weights[0]
+    weight.assign(weight + 1)
+    with pytest.raises(FreezeError, match="frozen but changed"):
+        prove_freeze(before, prepared, body, head)
+
+
+def test_the_proof_fails_when_a_trained_weight_stays(body):
+    prepared, head = make(body, freeze_layers=1)
+    with pytest.raises(FreezeError, match="did not move"):
+        prove_freeze(checksums(body, head), prepared, body, head)
+
+
+def test_frozen_layers_run_without_dropout_and_others_with_it(body):
+    prepared, _ = make(body, freeze_layers="all")
+    prefix = prepared.split.prefix
+    twice = [np.array(prefix(BATCH, training=True)) for _ in range(2)]
+    assert np.array_equal(*twice)
+    assert np.array_equal(twice[0], np.array(prefix(BATCH, training=False)))
+    full, _ = make(body, freeze_layers=0)
+    outputs = [np.array(full.split.full(BATCH, training=True)) for _ in range(2)]
+    assert not np.array_equal(*outputs)
+
+
+def test_a_frozen_layer_in_the_middle_runs_without_dropout(body):
+    prepared, _ = make(body, freeze=("layer_1",))
+    layer = prepared.split.full.get_layer("layer_1")
+    hidden = np.random.default_rng(0).normal(size=(2, 4, body.dim)).astype("float32")
+    mask = np.ones((2, 4), "int32")
+    assert np.array_equal(
+        np.array(layer(hidden, mask, training=True)), np.array(layer(hidden, mask, training=False))
+    )
+
+
+def test_prefix_and_tail_are_the_full_model(body):
+    split = make(body, freeze_layers=2)[0].split
+    hidden = split.prefix(BATCH)
+    inputs = {"hidden": hidden, "padding_mask": BATCH["padding_mask"]}
+    assert np.allclose(np.array(split.tail(inputs)), np.array(split.full(BATCH)), atol=1e-6)
+    assert split.frozen_layers == 2
+
+
+def test_patterns_freeze_variables(body):
+    prepared, head = make(body, freeze=("*/bias",))
+    names = [name for name in named_variables(body, head) if name.endswith("/bias")]
+    assert names and set(names) <= prepared.frozen
+    before = checksums(body, head)
+    prepared.trained.train_on_batch(BATCH, TARGETS)
+    assert prove_freeze(before, prepared, body, head)["frozen_bit_identical"] == len(names)
+
+
+def test_a_pattern_that_matches_nothing_names_the_nearest(body):
+    with pytest.raises(FreezeError, match="'layer_9' in Stage.freeze matches no group") as caught:
+        make(body, freeze=("layer_9",))
+    assert "layer_2" in caught.value.valid
+
+
+@pytest.mark.parametrize("depth", [4, -1, 99])
+def test_a_depth_beyond_the_body_is_refused(body, depth):
+    with pytest.raises(DepthError, match=f"freeze_layers={depth}, but this backbone has 3 layers"):
+        make(body, freeze_layers=depth)
+
+
+def test_a_stage_that_trains_nothing_is_refused(body):
+    with pytest.raises(FreezeError, match="trains nothing"):
+        make(body, freeze=("*",))
+
+
+def test_fit_refuses_a_mask_changed_by_hand(body):
+    prepared, _ = make(body, freeze_layers=1)
+    body.groups[2].layers[0].trainable = False
+    with pytest.raises(FreezeError, match="model.compile"):
+        prepared.trained.fit(BATCH, TARGETS, verbose=0)
+    with pytest.raises(FreezeError, match="model.compile"):
+        prepared.trained.train_on_batch(BATCH, TARGETS)
+
+
+@pytest.mark.parametrize("name", ["adamw", "Adam", "sgd", "lion", "adafactor"])
+def test_optimizers_by_name(body, name):
+    prepared, _ = make(body, freeze_layers=2, optimizer=name, learning_rate=1e-2)
+    assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
+
+
+def test_an_unknown_optimizer_names_the_nearest():
+    with pytest.raises(ConfigError, match="'adamm' is no optimizer") as caught:
+        make_optimizer(Stage(optimizer="adamm"), 10)
+    assert "adam" in caught.value.valid
+
+
+def test_biases_and_norms_are_not_decayed(body):
+    prepared, _ = make(body, learning_rate=1e-3, weight_decay=0.5)
+    optimizer = prepared.trained.optimizer
+    decayed = {v.path for v in prepared.trained.trainable_variables if optimizer._use_weight_decay(v)}
+    assert any("kernel" in path for path in decayed)
+    assert not any(path.endswith(("bias", "gamma", "beta")) for path in decayed)
+
+
+@pytest.mark.parametrize("shape,end", [("constant", 1.0), ("linear", 0.0), ("cosine", 0.0)])
+def test_schedules(shape, end):
+    rates = [float(WarmupDecay(1.0, 100, 10, shape)(step)) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(end, abs=1e-6)
+    assert rates[55] == pytest.approx({"constant": 1, "linear": 0.5, "cosine": 0.5}[shape])
+
+
+def test_warmup_as_steps_and_as_a_share():
+    assert Stage(warmup=7).warmup_steps(100) == 7
+    assert Stage(warmup=0.25).warmup_steps(100) == 25
+
+
+def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(body):
+    prepared, _ = make(body, precision="mixed_bfloat16", freeze_layers=1)
+    assert prepared.split.prefix.output.dtype == "bfloat16"
+    assert {v.dtype for v in prepared.split.full.weights} == {"float32"}
+    assert prepared.split.full(BATCH).dtype == "float32"
+    assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
+
+
+def test_xla_on_request_trains(body):
+    prepared, _ = make(body, xla=True, freeze_layers=2)
+    assert prepared.trained.jit_compile is True
+    assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
+
+
+@pytest.mark.parametrize("settings", [{"batch_size": 0}, {"learning_rate": -1.0}])
+def test_senseless_numbers_are_refused(settings):
+    with pytest.raises(ConfigError, match="is too small"):
+        Stage(**settings)
+
+
+def test_save_and_load_agree(body, tmp_path):
+    prepared, head = make(body, freeze_layers=1)
+    expected = np.array(prepared.split.full(BATCH))
+    prepared.split.full.save_weights(tmp_path / "w.weights.h5")
+    prepared.trained.train_on_batch(BATCH, TARGETS)
+    assert not np.allclose(expected, np.array(prepared.split.full(BATCH)))
+    prepared.split.full.load_weights(tmp_path / "w.weights.h5")
+    assert np.array_equal(expected, np.array(prepared.split.full(BATCH)))
+    assert isinstance(prepared.split.full, keras.Model)

@@ -1,0 +1,9 @@
+"""Pretrained bodies: named groups from bottom to top, one pooled output, a preprocessor."""
+
+from __future__ import annotations
+
+from tfft.backbones.body import Backbone, Group
+from tfft.backbones.hub import Preset, hub, presets
+from tfft.backbones.tiny import tiny
+
+__all__ = ["Backbone", "Group", "Preset", "hub", "presets", "tiny"]

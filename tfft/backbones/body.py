@@ -1,0 +1,161 @@
+"""A pretrained body as tasks and stages see it: groups, an embedding, layers, a pooling."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfft.backbones.architectures import Architecture, encoder_layers
+from tfft.errors import ConfigError, DepthError
+from tfft.preprocess.text import TextPreprocessor
+
+POOLINGS = ("cls", "mean", "max")
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What is frozen or trained together.
+
+    Attributes:
+      name: "embeddings", "layer_0", ..., "pooler".
+      layers: the Keras layers in it.
+    """
+
+    name: str
+    layers: tuple[Any, ...]
+
+
+class Backbone:
+    """A KerasHub body, taken apart so that a part of it can be frozen.
+
+    `embed`, then `layer` for 0 to depth - 1, then `pool` is the whole computation. They work on
+    Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
+    variable. `training` not given means the mode of the calling layer.
+
+    Args:
+      model: a KerasHub backbone.
+      architecture: how it is taken apart.
+      preprocessor: from texts to its inputs.
+      pooling: "cls" (the first token), "mean" or "max" over the tokens that are no padding, or
+        "pooler" (a dense layer over the first token) where the body has one.
+      preset: where it came from, as it was asked for.
+      notes: lines for a person.
+
+    Raises:
+      ConfigError: the body has no such pooling.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        architecture: Architecture,
+        preprocessor: TextPreprocessor,
+        *,
+        pooling: str = "mean",
+        preset: str = "",
+        notes: tuple[str, ...] = (),
+    ):
+        valid = (*POOLINGS, *(("pooler",) if architecture.pooler else ()))
+        if pooling not in valid:
+            raise ConfigError(
+                f"pooling={pooling!r} is no pooling of a body of kind {architecture.name}.",
+                valid=", ".join(valid),
+            )
+        self.model, self.architecture, self.preprocessor = model, architecture, preprocessor
+        self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
+        self.notes = tuple(notes)
+        self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
+        self.groups = self._groups()
+
+    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+        """From token_ids, int32 [b t], to the input of layer 0, [b t d]; segments are zero."""
+        return self.architecture.embed(self.model, batch, training)
+
+    def layer(self, i: int, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        """From the input of layer `i` to its output, [b t d]; `padding_mask` is int32 [b t]."""
+        return self.architecture.layer(self.model, i, hidden, padding_mask, training)
+
+    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        """From the top layer's output [b t d] to one vector a text, [b d], of the same dtype."""
+        del training  # No pooling has a mode.
+        if self.pooling == "cls":
+            return hidden[:, 0, :]
+        if self.pooling == "pooler":
+            return self.model.pooled_dense(hidden[:, 0, :])
+        return pool_tokens(hidden, padding_mask, self.pooling)
+
+    def outputs(self, batch: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+        """Returns the body's named outputs: `tokens` [b t d] and `pooled` [b d]."""
+        hidden = self.embed(batch, training)
+        for i in range(self.depth):
+            hidden = self.layer(i, hidden, batch["padding_mask"], training)
+        return {"tokens": hidden, "pooled": self.pool(hidden, batch["padding_mask"], training)}
+
+    def check_depth(self, layers: int) -> None:
+        """Refuses a depth that would freeze a part of weights that several layers share.
+
+        Raises:
+          DepthError: layers above and below `layers` are the same (ALBERT).
+        """
+        own = [{id(layer) for layer in group.layers} for group in self.groups[1 : self.depth + 1]]
+        if 0 < layers < self.depth and own[layers - 1] & own[layers]:
+            cuts = [n for n in range(1, self.depth) if not own[n - 1] & own[n]]
+            raise DepthError(
+                f"freeze_layers={layers}, but the layers of this body ({self.name}) share their "
+                f"weights: layer {layers - 1} and layer {layers} are the same.",
+                valid=", ".join(map(str, [0, *cuts, self.depth])) + ', or "all"',
+            )
+
+    def config(self) -> dict[str, Any]:
+        """Returns a JSON-able description."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "depth": self.depth,
+            "dim": self.dim,
+            "pooling": self.pooling,
+            "parameters": int(self.model.count_params()),
+            "preprocessor": dict(self.preprocessor.config()),
+        }
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256, in hex, over the weights as they are now, names and shapes too."""
+        digest = hashlib.sha256()
+        for variable in self.model.weights:
+            array = keras.ops.convert_to_numpy(variable.value)
+            digest.update(f"{variable.path} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()
+
+    def _groups(self) -> tuple[Group, ...]:
+        below = [getattr(self.model, name, None) for name in self.architecture.embeddings]
+        groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
+        for i, layers in enumerate(encoder_layers(self.model)):
+            groups.append(Group(f"layer_{i}", layers))
+        if self.pooling == "pooler":
+            groups.append(Group("pooler", (self.model.pooled_dense,)))
+        return tuple(groups)
+
+
+def pool_tokens(hidden: Any, padding_mask: Any, pooling: str) -> Any:
+    """Returns the mean or the maximum over the tokens that are no padding.
+
+    Computed in float32: a sum over a long text leaves float16's range.
+
+    Args:
+      hidden: [b t d].
+      padding_mask: int32 [b t].
+      pooling: "mean" or "max".
+    """
+    ops = keras.ops
+    mask = ops.expand_dims(ops.cast(padding_mask, "float32"), -1)
+    wide = ops.cast(hidden, "float32")
+    if pooling == "max":
+        pooled = ops.max(ops.where(mask > 0, wide, -1e30), axis=1)
+    else:
+        pooled = ops.sum(wide * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1.0)
+    return ops.cast(pooled, hidden.dtype)

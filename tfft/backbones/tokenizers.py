@@ -1,0 +1,180 @@
+"""The preprocessor that belongs to a body: from KerasHub's tokenizers and from model folders."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import keras_hub
+
+from tfft.backbones.architectures import Architecture
+from tfft.backbones.folders import read_json
+from tfft.errors import WeightsError
+from tfft.preprocess.subwords import HubTokenizer
+from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+
+
+def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPreprocessor:
+    """Returns the preprocessor for a KerasHub tokenizer.
+
+    WordPiece goes through our own, with the rules that the published weights were trained with:
+    KerasHub's keeps accents when it lower-cases, and theirs did not.
+    """
+    if architecture.word_piece and not isinstance(
+        tokenizer, keras_hub.tokenizers.SentencePieceTokenizer
+    ):
+        vocabulary = {token: i for i, token in enumerate(tokenizer.get_vocabulary())}
+        strip = getattr(tokenizer, "strip_accents", False) or None
+        settings = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
+        return _word_piece(vocabulary, settings, length)
+    return _hub(tokenizer, length)
+
+
+def from_folder(
+    folder: pathlib.Path, architecture: Architecture, length: int
+) -> tuple[TextPreprocessor, int]:
+    """Returns the preprocessor of a folder in Transformers' layout, and its vocabulary's size.
+
+    Raises:
+      WeightsError: a file is missing, or says something that is not supported.
+    """
+    found = folder / "tokenizer_config.json"
+    options = read_json(found) if found.exists() else {}
+    if "XLMRoberta" in str(options.get("tokenizer_class")):
+        tokenizer: Any = _sentence_piece(folder, keras_hub.models.XLMRobertaTokenizer)
+    elif architecture.word_piece:
+        vocabulary, settings = _word_piece_parts(folder, options)
+        return _word_piece(vocabulary, settings, length), len(vocabulary)
+    elif architecture.name == "roberta":
+        tokenizer = _byte_pairs(folder, options)
+    else:
+        tokenizer = _sentence_piece(folder, architecture.tokenizer)
+    if architecture.name == "albert":
+        accents, lowercase = options.get("keep_accents", False), options.get("do_lower_case", True)
+        return _hub(tokenizer, length, not accents, lowercase), tokenizer.vocabulary_size()
+    return _hub(tokenizer, length), tokenizer.vocabulary_size()
+
+
+def _word_piece(
+    vocabulary: Mapping[str, int], settings: WordPieceSettings, length: int
+) -> TextPreprocessor:
+    names = ("[CLS]", "[SEP]", "[PAD]")
+    missing = [name for name in names if name not in vocabulary]
+    if missing:
+        raise WeightsError(f"the vocabulary lacks {', '.join(missing)}.")
+    start, end, pad = (vocabulary[name] for name in names)
+    words = WordPiece(vocabulary, settings)
+    return TextPreprocessor(
+        words, start_id=start, end_id=end, pad_id=pad, sequence_length=length
+    )
+
+
+def _hub(
+    tokenizer: Any, length: int, fold: bool = False, lowercase: bool = False
+) -> TextPreprocessor:
+    return TextPreprocessor(
+        HubTokenizer(tokenizer, fold, lowercase),
+        start_id=tokenizer.start_token_id,
+        end_id=tokenizer.end_token_id,
+        pad_id=tokenizer.pad_token_id,
+        sequence_length=length,
+    )
+
+
+def _word_piece_parts(
+    folder: pathlib.Path, options: Mapping[str, Any]
+) -> tuple[dict[str, int], WordPieceSettings]:
+    """Reads tokenizer.json where there is one, else vocab.txt and tokenizer_config.json."""
+    if (folder / "tokenizer.json").exists():
+        return _from_tokenizer_json(folder / "tokenizer.json")
+    path = folder / "vocab.txt"
+    if not path.exists():
+        raise WeightsError(
+            f"{folder} holds no vocabulary.", valid="tokenizer.json, or vocab.txt beside config.json"
+        )
+    if "do_lower_case" not in options:
+        raise WeightsError(
+            f"{folder} does not say whether its vocabulary is lower-cased.",
+            valid='tokenizer_config.json with {"do_lower_case": true} or false',
+        )
+    # Not splitlines: a token may be one of the other line separators of Unicode.
+    tokens = path.read_text("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    settings = WordPieceSettings(
+        lowercase=bool(options["do_lower_case"]),
+        strip_accents=options.get("strip_accents"),
+        ideographs=bool(options.get("tokenize_chinese_chars", True)),
+    )
+    return {token: i for i, token in enumerate(tokens)}, settings
+
+
+def _from_tokenizer_json(path: pathlib.Path) -> tuple[dict[str, int], WordPieceSettings]:
+    content = read_json(path)
+    model, rules = content.get("model") or {}, content.get("normalizer") or {}
+    before = (content.get("pre_tokenizer") or {}).get("type")
+    kinds = (model.get("type", "WordPiece"), rules.get("type"), before)
+    if kinds != ("WordPiece", "BertNormalizer", "BertPreTokenizer"):
+        raise WeightsError(
+            f"{path} tokenises by other rules than BERT's: {kinds}.",
+            valid="a WordPiece model with BertNormalizer and BertPreTokenizer",
+        )
+    settings = WordPieceSettings(
+        lowercase=bool(rules.get("lowercase", True)),
+        strip_accents=rules.get("strip_accents"),
+        ideographs=bool(rules.get("handle_chinese_chars", True)),
+        clean=bool(rules.get("clean_text", True)),
+        unknown=model.get("unk_token", "[UNK]"),
+        prefix=model.get("continuing_subword_prefix", "##"),
+    )
+    return dict(model["vocab"]), settings
+
+
+def _byte_pairs(folder: pathlib.Path, options: Mapping[str, Any]) -> Any:
+    """Reads vocab.json and merges.txt, or the same out of tokenizer.json."""
+    if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
+        vocabulary = read_json(folder / "vocab.json")
+        lines = (folder / "merges.txt").read_text("utf-8").split("\n")
+        merges = [line for line in lines if line and not line.startswith("#version")]
+    elif (folder / "tokenizer.json").exists():
+        model = read_json(folder / "tokenizer.json")["model"]
+        vocabulary = dict(model["vocab"])
+        merges = [m if isinstance(m, str) else " ".join(m) for m in model["merges"]]
+    else:
+        raise WeightsError(
+            f"{folder} holds no vocabulary.", valid="vocab.json and merges.txt, or tokenizer.json"
+        )
+    space = bool(options.get("add_prefix_space", False))
+    try:
+        return keras_hub.models.RobertaTokenizer(vocabulary, merges, add_prefix_space=space)
+    except ValueError as error:
+        raise WeightsError(f"the vocabulary in {folder} does not fit its merges: {error}") from error
+
+
+def _sentence_piece(folder: pathlib.Path, tokenizer: type) -> Any:
+    names = ("sentencepiece.bpe.model", "spiece.model", "spm.model")
+    for name in names:
+        if (folder / name).exists():
+            try:
+                return tokenizer((folder / name).read_bytes())
+            except (RuntimeError, ValueError) as error:
+                raise WeightsError(f"{folder / name} is no SentencePiece model: {error}") from error
+    raise WeightsError(f"{folder} holds no vocabulary.", valid=f"one of {', '.join(names)}")
+
+
+def hub_folder_tokenizer(folder: pathlib.Path) -> Any:
+    """Returns the tokenizer of a folder in KerasHub's layout.
+
+    Raises:
+      WeightsError: it has none, or it cannot be read.
+    """
+    if not (folder / "tokenizer.json").exists():
+        raise WeightsError(
+            f"{folder} holds a KerasHub model without its tokenizer.",
+            valid="tokenizer.json and assets/tokenizer, as tokenizer.save_to_preset writes them",
+        )
+    try:
+        return keras_hub.tokenizers.Tokenizer.from_preset(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise WeightsError(f"the tokenizer in {folder} cannot be read: {error}") from error

@@ -1,0 +1,118 @@
+"""What a person sees: results on standard output, all else on standard error."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from rich.console import Console as Rich
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
+
+
+class _Plain:
+    """Progress as plain lines: done, rate and time left."""
+
+    def __init__(self, console: Console, title: str, total: int):
+        self.console, self.title, self.total, self.done = console, title, total, 0
+        self.began = self.last = time.monotonic()
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        now = time.monotonic()
+        if now - self.last >= PLAIN_SECONDS:
+            self.last = now
+            rate = self.done / (now - self.began)
+            left = (self.total - self.done) / rate if rate else 0
+            self.console.info(
+                f"{self.title}: {self.done:,} of {self.total:,}, {rate:,.0f}/s, {left:.0f} s left"
+            )
+
+
+class _Bar:
+    """Progress as a bar with rate and time left."""
+
+    def __init__(self, bars: Progress, title: str, total: int):
+        self.bars, self.task = bars, bars.add_task(title, total=total, rate="")
+        self.began, self.done = time.monotonic(), 0
+
+    def advance(self, count: int) -> None:
+        self.done += count
+        rate = self.done / max(time.monotonic() - self.began, 1e-9)
+        self.bars.update(self.task, advance=count, rate=f"{rate:,.0f}/s")
+
+
+class Console:
+    """Writes tables, lines and progress.
+
+    Args:
+      quiet: shows results and warnings only.
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        self._out = Rich(file=sys.stdout, highlight=False, soft_wrap=True)
+        self._err = Rich(file=sys.stderr, highlight=False, soft_wrap=True)
+
+    @property
+    def interactive(self) -> bool:
+        return self._err.is_terminal
+
+    def result(self, text: str) -> None:
+        self._out.print(text, markup=False)
+
+    def info(self, text: str) -> None:
+        if not self.quiet:
+            self._err.print(text, markup=False)
+
+    def warn(self, text: str) -> None:
+        self._err.print(f"warning: {text}", markup=False, style="yellow")
+
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[Any]],
+        result: bool = False,
+    ) -> None:
+        """Shows a table: aligned columns on a terminal, tabs between the cells elsewhere."""
+        if self.quiet and not result:
+            return
+        console = self._out if result else self._err
+        if not console.is_terminal:
+            lines = [title, *("\t".join(map(str, row)) for row in [columns, *rows])]
+            console.print("\n".join(lines), markup=False)
+            return
+        table = Table(title=title, title_justify="left", title_style="bold")
+        for place, column in enumerate(columns):
+            table.add_column(column, justify="left" if place == 0 else "right")
+        for row in rows:
+            table.add_row(*map(str, row))
+        console.print(table)
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int) -> Iterator[Any]:
+        """Yields an object whose `advance(count)` moves the bar."""
+        if self.quiet or not self.interactive:
+            yield _Plain(self, title, total)
+            return
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._err, transient=True) as bars:
+            yield _Bar(bars, title, total)

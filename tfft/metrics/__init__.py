@@ -1,0 +1,1 @@
+"""Metrics and floors that need more than one call of a library."""
