@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tfft.backbones.body import Backbone, Group
-from tfft.backbones.hub import Preset, hub, presets
+from tfft.backbones.hub import hub
+from tfft.backbones.presets import Preset, presets
 from tfft.backbones.tiny import tiny
 
 __all__ = ["Backbone", "Group", "Preset", "hub", "presets", "tiny"]

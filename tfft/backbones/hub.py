@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
-from collections.abc import Iterator
 from typing import Any
 
 import h5py
-import keras_hub
 
 from tfft import fetch
 from tfft.backbones import folders, tokenizers, transformers
 from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
 from tfft.backbones.body import Backbone
+from tfft.backbones.presets import handles
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
 
@@ -130,14 +128,14 @@ def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
         return fetch.path(preset), ((note,) if note else ())
     if "://" in preset:
         return _download(preset), ()
-    handles = _handles()
-    if preset in handles:
-        return _download(handles[preset]), ()
+    known = handles()
+    if preset in known:
+        return _download(known[preset]), ()
     if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
         weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
         raise WeightsError(
             f"preset={preset!r} is no fetched weights, no KerasHub preset and no folder here.",
-            valid=near(preset, [*weights, *handles]),
+            valid=near(preset, [*weights, *known]),
             see="tfft list presets",
         )
     return folders.find(preset), ()
@@ -171,45 +169,6 @@ def _download(handle: str) -> pathlib.Path:
     return pathlib.Path(path)
 
 
-def _handles() -> dict[str, str]:
-    """Returns the Kaggle handle of every KerasHub preset for a supported body."""
-    return {
-        name: details["kaggle_handle"]
-        for architecture in ARCHITECTURES.values()
-        for name, details in architecture.model.presets.items()
-        if isinstance(details, dict) and "kaggle_handle" in details
-    }
-
-
 def _short(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"
-
-
-@dataclasses.dataclass(frozen=True)
-class Preset:
-    """One line of `tfft list presets`, from KerasHub's own metadata.
-
-    Attributes:
-      parameters: how many weights; None where KerasHub does not say.
-      languages: as its name says, such as "en" or "multilingual"; "" where it does not.
-    """
-
-    name: str
-    architecture: str
-    parameters: int | None
-    languages: str
-    description: str
-
-
-def presets() -> Iterator[Preset]:
-    """Yields KerasHub's presets for the supported bodies, smallest first within each."""
-    for architecture in ARCHITECTURES.values():
-        own = keras_hub.utils if False else architecture.model.presets
-        rows = [
-            _preset(name, architecture, details)
-            for name, details in own.items()
-            if f"/{architecture.name}/" in details.get("kaggle_handle", "").replace("-", "_")
-            or not _is_parent(architecture)
-        ]
-        yield from sorted(rows, key=lambda row: (row.parameters or 0, row.name))

@@ -26,6 +26,8 @@ class HubTokenizer(tf.Module):
         super().__init__(name="hub_tokenizer")
         self.tokenizer = tokenizer
         self.fold, self.lowercase = fold, lowercase
+        vocabulary = getattr(tokenizer, "vocabulary", None)
+        self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
 
     def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """From strings [b] to int32 [b (t)]."""
@@ -35,7 +37,11 @@ class HubTokenizer(tf.Module):
             texts = fold(texts)
         if self.lowercase:
             texts = lower(texts)
-        return tf.cast(self.tokenizer.tokenize(texts), tf.int32)
+        ids = tf.cast(self.tokenizer.tokenize(texts), tf.int32)
+        if self._unknown is None:
+            return ids
+        # KerasHub's byte-pair tokenizer gives -1 for a piece that the vocabulary lacks.
+        return ids.with_values(tf.where(ids.values < 0, self._unknown, ids.values))
 
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id; large parts as their SHA-256."""

@@ -1,0 +1,63 @@
+"""KerasHub's own list of published bodies."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfft.backbones.architectures import ARCHITECTURES
+
+LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": "many"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Preset:
+    """One published body.
+
+    Attributes:
+      name: what `hub` takes.
+      architecture: a name of `ARCHITECTURES`.
+      parameters: how many weights; None where KerasHub does not say.
+      languages: as the preset's name says; "" where it does not.
+      description: KerasHub's own.
+      handle: where its files are.
+    """
+
+    name: str
+    architecture: str
+    parameters: int | None
+    languages: str
+    description: str
+    handle: str
+
+
+def presets() -> Iterator[Preset]:
+    """Yields KerasHub's presets for the supported bodies, by body and then by size."""
+    found: dict[str, Preset] = {}
+    # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
+    for kind in ARCHITECTURES.values():
+        for name, details in kind.model.presets.items():
+            found[name] = _preset(name, kind.name, details)
+    order = list(ARCHITECTURES)
+    yield from sorted(
+        found.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
+    )
+
+
+def handles() -> dict[str, str]:
+    """Returns the handle of every preset by its name."""
+    return {preset.name: preset.handle for preset in presets()}
+
+
+def _preset(name: str, architecture: str, details: Mapping[str, Any]) -> Preset:
+    metadata = details["metadata"]
+    spoken = [LANGUAGES[part] for part in name.split("_") if part in LANGUAGES]
+    return Preset(
+        name=name,
+        architecture=architecture,
+        parameters=metadata.get("params"),
+        languages=", ".join(metadata.get("languages") or spoken),
+        description=" ".join(metadata.get("description", "").split()),
+        handle=details["kaggle_handle"],
+    )

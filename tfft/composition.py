@@ -1,0 +1,210 @@
+"""A config once its files are read: who binds what, and which of it a run would use.
+
+Values keep gin's meaning: a binding of an outer scope holds in the inner ones until these set
+their own; a reference without a scope is called in the scope of its caller. One thing is simpler
+than in gin: a macro is its value, wherever it is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from tfft.catalogue import Configurable
+from tfft.errors import ConfigError
+
+ROOT = "train"
+LINE_LENGTH = 88
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """`@scope/name()`, or without the parentheses the class or function itself."""
+
+    name: str
+    scope: str = ""
+    called: bool = True
+
+    def __repr__(self) -> str:
+        return f"@{self.key}{'()' if self.called else ''}"
+
+    @property
+    def key(self) -> str:
+        return f"{self.scope}/{self.name}" if self.scope else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Macro:
+    """`%NAME`."""
+
+    name: str
+
+    def __repr__(self) -> str:
+        return f"%{self.name}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """The file and line that set a value; line 0 stands for a flag or a default."""
+
+    file: str
+    line: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}" if self.line else self.file
+
+
+@dataclasses.dataclass(frozen=True)
+class Binding:
+    """One value as it was written. A macro has a name and no parameter."""
+
+    scope: str
+    name: str
+    parameter: str
+    value: Any
+    origin: Origin
+
+    @property
+    def key(self) -> str:
+        owner = f"{self.scope}/{self.name}" if self.scope else self.name
+        return f"{owner}.{self.parameter}" if self.parameter else owner
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """A configurable called in a scope, with the bindings that reach it there."""
+
+    scope: str
+    target: Configurable
+    bindings: Mapping[str, Binding]
+
+    @property
+    def key(self) -> str:
+        return f"{self.scope}/{self.target.name}" if self.scope else self.target.name
+
+
+def parts(value: Any) -> Iterator[Any]:
+    """Yields a value and all that its containers hold."""
+    yield value
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from parts(item)
+
+
+def references(value: Any) -> Iterator[Reference]:
+    return (part for part in parts(value) if isinstance(part, Reference))
+
+
+def macro_names(value: Any) -> set[str]:
+    return {part.name for part in parts(value) if isinstance(part, Macro)}
+
+
+def replaced(value: Any, change: Any) -> Any:
+    """Returns the value with `change` applied to every leaf of its containers."""
+    if isinstance(value, dict):
+        return {replaced(k, change): replaced(v, change) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(replaced(item, change) for item in value)
+    return change(value)
+
+
+class Composition:
+    """All bindings by key, the later ones in place of the earlier.
+
+    Args:
+      bindings: in the order in which they were read.
+      configurables: by name.
+    """
+
+    def __init__(self, bindings: list[Binding], configurables: Mapping[str, Configurable]):
+        self.configurables = configurables
+        self.bindings = {b.key: b for b in bindings if b.parameter}
+        self.macros = {b.key: b for b in bindings if not b.parameter}
+
+    def resolve(self, value: Any, within: tuple[str, ...] = ()) -> Any:
+        """Returns the value with every macro replaced; one without a value stays.
+
+        Raises:
+          ConfigError: a macro leads back to itself.
+        """
+
+        def change(part: Any) -> Any:
+            if not isinstance(part, Macro) or part.name not in self.macros:
+                return part
+            binding = self.macros[part.name]
+            if part.name in within:
+                chain = " -> ".join(f"%{name}" for name in (*within, part.name))
+                raise ConfigError(f"a macro leads back to itself: {chain}.", set_in=str(binding.origin))
+            return self.resolve(binding.value, (*within, part.name))
+
+        return replaced(value, change)
+
+    def source_of(self, binding: Binding) -> Binding:
+        """Returns the binding that the value was written in: a macro's, when the value is one."""
+        while isinstance(binding.value, Macro) and binding.value.name in self.macros:
+            binding = self.macros[binding.value.name]
+        return binding
+
+    def uses(self, only: tuple[str, ...] | None = None) -> list[Use]:
+        """Returns each configurable in each scope that the root reaches, callers first.
+
+        Args:
+          only: the root's parameters to follow; None for all.
+
+        Raises:
+          ConfigError: a reference leads back to itself.
+        """
+        found: dict[str, Use] = {}
+        self._reach(ROOT, "", (), found, only)
+        return list(found.values())
+
+    def _reach(
+        self,
+        name: str,
+        scope: str,
+        callers: tuple[str, ...],
+        found: dict[str, Use],
+        only: tuple[str, ...] | None = None,
+    ) -> None:
+        if name not in self.configurables:
+            return
+        bindings = self._bindings_of(name, scope)
+        if only is not None:
+            bindings = {key: value for key, value in bindings.items() if key in only}
+        use = Use(scope, self.configurables[name], bindings)
+        if use.key in found:
+            return
+        found[use.key] = use
+        for binding in use.bindings.values():
+            for reference in references(self.resolve(binding.value)):
+                inner = Reference(reference.name, reference.scope or scope).key
+                if inner in (*callers, use.key):
+                    raise ConfigError(
+                        f"@{inner}() is part of its own arguments.", set_in=str(binding.origin)
+                    )
+                self._reach(reference.name, reference.scope or scope, (*callers, use.key), found)
+
+    def _bindings_of(self, name: str, scope: str) -> dict[str, Binding]:
+        """Returns bindings by parameter, in the order of the signature."""
+        levels = scope.split("/") if scope else []
+        scopes = ["/".join(levels[:count]) for count in range(len(levels) + 1)]
+        reached = {
+            binding.parameter: binding
+            for level in scopes
+            for binding in self.bindings.values()
+            if binding.scope == level and binding.name == name
+        }
+        order = [*self.configurables[name].parameters, *reached]
+        return {key: reached[key] for key in dict.fromkeys(order) if key in reached}
+
+
+def written(value: Any, prefix: str = "") -> str:
+    """Returns a value in gin's syntax; a long list gets one line for each item."""
+    text = repr(value)
+    if len(prefix) + len(text) <= LINE_LENGTH or not isinstance(value, list | tuple) or not value:
+        return text
+    begin, end = "()" if isinstance(value, tuple) else "[]"
+    return "\n".join([begin, *(f"    {written(item)}," for item in value), end])
