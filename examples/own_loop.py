@@ -1,6 +1,6 @@
 """A training loop of your own around a model that tfft freezes and builds.
 
-  .venv/bin/python examples/own_loop.py [PRESET]
+.venv/bin/python examples/own_loop.py [PRESET]
 """
 
 import sys

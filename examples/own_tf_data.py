@@ -1,6 +1,6 @@
 """A tf.data pipeline of your own goes in; a report and a served model come out.
 
-  .venv/bin/python examples/own_tf_data.py FOLDER [PRESET]
+.venv/bin/python examples/own_tf_data.py FOLDER [PRESET]
 """
 
 import sys

@@ -1,6 +1,6 @@
 """Loads an exported model as a server does, with TensorFlow alone, and prints predictions.
 
-  .venv/bin/python examples/serve.py runs/movie_reviews/export
+.venv/bin/python examples/serve.py runs/movie_reviews/export
 """
 
 import pathlib

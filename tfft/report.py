@@ -14,6 +14,7 @@ import numpy as np
 
 SCHEMA = 1
 SHOWN_MISTAKES = 20
+FIGURES = ("precision", "recall", "f1")
 
 
 def build(
@@ -136,7 +137,11 @@ def tables(content: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[s
             "Per class",
             ["class", "precision", "recall", "F1", "texts"],
             [
-                [name, *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")), row["support"]]
+                [
+                    name,
+                    *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
+                    row["support"],
+                ]
                 for name, row in metrics["classes"].items()
             ],
         ),
@@ -192,7 +197,7 @@ def _picture(draw: Callable[[Any, Mapping[str, Any]], str], content: Mapping[str
     from matplotlib import pyplot
 
     # Grey reads on a white page and on a dark one; text stays text.
-    grey = {name: "#7a828e" for name in ("text.color", "axes.labelcolor", "axes.edgecolor")}
+    grey: Any = {name: "#7a828e" for name in ("text.color", "axes.labelcolor", "axes.edgecolor")}
     grey |= {"xtick.color": "#7a828e", "ytick.color": "#7a828e"}
     with pyplot.rc_context(
         {**grey, "svg.fonttype": "none", "svg.hashsalt": "tfft", "font.size": 11}
@@ -200,7 +205,9 @@ def _picture(draw: Callable[[Any, Mapping[str, Any]], str], content: Mapping[str
         figure = pyplot.figure(figsize=(6, 4))
         said = draw(figure, content)
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        figure.savefig(
+            out, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
+        )
         pyplot.close(figure)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]

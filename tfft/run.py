@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -11,7 +10,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -22,7 +21,7 @@ from tfft import job as jobs
 from tfft import loop, report
 from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
-from tfft.export import Served, newest_version
+from tfft.export import Served, run_export
 from tfft.export import export as write_export
 from tfft.sources.files import read
 from tfft.sources.memory import memory
@@ -71,9 +70,7 @@ class Run:
         """
         texts = self.held_out[:COMPARED_TEXTS]
         card = {"task": self.task.config(), "backbone": self.backbone.config()}
-        served = Served(
-            self.model, self.backbone.preprocessor, self.task.serve, self.task.labels
-        )
+        served = Served(self.model, self.backbone.preprocessor, self.task.serve, self.task.labels)
         target = pathlib.Path(folder or self.workdir / "export")
         version, difference = write_export(target, served, card, texts, self.outputs(texts))
         (say or Console()).result(
@@ -99,42 +96,6 @@ def build(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
     return prepare(stage or Stage(), backbone, task.head(), task, steps).split.full
-
-
-@contextlib.contextmanager
-def scope(strategy: str, say: Any) -> Iterator[None]:
-    """Enters a distribution strategy by name; the body must be built inside.
-
-    Raises:
-      ConfigError: there is no such strategy, or no such device.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    if strategy == "auto":
-        strategy = "mirrored" if len(gpus) > 1 else "default"
-    if strategy == "default":
-        yield
-        return
-    if strategy == "mirrored":
-        chosen: Any = tf.distribute.MirroredStrategy()
-    elif strategy == "tpu":
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-            tf.config.experimental_connect_to_cluster(resolver)
-            tf.tpu.experimental.initialize_tpu_system(resolver)
-            chosen = tf.distribute.TPUStrategy(resolver)
-        except (ValueError, tf.errors.NotFoundError) as error:
-            raise ConfigError(
-                "no TPU was found.", set_in="--strategy", valid="auto, default, mirrored"
-            ) from error
-    else:
-        raise ConfigError(
-            f"--strategy={strategy} does not exist.",
-            set_in="--strategy",
-            valid="auto, default, mirrored, tpu (several machines are planned)",
-        )
-    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
-    with chosen.scope():
-        yield
 
 
 def train(
@@ -215,18 +176,19 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
+    truth: Any = encoded.targets
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
         outputs = loop.predict(run.model, encoded, advance=bar.advance)
     with job.clock("floors"):
         train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
-        floors = task.floors(train, (run.held_out, encoded.targets))
+        floors = task.floors(train, (run.held_out, truth))
     content = report.build(
         task=task.name,
         labels=task.labels,
         split=split,
-        metrics=task.evaluate(encoded.targets, outputs),
+        metrics=task.evaluate(truth, outputs),
         floors=floors,
-        truth=encoded.targets,
+        truth=truth,
         outputs=outputs,
         texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
@@ -331,7 +293,7 @@ def evaluate(
     else:
         table = read(input, text=text, label=label, labelled=True)
         texts, where = table.texts, input
-        targets = task.targets(table.labels)
+        targets = task.targets(table.labels or ())
     encoded = jobs.encode_list(texts, targets, backbone.preprocessor)
     with say.progress(f"evaluating {where}", len(texts)) as progress:
         outputs = loop.predict(model, encoded, advance=progress.advance)
@@ -411,7 +373,7 @@ def predict_export(
     say = say or Console()
     _refuse_existing(output, force)
     texts = read(input, labelled=False).texts
-    labels, outputs = _served(workdir, texts, say)
+    labels, outputs = run_export(workdir, texts, say)
     rows = [
         {
             "label": labels[int(row.argmax())],
@@ -429,26 +391,9 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
 
     say = say or Console()
     table = read(input, labelled=True)
-    labels, outputs = _served(workdir, table.texts, say)
+    labels, outputs = run_export(workdir, table.texts, say)
     task = TextClassification(labels)
-    metrics = task.evaluate(task.targets(table.labels), outputs)
+    metrics = task.evaluate(task.targets(table.labels or ()), outputs)
     content = {"metrics": metrics, "floors": {}, "labels": labels}
     _show(content, say)
     return content
-
-
-def _served(folder: str, texts: Sequence[str], say: Any) -> tuple[list[str], np.ndarray]:
-    """Returns an export's label names and its probabilities for texts, in their order."""
-    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
-
-    version = newest_version(pathlib.Path(folder))
-    labels = json.loads((version / "tfft.json").read_text())["task"]["labels"]
-    served = tf.saved_model.load(str(version)).signatures["serving_default"]
-    order = np.argsort([len(text) for text in texts])
-    outputs = np.empty((len(texts), len(labels)), np.float32)
-    with say.progress("predicting", len(texts)) as progress:
-        for rows in np.array_split(order, max(1, len(order) // 64)):
-            answer = served(text=tf.constant([texts[row] for row in rows]))
-            outputs[rows] = answer["probabilities"].numpy()
-            progress.advance(len(rows))
-    return labels, outputs

@@ -285,7 +285,7 @@ def prepare(
     set_precision(body, head, stage.precision)
     split = assemble(body, head, set_trainable(body, head, frozen))
     optimizer = make_optimizer(stage, total_steps)
-    trained = split.tail if reuse and split.tail is not None else split.full
+    trained: Any = split.tail if reuse and split.tail is not None else split.full
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
@@ -293,8 +293,8 @@ def prepare(
             metrics=task.metrics(),
             jit_compile=use_xla(stage.xla),
         )
-    own = trained.optimizer
-    inner = getattr(own, "inner_optimizer", own)
+    own: Any = trained.optimizer
+    inner: Any = getattr(own, "inner_optimizer", own)
     kept = [v for v in trained.trainable_variables if _undecayed(v)]
     inner.exclude_from_weight_decay(var_list=kept)
     own.build(trained.trainable_variables)

@@ -79,8 +79,8 @@ class Architecture:
     """
 
     name: str
-    model: type
-    tokenizer: type
+    model: Any
+    tokenizer: Any
     embeddings: tuple[str, ...]
     embed: Callable[..., Any]
     layer: Callable[..., Any] = _layer_plain

@@ -46,7 +46,9 @@ def hub(
             valid=f"3 to {model.max_sequence_length}",
         )
     if pooling == "pooler" and "the weights hold no pooler" in more:
-        raise ConfigError(f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max")
+        raise ConfigError(
+            f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max"
+        )
     return Backbone(
         model,
         architecture,
@@ -109,7 +111,9 @@ def _check_whole(folder: pathlib.Path, model: Any) -> None:
         return
     held: list[str] = []
     with h5py.File(path) as file:
-        file.visititems(lambda name, one: held.append(name) if isinstance(one, h5py.Dataset) else None)
+        file.visititems(
+            lambda name, one: held.append(name) if isinstance(one, h5py.Dataset) else None
+        )
     held = [name for name in held if "seed_generator" not in name]
     if len(held) != len(model.weights):
         raise WeightsError(
@@ -121,7 +125,9 @@ def _check_whole(folder: pathlib.Path, model: Any) -> None:
 def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     """Returns the folder behind a preset's name, downloaded if it must be, and notes."""
     if not isinstance(preset, str) or not preset:
-        raise WeightsError(f"preset={preset!r} is no name.", valid="a string", see="tfft list presets")
+        raise WeightsError(
+            f"preset={preset!r} is no name.", valid="a string", see="tfft list presets"
+        )
     item = fetch.ITEMS.get(preset)
     if item is not None and item.kind == "weights":
         note = getattr(item, "note", "")
@@ -152,11 +158,11 @@ def _download(handle: str) -> pathlib.Path:
     # Both packages raise many kinds of error for one cause, a network that is not there.
     try:
         if scheme == "hf":
-            import huggingface_hub  # noqa: PLC0415
+            import huggingface_hub
 
             path = huggingface_hub.snapshot_download(name, allow_patterns=WANTED)
         else:
-            import kagglehub  # noqa: PLC0415
+            import kagglehub
 
             path = kagglehub.model_download(name)
     except Exception as error:

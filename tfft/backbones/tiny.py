@@ -16,10 +16,11 @@ from tfft.backbones.body import Backbone
 from tfft.backbones.tokenizers import from_hub
 from tfft.errors import ConfigError, near
 
-WORDS = (
-    "a an and are bad be but film for good great in is it movie not of on one plot the this to "
-    "was well with worst"
-).split()
+WORDS = [
+    *("a", "an", "and", "are", "bad", "be", "but", "film", "for", "good", "great", "in", "is"),
+    *("it", "movie", "not", "of", "on", "one", "plot", "the", "this", "to", "was", "well"),
+    *("with", "worst"),
+]
 
 
 def tiny(
@@ -116,7 +117,7 @@ def _byte_pairs() -> Any:
 
 
 def _sentence_piece(tokenizer: type, **pieces: Any) -> Any:
-    import sentencepiece  # noqa: PLC0415
+    import sentencepiece
 
     lines = [" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))]
     model = io.BytesIO()

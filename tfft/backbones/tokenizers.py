@@ -67,9 +67,7 @@ def _word_piece(
         raise WeightsError(f"the vocabulary lacks {', '.join(missing)}.")
     start, end, pad = (vocabulary[name] for name in names)
     words = WordPiece(vocabulary, settings)
-    return TextPreprocessor(
-        words, start_id=start, end_id=end, pad_id=pad, sequence_length=length
-    )
+    return TextPreprocessor(words, start_id=start, end_id=end, pad_id=pad, sequence_length=length)
 
 
 def _hub(
@@ -93,7 +91,8 @@ def _word_piece_parts(
     path = folder / "vocab.txt"
     if not path.exists():
         raise WeightsError(
-            f"{folder} holds no vocabulary.", valid="tokenizer.json, or vocab.txt beside config.json"
+            f"{folder} holds no vocabulary.",
+            valid="tokenizer.json, or vocab.txt beside config.json",
         )
     if "do_lower_case" not in options:
         raise WeightsError(
@@ -149,7 +148,9 @@ def _byte_pairs(folder: pathlib.Path, options: Mapping[str, Any]) -> Any:
     try:
         return keras_hub.models.RobertaTokenizer(vocabulary, merges, add_prefix_space=space)
     except ValueError as error:
-        raise WeightsError(f"the vocabulary in {folder} does not fit its merges: {error}") from error
+        raise WeightsError(
+            f"the vocabulary in {folder} does not fit its merges: {error}"
+        ) from error
 
 
 def _sentence_piece(folder: pathlib.Path, tokenizer: type) -> Any:

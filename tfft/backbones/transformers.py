@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import json
 import pathlib
 import re
 from collections.abc import Callable, Mapping
@@ -139,9 +138,7 @@ def architecture_of(folder: pathlib.Path, config: Mapping[str, Any]) -> Architec
     return found
 
 
-def load(
-    folder: pathlib.Path, dtype: str | None
-) -> tuple[Any, Architecture, tuple[str, ...]]:
+def load(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architecture, tuple[str, ...]]:
     """Returns a KerasHub model with a folder's weights, its architecture and notes.
 
     Raises:
@@ -222,9 +219,3 @@ def _missing(folder: pathlib.Path, names: list[str]) -> tuple[str, ...]:
             valid="weights of a whole body, saved by Transformers",
         )
     return ("the weights hold no pooler",) if names else ()
-
-
-def max_positions(folder: pathlib.Path) -> str:
-    """Returns the config's own words on positions, for an error."""
-    config = json.loads((folder / "config.json").read_text("utf-8"))
-    return f"max_position_embeddings={config.get('max_position_embeddings')}"

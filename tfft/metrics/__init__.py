@@ -1,1 +1,1 @@
-"""Metrics and floors that need more than one call of a library."""
+"""Metrics with their intervals, and the floors that a model has to beat."""

@@ -11,6 +11,7 @@ import json
 from typing import Any
 
 import tensorflow as tf
+import tensorflow_text
 
 
 class HubTokenizer(tf.Module):
@@ -60,8 +61,6 @@ class HubTokenizer(tf.Module):
 
 def fold(texts: tf.Tensor) -> tf.Tensor:
     """Straightens quotes, collapses white space, decomposes (NFKD) and removes marks."""
-    import tensorflow_text  # noqa: PLC0415
-
     texts = tf.strings.regex_replace(texts, r"[\s\p{Z}]+", " ")
     texts = tf.strings.regex_replace(tf.strings.strip(texts), "``|''", '"')
     return tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFKD"), r"\p{Mn}+", "")

@@ -20,9 +20,7 @@ from tfft.errors import WeightsError
 from tfft.preprocess.subwords import lower
 
 # White space other than " "; a match of every plain space would cost ten times the time.
-SPACES = (
-    r"\t\n\r\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
-)
+SPACES = r"\t\n\r\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
 CONTROLS = r"\p{Cc}\p{Cf}\p{Co}\x{FFFD}"
 # Since the judge's tables were made, U+1734 is a mark no longer, U+166D no punctuation, and U+111C9
 # has become a mark from punctuation.
@@ -163,6 +161,8 @@ class WordPiece(tf.Module):
             texts = replace(replace(texts, f"[{SPACES}]+", " "), f"[{CONTROLS}]+", "")
         else:
             texts = replace(texts, rf"[{SPACES}\x0B\x0C\x{{85}}]+", " ")
+            # `tf.strings.lower` ends at a NUL, whose word is unknown anyway.
+            texts = replace(texts, r"\x00", self._blank)
         strip = settings.lowercase if settings.strip_accents is None else settings.strip_accents
         if strip:
             texts = replace(tensorflow_text.normalize_utf8(texts, "NFD"), f"({MARKS})+", "")

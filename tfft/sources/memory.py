@@ -6,7 +6,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tfft.errors import DataError
-from tfft.sources import Rows, Source, split_by_hash
+from tfft.sources import MemorySource, Rows, Source, shares_told, split_by_hash
+
+SEE = "tfft list"
+VALID = 'a tf.data.Dataset or a list of {"text": ..., "label": ...} or (text, label)'
 
 
 def memory(
@@ -18,53 +21,101 @@ def memory(
     validation_share: float = 0.1,
     test_share: float = 0.1,
 ) -> Source:
-    """Returns a source of examples that are at hand.
+    """Returns a source of examples that are at hand; a dataset is read into memory, once.
 
     Args:
       train, validation, test: a `tf.data.Dataset` or a list, not batched; elements are
         {"text", "label"} or (text, label).
       label_names: names of integer labels.
       validation_share, test_share: of `train`, by a hash of the text, when only `train` is given.
+
+    Raises:
+      DataError: an element that is no text with a label, or data that no run could learn from.
     """
     given = {"train": train, "validation": validation, "test": test}
-    rows = {name: _rows(part, label_names) for name, part in given.items() if part is not None}
-    if len(rows) > 1:
-        return Source("memory", rows)
-    rows = split_by_hash(*rows["train"], validation_share, test_share)
-    note = f"split by a hash of the text: {test_share:.0%} test, {validation_share:.0%} validation"
-    return Source("memory", rows, [note])
+    rows = {
+        split: _rows(part, split, label_names) for split, part in given.items() if part is not None
+    }
+    notes = []
+    if len(rows) == 1 and rows["train"][0]:
+        rows |= split_by_hash("memory", rows["train"], validation_share, test_share)
+        shares = {"validation": validation_share, "test": test_share}
+        notes.append(shares_told({split: share for split, share in shares.items() if share}))
+    return MemorySource("memory", rows, notes, see=SEE)
 
 
-def _rows(elements: Any, label_names: Sequence[str] | None) -> Rows:
-    iterate = getattr(elements, "as_numpy_iterator", None)
+def _rows(elements: Any, split: str, label_names: Sequence[str] | None) -> Rows:
+    if isinstance(elements, (str, bytes, dict)) or not isinstance(elements, Iterable):
+        raise DataError(
+            f"memory() got a {type(elements).__name__} for {split}.", valid=VALID, see=SEE
+        )
+    iterate = getattr(elements, "as_numpy_iterator", elements.__iter__)
     texts, labels = [], []
-    for element in iterate() if iterate else _checked(elements):
-        text, label = _pair(element)
-        texts.append(text.decode() if isinstance(text, bytes) else str(text))
-        if label_names is not None:
-            label = label_names[int(label)]
-        labels.append(label.decode() if isinstance(label, bytes) else str(label))
+    for number, element in enumerate(iterate(), 1):
+        where = f"example {number:,} of {split}"
+        text, label = _pair(element, where)
+        texts.append(_text(text, where))
+        labels.append(_label(label, label_names, where))
     return texts, labels
 
 
-def _checked(elements: Any) -> Iterable[Any]:
-    if isinstance(elements, (str, bytes)) or not isinstance(elements, Iterable):
-        raise DataError(
-            f"memory() got {type(elements).__name__}.",
-            valid='a tf.data.Dataset or a list of {"text": ..., "label": ...} or (text, label)',
-        )
-    return elements
-
-
-def _pair(element: Any) -> tuple[Any, Any]:
+def _pair(element: Any, where: str) -> tuple[Any, Any]:
     try:
         pair = (element["text"], element["label"]) if isinstance(element, dict) else element
         text, label = pair
     except (KeyError, TypeError, ValueError) as error:
+        shown = str(sorted(element) if isinstance(element, dict) else element)[:80]
         raise DataError(
-            f"an element has no text and label: {str(element)[:80]}",
-            valid='{"text": ..., "label": ...} or (text, label)',
+            f"an element has no text and label: {shown}", set_in=where, valid=VALID, see=SEE
         ) from error
-    if getattr(text, "ndim", 0):
-        raise DataError("the dataset is batched.", valid="one example an element: dataset.unbatch()")
+    if getattr(text, "ndim", 0) or isinstance(text, (list, tuple)):
+        raise DataError(
+            "the dataset is batched.",
+            set_in=where,
+            valid="one example an element: dataset.unbatch()",
+            see=SEE,
+        )
     return text, label
+
+
+def _text(value: Any, where: str) -> str:
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            value.encode()
+            return value
+    except UnicodeError as error:
+        raise DataError(
+            f"a text is not UTF-8: {error.reason}, at {error.start}.",  # type: ignore[attr-defined]
+            set_in=where,
+            valid="texts in UTF-8",
+            see=SEE,
+        ) from error
+    raise DataError(
+        f"a text is {str(value)[:40]!r}, a {type(value).__name__}.",
+        set_in=where,
+        valid="a string",
+        see=SEE,
+    )
+
+
+def _label(value: Any, names: Sequence[str] | None, where: str) -> str:
+    """Returns a label as a string; an integer is a place in `names` when there are names."""
+    if isinstance(value, (str, bytes)):
+        label = _text(value, where)
+    elif names is not None:
+        if int(value) != value or not 0 <= value < len(names):
+            raise DataError(
+                f"label {value} has no name.",
+                set_in=where,
+                valid=f"0 to {len(names) - 1}, for {len(names)} label_names",
+                see=SEE,
+            )
+        label = names[int(value)]
+    else:
+        whole = not isinstance(value, bool) and value == value and value == int(value)
+        label = str(int(value)) if whole else str(value).lower()
+    if not label.strip() or label == "nan":
+        raise DataError("an example has no label.", set_in=where, valid="a label", see=SEE)
+    return label

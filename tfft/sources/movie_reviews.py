@@ -2,50 +2,70 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from tfft import fetch
 from tfft.errors import DataError
-from tfft.sources import Source, split_by_hash
+from tfft.sources import MemorySource, Source, shares_told, split_by_hash
 
 FILE = "movieReviewSnippets_GroundTruth.txt"
+SEE = "tfft fetch movie_reviews"
 
 
 def movie_reviews(validation_share: float = 0.1, test_share: float = 0.2) -> Source:
     """Returns the movie reviews; a label is the sign of the mean score of twenty raters.
 
-    Source: Hutto and Gilbert, 2014. Sentences with a score of exactly zero are dropped, and so
-    are repeated ones; the split follows from a hash of the text.
+    Source: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
+    Social Media Text", 2014. Sentences that were scored exactly zero are dropped; of a sentence
+    that stands twice one copy stays, or none when its labels differ. The split follows from a
+    hash of the text.
 
     Args:
       validation_share, test_share: of all sentences.
+
+    Raises:
+      DataError: the data were not fetched, or the file is not the known one.
     """
-    labels: dict[str, str] = {}
-    zero = repeated = 0
-    conflicting: set[str] = set()
-    for number, line in enumerate(_lines(), 1):
-        fields = line.split("\t")
-        if len(fields) != 3:
-            raise DataError(f"{FILE}:{number} has {len(fields)} fields.", valid="id, score, text")
-        score, text = float(fields[1]), fields[2].strip()
-        label = "positive" if score > 0 else "negative"
+    path = fetch.path("movie_reviews") / FILE
+    with path.open(encoding="utf-8", newline="\n") as file:
+        rows, notes = labelled(parse(file))
+    shares = {"validation": validation_share, "test": test_share}
+    splits = split_by_hash("movie_reviews", rows, validation_share, test_share)
+    return MemorySource("movie_reviews", splits, [*notes, shares_told(shares)], see=SEE)
+
+
+def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
+    """Yields the score and the sentence of each line: id, score, text, with tabs between them."""
+    for number, line in enumerate(lines, 1):
+        fields = line.rstrip("\r\n").split("\t")
+        try:
+            _, score, text = fields
+            yield float(score), text.strip()
+        except ValueError as error:
+            raise DataError(
+                f"{FILE}:{number} cannot be read: {line[:60]!r}.",
+                set_in=f"{FILE}:{number}",
+                valid="id, score and text with tabs between them",
+                see=SEE,
+            ) from error
+
+
+def labelled(scored: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+    """Returns texts with labels, each text once, and notes with the counts of what was dropped."""
+    found: dict[str, list[str]] = {}
+    total = zero = 0
+    for score, text in scored:
+        total += 1
         if score == 0:
             zero += 1
-        elif text in labels:
-            repeated += 1
-            if labels[text] != label:
-                conflicting.add(text)
         else:
-            labels[text] = label
-    for text in conflicting:
-        del labels[text]
-    rows = split_by_hash(labels.keys(), labels.values(), validation_share, test_share)
+            found.setdefault(text, []).append("positive" if score > 0 else "negative")
+    agreeing = {text: labels[0] for text, labels in found.items() if len(set(labels)) == 1}
+    copies = sum(len(found[text]) - 1 for text in agreeing)
+    torn = sum(len(labels) for text, labels in found.items() if text not in agreeing)
     notes = [
-        f"{zero} sentences with a score of zero dropped, {repeated} repeated ones dropped"
-        + (f", {len(conflicting)} with both labels dropped" if conflicting else ""),
-        f"split by a hash of the text: {test_share:.0%} test, {validation_share:.0%} validation",
+        f"{total:,} sentences, of which {len(agreeing):,} are kept",
+        f"dropped: {zero:,} scored exactly zero; {copies:,} copies of a sentence with the same "
+        f"label; {torn:,} copies of sentences with both labels",
     ]
-    return Source("movie_reviews", rows, notes)
-
-
-def _lines() -> list[str]:
-    text = (fetch.path("movie_reviews") / FILE).read_text(encoding="utf-8")
-    return [line for line in text.splitlines() if line]
+    return (list(agreeing), list(agreeing.values())), notes

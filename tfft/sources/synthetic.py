@@ -4,30 +4,42 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfft.sources import Source
+from tfft.errors import DataError
+from tfft.sources import MemorySource, Rows, Source
 
-WORDS = "the a film plot cast scene story screen music line end of with and in it is was".split()
+WORDS = ["the", "a", "film", "plot", "cast", "scene", "story", "screen", "music", "with", "is"]
 
 
 def synthetic(examples: int = 512, classes: int = 2, seed: int = 0) -> Source:
-    """Returns texts of filler words that hold one word of their class.
+    """Returns texts of filler words, each with one word that only its class has.
 
     Args:
       examples: of the training split; validation and test have a quarter each.
-      classes: how many labels.
+      classes: how many labels, named class_0, class_1 and so on.
       seed: of all choices.
+
+    Raises:
+      DataError: fewer than two classes, or fewer examples than classes.
     """
+    if classes < 2 or examples < classes:
+        raise DataError(
+            f"synthetic(examples={examples}, classes={classes}) cannot be learned.",
+            valid="two classes or more, and an example of each",
+            see="tfft list",
+        )
     rng = np.random.default_rng(seed)
-
-    def rows(count: int) -> tuple[list[str], list[str]]:
-        labels = [f"class_{number % classes}" for number in range(count)]
-        texts = []
-        for label in labels:
-            words = list(rng.choice(WORDS, rng.integers(2, 20)))
-            words.insert(int(rng.integers(0, len(words))), f"mark{label[6:]}")
-            texts.append(" ".join(words))
-        return texts, labels
-
     quarter = max(classes, examples // 4)
-    parts = {"train": rows(examples), "validation": rows(quarter), "test": rows(quarter)}
-    return Source("synthetic", parts, ["made examples: a figure on them means nothing"])
+    sizes = {"train": examples, "validation": quarter, "test": quarter}
+    rows = {split: _rows(size, classes, rng) for split, size in sizes.items()}
+    return MemorySource("synthetic", rows, ["made examples: a figure on them means nothing"])
+
+
+def _rows(count: int, classes: int, rng: np.random.Generator) -> Rows:
+    numbers = [number % classes for number in range(count)]
+    return [_text(number, rng) for number in numbers], [f"class_{number}" for number in numbers]
+
+
+def _text(number: int, rng: np.random.Generator) -> str:
+    words = [str(word) for word in rng.choice(WORDS, rng.integers(2, 20))]
+    words.insert(int(rng.integers(0, len(words) + 1)), f"mark{number}")
+    return " ".join(words)

@@ -1,11 +1,32 @@
-"""Any TensorFlow Datasets builder."""
+"""Any TensorFlow Datasets builder, streamed: no split is held in memory."""
 
 from __future__ import annotations
 
-from typing import Any
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tfft.errors import DataError, near
-from tfft.sources import Rows, Source, split_by_hash
+from tfft.sources import (
+    SPLIT_NAMES,
+    SPLITS,
+    Source,
+    Summarizer,
+    Summary,
+    check_shares,
+    refuse_small,
+    shares_told,
+    split_of,
+    validate,
+)
+from tfft.sources.memory import memory
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+BATCH = 1024
 
 
 def tfds(
@@ -17,64 +38,290 @@ def tfds(
     validation_share: float = 0.1,
     test_share: float = 0.1,
 ) -> Source:
-    """Returns a source of a builder's own splits.
+    """Returns a source of a builder's own splits; labels are read by their names.
+
+    One pass over the data counts labels and finds what is broken; training reads them again.
 
     Args:
-      name: a builder's name with its config ("glue/sst2"), or a builder.
+      name: a builder's name, with its config ("glue/sst2"); or a builder; or a `tf.data.Dataset`,
+        which is read into memory.
       text, label: features; by default the supervised keys, else the only Text and ClassLabel.
       data_dir: where TensorFlow Datasets keeps its data.
       validation_share, test_share: taken from the training split by a hash of the text, for a
-        split that the builder lacks or that has no labels.
+        split that the builder lacks or that has no labels; 0 for no such split.
+
+    Raises:
+      DataError: no such builder or feature, data that cannot be downloaded, or data that no run
+        could learn from.
     """
+    check_shares(validation_share, test_share)
+    if hasattr(name, "element_spec"):
+        return memory(
+            name.map(lambda row: {"text": row[text or "text"], "label": row[label or "label"]}),
+            validation_share=validation_share,
+            test_share=test_share,
+        )
+    builder = _builder(name, data_dir) if isinstance(name, str) else name
+    features = Features.find(builder, text, label)
+    _prepare(builder)
+    return BuilderSource(builder, features, validation_share, test_share)
+
+
+def _builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as catalogue
 
-    builder = catalogue.builder(name, data_dir=data_dir) if isinstance(name, str) else name
-    builder.download_and_prepare()
-    features = builder.info.features
-    text = text or _feature(builder, 0, catalogue.features.Text, "text")
-    label = label or _feature(builder, 1, catalogue.features.ClassLabel, "label")
-    for column in (text, label):
-        if column not in features:
-            raise DataError(f"{name} has no feature {column!r}.", valid=near(column, features, 12))
-    to_name = getattr(features[label], "int2str", str)
-    rows, notes = {}, [f"features: text {text!r}, label {label!r}"]
-    for split in ("train", "validation", "test"):
-        if split in builder.info.splits:
-            found, missing = _rows(builder.as_dataset(split=split), text, label, to_name)
-            if found[0]:
-                rows[split] = found
-            if missing:
-                notes.append(f"{missing:,} examples of {split} have no label and are left out")
-    lacking = {"validation": validation_share, "test": test_share}
-    lacking = {split: share for split, share in lacking.items() if split not in rows}
-    if lacking and "train" in rows:
-        shares = (lacking.get("validation", 0.0), lacking.get("test", 0.0))
-        rows = {**rows, **split_by_hash(*rows["train"], *shares)}
-        notes.append(f"{' and '.join(lacking)} taken from train by a hash of the text")
-    ordered = {split: rows[split] for split in ("train", "validation", "test") if split in rows}
-    return Source(str(builder.info.full_name), ordered, notes)
+    try:
+        return catalogue.builder(name, data_dir=data_dir)
+    except catalogue.core.DatasetNotFoundError as error:
+        names = catalogue.list_builders(with_community_datasets=False)
+        raise DataError(
+            f"TensorFlow Datasets has no builder {name!r}.",
+            valid=near(name.partition("/")[0], names),
+            see="tfft list",
+        ) from error
+    except (ValueError, AssertionError) as error:  # a config or a version that is not there
+        raise DataError(
+            f"the builder {name!r} cannot be made: {str(error).splitlines()[0][:200]}",
+            valid="NAME, NAME/CONFIG or NAME/CONFIG:VERSION",
+            see="tfft list",
+        ) from error
 
 
-def _feature(builder: Any, place: int, kind: type, word: str) -> str:
+def _prepare(builder: Any) -> None:
+    try:
+        builder.download_and_prepare()
+    except OSError as error:
+        raise DataError(
+            f"{builder.info.full_name} cannot be downloaded or written: {str(error)[:300]}",
+            set_in=str(builder.data_path),
+            valid="a network and a folder that you may write to, or data_dir= with the prepared "
+            "data",
+            see="tfft list",
+        ) from error
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Where a builder keeps its texts and labels.
+
+    Attributes:
+      text, label: features' names.
+      names: of the labels by their number; None for labels that are no ClassLabel.
+    """
+
+    text: str
+    label: str
+    names: tuple[str, ...] | None
+
+    @classmethod
+    def find(cls, builder: Any, text: str | None, label: str | None) -> Features:
+        """Returns the features as named, else the supervised keys, else the only ones that fit."""
+        import tensorflow as tf
+        import tensorflow_datasets as catalogue
+
+        features = builder.info.features
+        kinds = {"text": catalogue.features.Text, "label": catalogue.features.ClassLabel}
+        found = {"text": text, "label": label}
+        for place, (kind, wanted) in enumerate(found.items()):
+            found[kind] = wanted or _feature(builder, place, kind, kinds[kind])
+            _refuse_unknown(builder, kind, found[kind])
+        _refuse_shape(builder, "text", found["text"], lambda dtype: dtype == tf.string)
+        _refuse_shape(
+            builder,
+            "label",
+            found["label"],
+            lambda dtype: dtype in (tf.string, tf.bool) or dtype.is_integer,
+        )
+        labels = features[found["label"]]
+        names = None
+        if isinstance(labels, kinds["label"]) and labels.num_classes:
+            names = tuple(labels.int2str(number) for number in range(labels.num_classes))
+        return cls(found["text"], found["label"], names)  # type: ignore[arg-type]
+
+    def pick(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns {"text", "label"} of an example; the label is "" when it has none."""
+        import tensorflow as tf
+
+        label = row[self.label]
+        if label.dtype == tf.string or label.dtype == tf.bool:
+            name = label if label.dtype == tf.string else tf.strings.as_string(label)
+        elif self.names is None:
+            name = tf.where(label < 0, "", tf.strings.as_string(label))
+        else:
+            # Place 0 is the name of -1, by which some sets mark a label that they keep secret.
+            name = tf.gather(tf.constant(["", *self.names]), tf.maximum(label, -1) + 1)
+        return {"text": row[self.text], "label": name}
+
+
+def _feature(builder: Any, place: int, kind: str, wanted: type) -> str:
     keys = builder.info.supervised_keys
-    if keys:
+    if keys and len(keys) >= 2 and isinstance(keys[place], str):
         return keys[place]
-    hits = [name for name, feature in builder.info.features.items() if isinstance(feature, kind)]
+    features = builder.info.features
+    hits = [name for name, feature in features.items() if isinstance(feature, wanted)]
     if len(hits) != 1:
         raise DataError(
-            f"{builder.name} has {len(hits)} features that could be the {word}.",
-            valid=f"tfds({builder.name!r}, {word}=...) with one of {', '.join(builder.info.features)}",
+            f"{builder.info.full_name} has {len(hits)} features that could be the {kind}. "
+            f"Its features: {', '.join(features)}.",
+            valid=f"--gin.{kind.upper()}=FEATURE, or tfds(..., {kind}=FEATURE)",
+            see="tfft list",
         )
     return hits[0]
 
 
-def _rows(dataset: Any, text: str, label: str, to_name: Any) -> tuple[Rows, int]:
-    texts, labels, missing = [], [], 0
-    for example in dataset.as_numpy_iterator():
-        value = example[label]
-        if not isinstance(value, bytes) and int(value) < 0:
-            missing += 1
-            continue
-        texts.append(example[text].decode())
-        labels.append(value.decode() if isinstance(value, bytes) else to_name(int(value)))
-    return (texts, labels), missing
+def _refuse_unknown(builder: Any, kind: str, name: Any) -> None:
+    if name not in builder.info.features:
+        raise DataError(
+            f"{builder.info.full_name} has no feature {name!r}.",
+            set_in=f"{kind}={name}",
+            valid=near(str(name), builder.info.features, 12),
+            see="tfft list",
+        )
+
+
+def _refuse_shape(builder: Any, kind: str, name: Any, fits: Any) -> None:
+    info = builder.info.features[name].get_tensor_info()
+    if getattr(info, "shape", None) != () or not fits(info.tf_dtype):
+        raise DataError(
+            f"feature {name!r} of {builder.info.full_name} is no single {kind}: {info}.",
+            set_in=f"{kind}={name}",
+            valid="one string" if kind == "text" else "one string, integer or ClassLabel",
+            see="tfft list",
+        )
+
+
+class BuilderSource(Source):
+    """Reads a builder's splits again for every pass.
+
+    Args:
+      builder: prepared.
+      features: where texts and labels are.
+      validation_share, test_share: for a split that the builder lacks.
+    """
+
+    def __init__(
+        self, builder: Any, features: Features, validation_share: float, test_share: float
+    ):
+        self._builder, self._features = builder, features
+        self._origin = _origins(builder)
+        name = str(builder.info.full_name)
+        notes = [f"{name}: text in feature {features.text!r}, label in {features.label!r}"]
+        unused = [split for split in builder.info.splits if split not in self._origin.values()]
+        if unused:
+            notes.append(f"splits that are not read: {', '.join(unused)}")
+        shares = {"validation": validation_share, "test": test_share}
+        summaries = self._scan(shares, notes)
+        super().__init__(name, tuple(summaries), notes)
+        self.summaries = {split: summaries[split] for split in self.splits}
+        validate(name, self.summaries, see="tfft list")
+
+    def dataset(self, split: str) -> tf.data.Dataset:
+        import tensorflow as tf
+
+        self._summary(split)
+        dataset = self._read(self._origin.get(split, self._origin["train"]))
+        dataset = dataset.filter(lambda row: row["label"] != "")
+        taken = self._lacking if split == "train" or split not in self._origin else {}
+        if taken:
+            shares = (taken.get("validation", 0.0), taken.get("test", 0.0))
+
+            def chosen(rows: dict[str, Any]) -> dict[str, Any]:
+                keep = tf.numpy_function(
+                    lambda texts: _in_split(texts, split, shares), [rows["text"]], tf.bool
+                )
+                keep.set_shape([None])
+                return {name: tf.boolean_mask(part, keep) for name, part in rows.items()}
+
+            dataset = dataset.batch(BATCH).map(chosen).unbatch()
+        return dataset.apply(tf.data.experimental.assert_cardinality(self.size(split)))
+
+    def rows(self, split: str) -> Iterator[tuple[str, str]]:
+        return _decoded(self.dataset(split))
+
+    def _read(self, origin: str) -> tf.data.Dataset:
+        dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
+        return dataset.map(self._features.pick)
+
+    def _scan(self, shares: Mapping[str, float], notes: list[str]) -> dict[str, Summary]:
+        """Goes over every split once, the training split last: which ones lack is known then."""
+        found: dict[str, Summary] = {}
+        held: dict[int, str] = {}  # hash of a text and the evaluation split that has it
+        for split in ("validation", "test"):
+            if split in self._origin:
+                summary = self._scan_evaluation(split, held, notes)
+                if summary is None:
+                    del self._origin[split]
+                else:
+                    found[split] = summary
+        self._lacking = {
+            split: share for split, share in shares.items() if split not in found and share
+        }
+        return found | self._scan_train(held, notes)
+
+    def _scan_evaluation(
+        self, split: str, held: dict[int, str], notes: list[str]
+    ) -> Summary | None:
+        summarizer, unlabelled = Summarizer(), 0
+        for text, label in _decoded(self._read(self._origin[split])):
+            if label:
+                summarizer.add(text, label)
+                held[hash(text)] = split
+            else:
+                unlabelled += 1
+        summary = summarizer.result()
+        if summary.size and unlabelled:
+            notes.append(f"{unlabelled:,} examples of {split} have no label and are left out")
+        if unlabelled and not summary.size:
+            notes.append(f"all {unlabelled:,} examples of {split} have no label: not used")
+            return None
+        return summary
+
+    def _scan_train(self, held: Mapping[int, str], notes: list[str]) -> dict[str, Summary]:
+        parts = {split: Summarizer() for split in ("train", *self._lacking)}
+        shares = (self._lacking.get("validation", 0.0), self._lacking.get("test", 0.0))
+        unlabelled = overlap = 0
+        for text, label in _decoded(self._read(self._origin["train"])):
+            if not label:
+                unlabelled += 1
+                continue
+            parts[split_of(text, *shares)].add(text, label)
+            overlap += hash(text) in held
+        if unlabelled:
+            notes.append(f"{unlabelled:,} examples of train have no label and are left out")
+        if overlap:
+            others = " or ".join(sorted(set(held.values()), key=SPLITS.index))
+            notes.append(
+                f"{overlap:,} training texts are also in {others}: kept, as the builder has them"
+            )
+        found = {split: part.result() for split, part in parts.items()}
+        if self._lacking:
+            counts = {split: summary.labels for split, summary in found.items()}
+            refuse_small(str(self._builder.info.full_name), counts)
+            notes.append(shares_told(self._lacking))
+        return found
+
+
+def _origins(builder: Any) -> dict[str, str]:
+    """Returns the builder's own name of each split that it has."""
+    found = {
+        split: next((name for name in names if name in builder.info.splits), None)
+        for split, names in SPLIT_NAMES.items()
+    }
+    if found["train"] is None:
+        raise DataError(
+            f"{builder.info.full_name} has no training split.",
+            valid=f"a builder with a split train; this one has {', '.join(builder.info.splits)}",
+            see="tfft list",
+        )
+    return {split: name for split, name in found.items() if name is not None}
+
+
+def _decoded(dataset: Any) -> Iterator[tuple[str, str]]:
+    for batch in dataset.batch(BATCH).as_numpy_iterator():
+        for text, label in zip(batch["text"], batch["label"], strict=True):
+            yield text.decode(), label.decode()
+
+
+def _in_split(texts: Sequence[bytes], split: str, shares: tuple[float, float]) -> np.ndarray:
+    """Returns which texts belong to a split: bool [b]."""
+    return np.array([split_of(text.decode(), *shares) == split for text in texts], bool)

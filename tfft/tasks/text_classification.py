@@ -135,9 +135,7 @@ class SmoothedCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         target = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), self.classes)
-        return keras.losses.categorical_crossentropy(
-            target, y_pred, label_smoothing=self.smoothing
-        )
+        return keras.losses.categorical_crossentropy(target, y_pred, label_smoothing=self.smoothing)
 
     def get_config(self) -> dict[str, Any]:
         own = {"classes": self.classes, "smoothing": self.smoothing}

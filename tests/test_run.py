@@ -1,0 +1,236 @@
+"""The verbs on a tiny body: resuming to the bit, the report's files, predictions and exports."""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import tfft
+from tfft import export, run
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ExportError, WorkdirError
+from tfft.sources.synthetic import synthetic
+
+STAGES = (
+    tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
+    tfft.Stage("upper", freeze_layers=1, epochs=3, learning_rate=3e-3),
+)
+SCRIPT = """
+import sys, tfft
+from tfft.sources.synthetic import synthetic
+stages = (
+    tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
+    tfft.Stage("upper", freeze_layers=1, epochs=3, learning_rate=3e-3),
+)
+tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(256), stages,
+           workdir=sys.argv[1], checkpoint_steps=2)
+"""
+
+
+def train(folder, **settings):
+    settings = {"stages": STAGES, "say": Console(quiet=True)} | settings
+    task, body = tfft.tasks.TextClassification(), tiny()
+    return run.train(task, body, synthetic(256), workdir=folder, **settings)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return train(tmp_path_factory.mktemp("run"))
+
+
+def newest(folder):
+    return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
+
+
+def same(first, second):
+    one, two = load_file(first), load_file(second)
+    assert one.keys() == two.keys() and one
+    return all(np.array_equal(one[name], two[name]) for name in one)
+
+
+def start(folder):
+    environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
+    command = [sys.executable, "-c", SCRIPT, str(folder)]
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+
+
+def stop_after(folder, steps, number):
+    """Starts the run and sends it a signal once it has saved a checkpoint at `steps` or later."""
+    process = start(folder)
+    while process.poll() is None:
+        with contextlib.suppress(IndexError, FileNotFoundError):
+            if int(newest(folder).stem.split("-")[1]) >= steps:
+                process.send_signal(number)
+                break
+        time.sleep(0.002)
+    return process.communicate()[1], process.returncode
+
+
+def test_a_killed_run_continues_to_the_same_bits(tmp_path):
+    whole = start(tmp_path / "whole")
+    error = whole.communicate()[1]
+    assert whole.returncode == 0, error
+    # 8 batches an epoch: step 18 is in the second epoch of the second stage.
+    _, code = stop_after(tmp_path / "killed", 18, signal.SIGKILL)
+    assert code == -signal.SIGKILL and not (tmp_path / "killed/report.json").exists()
+    again = start(tmp_path / "killed")
+    said = again.communicate()[1]
+    assert again.returncode == 0 and "continuing in" in said and "stage 2, epoch" in said
+    assert newest(tmp_path / "whole").name == newest(tmp_path / "killed").name
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "killed"))
+    for name in ("best/weights.safetensors",):
+        assert same(tmp_path / "whole" / name, tmp_path / "killed" / name)
+    curves = [
+        [json.loads(line) for line in open(tmp_path / name / "metrics.jsonl")]
+        for name in ("whole", "killed")
+    ]
+    for one, two in zip(*curves, strict=True):
+        assert {k: v for k, v in one.items() if k != "seconds"} == {
+            k: v for k, v in two.items() if k != "seconds"
+        }
+
+
+def test_the_workdir_holds_what_it_should(trained):
+    names = {path.name for path in trained.workdir.iterdir()}
+    assert {"run.json", "metrics.jsonl", "checkpoints", "best", "report.json"} <= names
+    assert {"report.html", "tensorboard"} <= names
+    found = json.loads((trained.workdir / "report.json").read_text())
+    assert set(found["floors"]) == {"majority", "tfidf_logistic_regression"}
+    assert {"training", "encoding", "evaluation"} <= set(found["seconds"])
+    described = json.loads((trained.workdir / "run.json").read_text())
+    assert {"versions", "devices", "git_commit", "identity"} == set(described)
+    assert {"config", "data", "weights", "seed"} == set(described["identity"])
+
+
+def test_the_same_call_again_reuses_the_run(trained, capsys):
+    again = train(trained.workdir, say=Console())
+    assert "training is complete" in capsys.readouterr().err
+    texts = ["the film is mark1", "mark0 of the plot"]
+    assert np.array_equal(again.outputs(texts), trained.outputs(texts))
+
+
+def test_another_seed_or_stage_is_refused(trained):
+    with pytest.raises(WorkdirError, match="seed: there 0, now 1"):
+        train(trained.workdir, seed=1)
+    with pytest.raises(WorkdirError, match="config differs"):
+        train(trained.workdir, stages=STAGES[:1])
+
+
+def test_features_from_memory_give_the_result_of_none(tmp_path):
+    runs = []
+    for features in ("memory", "off"):
+        stage = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features=features)
+        runs.append(train(tmp_path / features, stages=[stage]))
+    losses = [[row["loss"] for row in each.report["curves"]] for each in runs]
+    assert np.allclose(*losses, atol=1e-5)
+    texts = [f"the film mark{n % 2} is it" for n in range(9)]
+    assert np.allclose(runs[0].outputs(texts), runs[1].outputs(texts), atol=1e-4)
+
+
+def test_predictions_have_names_and_keep_the_order(trained):
+    texts = ["mark1", "mark0 the film and a plot with it", "the"]
+    rows = trained.predict(texts)
+    assert all(set(row["probabilities"]) == {"class_0", "class_1"} for row in rows)
+    for text, row in zip(texts, rows, strict=True):
+        [alone] = trained.predict([text])
+        assert alone["label"] == row["label"]
+        assert np.isclose(
+            alone["probabilities"]["class_0"], row["probabilities"]["class_0"], atol=1e-5
+        )
+
+
+def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
+    (tmp_path / "new.csv").write_text("text\nmark1\nmark0 the film\n")
+    settings = dict(input=str(tmp_path / "new.csv"), output=str(tmp_path / "out.jsonl"))
+    say = Console(quiet=True)
+    task = tfft.tasks.TextClassification()
+    assert run.predict(task, tiny(), str(trained.workdir), say=say, **settings) == 2
+    rows = [json.loads(line) for line in open(tmp_path / "out.jsonl")]
+    assert len(rows) == 2 and set(rows[0]) == {"label", "probabilities"}
+    with pytest.raises(WorkdirError, match="exists"):
+        run.predict(task, tiny(), str(trained.workdir), say=say, **settings)
+    run.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)
+
+
+def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
+    version = trained.export(tmp_path / "export", say=Console(quiet=True))
+    assert version.name == "1" and trained.export(tmp_path / "export").name == "2"
+    labels, outputs = export.run_export(
+        str(tmp_path / "export"), ["mark1", "mark0 film"], Console()
+    )
+    assert labels == ["class_0", "class_1"]
+    assert np.allclose(outputs, trained.outputs(["mark1", "mark0 film"]), atol=1e-5)
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(version))
+    answer = loaded.signatures["serving_default"](text=tf.constant(["mark1", ""]))
+    assert set(answer) == {"probabilities", "label", "label_id"}
+    assert answer["label"].numpy()[0].decode() == labels[int(answer["label_id"][0])]
+    ids = loaded.signatures["token_ids"](
+        token_ids=tf.constant([[2, 5, 3]]), padding_mask=tf.constant([[1, 1, 1]])
+    )
+    assert ids["probabilities"].shape == (1, 2)
+
+
+def test_an_export_that_differs_is_removed(trained, tmp_path):
+    served = export.Served(trained.model, trained.backbone.preprocessor, trained.task.serve)
+    wrong = trained.outputs(trained.held_out[:4]) + 1e-3
+    with pytest.raises(ExportError, match="differs from the model in memory by 0.001"):
+        export.export(tmp_path, served, {}, trained.held_out[:4], wrong)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_exported_model_predicts_and_evaluates_files(trained, tmp_path, capsys):
+    trained.export(tmp_path / "export", say=Console(quiet=True))
+    (tmp_path / "new.csv").write_text("text,label\nmark1,class_1\nmark0 the film,class_0\n")
+    folder, given = str(tmp_path / "export"), str(tmp_path / "new.csv")
+    capsys.readouterr()
+    assert run.predict_export(folder, input=given, say=Console(quiet=True)) == 2
+    assert json.loads(capsys.readouterr().out.splitlines()[0])["label"] in ("class_0", "class_1")
+    found = run.evaluate_export(folder, input=given, say=Console(quiet=True))
+    assert sum(map(sum, found["metrics"]["confusion_matrix"])) == 2
+
+
+def test_evaluate_reports_the_held_out_split_as_the_run_did(trained):
+    found = run.evaluate(
+        tfft.tasks.TextClassification(),
+        tiny(),
+        str(trained.workdir),
+        source=lambda: synthetic(256),
+        say=Console(quiet=True),
+    )
+    assert found["metrics"]["confusion_matrix"] == trained.report["metrics"]["confusion_matrix"]
+
+
+def test_check_ends_ready_and_trains_one_step(capsys):
+    run.check(tfft.tasks.TextClassification(), tiny(), synthetic(256), STAGES, say=Console())
+    out = capsys.readouterr().out
+    assert out.strip().endswith("ready") and "s an epoch" in out
+
+
+def test_an_empty_workdir_has_nothing_to_predict_with(tmp_path):
+    (tmp_path / "new.csv").write_text("text\na\n")
+    with pytest.raises(WorkdirError, match="holds no trained weights"):
+        run.predict(
+            tfft.tasks.TextClassification(), tiny(), str(tmp_path), input=str(tmp_path / "new.csv")
+        )
+
+
+def test_build_gives_a_model_for_a_loop_of_one_s_own():
+    model = tfft.build(
+        tfft.tasks.TextClassification(["a", "b"]), tiny(), tfft.Stage(freeze_layers=1)
+    )
+    assert model.compiled and model.optimizer is not None
+    with pytest.raises(tfft.UserError, match="needs to know the labels"):
+        tfft.build(tfft.tasks.TextClassification(), tiny())

@@ -1,0 +1,287 @@
+"""The command `tfft`: verbs and flags, nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+import shlex
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from absl import app, logging
+
+from tfft import config, fetch, listing
+from tfft.command_line import Options, Verb, read, reference
+from tfft.console import Console
+from tfft.errors import ConfigError, UserError, WorkdirError
+
+GUIDE = """\
+tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
+
+  1  tfft list                                      what there is: tasks, models, configs, data
+     tfft fetch minilm_l6 movie_reviews             weights and data to begin with
+  2  tfft show     --gin_file=quick/text.gin        each value, and the line that sets it
+  3  tfft check    --gin_file=quick/text.gin --gin.DATA=reviews.csv
+                                                    one step of each stage: cost, or what to mend
+  4  tfft train    --gin_file=quick/text.gin --gin.DATA=reviews.csv --workdir=out
+                                                    stop it and run it again: it continues
+  5  tfft evaluate --workdir=out                    on texts that training has not seen
+     tfft predict  --workdir=out --input=new.csv --output=predictions.jsonl
+  6  tfft export   --workdir=out                    a SavedModel that takes raw text
+
+A finished example: tfft train --gin_file=results/movie_reviews.gin --workdir=runs/movie_reviews
+"""
+
+
+def _list(options: Options, say: Console) -> None:
+    kind, *words = options.words or [""]
+    if kind == "presets":
+        with _hushed():
+            listing.presets(words, say)
+    elif kind:
+        raise ConfigError(f"there is no list of {kind!r}.", valid="tfft list, tfft list presets")
+    else:
+        listing.overview(say)
+
+
+def _show(options: Options, say: Console) -> int:
+    for name in options.words:
+        listing.configurable(name, say)
+    if options.words and not options.flags.gin_file:
+        return 0
+    found = _config(options, say, strict=False)
+    listing.settings(found, say)
+    for mistake in found.mistakes:
+        print(f"tfft: {mistake}", file=sys.stderr)
+    return 2 if found.mistakes else 0
+
+
+def _check(options: Options, say: Console) -> None:
+    found = _config(options, say)
+    with _strategy(found, options, say) as run:
+        run.check(**found.kwargs(), say=say)
+
+
+def _train(options: Options, say: Console) -> None:
+    workdir = _needed(options, "workdir", "out")
+    found = _config(options, say)
+    with _strategy(found, options, say) as run:
+        run.train(**found.kwargs(), workdir=workdir, config_text=found.text, say=say)
+
+
+def _evaluate(options: Options, say: Console) -> None:
+    workdir = _needed(options, "workdir", "out")
+    if _is_export(workdir):
+        run = _library(say)
+        run.evaluate_export(workdir, input=_needed(options, "input", "new.csv"), say=say)
+        return
+    found = _config_of(workdir)
+    run = _library(say)
+    with _explained(found):
+        run.evaluate(
+            **found.kwargs(only=("task", "backbone")),
+            workdir=workdir,
+            source=lambda: found.kwargs(only=("source",))["source"],
+            input=options.flags.input,
+            text=found.value("files.text"),
+            label=found.value("files.label"),
+            say=say,
+        )
+
+
+def _predict(options: Options, say: Console) -> None:
+    workdir = _needed(options, "workdir", "out")
+    files = {
+        "input": _needed(options, "input", "new.csv"),
+        "output": options.flags.output,
+        "force": options.flags.force,
+    }
+    if _is_export(workdir):
+        _library(say).predict_export(workdir, **files, say=say)
+        return
+    found = _config_of(workdir)
+    run = _library(say)
+    with _explained(found):
+        body = found.kwargs(only=("task", "backbone"))
+        run.predict(**body, workdir=workdir, **files, text=found.value("files.text"), say=say)
+
+
+def _export(options: Options, say: Console) -> None:
+    workdir = _needed(options, "workdir", "out")
+    found = _config_of(workdir)
+    run = _library(say)
+    with _explained(found):
+        run.export(
+            **found.kwargs(only=("task", "backbone")),
+            workdir=workdir,
+            source=lambda: found.kwargs(only=("source",))["source"],
+            say=say,
+        )
+
+
+def _fetch(options: Options, say: Console) -> None:
+    if not options.words:
+        raise ConfigError("tfft fetch needs a name.", valid=", ".join(fetch.ITEMS), see="tfft list")
+    paths = fetch.fetch(options.words, say=say.info)
+    for name, path in zip(options.words, paths, strict=True):
+        say.result(f"{name}: {path}")
+
+
+CONFIGURED = ("gin_file", "seed")
+VERBS = {
+    "list": Verb(
+        _list, "tasks, models, configs and data; KerasHub's presets", (), "[presets [WORD]]"
+    ),
+    "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
+    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy")),
+    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
+    "evaluate": Verb(_evaluate, "report on held-out texts or a file", ("workdir", "input")),
+    "predict": Verb(
+        _predict, "one JSON object for each text", ("workdir", "input", "output", "force")
+    ),
+    "export": Verb(_export, "a SavedModel that takes raw text", ("workdir",)),
+    "fetch": Verb(_fetch, "download weights and data", (), "NAME ..."),
+}
+
+
+def _library(say: Console) -> Any:
+    """Imports the verbs, and TensorFlow with them."""
+    say.info("loading TensorFlow")
+    with _hushed():
+        from tfft import run
+    return run
+
+
+@contextlib.contextmanager
+def _hushed() -> Iterator[None]:
+    """Holds back what TensorFlow's C++ side writes while it is imported, whatever its log level.
+
+    It is shown after all with -v, or when the import fails.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as aside:
+        os.dup2(aside.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            aside.seek(0)
+            os.write(kept, aside.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@contextlib.contextmanager
+def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[Any]:
+    """Enters the strategy, in which the backbone must be built; yields the verbs."""
+    run = _library(say)
+    from tfft import job
+
+    with _explained(found), job.scope(options.flags.strategy, say):
+        yield run
+
+
+def _needed(options: Options, flag: str, example: str) -> str:
+    value = getattr(options.flags, flag)
+    if not value:
+        raise ConfigError(f"--{flag} is missing.", valid=f"--{flag}={example}", see="tfft")
+    return value
+
+
+def _config(options: Options, say: Console, strict: bool = True) -> config.Config:
+    if not options.flags.gin_file:
+        raise ConfigError(
+            "--gin_file is missing.", valid="--gin_file=quick/text.gin", see="tfft list"
+        )
+    found = config.load(
+        options.flags.gin_file, options.overrides, seed=options.flags.seed, strict=strict
+    )
+    for note in found.notes:
+        say.info(note)
+    return found
+
+
+def _config_of(workdir: str) -> config.Config:
+    """Returns the config of a run."""
+    path = pathlib.Path(workdir) / "config.gin"
+    if not path.is_file():
+        raise WorkdirError(
+            f"{workdir} holds no run.",
+            set_in=f"--workdir={workdir}",
+            valid="the folder of a run, with its config.gin",
+            see=f"tfft train --gin_file=quick/text.gin --gin.DATA=FILE --workdir={workdir}",
+        )
+    return config.load([str(path)])
+
+
+def _is_export(workdir: str) -> bool:
+    """Says whether a folder is an export, or holds numbered ones, and no run."""
+    folder = pathlib.Path(workdir)
+    if (folder / "config.gin").exists() or not folder.is_dir():
+        return False
+    versions = [path for path in folder.iterdir() if path.name.isdigit()]
+    return any((path / "saved_model.pb").is_file() for path in (folder, *versions))
+
+
+@contextlib.contextmanager
+def _explained(found: config.Config) -> Iterator[None]:
+    """Adds to an error the line of the config that it is about."""
+    try:
+        yield
+    except UserError as error:
+        found.explain(error)
+        raise
+
+
+def _set_environment(verbose: bool) -> None:
+    """Settles what TensorFlow and Keras read when they are imported."""
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if not verbose:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+        logging.set_verbosity(logging.WARNING)  # absl's binaries begin with INFO
+
+
+def command(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns the exit status.
+
+    Args:
+      arguments: without the program's name.
+    """
+    try:
+        if not arguments:
+            sys.stdout.write(GUIDE)
+        elif {"help", "--help", "-h"} & set(arguments):
+            sys.stdout.write(f"{GUIDE}\n{reference(VERBS)}")
+        else:
+            verb, options = read(arguments, VERBS)
+            _set_environment(options.flags.verbose)
+            return verb.run(options, Console(options.flags.quiet)) or 0
+    except UserError as error:
+        print(f"tfft: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\ntfft: stopped. To continue: {shlex.join(['tfft', *arguments])}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has left; what Python flushes at its end would raise again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
+
+
+def main() -> None:
+    """The console entry."""
+    arguments = sys.argv[1:]
+    app.run(lambda _: command(arguments), argv=sys.argv[:1])
+
+
+if __name__ == "__main__":
+    main()

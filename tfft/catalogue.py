@@ -1,0 +1,207 @@
+"""What a config can name, found in the files and read from their source, with nothing imported.
+
+A task, a backbone, a source or a method is what is named as its file: `hub` in backbones/hub.py,
+`TextClassification` in tasks/text_classification.py. There is no list to keep.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import pathlib
+import textwrap
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from tfft.errors import ConfigError
+
+PACKAGE = pathlib.Path(__file__).parent
+# What a function of a folder must return to be one of its kind; a class always is.
+FOLDERS = {"tasks": "Task", "backbones": "Backbone", "sources": "Source", "methods": "Method"}
+NAMED = {"train": ("run.py", "verb"), "Stage": ("stage.py", "stage")}
+
+
+@dataclasses.dataclass(frozen=True)
+class Parameter:
+    """A parameter as its signature has it.
+
+    Attributes:
+      annotation: as written, None without one.
+      default: as written, None for a required parameter.
+    """
+
+    name: str
+    annotation: str | None = None
+    default: str | None = None
+
+    @property
+    def literal(self) -> tuple[Any, ...]:
+        """The default's value in a tuple; empty when it is none, or no literal."""
+        try:
+            return (ast.literal_eval(self.default),) if self.default is not None else ()
+        except (ValueError, SyntaxError):
+            return ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Configurable:
+    """A class or function that a config can bind and refer to.
+
+    Attributes:
+      kind: "task", "backbone", "source", "method", "stage", "verb", or "" for another.
+      parameters: by name, in the order of the signature.
+      doc: its docstring.
+      where: file and line.
+      load: imports and returns it.
+    """
+
+    name: str
+    kind: str
+    parameters: Mapping[str, Parameter]
+    doc: str
+    where: str
+    load: Callable[[], Any]
+
+    @property
+    def about(self) -> str:
+        return self.doc.strip().partition("\n")[0]
+
+    def meanings(self) -> dict[str, str]:
+        """Returns what the docstring's Args say of each parameter."""
+        found: dict[str, str] = {}
+        body = self.doc.partition("Args:\n")[2].partition("\n\n")[0]
+        last: list[str] = []
+        for line in textwrap.dedent(body).splitlines():
+            names, colon, text = line.partition(":")
+            if colon and not line.startswith(" "):
+                last = [name.strip() for name in names.split(",")]
+                found |= {name: text.strip() for name in last}
+            else:
+                found |= {name: f"{found[name]} {line.strip()}" for name in last}
+        return found
+
+
+def configurables() -> dict[str, Configurable]:
+    """Returns all that the package offers to a config, by name.
+
+    Raises:
+      ConfigError: two files define the same name.
+    """
+    found: dict[str, Configurable] = {}
+    for folder, made in FOLDERS.items():
+        for path in sorted((PACKAGE / folder).glob("*.py")):
+            for node in _public(path):
+                if _is_named_as(node, path) and _is_of(node, made):
+                    _add(found, _read(node, path, made.lower()))
+    for name, (file, kind) in NAMED.items():
+        for node in _public(PACKAGE / file):
+            if node.name == name:
+                _add(found, _read(node, PACKAGE / file, kind))
+    return found
+
+
+def of_module(path: pathlib.Path, module: str) -> dict[str, Configurable]:
+    """Returns the public classes and functions of another file, by name."""
+    return {node.name: _read(node, path, "", module) for node in _public(path)}
+
+
+def of_objects(objects: Mapping[str, Any]) -> dict[str, Configurable]:
+    """Returns configurables for classes and functions that are imported already."""
+    return {
+        name: target if isinstance(target, Configurable) else _inspect(name, target)
+        for name, target in objects.items()
+    }
+
+
+def _add(found: dict[str, Configurable], entry: Configurable) -> None:
+    if entry.name in found:
+        raise ConfigError(
+            f"two files define {entry.name}.",
+            set_in=f"{found[entry.name].where} and {entry.where}",
+            valid="one name for one thing",
+        )
+    found[entry.name] = entry
+
+
+Definition = ast.ClassDef | ast.FunctionDef
+
+
+def _public(path: pathlib.Path) -> list[Definition]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return [
+        node for node in tree.body if isinstance(node, Definition) and not node.name.startswith("_")
+    ]
+
+
+def _is_named_as(node: Definition, path: pathlib.Path) -> bool:
+    """Compares without case and underscores: TextClassification is text_classification."""
+    return node.name.replace("_", "").lower() == path.stem.replace("_", "").lower()
+
+
+def _is_of(node: Definition, made: str) -> bool:
+    if isinstance(node, ast.ClassDef):
+        return True
+    return node.returns is not None and ast.unparse(node.returns) == made
+
+
+def _read(node: Definition, path: pathlib.Path, kind: str, module: str = "") -> Configurable:
+    if not module:
+        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+
+    def load() -> Any:
+        return getattr(importlib.import_module(module), node.name)
+
+    parameters = _class_parameters(node) if isinstance(node, ast.ClassDef) else _arguments(node)
+    if parameters is None:  # the constructor is inherited: only an import can tell
+        parameters = _signature(load())
+    own = PACKAGE in path.parents
+    where = f"{path.relative_to(PACKAGE.parent) if own else path}:{node.lineno}"
+    doc = ast.get_docstring(node) or ""
+    return Configurable(node.name, kind, {p.name: p for p in parameters}, doc, where, load)
+
+
+def _class_parameters(node: ast.ClassDef) -> list[Parameter] | None:
+    """Returns a constructor's parameters, a dataclass's fields; None when it is inherited."""
+    for member in node.body:
+        if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+            return _arguments(member)[1:]
+    if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
+        fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
+        return [
+            Parameter(ast.unparse(f.target), ast.unparse(f.annotation), _source(f.value))
+            for f in fields
+        ]
+    return None if node.bases else []
+
+
+def _arguments(node: ast.FunctionDef) -> list[Parameter]:
+    plain = [*node.args.posonlyargs, *node.args.args]
+    without: list[ast.expr | None] = [None] * (len(plain) - len(node.args.defaults))
+    pairs = [
+        *zip(plain, [*without, *node.args.defaults], strict=True),
+        *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True),
+    ]
+    return [Parameter(a.arg, _source(a.annotation), _source(default)) for a, default in pairs]
+
+
+def _source(node: ast.expr | None) -> str | None:
+    return None if node is None else ast.unparse(node)
+
+
+def _inspect(name: str, target: Any) -> Configurable:
+    parameters = {parameter.name: parameter for parameter in _signature(target)}
+    where = getattr(target, "__module__", "")
+    return Configurable(name, "", parameters, inspect.getdoc(target) or "", where, lambda: target)
+
+
+def _signature(target: Any) -> list[Parameter]:
+    empty = inspect.Parameter.empty
+    found = []
+    for parameter in inspect.signature(target).parameters.values():
+        kind = parameter.annotation
+        text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
+        default = None if parameter.default is empty else repr(parameter.default)
+        found.append(Parameter(parameter.name, None if kind is empty else text, default))
+    return found

@@ -1,0 +1,392 @@
+"""Configs: read strictly, composed, and turned into the arguments of `run.train`.
+
+Gin is met here and nowhere else. Its parser reads the files one by one; what they say is composed
+and checked (`tfft.strict`) before any of it runs. Only then gin itself gets a text, one that this
+module wrote: every object with all its arguments, no import, no include and no macro.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import pathlib
+import re
+import tokenize
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import gin
+from gin import config_parser
+
+from tfft.annotations import accepts
+from tfft.catalogue import PACKAGE, of_module, of_objects
+from tfft.catalogue import configurables as offered
+from tfft.composition import (
+    ROOT,
+    Binding,
+    Composition,
+    Macro,
+    Origin,
+    Reference,
+    Use,
+    macro_names,
+    written,
+)
+from tfft.errors import ConfigError, UserError, near
+from tfft.operative import HEADER, Setting, all_settings, blamed, operative_text
+from tfft.strict import expectations, missing, mistakes
+
+ALLOWED_IMPORTS = ("tfft.",)
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A composed and checked config.
+
+    Attributes:
+      files: as they were named.
+      settings: macros, then every object that the run makes with all its arguments.
+      text: the whole as one file that repeats the run.
+      notes: lines for a person.
+      mistakes, missing: what `load(..., strict=False)` found instead of raising it.
+    """
+
+    files: tuple[str, ...]
+    settings: tuple[Setting, ...]
+    text: str
+    notes: tuple[str, ...]
+    mistakes: tuple[ConfigError, ...]
+    missing: tuple[ConfigError, ...]
+    composition: Composition = dataclasses.field(repr=False)
+
+    def value(self, name: str) -> Any:
+        """Returns the literal value bound to "configurable.parameter", None when there is none."""
+        binding = self.composition.bindings.get(name)
+        value = None if binding is None else self.composition.resolve(binding.value)
+        return None if isinstance(value, Reference | Macro) else value
+
+    def kwargs(self, only: Sequence[str] | None = None) -> dict[str, Any]:
+        """Makes the objects and returns the arguments for `run.train`, by name.
+
+        Args:
+          only: the arguments that are wanted; the others' objects are not made.
+
+        Raises:
+          UserError: a constructor refused its arguments; the error says where they were set.
+        """
+        uses = self.composition.uses(None if only is None else tuple(only))
+        with _gin(uses, operative_text(uses, self.composition, only)) as arguments:
+            try:
+                return arguments()
+            except _Carried as carried:
+                error, use = carried.error, carried.use
+        if isinstance(error, UserError):
+            self.explain(error, use)
+        raise error
+
+    def explain(self, error: UserError, use: Use | None = None) -> UserError:
+        """Adds to an error the file and line that set what it is about, and the files to see.
+
+        Args:
+          error: changed in place.
+          use: the object whose constructor raised it; None when it came from the run.
+        """
+        if error.set_in is None:
+            error.set_in = blamed(error.problem, self.composition, use)
+        if error.see:
+            error.see = error.see.replace("--gin_file=FILE", _files(self.files))
+        return error
+
+
+def load(
+    files: Sequence[str],
+    overrides: Mapping[str, str] | None = None,
+    *,
+    seed: int | None = None,
+    strict: bool = True,
+    allow: Sequence[str] = ALLOWED_IMPORTS,
+    configurables: Mapping[str, Any] | None = None,
+) -> Config:
+    """Reads, composes and checks configs; the later ones win.
+
+    Args:
+      files: paths, or names of packaged configs such as "results/movie_reviews.gin".
+      overrides: from a macro's name or "scope/configurable.parameter" to a value as text.
+      seed: the value of --seed.
+      strict: raise the first mistake; otherwise the config lists them.
+      allow: what modules a config may import begin with.
+      configurables: classes and functions by name; what the package offers by default.
+
+    Raises:
+      ConfigError: what is wrong, where it was set, and what would be right.
+    """
+    reader = _Reader(tuple(allow), configurables)
+    for file in files:
+        reader.read(_find(file, pathlib.Path(), None))
+    see = f"tfft show {_files(files)}"
+    bindings = reader.bindings
+    for name, text in (overrides or {}).items():
+        bindings = [*bindings, _override(name, text, Composition(bindings, reader.known), see)]
+    notes = []
+    if seed is not None:
+        bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
+        notes = _seed_notes(bindings)
+    composition = Composition(bindings, reader.known)
+    wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
+    if strict and (wrong or lacking):
+        raise [*wrong, *lacking][0]
+    text = HEADER + operative_text(composition.uses(), composition)
+    settings = tuple(all_settings(composition))
+    return Config(tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
+
+
+def packaged() -> pathlib.Path:
+    """Returns the folder of the packaged configs: in the wheel, or at the top of a checkout."""
+    here = pathlib.Path(__file__).parent
+    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
+
+
+def _files(files: Sequence[str]) -> str:
+    return " ".join(f"--gin_file={file}" for file in files) or "--gin_file=FILE"
+
+
+def _find(name: str, folder: pathlib.Path, origin: Origin | None) -> pathlib.Path:
+    """Returns the config of that name beside `folder`'s files or among the packaged ones."""
+    for place in (folder / name, packaged() / name):
+        if place.is_file():
+            return place
+    shipped = [str(path.relative_to(packaged())) for path in packaged().rglob("*.gin")]
+    own = [path.name for path in folder.glob("*.gin")]
+    raise ConfigError(
+        f"there is no config {name!r}.",
+        set_in=str(origin) if origin else f"--gin_file={name}",
+        valid=near(name, [*shipped, *own]),
+        see="tfft list",
+    )
+
+
+def _shown(path: pathlib.Path) -> str:
+    """Returns the path as a person would type it from here."""
+    path, here = path.resolve(), pathlib.Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+class _Delegate(config_parser.ParserDelegate):
+    """Keeps references and macros as they were written."""
+
+    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
+        scope, _, name = scoped_configurable_name.rpartition("/")
+        return Reference(name, scope, evaluate)
+
+    def macro(self, macro_name: str) -> Macro:
+        return Macro(macro_name)
+
+
+class _Reader:
+    """Reads files into bindings, includes first where they stand."""
+
+    def __init__(self, allow: tuple[str, ...], objects: Mapping[str, Any] | None):
+        self.allow = allow
+        self.known = offered() if objects is None else of_objects(objects)
+        self.bindings: list[Binding] = []
+        self.open: list[pathlib.Path] = []
+
+    def read(self, path: pathlib.Path, origin: Origin | None = None) -> None:
+        if path.resolve() in self.open:
+            chain = " -> ".join(_shown(each) for each in (*self.open, path))
+            raise ConfigError(f"configs include each other: {chain}.", set_in=str(origin))
+        self.open.append(path.resolve())
+        set_here: dict[str, Origin] = {}
+        for statement in _statements(path):
+            self._take(statement, path, set_here)
+        self.open.pop()
+
+    def _take(self, statement: Any, path: pathlib.Path, set_here: dict[str, Origin]) -> None:
+        origin = Origin(_shown(path), statement.location.line_num)
+        if isinstance(statement, config_parser.BindingStatement):
+            binding = Binding(
+                statement.scope, statement.selector, statement.arg_name, statement.value, origin
+            )
+            if binding.key in set_here:
+                raise ConfigError(
+                    f"{binding.key} is set twice in one file.",
+                    set_in=f"{set_here[binding.key]} and {origin}",
+                    valid="one of the two lines",
+                )
+            set_here[binding.key] = origin
+            self.bindings.append(binding)
+        elif isinstance(statement, config_parser.IncludeStatement):
+            self.read(_find(statement.filename, path.parent, origin), origin)
+        elif isinstance(statement, config_parser.ImportStatement):
+            self._import(statement, origin)
+
+    def _import(self, statement: config_parser.ImportStatement, origin: Origin) -> None:
+        """Takes note of a module's names; what it holds is imported when a run needs it."""
+        module = statement.module
+        if not f"{module}.".startswith(self.allow) or statement.alias:
+            allowed = " or ".join(prefix.rstrip(".") for prefix in self.allow)
+            raise ConfigError(
+                f"{statement.format()!r} is refused: a config executes no code of others.",
+                set_in=str(origin),
+                valid=f"modules of {allowed}, under their own names",
+                see="tfft list",
+            )
+        path = _module_path(module)
+        if path is None:
+            raise ConfigError(f"there is no module {module}.", set_in=str(origin), see="tfft list")
+        if PACKAGE not in path.parents:
+            self.known |= of_module(path, module)
+
+
+def _module_path(module: str) -> pathlib.Path | None:
+    """Returns the file of a module without importing it; packages above it are imported."""
+    if f"{module}.".startswith("tfft."):  # whose packages load TensorFlow
+        stem = PACKAGE.parent.joinpath(*module.split("."))
+        found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
+        return found[0] if found else None
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        return None
+    return pathlib.Path(spec.origin) if spec and spec.origin else None
+
+
+def _statements(path: pathlib.Path) -> list[Any]:
+    """Returns what a file says, by gin's own parser.
+
+    Raises:
+      ConfigError: it is no gin, or no UTF-8.
+    """
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        line = path.read_bytes()[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            "the config is not UTF-8.", set_in=f"{_shown(path)}:{line}", valid="a text in UTF-8"
+        ) from error
+    try:
+        return list(config_parser.ConfigParser(text, _Delegate()))
+    except (SyntaxError, tokenize.TokenError, RecursionError) as error:
+        line, reason = _syntax(error)
+        lines = [*text.splitlines(), ""]
+        shown = lines[min(line, len(lines)) - 1].strip()
+        raise ConfigError(
+            f"this line cannot be read: {shown}\n  {reason}",
+            set_in=f"{_shown(path)}:{line}",
+            valid='NAME = VALUE, where text stands in quotes: files.data = "reviews.csv"',
+        ) from error
+
+
+def _syntax(error: Exception) -> tuple[int, str]:
+    """Returns the line of a parser's error and its reason."""
+    if isinstance(error, SyntaxError):
+        reason = str(error.msg).partition("\n")
+        token = re.search(r"Failed to parse token '(.*)'", reason[2])
+        return error.lineno or 1, f"{token[1]} is no value" if token else reason[0]
+    if isinstance(error, tokenize.TokenError):
+        return error.args[1][0], str(error.args[0])
+    return 1, "too deep"
+
+
+def _override(name: str, text: str, composition: Composition, see: str) -> Binding:
+    """Returns the binding of --gin.NAME=VALUE; a bare word is text where text is expected."""
+    origin = Origin(f"--gin.{name}={text}")
+    owner, dot, parameter = name.rpartition(".")
+    if not dot:
+        values = [*composition.macros.values(), *composition.bindings.values()]
+        known = composition.macros.keys() | {m for b in values for m in macro_names(b.value)}
+        if name not in known:
+            raise ConfigError(
+                f"no config has a macro {name}.",
+                set_in=str(origin),
+                valid=near(name, known),
+                see=see,
+            )
+        expected = expectations(name, composition)
+    else:
+        target = composition.configurables.get(owner.rpartition("/")[2])
+        found = target.parameters.get(parameter) if target else None
+        expected = [found.annotation] if found and found.annotation else []
+    scope, _, selector = (owner if dot else name).rpartition("/")
+    known_value = composition.macros.get(name) or composition.bindings.get(name)
+    value = _parsed(text, expected, known_value and known_value.value, origin)
+    return Binding(scope, selector, parameter if dot else "", value, origin)
+
+
+def _parsed(text: str, expected: Sequence[str], current: Any, origin: Origin) -> Any:
+    """Returns a flag's text as a value of gin, or as it is where only text fits."""
+    fits_text = current is None or isinstance(current, str)
+    if expected:
+        fits_text = all(accepts(kind, text) for kind in expected)
+    try:
+        value = _single_value(text)
+    except (SyntaxError, tokenize.TokenError, RecursionError):
+        if fits_text or expected:  # the type check says what would fit
+            return text
+        raise ConfigError(
+            f"{text!r} is no value.",
+            set_in=str(origin),
+            valid="a number, True, None, 'text', @name()",
+        ) from None
+    fits = all(accepts(kind, value) for kind in expected)
+    return text if fits_text and not fits else value
+
+
+def _single_value(text: str) -> Any:
+    parser = config_parser.ConfigParser(text, _Delegate())
+    value = parser.parse_value()
+    if parser.current_token.type not in (tokenize.NEWLINE, tokenize.ENDMARKER):
+        raise SyntaxError("more than one value")
+    return value
+
+
+def _seed_notes(bindings: Sequence[Binding]) -> list[str]:
+    replaced_by = {b.key: b for b in bindings[:-1]}.get(f"{ROOT}.seed")
+    if replaced_by is None:
+        return []
+    flag, value = bindings[-1].origin, written(replaced_by.value)
+    return [f"{flag} replaces {ROOT}.seed = {value} of {replaced_by.origin}"]
+
+
+class _Carried(BaseException):
+    """Carries an error out of gin as it is; gin would replace its class and its text."""
+
+    def __init__(self, error: Exception, use: Use):
+        super().__init__(str(error))
+        self.error, self.use = error, use
+
+
+@contextlib.contextmanager
+def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]]]:
+    """Hands a text to gin; yields a function that makes the root's arguments.
+
+    Gin keeps all it knows in module-level state, which is emptied before and after.
+    """
+    scopes: dict[str, dict[str, Use]] = {}
+    for use in uses:
+        scopes.setdefault(use.target.name, {})[use.scope] = use
+    gin.clear_config(clear_constants=True)
+    try:
+        with gin.config.interactive_mode():  # which lets a second config define the same names
+            made = {name: _register(name, known) for name, known in scopes.items()}
+        gin.parse_config(text)
+        yield made[ROOT]
+    finally:
+        gin.clear_config(clear_constants=True)
+
+
+def _register(name: str, scopes: Mapping[str, Use]) -> Callable[..., Any]:
+    """Registers a function that imports and calls the target; the root's returns its arguments."""
+
+    def make(**arguments: Any) -> Any:
+        use = scopes["/".join(gin.current_scope())]
+        try:
+            return use.target.load()(**arguments)
+        except Exception as error:
+            raise _Carried(error, use) from error
+
+    def root(**arguments: Any) -> dict[str, Any]:
+        return arguments
+
+    return gin.external_configurable(root if name == ROOT else make, name, module="tfft")

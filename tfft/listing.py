@@ -1,0 +1,140 @@
+"""What there is to choose from, shown: without TensorFlow, but for KerasHub's own presets."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from tfft import fetch
+from tfft.annotations import describe
+from tfft.catalogue import Configurable, configurables
+from tfft.config import Config, packaged
+from tfft.errors import ConfigError, UserError, near
+from tfft.operative import Setting
+from tfft.strict import SUPPLIED
+
+SHOWN_WORDS = 90  # characters of a preset's description
+
+
+def overview(say: Any) -> None:
+    """Shows tasks, models, configs and datasets."""
+    known = configurables().values()
+    tasks = [(entry.name, entry.about) for entry in known if entry.kind == "task"]
+    bodies = [(f"@{entry.name}()", entry.about) for entry in known if entry.kind == "backbone"]
+    sources = [(f"@{entry.name}()", entry.about) for entry in known if entry.kind == "source"]
+    models = [row for row in _configs() if row[0].startswith("models/")]
+    configs = [row for row in _configs() if not row[0].startswith("models/")]
+    say.table("Tasks", ["name", "what"], tasks, result=True)
+    say.table("Models", ["name", "what"], [*models, *_items("weights"), *bodies], result=True)
+    say.table("Configs", ["--gin_file=", "what"], configs, result=True)
+    say.table("Datasets", ["name", "what"], [*_items("data"), *sources], result=True)
+    say.info("more: tfft show NAME, tfft show --gin_file=CONFIG, tfft list presets [WORD]")
+
+
+def _configs() -> list[tuple[str, str]]:
+    """Returns the packaged configs with the first line of their headers."""
+    paths = sorted(packaged().rglob("*.gin"))
+    return [(str(path.relative_to(packaged())), _header(path)) for path in paths]
+
+
+def _header(path: pathlib.Path) -> str:
+    return path.read_text("utf-8").partition("\n")[0].lstrip("# ")
+
+
+def _items(kind: str) -> list[tuple[str, str]]:
+    """Returns what can be fetched, and whether it was."""
+    return [
+        (name, f"{item.about}; {_state(name)}")
+        for name, item in fetch.ITEMS.items()
+        if item.kind == kind
+    ]
+
+
+def _state(name: str) -> str:
+    try:
+        fetch.path(name)
+    except UserError:
+        return f"tfft fetch {name}"
+    return "fetched"
+
+
+def presets(words: list[str], say: Any) -> None:
+    """Shows KerasHub's presets that have all the words in their name or description.
+
+    Raises:
+      ConfigError: none has.
+    """
+    from tfft.backbones.presets import presets as published
+
+    every = list(published())
+    found = [p for p in every if all(w.lower() in f"{p}".lower() for w in words)]
+    if not found:
+        raise ConfigError(
+            f"no preset has {' and '.join(map(repr, words))}.",
+            valid=near(words[0], [preset.name for preset in every], 5),
+            see="tfft list presets",
+        )
+    rows = [
+        (p.name, p.architecture, _millions(p.parameters), p.languages, _short(p.description))
+        for p in found
+    ]
+    columns = ["--gin.MODEL=", "body", "parameters", "languages", "what"]
+    say.table(f"{len(found)} of {len(every)} presets", columns, rows, result=True)
+
+
+def _millions(count: int | None) -> str:
+    return "" if count is None else f"{count / 1e6:,.1f} M"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= SHOWN_WORDS else text[: SHOWN_WORDS - 4] + " ..."
+
+
+def configurable(name: str, say: Any) -> None:
+    """Shows what a class or function takes.
+
+    Raises:
+      ConfigError: there is none of that name.
+    """
+    known = configurables()
+    if name not in known:
+        is_file = name.endswith(".gin")
+        raise ConfigError(
+            f"nothing is called {name!r}.",
+            valid=f"--gin_file={name}" if is_file else near(name, known),
+            see=f"tfft show --gin_file={name}" if is_file else "tfft list",
+        )
+    entry = known[name]
+    meanings = entry.meanings()
+    rows = [
+        (
+            parameter.name,
+            "required" if parameter.default is None else parameter.default,
+            describe(parameter.annotation or "Any"),
+            meanings.get(parameter.name, ""),
+        )
+        for parameter in entry.parameters.values()
+        if not _is_supplied(entry, parameter.name)
+    ]
+    title = f"{name}: {entry.about} ({entry.where})"
+    say.table(title, ["parameter", "default", "valid", "meaning"], rows, result=True)
+
+
+def _is_supplied(entry: Configurable, parameter: str) -> bool:
+    return entry.kind == "verb" and parameter in SUPPLIED
+
+
+def settings(config: Config, say: Any) -> None:
+    """Shows each value of a config and where it was set."""
+    rows = [(setting.name, _value(setting), setting.where) for setting in config.settings]
+    say.table(", ".join(config.files), ["setting", "value", "set in"], rows, result=True)
+    for lacking in config.missing:
+        say.info(f"to be set: {lacking.problem} ({lacking.valid})")
+
+
+def _value(setting: Setting) -> str:
+    if not setting.value:
+        return "required" if "." in setting.name else f"required: --gin.{setting.name}=VALUE"
+    if setting.value == f"%{setting.macro}":
+        return f"required  ({setting.value})"
+    return f"{setting.value}  (%{setting.macro})" if setting.macro else setting.value

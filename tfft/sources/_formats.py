@@ -1,0 +1,353 @@
+"""The formats of a person's files: rows with the line they began on, and exact errors.
+
+Each format reads its file anew in every pass and holds one row at a time, so that a file larger
+than memory fails in the table that is made of it, not here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import itertools
+import json
+import pathlib
+import re
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from io import BytesIO
+from typing import Any, BinaryIO
+
+from tfft.errors import DataError, near
+
+LONGEST_LINE = 10_000_000  # bytes of a line, characters of a field: more is a broken file
+STANDARD_INPUT = "standard input"
+MISSING = object()  # the value of a row that lacks the column
+Open = Callable[[], BinaryIO]
+Row = tuple[int, Sequence[Any]]  # the number of a line (row, file) and the values
+
+
+class Format:
+    """A file of rows.
+
+    Attributes:
+      where: its path, for a person.
+      names: of its columns.
+      blank: how many blank lines the latest pass went over.
+    """
+
+    def __init__(self, where: str, names: Sequence[str] = ()):
+        self.where, self.names, self.blank = where, list(names), 0
+
+    @property
+    def path(self) -> str:
+        return "-" if self.where == STANDARD_INPUT else self.where
+
+    @property
+    def skipped(self) -> str:
+        """What was not read, with its count; empty when there is nothing."""
+        return f"{self.blank:,} blank lines skipped" if self.blank else ""
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        """Yields each row's number and its values of these columns."""
+        raise NotImplementedError
+
+    def place(self, number: int) -> str:
+        """Returns where a row is, for a person."""
+        return f"{self.where}:{number}"
+
+    def refuse_twice(self) -> None:
+        """Refuses a header with a name that stands twice."""
+        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        if twice:
+            raise DataError(
+                f"{self.where} has two columns named {twice[0]!r}.",
+                set_in=self.place(1),
+                valid="a name of its own for each column",
+            )
+
+
+def lines(file: BinaryIO, where: str) -> Iterator[str]:
+    """Yields the lines of a UTF-8 file, each with its end, without a byte order mark.
+
+    Raises:
+      DataError: a byte that is not UTF-8, or a line longer than `LONGEST_LINE`.
+    """
+    offset = 0
+    for number in itertools.count(1):
+        raw = file.readline(LONGEST_LINE + 1)
+        if not raw:
+            return
+        if len(raw) > LONGEST_LINE:
+            raise DataError(
+                f"{where}:{number} is a line of more than {LONGEST_LINE:,} bytes.",
+                valid=f"at most {LONGEST_LINE:,} bytes a line; does the file have line ends?",
+            )
+        try:
+            yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            # error.start counts after the mark, which the codec takes away first.
+            start = offset + error.start + len(raw) - len(error.object)
+            raise _not_utf8(where, number, start, error.object[error.start], raw) from error
+        offset += len(raw)
+
+
+def _not_utf8(where: str, number: int, offset: int, byte: int, raw: bytes) -> DataError:
+    wide = raw[:2] in (b"\xff\xfe", b"\xfe\xff")
+    return DataError(
+        f"{where}:{number} is not UTF-8: byte {offset:,} of the file is 0x{byte:02x}.",
+        set_in=f"{where}:{number}",
+        valid=f"a file in UTF-8: iconv -f {'UTF-16' if wide else 'LATIN1'} -t UTF-8 FILE > NEW",
+    )
+
+
+class Separated(Format):
+    """CSV as RFC 4180 has it, or TSV with the same quotes; the first line names the columns.
+
+    In TSV a quote within a field that does not begin with one is an ordinary character.
+    """
+
+    def __init__(self, where: str, open_file: Open, delimiter: str):
+        self._open, self._delimiter = open_file, delimiter
+        plain = f'[^"{delimiter}\r\n]*' if delimiter == "," else f'(?!")[^{delimiter}\r\n]*'
+        field = f'(?:"[^"]*(?:""[^"]*)*"|{plain})'
+        self._record = re.compile(f"{field}(?:{delimiter}{field})*")
+        super().__init__(where)
+        self.names = next(self._records(), (1, [""]))[1]
+        if not any(name.strip() for name in self.names):
+            raise DataError(f"{where} is empty.", valid=_HEADER)
+        self.refuse_twice()
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        places = [self.names.index(name) for name in columns]
+        width = len(self.names)
+        self.blank = 0
+        for number, row in itertools.islice(self._records(), 1, None):
+            if len(row) != width:
+                raise DataError(
+                    f"{self.place(number)} has {len(row)} fields, the header has {width}.",
+                    set_in=self.place(number),
+                    valid='a field that holds the separator stands in quotes: "a, b"',
+                )
+            yield number, [row[place] for place in places]
+
+    def _records(self) -> Iterator[tuple[int, list[str]]]:
+        """Yields the line on which each record begins, and its fields."""
+        raw: list[str] = []
+
+        def feed(file: BinaryIO) -> Iterator[str]:
+            for line in lines(file, self.where):
+                raw.append(line)
+                yield line
+
+        began = 1
+        usual = csv.field_size_limit(LONGEST_LINE)
+        try:
+            with self._open() as file:
+                reader = csv.reader(feed(file), delimiter=self._delimiter, strict=True)
+                for row in reader:
+                    self._refuse_stray_quote(raw, began)
+                    if row or len(self.names) == 1:
+                        yield began, row or [""]
+                    else:
+                        self.blank += 1
+                    began = reader.line_num + 1
+                    raw.clear()
+        except csv.Error as error:
+            raise self._broken(began, str(error)) from error
+        finally:
+            csv.field_size_limit(usual)
+
+    def _refuse_stray_quote(self, raw: list[str], began: int) -> None:
+        if any('"' in line for line in raw):
+            record = "".join(raw).rstrip("\r\n")
+            if not self._record.fullmatch(record):
+                raise self._broken(began, "a quote within a field that is not in quotes")
+
+    def _broken(self, began: int, reason: str) -> DataError:
+        if "unexpected end" in reason:
+            reason = "a quote that opens there is never closed"
+        elif "expected after" in reason:
+            reason = "a stray quote: text follows the quote that closes a field"
+        elif "new-line" in reason:
+            reason = "a line end that is neither LF nor CR LF"
+        elif "field limit" in reason:
+            reason = f"a field of more than {LONGEST_LINE:,} characters; is a quote not closed?"
+        return DataError(
+            f"{self.place(began)}: the row that begins in this line has {reason}.",
+            set_in=self.place(began),
+            valid='a field with a quote in it stands in quotes, the quote twice: "say ""a"" twice"',
+        )
+
+
+class JsonLines(Format):
+    """One JSON object a line; the first one's keys are the columns."""
+
+    def __init__(self, where: str, open_file: Open):
+        self._open = open_file
+        super().__init__(where)
+        first = next(self._objects(), None)
+        if first is None:
+            raise DataError(f"{where} is empty.", valid=_OBJECT)
+        self.names = list(first[1])
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        self.blank = 0
+        for number, row in self._objects():
+            yield number, [row.get(name, MISSING) for name in columns]
+
+    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        with self._open() as file:
+            for number, line in enumerate(lines(file, self.where), 1):
+                if line.isspace():
+                    self.blank += 1
+                    continue
+                yield number, self._object(number, line)
+
+    def _object(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            row = json.loads(line, object_pairs_hook=self._pairs)
+        except json.JSONDecodeError as error:
+            reason = f"is not JSON: {error.msg}, in column {error.colno}"
+        except (ValueError, RecursionError) as error:
+            reason = f"cannot be read: {error}"
+        else:
+            if isinstance(row, dict):
+                return row
+            reason = "is JSON, but not an object"
+        raise DataError(f"{self.place(number)} {reason}.", set_in=self.place(number), valid=_OBJECT)
+
+    @staticmethod
+    def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        row = dict(pairs)
+        if len(row) < len(pairs):
+            raise ValueError("a key stands twice")
+        return row
+
+
+class Lines(Format):
+    """One text a line, no labels."""
+
+    def __init__(self, where: str, open_file: Open):
+        self._open = open_file
+        super().__init__(where, ["text"])
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        with self._open() as file:
+            for number, line in enumerate(lines(file, self.where), 1):
+                yield number, [line.rstrip("\r\n")] * len(columns)
+
+
+class Parquet(Format):
+    """A Parquet file; only the columns that are asked for are read."""
+
+    def __init__(self, where: str, open_file: Open):
+        self._open = open_file
+        with self._file() as file:
+            super().__init__(where, file.schema_arrow.names)
+        self.refuse_twice()
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        number = 0
+        with self._file() as file:
+            for batch in file.iter_batches(columns=list(columns)):
+                values = [batch.column(name).to_pylist() for name in columns]
+                for row in zip(*values, strict=True):
+                    number += 1
+                    yield number, row
+
+    def place(self, number: int) -> str:
+        return f"{self.where}, row {number:,}"
+
+    @contextlib.contextmanager
+    def _file(self) -> Iterator[Any]:
+        import pyarrow
+        from pyarrow import parquet
+
+        try:
+            with self._open() as raw, parquet.ParquetFile(raw) as file:
+                yield file
+        except pyarrow.ArrowException as error:
+            raise DataError(f"this is not readable as Parquet: {error}.") from error
+
+
+class ClassFolders(Format):
+    """A folder for each class; each .txt file in it is one text."""
+
+    def __init__(self, where: str):
+        super().__init__(where, ["text", "label"])
+        folders = [each for each in sorted(pathlib.Path(where).iterdir()) if each.is_dir()]
+        inside = [
+            file
+            for folder in folders
+            if not folder.name.startswith(".")
+            for file in sorted(folder.iterdir())
+            if not file.name.startswith(".")
+        ]
+        self._files = [file for file in inside if file.suffix.lower() == ".txt" and file.is_file()]
+        self._other = len(inside) - len(self._files)
+        if not self._files:
+            raise DataError(
+                f"{where} holds no folder with .txt files in it.",
+                set_in=where,
+                valid="a folder for each class with a .txt file for each text; or "
+                "train.csv (.tsv, .jsonl, .parquet) with validation.csv and test.csv beside it",
+            )
+
+    @property
+    def skipped(self) -> str:
+        return f"{self._other:,} files that are no .txt were not read" if self._other else ""
+
+    def rows(self, columns: Sequence[str]) -> Iterator[Row]:
+        for number, file in enumerate(self._files):
+            with file.open("rb") as opened:
+                text = "".join(lines(opened, str(file))).rstrip("\r\n")
+            row = {"text": text, "label": file.parent.name}
+            yield number, [row[name] for name in columns]
+
+    def place(self, number: int) -> str:
+        return str(self._files[number])
+
+
+_HEADER = "a first line with the columns' names, for example text,label, and a line for each text"
+_OBJECT = 'one object a line: {"text": "...", "label": "..."}'
+SUFFIXES: dict[str, Callable[[str, Open], Format]] = {
+    ".csv": lambda where, file: Separated(where, file, ","),
+    ".jsonl": JsonLines,
+    ".ndjson": JsonLines,
+    ".parquet": Parquet,
+    ".tsv": lambda where, file: Separated(where, file, "\t"),
+    ".txt": Lines,
+}
+
+
+def open_format(path: str) -> Format:
+    """Returns the rows of a file, a folder per class, or standard input ("-").
+
+    Raises:
+      DataError: there is no such file, its kind is not known, or it is broken from the start.
+    """
+    if path == "-":
+        content = sys.stdin.buffer.read()
+        begin = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+        kind = SUFFIXES[".jsonl" if begin == b"{" else ".csv"]
+        return kind(STANDARD_INPUT, lambda: BytesIO(content))
+    place = pathlib.Path(path).expanduser()
+    if place.is_dir():
+        return ClassFolders(path)
+    if not place.exists():
+        beside = [each.name for each in place.parent.glob("*")] if place.parent.is_dir() else []
+        raise DataError(
+            f"there is no file {path}.",
+            valid=f"in {place.parent}: {near(place.name, beside)}"
+            if place.parent.is_dir()
+            else f"a path that exists; there is no folder {place.parent} either",
+        )
+    if place.suffix.lower() not in SUFFIXES:
+        raise DataError(
+            f"{path}: a file that ends in {place.suffix or 'nothing'!r} is not read.",
+            valid=f"{', '.join(sorted(SUFFIXES))}, or a folder for each class",
+        )
+    try:
+        return SUFFIXES[place.suffix.lower()](path, lambda: place.open("rb"))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

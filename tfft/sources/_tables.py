@@ -1,0 +1,280 @@
+"""Texts and labels out of a file's columns."""
+
+from __future__ import annotations
+
+import array
+import collections
+import dataclasses
+import itertools
+import math
+import re
+import shlex
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from tfft.errors import DataError, near
+from tfft.sources._formats import LONGEST_LINE, MISSING, Format, Separated, open_format
+
+TEXT_NAMES = (
+    *("text", "sentence", "review", "content", "comment", "message", "tweet", "body"),
+    *("document", "utterance", "query"),
+)
+LABEL_NAMES = (
+    *("label", "labels", "class", "category", "sentiment", "target", "topic", "intent"),
+    "rating",
+)
+SAMPLE = 1000  # rows on which the longer of two columns is found
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Texts of a file in its order.
+
+    Attributes:
+      texts: none is empty.
+      labels: one for each text, or None.
+      notes: lines for a person.
+      lines: the number of the line (row, file) of each text.
+      place: from such a number to where it is, for a person.
+    """
+
+    texts: list[str]
+    labels: list[str] | None
+    notes: tuple[str, ...] = ()
+    lines: Sequence[int] = ()
+    place: Callable[[int], str] = str
+
+
+def see_check(path: str) -> str:
+    """Returns the command that checks a file."""
+    data = "FILE" if path == "-" else shlex.quote(path)
+    return f"tfft check --gin_file=quick/text.gin --gin.DATA={data}"
+
+
+def read(
+    path: str, *, text: str | None = None, label: str | None = None, labelled: bool = True
+) -> Table:
+    """Returns the texts of a file, and its labels unless `labelled` is False.
+
+    Args:
+      path: a file or a folder per class; "-" is standard input: JSONL when it begins with "{",
+        CSV otherwise.
+      text, label: the columns' names; found by the rule of `tfft.sources.files` when None.
+
+    Raises:
+      DataError: what is wrong, in which line, and what would be right.
+    """
+    try:
+        return _read(open_format(path), text, label, labelled)
+    except DataError as error:
+        error.set_in = error.set_in or ("standard input" if path == "-" else path)
+        error.see = error.see or see_check(path)
+        raise
+
+
+def _read(file: Format, text: str | None, label: str | None, labelled: bool) -> Table:
+    columns, how = choose(file, text, label, labelled)
+    reader = _Reader(file, columns)
+    for number, values in file.rows(columns):
+        reader.add(number, values)
+    reader.finish()
+    found = ", ".join(
+        f"{kind} in column {name!r} ({reason})"
+        for kind, name, reason in zip(("text", "label"), columns, how, strict=False)
+    )
+    notes = [f"{file.where}: {len(reader.texts):,} rows, {found}", *reader.notes()]
+    labels = reader.labels if labelled else None
+    return Table(reader.texts, labels, tuple(notes), reader.lines, file.place)
+
+
+class _Reader:
+    """Collects the texts and labels of a file, and the rows in which one is missing."""
+
+    def __init__(self, file: Format, columns: Sequence[str]):
+        self.file, self.columns = file, columns
+        self.texts: list[str] = []
+        self.labels: list[str] = []
+        self.lines = array.array("q")
+        self._empty: list[int] = []
+        self._unlabelled: list[int] = []
+        self._known: dict[str, str] = {}  # one object for each label, however often it stands
+        self._changed: collections.Counter[str] = collections.Counter()
+
+    def add(self, number: int, values: Sequence[Any]) -> None:
+        """Takes one row: a text, and a label when labels are read."""
+        text = self._text(number, values[0])
+        if not text or text.isspace():
+            self._empty.append(number)
+        self.texts.append(text)
+        self.lines.append(number)
+        if len(values) > 1:
+            label = self._label(number, values[1])
+            if not label or label.lower() == "nan":
+                self._unlabelled.append(number)
+            self.labels.append(label)
+
+    def finish(self) -> None:
+        """Refuses what was collected when there is nothing, or something is missing in it."""
+        if not self.texts:
+            raise DataError(f"{self.file.where} has a header, but no rows.", valid="a row a text")
+        missing = [(self._empty, "text", "an empty text"), (self._unlabelled, "label", "no label")]
+        for (numbers, kind, lack), name in zip(missing, self.columns, strict=False):
+            if numbers:
+                places = ", ".join(self.file.place(number) for number in numbers[:3])
+                more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
+                raise DataError(
+                    f"{len(numbers):,} of {len(self.texts):,} rows of {self.file.where} have "
+                    f"{lack} in column {name!r}{' (empty or NaN)' if kind == 'label' else ''}.",
+                    set_in=places + more,
+                    valid=f"a {kind} in every row; take out the rows that have none",
+                )
+
+    def notes(self) -> list[str]:
+        """Returns what was skipped or read otherwise than it is written, with counts."""
+        found = [f"{count:,} labels {how}" for how, count in self._changed.items()]
+        if self.file.skipped:
+            found.insert(0, self.file.skipped)
+        return [f"{self.file.where}: {note}" for note in found]
+
+    def _text(self, number: int, value: Any) -> str:
+        if value is None or value is MISSING or value != value:  # NaN is not equal to itself
+            return ""
+        if not isinstance(value, str):
+            raise self._error(number, 0, value, "not a string")
+        if len(value) > LONGEST_LINE:
+            raise self._error(number, 0, value[:20], f"more than {LONGEST_LINE:,} characters long")
+        if not value.isascii() and _SURROGATE.search(value):
+            raise self._error(number, 0, value[:40], "not Unicode: half of a surrogate pair")
+        return value
+
+    def _label(self, number: int, value: Any) -> str:
+        """Returns a label as a string, "" when there is none."""
+        if isinstance(value, str):
+            if value not in self._known:
+                self._known[value] = self._tidy(value)
+            label = self._known[value]
+            if label != value:
+                self._count_change(value, label)
+            return label
+        if value is None or value is MISSING or value != value:
+            return ""
+        if isinstance(value, bool):
+            return str(value).lower()
+        if isinstance(value, float) and value.is_integer():
+            return str(int(value))
+        if isinstance(value, (list, dict, bytes)):
+            raise self._error(number, 1, value, "not one string or number")
+        return str(value)
+
+    def _tidy(self, value: str) -> str:
+        label = value.strip()
+        whole = _WHOLE.fullmatch(label)
+        return whole[1] if whole else label
+
+    def _count_change(self, value: str, label: str) -> None:
+        if value.strip() != value:
+            self._changed["had spaces around them, which were taken away"] += 1
+        if value.strip() != label:
+            self._changed[f"are written like {value.strip()!r} and read as {label!r}"] += 1
+
+    def _error(self, number: int, column: int, value: Any, problem: str) -> DataError:
+        shown = repr(value)
+        shown = shown if len(shown) <= 40 else shown[:40] + "..."
+        return DataError(
+            f"{self.file.place(number)}: {self.columns[column]!r} is {shown}, {problem}.",
+            set_in=self.file.place(number),
+            valid=("a string" if column == 0 else "a string or a number") + " in every row",
+        )
+
+
+def choose(
+    file: Format, text: str | None, label: str | None, labelled: bool
+) -> tuple[list[str], list[str]]:
+    """Returns the names of the text column and the label column, and how each was found.
+
+    Raises:
+      DataError: a name that no column has, or no column or several that it could be.
+    """
+    given = {"text": text, "label": label if labelled else None}
+    for kind, name in given.items():
+        if name is not None and name not in file.names:
+            raise DataError(
+                f"{file.where} has no column {name!r}.",
+                set_in=f"--gin.{kind.upper()}={name}",
+                valid=near(name, file.names, 12),
+            )
+    if text is not None and text == given["label"]:
+        raise DataError(f"column {text!r} cannot be both text and label.", set_in=file.where)
+    found = {kind: (name, "as set") for kind, name in given.items() if name is not None}
+    for kind, usual in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
+        if kind not in found:
+            _find_usual(file, found, kind, usual, kind == "text" or labelled)
+    wanted = ["text", "label"] if labelled else ["text"]
+    if any(kind not in found for kind in wanted) and len(file.names) <= 2:
+        _find_by_length(file, found)
+    for kind in wanted:
+        if kind not in found:
+            raise _unclear(file, kind, f"{file.where} has no column that is surely the {kind}.")
+    return [found[kind][0] for kind in wanted], [found[kind][1] for kind in wanted]
+
+
+Found = dict[str, tuple[str, str]]  # by kind: the column's name, and how it was found
+
+
+def _find_usual(file: Format, found: Found, kind: str, usual: Sequence[str], wanted: bool) -> None:
+    """Takes the only column with a usual name; several are an error when one is wanted."""
+    taken = {name for name, _ in found.values()}
+    hits = [name for name in file.names if name.strip().lower() in usual and name not in taken]
+    if len(hits) == 1:
+        found[kind] = (hits[0], "by its name")
+    elif hits:
+        raise _unclear(
+            file, kind, f"{file.where} has {len(hits)} columns that could be the {kind}."
+        )
+
+
+def _find_by_length(file: Format, found: Found) -> None:
+    """In a file of one or two columns: the longer one is the text, the other one the label."""
+    taken = {name for name, _ in found.values()}
+    rest = [name for name in file.names if name not in taken]
+    if "text" not in found and len(rest) == 2:
+        rest = _longer_first(file, rest)
+    if "text" not in found and rest:
+        found["text"] = (rest.pop(0), "the longer one" if rest else "the only one left")
+    if "label" not in found and rest:
+        found["label"] = (rest.pop(0), "the other one")
+        _refuse_no_header(file, found["label"][0])
+
+
+def _longer_first(file: Format, names: list[str]) -> list[str]:
+    sample = [row for _, row in itertools.islice(file.rows(names), SAMPLE)]
+    means = [
+        math.fsum(len(row[place]) for row in sample if isinstance(row[place], str))
+        for place in range(2)
+    ]
+    if means[0] == means[1]:
+        raise _unclear(file, "text", f"the two columns of {file.where} are equally long.")
+    return names if means[0] > means[1] else names[::-1]
+
+
+def _refuse_no_header(file: Format, label: str) -> None:
+    """A guessed column whose name is also one of its values: the first line is no header."""
+    sample = itertools.islice(file.rows([label]), SAMPLE)
+    if isinstance(file, Separated) and any(row[0] == label for _, row in sample):
+        raise DataError(
+            f"{file.where} seems to have no header: its first line names a column {label!r}, "
+            "which also stands in the rows below.",
+            set_in=file.place(1),
+            valid="a first line with the columns' names, for example text,label",
+        )
+
+
+def _unclear(file: Format, kind: str, problem: str) -> DataError:
+    return DataError(
+        f"{problem} Its columns: {', '.join(map(repr, file.names))}.",
+        set_in=file.where,
+        valid=f"--gin.{kind.upper()}=COLUMN with one of them",
+        see=f"{see_check(file.path)} --gin.{kind.upper()}=COLUMN",
+    )

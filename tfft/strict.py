@@ -1,0 +1,254 @@
+"""What gin would accept without a word and a run would not survive, or worse, would.
+
+Six silent mistakes: a typo in a macro, a typo in a scope, a binding that nothing uses, an argument
+that the command line supplies, a value of the wrong type, and a class passed without parentheses.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from typing import Any
+
+from tfft.annotations import accepts, describe
+from tfft.catalogue import Configurable
+from tfft.composition import (
+    ROOT,
+    Binding,
+    Composition,
+    Macro,
+    Reference,
+    Use,
+    levels,
+    macro_names,
+    parts,
+    references,
+    written,
+)
+from tfft.errors import ConfigError, near
+
+# The root's arguments that no config sets, and the flag that does.
+SUPPLIED = {
+    "workdir": "--workdir=FOLDER",
+    "strategy": "--strategy=NAME",
+    "config_text": "",
+    "say": "",
+}
+# The kind of thing that an argument of the root is made of.
+TAKES = {"task": "task", "backbone": "backbone", "source": "source", "stages": "stage"}
+
+
+def mistakes(composition: Composition, see: str) -> Iterator[ConfigError]:
+    """Yields what is wrong, in the order in which it is best mended.
+
+    Args:
+      composition: the whole config.
+      see: the command that shows it.
+    """
+    for binding in composition.bindings.values():
+        yield from _check_target(binding, composition, see)
+    for binding in (*composition.macros.values(), *composition.bindings.values()):
+        yield from _check_references(binding, composition)
+    yield from _check_macros(composition, see)
+    for binding in composition.bindings.values():
+        yield from _check_value(binding, composition)
+    yield from _check_reach(composition, see)
+
+
+def missing(composition: Composition, see: str) -> Iterator[ConfigError]:
+    """Yields what a run needs and neither a file nor a flag gives.
+
+    Args:
+      composition: the whole config.
+      see: the command that shows it.
+    """
+    for error, is_typo in _unset_macros(composition, see):
+        if not is_typo:
+            yield error
+    for use in composition.uses():
+        for name in settable(use.target):
+            if use.target.parameters[name].default is None and name not in use.bindings:
+                yield _unset_parameter(use, name, composition)
+
+
+def _unset_macros(composition: Composition, see: str) -> Iterator[tuple[ConfigError, bool]]:
+    """Yields an error for each macro without a value, and whether another name was meant."""
+    found: dict[str, Binding] = {}
+    for binding in (*composition.bindings.values(), *composition.macros.values()):
+        for name in sorted(macro_names(binding.value) - composition.macros.keys()):
+            found.setdefault(name, binding)
+    for name, binding in found.items():
+        meant = difflib.get_close_matches(name, composition.macros, 1, 0.75)
+        error = ConfigError(
+            f"%{name} has no value, and {binding.key} needs one.",
+            set_in=str(binding.origin),
+            valid="".join(f"%{other}, or " for other in meant) + f"set it with --gin.{name}=VALUE",
+            see=see,
+        )
+        yield error, bool(meant)
+
+
+def _unset_parameter(use: Use, parameter: str, composition: Composition) -> ConfigError:
+    kind = TAKES.get(parameter) if use.target.name == ROOT else None
+    names = [name for name, entry in composition.configurables.items() if entry.kind == kind]
+    example = f"@{names[0]}()" if kind and names else "VALUE"
+    if kind and len(names) > 1:
+        example += f", or another {kind}: {', '.join(names[1:])}"
+    return ConfigError(
+        f"{use.key}.{parameter} is not set, and it has no default.",
+        valid=f"{use.key}.{parameter} = {example}",
+        see="tfft list" if kind else f"tfft show {use.target.name}",
+    )
+
+
+def _check_target(binding: Binding, composition: Composition, see: str) -> Iterator[ConfigError]:
+    target = composition.configurables.get(binding.name)
+    where = str(binding.origin)
+    if target is None:
+        yield _unknown(binding.name, where, composition)
+    elif binding.name == ROOT and binding.parameter in SUPPLIED:
+        flag = SUPPLIED[binding.parameter]
+        yield ConfigError(
+            f"{binding.key} is given by the command line; a value in a config would be ignored.",
+            set_in=where,
+            valid=flag or "leave it out",
+            see=see,
+        )
+    elif binding.parameter not in target.parameters:
+        yield ConfigError(
+            f"{binding.name} has no parameter {binding.parameter!r}.",
+            set_in=where,
+            valid=near(binding.parameter, settable(target)),
+            see=f"tfft show {binding.name}",
+        )
+
+
+def settable(target: Configurable) -> list[str]:
+    """Returns the parameters of a configurable that a config may set."""
+    return [name for name in target.parameters if target.name != ROOT or name not in SUPPLIED]
+
+
+def _unknown(name: str, where: str, composition: Composition) -> ConfigError:
+    return ConfigError(
+        f"nothing is called {name!r}.",
+        set_in=where,
+        valid=near(name, composition.configurables),
+        see="tfft list",
+    )
+
+
+def _check_references(binding: Binding, composition: Composition) -> Iterator[ConfigError]:
+    for reference in references(binding.value):
+        if reference.name not in composition.configurables:
+            yield _unknown(reference.name, str(binding.origin), composition)
+        elif not reference.called:
+            yield ConfigError(
+                f"{binding.key} = {written(binding.value)} passes {reference.name} itself, "
+                "not what it makes.",
+                set_in=str(binding.origin),
+                valid=f"{reference!r}()",
+                see=f"tfft show {reference.name}",
+            )
+
+
+def _annotation(binding: Binding, composition: Composition) -> str | None:
+    target = composition.configurables.get(binding.name)
+    parameter = target.parameters.get(binding.parameter) if target else None
+    return parameter.annotation if parameter else None
+
+
+def expectations(macro: str, composition: Composition) -> list[str]:
+    """Returns the annotations of the parameters whose whole value is this macro."""
+    found: list[str] = []
+    for binding in composition.bindings.values():
+        value, seen = binding.value, set()
+        while isinstance(value, Macro) and value.name not in seen:
+            seen.add(value.name)
+            below = composition.macros.get(value.name)
+            value = below.value if below else None
+        annotation = _annotation(binding, composition)
+        if macro in seen and annotation is not None:
+            found.append(annotation)
+    return found
+
+
+def _check_macros(composition: Composition, see: str) -> Iterator[ConfigError]:
+    for error, is_typo in _unset_macros(composition, see):
+        if is_typo:
+            yield error
+    values = [*composition.bindings.values(), *composition.macros.values()]
+    used = {name for binding in values for name in macro_names(binding.value)}
+    for name, binding in composition.macros.items():
+        if name not in used:
+            yield ConfigError(
+                f"nothing uses the macro {name}.",
+                set_in=str(binding.origin),
+                valid=near(name, used),
+                see=see,
+            )
+
+
+def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigError]:
+    value = composition.resolve(binding.value)
+    if any(not reference.called for reference in references(value)):
+        return  # told as a mistake of its own
+    source = composition.source_of(binding)
+    through = "" if source is binding else f", from %{source.key},"
+    wrong = _wrong_kind(binding, value, composition)
+    annotation = _annotation(binding, composition)
+    if not wrong and not accepts(annotation, value):
+        wrong = describe(annotation or "Any")
+    if wrong:
+        yield ConfigError(
+            f"{binding.key} = {written(value)}{through} is of the wrong type.",
+            set_in=str(source.origin),
+            valid=wrong,
+            see=f"tfft show {binding.name}",
+        )
+
+
+def _wrong_kind(binding: Binding, value: Any, composition: Composition) -> str:
+    """Returns what would be valid when an argument of the root is not made of its kind."""
+    kind = TAKES.get(binding.parameter) if binding.name == ROOT else None
+    names = [
+        name for name, entry in composition.configurables.items() if kind and entry.kind == kind
+    ]
+    found = [part for part in parts(value) if not isinstance(part, list | tuple | Macro)]
+    if not names or all(isinstance(p, Reference) and p.name in names for p in found):
+        return ""
+    return f"a {kind}: " + ", ".join(f"@{name}()" for name in names)
+
+
+def _check_reach(composition: Composition, see: str) -> Iterator[ConfigError]:
+    uses = composition.uses()
+    reached = {binding.key for use in uses for binding in use.bindings.values()}
+    scopes = {use.scope for use in uses} | {
+        reference.scope
+        for binding in composition.bindings.values()
+        for reference in references(composition.resolve(binding.value))
+    }
+    outer = {level for scope in scopes for level in levels(scope)} - {""}
+    names = {use.target.name for use in uses}
+    for binding in composition.bindings.values():
+        if binding.key in reached or binding.name not in composition.configurables:
+            continue
+        if binding.scope and binding.scope not in outer:
+            yield ConfigError(
+                f"no reference has the scope {binding.scope!r}.",
+                set_in=str(binding.origin),
+                valid=near(binding.scope, outer) if outer else "no scope: there is none here",
+                see=see,
+            )
+        else:
+            yield ConfigError(
+                f"nothing uses {binding.key}: {_why_unused(binding, names)}.",
+                set_in=str(binding.origin),
+                valid=f"remove it, or refer to @{binding.name}() from {ROOT}",
+                see=see,
+            )
+
+
+def _why_unused(binding: Binding, names: set[str]) -> str:
+    if binding.name in names:
+        return f"every use of {binding.name} sets its own or has another scope"
+    return f"no reference leads from {ROOT} to {binding.name}"
