@@ -16,7 +16,7 @@ LAYERS = (
     ("run",),
     ("tasks", "backbones", "sources", "methods", "testing"),
     ("job", "loop", "model", "stage", "pipeline", "workdir", "report", "export"),
-    ("preprocess", "metrics", "fetch", "console"),
+    ("preprocess", "metrics", "fetch", "console", "plots"),
     ("errors",),
 )
 LEVEL = {name: number for number, layer in enumerate(LAYERS) for name in layer}

@@ -259,7 +259,7 @@ def _statements(path: pathlib.Path) -> list[Any]:
       ConfigError: it is no gin, or no UTF-8.
     """
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise ConfigError(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console as Rich
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -86,19 +88,28 @@ class Console:
         rows: Sequence[Sequence[Any]],
         result: bool = False,
     ) -> None:
-        """Shows a table: aligned columns on a terminal, tabs between the cells elsewhere."""
+        """Shows a table: framed on a terminal, plain aligned lines elsewhere.
+
+        Args:
+          title: above it.
+          columns: their heads.
+          rows: cells of any type; a column of numbers is aligned to the right.
+          result: whether it goes to standard output, also with `quiet`.
+        """
         if self.quiet and not result:
             return
         console = self._out if result else self._err
+        cells = [[str(cell) for cell in row] for row in rows]
+        right = [all(_is_number(row[place]) for row in cells) for place in range(len(columns))]
         if not console.is_terminal:
-            lines = [title, *("\t".join(map(str, row)) for row in [columns, *rows])]
+            lines = [title, *_aligned([list(columns), *cells], right)]
             console.print("\n".join(lines), markup=False)
             return
         table = Table(title=title, title_justify="left", title_style="bold")
-        for place, column in enumerate(columns):
-            table.add_column(column, justify="left" if place == 0 else "right")
-        for row in rows:
-            table.add_row(*map(str, row))
+        for column, numbers in zip(columns, right, strict=True):
+            table.add_column(column, justify="right" if numbers else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*map(escape, row))
         console.print(table)
 
     @contextlib.contextmanager
@@ -116,3 +127,19 @@ class Console:
         )
         with Progress(*columns, console=self._err, transient=True) as bars:
             yield _Bar(bars, title, total)
+
+
+def _is_number(cell: str) -> bool:
+    return bool(re.fullmatch(r"-?[\d,.]+ ?[%\w]{0,3}", cell)) or not cell
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """Returns lines whose columns stand two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if numbers else cell.ljust(width)
+            for cell, width, numbers in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in rows
+    ]

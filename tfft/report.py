@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import html
-import io
+import importlib.resources
 import json
+import math
 import os
 import pathlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +15,15 @@ import numpy as np
 
 SCHEMA = 1
 SHOWN_MISTAKES = 20
-FIGURES = ("precision", "recall", "f1")
+LONGEST_TEXT = 1000  # characters of a mistake that are kept
+SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
+BARS = 40
+NAMES = {
+    "majority": "most frequent class",
+    "tfidf_logistic_regression": "TF-IDF + logistic regression",
+}
+STRONGEST = "tfidf_logistic_regression"
+Table = tuple[str, list[str], list[list[str]]]
 
 
 def build(
@@ -28,44 +37,113 @@ def build(
     outputs: np.ndarray,
     texts: Sequence[str],
     lengths: Mapping[str, np.ndarray],
+    truncation: Mapping[str, Mapping[str, int]],
     stages: Sequence[Mapping[str, Any]],
-    **rest: Any,
+    curves: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any] | None,
+    seconds: Mapping[str, float],
+    notes: Sequence[str],
+    machine: Mapping[str, Any],
+    seed: int,
+    command: str,
+    backbone: str | None = None,
+    data: str | None = None,
+    sequence_length: int | None = None,
 ) -> dict[str, Any]:
-    """Returns the content of report.json; docs/report.md describes it.
+    """Returns the content of report.json, JSON-able; docs/report.md describes it.
 
     Args:
+      task: its name.
+      labels: the class names, in the order of the outputs.
+      split: the one that was evaluated.
+      metrics: what `classification_metrics` returns.
+      floors: the same for each floor, by its name.
       truth: class numbers, int [n].
       outputs: probabilities, float [n c].
       texts: the evaluated texts, n of them.
-      lengths: tokens of each text before the cut, per split.
-      stages: name, groups and freeze proof of each stage.
-      rest: truncation, curves, best, seconds, notes, machine, seed, command: written as they are.
+      lengths: tokens of each text before the cut, int [n], per split.
+      truncation: texts, cut_texts, tokens and cut_tokens, per split.
+      stages: name, groups (group, parameters, trainable) and freeze proof of each.
+      curves: the records of metrics.jsonl, one an epoch.
+      best: the record whose weights were evaluated.
+      seconds: per phase.
+      notes: what a person should know of the data and the weights.
+      machine: versions, devices and git commit.
+      seed: of the run.
+      command: that repeats it.
+      backbone, data: the names of the body and of the source.
+      sequence_length: tokens that are kept of a text.
     """
-    return {
+    content = {
         "schema": SCHEMA,
         "task": task,
+        "backbone": backbone,
+        "data": data,
         "labels": list(labels),
         "split": split,
+        "answer": "",
         "metrics": dict(metrics),
         "floors": dict(floors),
-        "frozen": _frozen(stages),
+        "frozen": frozen_throughout(stages),
         "stages": list(stages),
+        "truncation": dict(truncation),
+        "sequence_length": sequence_length,
+        "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
+        "mistake_count": int((outputs.argmax(-1) != truth).sum()),
         "mistakes": _mistakes(truth, outputs, texts, labels),
-        "lengths": {name: _histogram(values) for name, values in lengths.items()},
-        **rest,
+        "curves": list(curves),
+        "best": best,
+        "seconds": dict(seconds),
+        "notes": list(notes),
+        "seed": seed,
+        "machine": dict(machine),
+        "command": command,
+    }
+    content["answer"] = answer(content)
+    return plain(content)
+
+
+def frozen_throughout(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns what no stage trained, and how much was trained in some stage.
+
+    Where stages train different weights of one group, the larger number counts for it.
+    """
+    rows: dict[str, list[int]] = {}
+    for stage in stages:
+        for row in stage["groups"]:
+            trained = rows.setdefault(row["group"], [row["parameters"], 0])
+            trained[1] = max(trained[1], row["trainable"])
+    total = sum(parameters for parameters, _ in rows.values())
+    trained_in_all = sum(trained for _, trained in rows.values())
+    return {
+        "groups": [group for group, (parameters, trained) in rows.items() if not trained],
+        "parameters": total - trained_in_all,
+        "trainable_parameters": trained_in_all,
+        "trainable_share": trained_in_all / total if total else 0.0,
     }
 
 
-def _frozen(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what the last stage froze, in parameters and groups."""
-    groups = stages[-1]["groups"] if stages else []
-    total = sum(row["parameters"] for row in groups)
-    trained = sum(row["trainable"] for row in groups)
+def histogram(lengths: np.ndarray, limit: int | None = None) -> dict[str, Any]:
+    """Returns counts of texts by length, in bars of a whole number of tokens each.
+
+    The bars end where 99.5 % of the texts do, or behind `limit`; `longer` counts the rest.
+    """
+    if not len(lengths):
+        return {"texts": 0, "counts": [], "edges": [], "longer": 0}
+    longest = int(lengths.max())
+    end = max(math.ceil(np.percentile(lengths, 99.5)), min(longest, limit or 0)) + 1
+    width = max(1, math.ceil(end / BARS))
+    edges = np.arange(0, end + width, width)
+    counts = np.histogram(lengths[lengths < edges[-1]], edges)[0]
+    median, p95 = np.percentile(lengths, [50, 95])
     return {
-        "groups": [row["group"] for row in groups if row["trainable"] == 0],
-        "parameters": total - trained,
-        "trainable_parameters": trained,
-        "trainable_share": trained / total if total else 0.0,
+        "texts": len(lengths),
+        "median": float(median),
+        "p95": float(p95),
+        "longest": longest,
+        "counts": counts.tolist(),
+        "edges": edges.tolist(),
+        "longer": len(lengths) - int(counts.sum()),
     }
 
 
@@ -78,18 +156,26 @@ def _mistakes(
     surest = wrong[np.argsort(-outputs[wrong].max(-1), kind="stable")][:SHOWN_MISTAKES]
     return [
         {
-            "text": texts[row],
+            "text": texts[row][:LONGEST_TEXT],
+            "characters_left_out": max(0, len(texts[row]) - LONGEST_TEXT),
             "truth": labels[truth[row]],
             "predicted": labels[predicted[row]],
             "probability": float(outputs[row].max()),
+            "probability_of_truth": float(outputs[row, truth[row]]),
         }
         for row in surest
     ]
 
 
-def _histogram(values: np.ndarray) -> dict[str, list[float]]:
-    counts, edges = np.histogram(values, bins=min(40, max(1, int(values.max()))))
-    return {"counts": counts.tolist(), "edges": edges.tolist()}
+def plain(value: Any) -> Any:
+    """Returns a value as JSON can hold it: Python's numbers, None for NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write(
@@ -97,161 +183,167 @@ def write(
     content: Mapping[str, Any],
     write_file: Callable[[pathlib.Path, str], None],
 ) -> None:
-    """Writes report.json and report.html with `write_file(path, text)`."""
+    """Writes report.html and, last, report.json with `write_file(path, text)`."""
     folder = pathlib.Path(folder)
     write_file(folder / "report.html", page(content))
-    write_file(folder / "report.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+    write_file(folder / "report.json", text + "\n")
+
+
+def number(value: float | None) -> str:
+    """Returns a figure as a person reads it; a dash where there is none."""
+    return "–" if value is None else f"{value:.3f}"
 
 
 def share(entry: Mapping[str, float]) -> str:
-    """Returns a figure with its interval as a person reads it."""
+    """Returns a figure with its interval."""
     if "low" not in entry:
-        return f"{entry['value']:.4f}"
-    return f"{entry['value']:.4f} ({entry['low']:.4f} to {entry['high']:.4f})"
+        return number(entry["value"])
+    return f"{number(entry['value'])} ({number(entry['low'])} to {number(entry['high'])})"
+
+
+def verdict(accuracy: Mapping[str, float], floor: float) -> str:
+    """Says how an accuracy stands to a floor's, given its interval."""
+    if accuracy["low"] > floor:
+        return "above it by more than the interval"
+    if accuracy["high"] < floor:
+        return "below it by more than the interval"
+    side = "above" if accuracy["value"] > floor else "not above"
+    return f"{side} it, and the interval holds both"
 
 
 def answer(content: Mapping[str, Any]) -> str:
-    """Returns the run's result in one sentence."""
+    """Returns the run's result in one sentence, without its full stop."""
     accuracy = content["metrics"]["accuracy"]
-    text = f"accuracy {share(accuracy)} on the {content.get('split', 'given')} split"
-    floor = content["floors"].get("tfidf_logistic_regression")
+    where = f" on the {content['split']} split" if content.get("split") else ""
+    text = f"accuracy {share(accuracy)}{where}"
+    floor = content["floors"].get(STRONGEST)
     if floor is None:
         return text
     value = floor["accuracy"]["value"]
-    beaten = accuracy["low"] > value
-    verdict = "above it by more than the interval" if beaten else "not clearly above it"
-    return f"{text}; TF-IDF with logistic regression reaches {value:.4f}: {verdict}"
+    name = "TF-IDF with logistic regression"
+    return f"{text}; {name} reaches {number(value)}: {verdict(accuracy, value)}"
 
 
-def tables(content: Mapping[str, Any]) -> list[tuple[str, list[str], list[list[str]]]]:
-    """Returns what the terminal shows: title, columns and rows of each table."""
-    metrics = content["metrics"]
-    models = [("this model", metrics), *content["floors"].items()]
+def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Returns this model and the floors, by the names that a person reads."""
+    floors = [(NAMES.get(name, name), entry) for name, entry in content["floors"].items()]
+    return [("this model", content["metrics"]), *floors[::-1]]
+
+
+def tables(content: Mapping[str, Any]) -> list[Table]:
+    """Returns what the terminal shows: title, columns and rows of each table.
+
+    Args:
+      content: of report.json, or as little of it as metrics, floors and labels.
+    """
     found = [
         (
             f"Result: {answer(content)}",
             ["model", "accuracy (95 % interval)", "macro F1 (95 % interval)"],
-            [[name, share(entry["accuracy"]), share(entry["macro_f1"])] for name, entry in models],
-        ),
-        (
-            "Per class",
-            ["class", "precision", "recall", "F1", "texts"],
             [
-                [
-                    name,
-                    *(f"{row[key]:.4f}" for key in ("precision", "recall", "f1")),
-                    row["support"],
-                ]
-                for name, row in metrics["classes"].items()
+                [name, share(entry["accuracy"]), share(entry["macro_f1"])]
+                for name, entry in models(content)
             ],
         ),
-        (
-            "Confusion matrix (rows: truth)",
-            ["", *content["labels"]],
-            [
-                [name, *map(str, row)]
-                for name, row in zip(content["labels"], metrics["confusion_matrix"], strict=True)
-            ],
-        ),
+        _class_table(content["metrics"]["classes"]),
+        _confusion_table(content["metrics"]["confusion_matrix"], content["labels"]),
     ]
     if "frozen" in content:
-        frozen = content["frozen"]
-        rows = [
-            ["frozen", f"{frozen['parameters']:,}", ", ".join(frozen["groups"]) or "nothing"],
-            ["trained", f"{frozen['trainable_parameters']:,}", f"{frozen['trainable_share']:.1%}"],
-        ]
-        found.append(("What was frozen", ["", "parameters", "groups"], rows))
-        seconds = [[phase, f"{value:.1f}"] for phase, value in content["seconds"].items()]
-        found.append(("Seconds", ["phase", "seconds"], seconds))
+        found.append(_frozen_table(content["frozen"]))
+    if "seconds" in content:
+        rows = [[phase, f"{value:.1f}"] for phase, value in content["seconds"].items()]
+        rows.append(["all", f"{sum(content['seconds'].values()):.1f}"])
+        found.append(("Seconds", ["phase", "seconds"], rows))
     return found
+
+
+def _class_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
+    title, shown = "Per class", list(classes.items())
+    if len(shown) > SHOWN_CLASSES:
+        shown = sorted(shown, key=lambda entry: entry[1]["f1"] or 0.0)[:SHOWN_CLASSES]
+        title += f" (the {SHOWN_CLASSES} of {len(classes)} with the lowest F1)"
+    rows = [
+        [name, *(number(row[key]) for key in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        for name, row in shown
+    ]
+    return title, ["class", "precision", "recall", "F1", "texts"], rows
+
+
+def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
+    """Returns the matrix, or its most frequent mistakes where it is too wide for a terminal."""
+    if len(labels) <= SHOWN_CLASSES // 2:
+        rows = [
+            [name, *(f"{count:,}" for count in row)]
+            for name, row in zip(labels, matrix, strict=True)
+        ]
+        return "Confusion matrix (rows: truth)", ["", *labels], rows
+    pairs = confusions(matrix, labels)[:SHOWN_CLASSES]
+    rows = [[truth, predicted, f"{count:,}"] for truth, predicted, count in pairs]
+    return "Most frequent confusions", ["truth", "predicted", "texts"], rows
+
+
+def confusions(
+    matrix: Sequence[Sequence[int]], labels: Sequence[str]
+) -> list[tuple[str, str, int]]:
+    """Returns truth, prediction and count of every kind of mistake, the most frequent first."""
+    found = [
+        (labels[row], labels[column], int(count))
+        for (row, column), count in np.ndenumerate(np.array(matrix))
+        if row != column and count
+    ]
+    return sorted(found, key=lambda entry: -entry[2])
+
+
+def _frozen_table(frozen: Mapping[str, Any]) -> Table:
+    rows = [
+        ["frozen", f"{frozen['parameters']:,}", ", ".join(frozen["groups"]) or "nothing"],
+        ["trained", f"{frozen['trainable_parameters']:,}", f"{frozen['trainable_share']:.1%}"],
+    ]
+    return "What was frozen", ["", "parameters", "groups"], rows
+
+
+def visible(text: str) -> str:
+    """Returns a text whose control characters can be seen."""
+    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def page(content: Mapping[str, Any]) -> str:
     """Returns report.html: one file that needs nothing else."""
-    from jinja2 import Environment, PackageLoader
+    from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("tfft", "."), autoescape=True)
-    return environment.get_template("report.html.jinja").render(
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "count": lambda value: f"{value:,}",
+        "visible": visible,
+    }
+    template = importlib.resources.files("tfft").joinpath("report.html.jinja").read_text("utf-8")
+    return environment.from_string(template).render(
         content=content,
         answer=answer(content),
-        tables=[table for table in tables(content) if not table[0].startswith("Confusion")],
+        models=models(content),
+        confusions=confusions(content["metrics"]["confusion_matrix"], content["labels"])[:10],
         pictures=_pictures(content),
+        longest_phase=max([*content["seconds"].values(), 1e-9]),
     )
 
 
-def _pictures(content: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Returns titles and inline SVG of the confusion matrix, the curves and the lengths."""
-    found = [("Confusion matrix", _picture(_draw_confusion, content))]
-    if content.get("curves"):
-        found.append(("Learning curves", _picture(_draw_curves, content)))
-    if content.get("lengths"):
-        found.append(("Length of the texts, in tokens", _picture(_draw_lengths, content)))
+def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
+    """Returns inline SVG by name; a picture without figures is left out."""
+    from tfft import plots
+
+    named = [(name, entry["accuracy"]) for name, entry in models(content)]
+    found = {
+        "comparison": plots.comparison(named, "Accuracy"),
+        "confusion": plots.confusion(content["metrics"]["confusion_matrix"], content["labels"]),
+    }
+    for name in ("loss", "accuracy"):
+        if any(record.get(name) is not None for record in content["curves"]):
+            found[name] = plots.curves(content["curves"], name, content["best"])
+    train = content["lengths"].get("train")
+    if train and train["texts"]:
+        found["lengths"] = plots.lengths(train, content.get("sequence_length"), "training")
     return found
-
-
-def _picture(draw: Callable[[Any, Mapping[str, Any]], str], content: Mapping[str, Any]) -> str:
-    """Returns what `draw` puts on a figure as SVG with a text alternative."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    # Grey reads on a white page and on a dark one; text stays text.
-    grey: Any = {name: "#7a828e" for name in ("text.color", "axes.labelcolor", "axes.edgecolor")}
-    grey |= {"xtick.color": "#7a828e", "ytick.color": "#7a828e"}
-    with pyplot.rc_context(
-        {**grey, "svg.fonttype": "none", "svg.hashsalt": "tfft", "font.size": 11}
-    ):
-        figure = pyplot.figure(figsize=(6, 4))
-        said = draw(figure, content)
-        out = io.StringIO()
-        figure.savefig(
-            out, format="svg", transparent=True, metadata={"Date": None, "Creator": None}
-        )
-        pyplot.close(figure)
-    svg = out.getvalue()
-    svg = svg[svg.index("<svg") :]
-    return svg.replace("<svg", f'<svg role="img" aria-label="{html.escape(said)}"', 1)
-
-
-def _draw_confusion(figure: Any, content: Mapping[str, Any]) -> str:
-    matrix, labels = np.array(content["metrics"]["confusion_matrix"]), content["labels"]
-    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    axes = figure.add_subplot()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for row, column in np.ndindex(matrix.shape) if len(labels) <= 12 else []:
-        color = "white" if shares[row, column] > 0.5 else "black"
-        axes.text(column, row, f"{matrix[row, column]}", ha="center", va="center", color=color)
-    axes.set_xticks(range(len(labels)), labels, rotation=30 if len(labels) > 4 else 0)
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set(xlabel="predicted", ylabel="truth")
-    figure.tight_layout()
-    return f"Confusion matrix, rows are the truth: {matrix.tolist()}"
-
-
-def _draw_curves(figure: Any, content: Mapping[str, Any]) -> str:
-    records = content["curves"]
-    steps = [record["step"] for record in records]
-    said = []
-    for place, name in enumerate(("loss", "accuracy")):
-        axes = figure.add_subplot(1, 2, place + 1)
-        for key, color in [(name, "#4c8bf5"), (f"val_{name}", "#e8833a")]:
-            if key in records[0]:
-                values = [record[key] for record in records]
-                axes.plot(steps, values, marker="o", color=color, label=key)
-                said.append(f"{key} from {values[0]:.3f} to {values[-1]:.3f}")
-        axes.set(xlabel="batches", title=name)
-        axes.legend(frameon=False)
-    figure.tight_layout()
-    return "Learning curves: " + ", ".join(said)
-
-
-def _draw_lengths(figure: Any, content: Mapping[str, Any]) -> str:
-    axes = figure.add_subplot()
-    histogram = content["lengths"]["train"]
-    edges = histogram["edges"]
-    axes.bar(edges[:-1], histogram["counts"], np.diff(edges), align="edge", color="#4c8bf5")
-    cut = content["truncation"]["train"]
-    axes.set(xlabel="tokens", ylabel="training texts")
-    figure.tight_layout()
-    return f"Lengths of training texts; {cut['cut_texts']} of {cut['texts']} were cut"

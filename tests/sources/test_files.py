@@ -1,189 +1,408 @@
-"""A person's files: every kind is read, and every mistake is named with its place and a way out."""
+"""Own files: every format, the rule for columns, splits, and each error with its text."""
 
+import io
 import json
+import random
+import sys
+import types
 
+import pyarrow
 import pytest
+from pyarrow import parquet
 
 from tfft.errors import DataError
-from tfft.sources import files as module
+from tfft.sources import _formats, split_of
 from tfft.sources.files import files, read
 
-ROWS = [(f"text number {n}", "good" if n % 2 else "bad") for n in range(60)]
+GOOD = [(f"a text with number {n}", "good" if n % 2 else "bad") for n in range(200)]
 
 
-def write_csv(path, rows=ROWS, header="text,label", separator=","):
-    lines = [header, *(separator.join(row) for row in rows)]
-    path.write_text("\n".join(lines) + "\n")
-    return str(path)
+def csv_of(rows, header="text,label"):
+    return "\n".join([header, *(",".join(map(str, row)) for row in rows)]) + "\n"
 
 
-def fails(path, match, **settings):
-    with pytest.raises(DataError, match=match) as caught:
-        files(str(path), **settings)
-    assert caught.value.valid
-    return caught.value
+@pytest.fixture
+def write(tmp_path, monkeypatch):
+    """Writes a file in the current folder and returns its name."""
+    monkeypatch.chdir(tmp_path)
+
+    def to(name, content):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return name
+
+    return to
 
 
-def test_one_csv_is_split_by_hash_and_keeps_label_names(tmp_path):
-    path = write_csv(tmp_path / "a.csv")
-    source = files(path)
-    assert source.labels == ("bad", "good") and source.splits == ("train", "validation", "test")
-    assert sum(source.size(split) for split in source.splits) == 60
-    assert any("text in column 'text', label in column 'label'" in note for note in source.notes)
-    texts = {e["text"] for s in source.splits for e in source.dataset(s).as_numpy_iterator()}
-    assert len(texts) == 60
-    assert files(path).fingerprint() == source.fingerprint()
+def error_of(path, **options):
+    """Returns the error of reading a file, once it has all that a person needs."""
+    with pytest.raises(DataError) as caught:
+        (files if options.pop("split", False) else read)(path, **options)
+    error = caught.value
+    assert error.set_in and error.valid and error.see.startswith("tfft "), str(error)
+    return error
 
 
-def test_other_kinds_read_the_same(tmp_path):
-    import pyarrow
-    from pyarrow import parquet
-
-    expected = read(write_csv(tmp_path / "a.csv"))
-    write_csv(tmp_path / "a.tsv", header="text\tlabel", separator="\t")
-    lines = [json.dumps({"text": text, "label": label}) for text, label in ROWS]
-    (tmp_path / "a.jsonl").write_text("\n".join(lines))
-    texts, labels = zip(*ROWS, strict=True)
-    parquet.write_table(pyarrow.table({"text": texts, "label": labels}), tmp_path / "a.parquet")
-    for kind in ("tsv", "jsonl", "parquet"):
-        table = read(str(tmp_path / f"a.{kind}"))
-        assert (table.texts, table.labels) == (expected.texts, expected.labels)
+# Formats.
 
 
-def test_a_folder_per_class(tmp_path):
-    for number, (text, label) in enumerate(ROWS):
-        (tmp_path / label).mkdir(exist_ok=True)
-        (tmp_path / label / f"{number:03d}.txt").write_text(text)
-    source = files(str(tmp_path))
+def write_parquet(path, **columns):
+    parquet.write_table(pyarrow.table(columns), path)
+
+
+def test_all_formats_read_alike(write, tmp_path):
+    texts = ['a "quoted", text', "second\nline", "ünï 漢字 🙂", " spaces "]
+    labels = ["x", "y", "x", "y"]
+    quoted = [text.replace('"', '""') for text in texts]
+    rows = [f'"{text}"|{label}' for text, label in zip(quoted, labels, strict=True)]
+    for name, delimiter in (("a.csv", ","), ("a.tsv", "\t")):
+        write(name, "\r\n".join(["text|label", *rows]).replace("|", delimiter))
+    objects = [{"text": t, "label": y} for t, y in zip(texts, labels, strict=True)]
+    write("a.jsonl", "".join(json.dumps(row) + "\n" for row in objects))
+    write_parquet(tmp_path / "a.parquet", text=texts, label=labels)
+    for name in ("a.csv", "a.tsv", "a.jsonl", "a.parquet"):
+        table = read(name)
+        assert (table.texts, table.labels) == (texts, labels), name
+        assert table.notes == (
+            f"{name}: 4 rows, text in column 'text' (by its name), "
+            "label in column 'label' (by its name)",
+        )
+
+
+def test_byte_order_mark(write):
+    assert read(write("a.csv", b"\xef\xbb\xbftext,label\na,b\n")).texts == ["a"]
+
+
+def test_text_file_has_a_text_a_line(write):
+    path = write("a.txt", "one\u2028still one\r\ntwo")
+    assert read(path, labelled=False).texts == ["one\u2028still one", "two"]
+    assert "no column that is surely the label" in error_of(path).problem
+
+
+@pytest.mark.parametrize(
+    "content", ['text,label\n"a, b",x\n', '\n {"text": "a, b", "label": "x"}\n']
+)
+def test_standard_input(monkeypatch, content):
+    stdin = types.SimpleNamespace(buffer=io.BytesIO(content.encode()))
+    monkeypatch.setattr(sys, "stdin", stdin)
+    table = read("-")
+    assert (table.texts, table.labels) == (["a, b"], ["x"])
+    assert table.notes[0].startswith("standard input: 1 rows")
+
+
+def test_standard_input_without_a_row(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", types.SimpleNamespace(buffer=io.BytesIO(b"a text\n")))
+    error = error_of("-", labelled=False)
+    assert error.problem == "standard input has a header, but no rows."
+    assert error.set_in == "standard input"
+
+
+def test_folder_per_class(write):
+    for text, label in GOOD:
+        write(f"data/{label}/{text}.txt", text + "\n")
+    write("data/good/notes.md", "x")
+    write("data/.hidden/a.txt", "x")
+    source = files("data")
     assert source.labels == ("bad", "good")
-    assert sum(source.size(split) for split in source.splits) == 60
+    assert sum(source.size(split) for split in source.splits) == 200
+    assert "data: 1 files that are no .txt were not read" in source.notes
 
 
-def test_a_folder_of_split_files_drops_repeated_training_texts(tmp_path):
-    write_csv(tmp_path / "train.csv")
-    write_csv(tmp_path / "test.csv", ROWS[:4])
-    source = files(str(tmp_path), validation_share=0.0)
-    assert source.size("test") == 4 and source.size("train") == 56
-    assert "4 training texts that are in another split were dropped" in source.notes
+def test_folder_of_splits(write):
+    write("data/train.csv", csv_of(GOOD[:100]))
+    write("data/dev.jsonl", '{"text": "v", "label": "good"}\n{"text": "w", "label": "bad"}\n')
+    write("data/test/good/a.txt", "t")
+    write("data/test/bad/a.txt", "u")
+    write("data/README.md", "x")
+    source = files("data")
+    assert {split: source.size(split) for split in source.splits} == {
+        "train": 100,
+        "validation": 2,
+        "test": 2,
+    }
+    assert "data: not read: README.md" in source.notes
 
 
-def test_columns_by_name_and_by_length(tmp_path):
-    path = write_csv(tmp_path / "a.csv", header="Review,Sentiment")
-    assert read(path).labels[:2] == ["bad", "good"]
-    path = write_csv(tmp_path / "b.csv", header="foo,bar")
-    assert read(path).texts[0] == "text number 0"
-    path = write_csv(tmp_path / "c.csv", header="label,text")
-    assert read(path, text="label", label="text").texts[0] == "text number 0"
-
-
-def test_predict_needs_no_label(tmp_path):
-    (tmp_path / "a.csv").write_text("id,text\n1,one\n2,two\n")
-    table = read(str(tmp_path / "a.csv"), labelled=False)
-    assert table.texts == ["one", "two"] and table.labels is None
-    (tmp_path / "a.txt").write_text("one\ntwo\n")
-    assert read(str(tmp_path / "a.txt"), labelled=False).texts == ["one", "two"]
-
-
-def test_whole_numbers_are_names(tmp_path):
-    (tmp_path / "a.jsonl").write_text('{"text": "a", "label": 1.0}\n{"text": "b", "label": 0}\n')
-    assert read(str(tmp_path / "a.jsonl")).labels == ["1", "0"]
-
-
-def test_a_missing_file_names_the_nearest(tmp_path):
-    write_csv(tmp_path / "reviews.csv")
-    assert "reviews.csv" in fails(tmp_path / "review.csv", "there is no file").valid
-
-
-def test_an_unknown_column_names_the_nearest(tmp_path):
-    path = write_csv(tmp_path / "a.csv")
-    error = fails(path, "has no column 'lable'", label="lable")
-    assert error.set_in == "--gin.LABEL=lable" and "label" in error.valid
-
-
-def test_columns_that_cannot_be_told_are_listed(tmp_path):
-    (tmp_path / "a.csv").write_text("a,b,c\n1,2,3\n")
-    error = fails(tmp_path / "a.csv", "which column of .* is the text. It has: a, b, c")
-    assert error.valid == "--gin.TEXT=COLUMN" and "quick/text.gin" in error.see
+# Columns.
 
 
 @pytest.mark.parametrize(
-    "content,match",
+    "header, row, text, label, found",
     [
-        (b"", "is empty"),
-        (b"text,label\n", "has no rows"),
-        (b"text,label\na,b,c\n", ":2 has 3 fields, the header 2"),
-        (b'text,label\n"a" b,good\n', "begins in line 2 is broken"),
-        (b'text,label\na,good\n"b,bad\nc,good\n', "begins in line 3 is broken"),
-        (b"text,text\na,b\n", "two columns 'text'"),
-        (b"text,label\nok,good\ncaf\xe9,bad\n", r":3: byte 23 of the file \(0xe9\) is not UTF-8"),
-        (b"text,label\n ,good\n", ":2: the text is empty, as in 1 rows"),
-        (b"text,label\na,nan\n", ":2: the label in column 'label' is missing"),
-        (b"text,label\na,\n", ":2: the label in column 'label' is missing"),
+        ("id,Review,Sentiment", "1,a text,x", None, None, "a text"),
+        ("one,two", "x,a long text", None, None, "a long text"),
+        ("label,other", "x,a text", None, None, "a text"),
+        ("title,text,y", "t,a text,x", "title", "y", "t"),
     ],
 )
-def test_broken_csv(tmp_path, content, match):
-    (tmp_path / "a.csv").write_bytes(content)
-    fails(tmp_path / "a.csv", match)
+def test_columns(write, header, row, text, label, found):
+    table = read(write("a.csv", f"{header}\n{row}\n"), text=text, label=label)
+    assert (table.texts, table.labels) == ([found], ["x"])
 
 
-@pytest.mark.parametrize(
-    "content,match",
-    [
-        ('{"text": "a", "label": "x"}\n{oops}\n', ":2 is not JSON"),
-        ("[1]\n", ":1 is no object"),
-        ('{"text": 3, "label": "x"}\n', ":1: column 'text' holds 3, not a text"),
-        ('{"text": "a", "label": NaN}\n', ":1: the label in column 'label' is missing"),
-    ],
-)
-def test_broken_jsonl(tmp_path, content, match):
-    (tmp_path / "a.jsonl").write_text(content)
-    fails(tmp_path / "a.jsonl", match)
+def test_predict_needs_no_label_column(write):
+    table = read(write("a.csv", "id,text,label,class\n1,a,,\n"), labelled=False)
+    assert (table.texts, table.labels) == (["a"], None)
+    assert read(write("b.csv", 'words\na\n"b, c"\n'), labelled=False).texts == ["a", "b, c"]
 
 
-def test_a_line_of_100_megabytes(tmp_path):
-    with open(tmp_path / "a.csv", "wb") as file:
+def test_unclear_columns(write):
+    path = write("a.csv", "title,text,review,label\na,b,c,d\n")
+    error = error_of(path)
+    assert error.problem == (
+        "a.csv has 2 columns that could be the text. "
+        "Its columns: 'title', 'text', 'review', 'label'."
+    )
+    assert error.valid == "--gin.TEXT=COLUMN with one of them"
+    assert error.see == "tfft check --gin_file=quick/text.gin --gin.DATA=a.csv --gin.TEXT=COLUMN"
+    error = error_of(path, text="review", label="lable")
+    assert error.problem == "a.csv has no column 'lable'."
+    assert (error.set_in, error.valid) == ("--gin.LABEL=lable", "label")
+    error = error_of(write("b.csv", "a,b,c\n1,2,3\n"))
+    assert error.problem.startswith("b.csv has no column that is surely the text.")
+    error = error_of(write("c.csv", "a,b\nx,y\n"))
+    assert error.problem.startswith("the two columns of c.csv are equally long.")
+    assert "cannot be both" in error_of(path, text="label", label="label").problem
+
+
+def test_no_header(write):
+    error = error_of(write("a.csv", "a fine film,good\na dull film,bad\nso so,good\n"))
+    assert "seems to have no header: its first line names a column 'good'" in error.problem
+    assert error.set_in == "a.csv:1"
+
+
+# Labels.
+
+
+def test_labels_become_strings(write, tmp_path):
+    assert read(write("a.csv", "text,label\na,0\nb,1.0\nc, x \nd,2.5\n")).labels == [
+        "0",
+        "1",
+        "x",
+        "2.5",
+    ]
+    assert read("a.csv").notes[1:] == (
+        "a.csv: 1 labels are written like '1.0' and read as '1'",
+        "a.csv: 1 labels had spaces around them, which were taken away",
+    )
+    rows = [0, 1.0, True, "x", 2.5]
+    write("a.jsonl", "".join(json.dumps({"text": "a", "label": y}) + "\n" for y in rows))
+    assert read("a.jsonl").labels == ["0", "1", "true", "x", "2.5"]
+    write_parquet(tmp_path / "a.parquet", text=["a", "b"], label=[0.0, 1.0])
+    assert read("a.parquet").labels == ["0", "1"]
+
+
+def test_missing_labels(write, tmp_path):
+    error = error_of(write("a.csv", "text,label\na,x\nb,\nc,NaN\nd, \ne,nan\n"))
+    assert error.problem == "4 of 5 rows of a.csv have no label in column 'label' (empty or NaN)."
+    assert error.set_in == "a.csv:3, a.csv:4, a.csv:5 and 1 more"
+    write("a.jsonl", '{"text": "a", "label": "x"}\n{"text": "b"}\n{"text": "c", "label": null}\n')
+    assert error_of("a.jsonl").set_in == "a.jsonl:2, a.jsonl:3"
+    write_parquet(tmp_path / "a.parquet", text=["a", "b"], label=[1.0, float("nan")])
+    assert error_of("a.parquet").set_in == "a.parquet, row 2"
+
+
+# Files that are broken.
+
+
+def test_stray_quotes(write):
+    for content, reason in (
+        ('"never closed,x\nb,y\n', "a quote that opens there is never closed"),
+        ('"a" b,x\nb,y\n', "a stray quote: text follows the quote that closes a field"),
+        ('a "b" c,x\nb,y\n', "a quote within a field that is not in quotes"),
+        ('a",x\nb,y\n', "a quote within a field that is not in quotes"),
+    ):
+        error = error_of(write("a.csv", "text,label\nfirst,x\n" + content))
+        assert error.problem == f"a.csv:3: the row that begins in this line has {reason}."
+        assert error.set_in == "a.csv:3"
+        assert 'the quote twice: "say ""a"" twice"' in error.valid
+
+
+def test_line_numbers_count_lines_within_quotes(write):
+    error = error_of(write("a.csv", 'text,label\n"a\nb\nc",x\n\nd,y,z\n'))
+    assert error.problem == "a.csv:6 has 3 fields, the header has 2."
+
+
+def test_quotes_within_a_tsv_field(write):
+    assert read(write("a.tsv", 'text\tlabel\nsay "a" twice\tx\n')).texts == ['say "a" twice']
+    assert error_of(write("b.tsv", 'text\tlabel\n"a" b\tx\n')).set_in == "b.tsv:2"
+
+
+def test_blank_lines_are_counted(write):
+    table = read(write("a.csv", "text,label\n\na,x\n\nb,y\n"))
+    assert table.texts == ["a", "b"]
+    assert table.notes[1] == "a.csv: 2 blank lines skipped"
+
+
+def test_not_utf8(write):
+    error = error_of(write("a.csv", "text,label\nfine,x\ncaf\xe9,y\n".encode("latin1")))
+    assert error.problem == "a.csv:3 is not UTF-8: byte 21 of the file is 0xe9."
+    assert error.valid == "a file in UTF-8: iconv -f LATIN1 -t UTF-8 FILE > NEW"
+    error = error_of(write("b.csv", "text,label\na,b\n".encode("utf-16")))
+    assert "iconv -f UTF-16" in error.valid
+    mark = b"\xef\xbb\xbf"
+    error = error_of(write("c.csv", mark + b"te\xffxt,label\na,b\n"))
+    assert error.problem == "c.csv:1 is not UTF-8: byte 5 of the file is 0xff."
+
+
+def test_line_of_100_mb(write, tmp_path):
+    with (tmp_path / "a.csv").open("wb") as file:
         file.write(b"text,label\n")
-        file.write(b"x" * 100_000_000)
-    fails(tmp_path / "a.csv", ":2 is a line of 100,000,000 bytes")
+        for _ in range(100):
+            file.write(b"x" * 1_000_000)
+    error = error_of("a.csv")
+    assert error.problem == "a.csv:2 is a line of more than 10,000,000 bytes."
+    assert error.valid.startswith("at most 10,000,000 bytes a line")
 
 
-def test_a_torn_parquet_file(tmp_path):
-    (tmp_path / "a.parquet").write_bytes(b"PAR1 torn")
-    with pytest.raises(DataError, match="is not readable Parquet"):
-        files(str(tmp_path / "a.parquet"))
+def test_field_over_many_lines(write, monkeypatch):
+    monkeypatch.setattr(_formats, "LONGEST_LINE", 1000)
+    error = error_of(write("a.csv", 'text,label\na,b\n"' + "some line\n" * 200))
+    assert error.problem == (
+        "a.csv:3: the row that begins in this line has a field of more than 1,000 characters; "
+        "is a quote not closed?."
+    ).replace("?.", "?")
 
 
-def test_an_unknown_ending(tmp_path):
-    (tmp_path / "a.doc").write_text("x")
-    assert ".csv" in fails(tmp_path / "a.doc", "files that end in '.doc' are not read").valid
+def test_empty_texts(write):
+    error = error_of(write("a.csv", "text,label\na,x\n,y\n \t,y\n"))
+    assert error.problem == "2 of 3 rows of a.csv have an empty text in column 'text'."
+    assert error.set_in == "a.csv:3, a.csv:4"
+    assert error_of(write("a.txt", "a\n\nb\n"), labelled=False).set_in == "a.txt:2"
+    assert error_of(write("b.csv", "text\na\n\nb\n"), labelled=False).set_in == "b.csv:3"
 
 
-def test_one_class_only(tmp_path):
-    path = write_csv(tmp_path / "a.csv", [(text, "good") for text, _ in ROWS])
-    fails(path, "has one class only: good")
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl"])
+def test_empty_file(write, suffix):
+    assert error_of(write(f"a.{suffix}", "")).problem == f"a.{suffix} is empty."
 
 
-def test_a_label_seen_only_in_evaluation(tmp_path):
-    write_csv(tmp_path / "train.csv")
-    write_csv(tmp_path / "test.csv", [("something else", "ugly")])
-    fails(tmp_path, "the label 'ugly' of the test split is not in the training split")
+def test_header_only(write):
+    assert error_of(write("a.csv", "text,label\n")).problem == "a.csv has a header, but no rows."
 
 
-def test_too_few_examples_to_split(tmp_path):
-    path = write_csv(tmp_path / "a.csv", [("one", "a"), ("two", "b")])
-    fails(path, "too few to take a")
+def test_duplicate_columns(write):
+    error = error_of(write("a.csv", "text,label,text\na,b,c\n"))
+    assert error.problem == "a.csv has two columns named 'text'."
 
 
-def test_standard_input(monkeypatch):
-    class Stdin:
-        def __init__(self, content):
-            self.buffer = self
-            self.content = content
+def test_json_errors(write):
+    good = '{"text": "a", "label": "x"}\n'
+    for line, problem in (
+        ('{"text": "b", }', "a.jsonl:2 is not JSON: "),
+        ('["b", "y"]', "a.jsonl:2 is JSON, but not an object."),
+        ('{"text": 7, "label": "x"}', "a.jsonl:2: 'text' is 7, not a string."),
+        ('{"text": "b", "label": ["x"]}', "a.jsonl:2: 'label' is ['x'], not one string or number."),
+        ('{"text": "b", "text": "c"}', "a.jsonl:2 cannot be read: a key stands twice."),
+        ('{"text": "\\ud800", "label": "x"}', "half of a surrogate pair"),
+        ("[" * 100_000, "a.jsonl:2 cannot be read: "),
+    ):
+        error = error_of(write("a.jsonl", good + line + "\n"))
+        assert problem in error.problem, error.problem
+        assert error.set_in == "a.jsonl:2"
 
-        def read(self):
-            return self.content
 
-    monkeypatch.setattr(module.sys, "stdin", Stdin(b'{"text": "a"}\n{"text": "b"}\n'))
-    assert read("-", labelled=False).texts == ["a", "b"]
-    monkeypatch.setattr(module.sys, "stdin", Stdin(b"text\na\nb\n"))
-    assert read("-", labelled=False).texts == ["a", "b"]
+def test_no_parquet(write):
+    assert "not readable as Parquet" in error_of(write("a.parquet", "text,label\n")).problem
+
+
+def test_missing_file(write):
+    write("reviews.csv", "x")
+    error = error_of("review.csv")
+    assert error.problem == "there is no file review.csv."
+    assert error.valid == "in .: reviews.csv"
+    assert "there is no folder nowhere either" in error_of("nowhere/a.csv").valid
+
+
+def test_unknown_kind(write):
+    error = error_of(write("a.xlsx", "x"))
+    assert error.problem == "a.xlsx: a file that ends in '.xlsx' is not read."
+    assert error.valid.startswith(".csv, .jsonl, .ndjson, .parquet, .tsv, .txt")
+
+
+def test_folder_without_texts(write, tmp_path):
+    (tmp_path / "data" / "good").mkdir(parents=True)
+    assert error_of("data", split=True).problem == "data holds no folder with .txt files in it."
+
+
+# Splits.
+
+
+def test_one_file_is_split_by_hash(write):
+    rows = GOOD + GOOD[:50]
+    random.Random(0).shuffle(rows)
+    source = files(write("a.csv", csv_of(rows)))
+    assert source.splits == ("train", "validation", "test")
+    for split in source.splits:
+        for text, label in source.rows(split):
+            assert split_of(text, 0.1, 0.1) == split
+            assert (text, label) in GOOD
+    assert sum(source.size(split) for split in source.splits) == 250
+    assert (
+        source.notes[-1]
+        == "split by a hash of the text, taken from train: 10% validation, 10% test"
+    )
+
+
+def test_no_split_for_a_share_of_zero(write):
+    source = files(write("a.csv", csv_of(GOOD)), validation_share=0, test_share=0.2)
+    assert source.splits == ("train", "test")
+    error = error_of("a.csv", split=True, validation_share=0.5, test_share=0.5)
+    assert "leave nothing to train on" in error.problem
+
+
+def test_too_few_to_split(write):
+    error = error_of(write("a.csv", csv_of([("a", "x"), ("b", "y"), ("c", "x")])), split=True)
+    assert error.problem.startswith("a.csv is too small to be split: of its 3 examples the ")
+    assert "--gin.files.validation=FILE" in error.valid
+    error = error_of(write("b.csv", csv_of([*GOOD, ("rare", "odd")])), split=True)
+    assert "would have no example of 'odd'; the rarest label has 1." in error.problem
+
+
+def test_files_of_their_own(write):
+    write("train.csv", csv_of([*GOOD, ("v1", "good"), ("t1", "bad"), ("t1", "bad")]))
+    write("v.csv", csv_of([("v1", "good"), ("v2", "bad"), ("t1", "bad")]))
+    write("t.csv", csv_of([("t1", "bad"), ("t2", "good")]))
+    source = files("train.csv", validation="v.csv", test="t.csv")
+    assert {s: source.size(s) for s in source.splits} == {
+        "train": 200,
+        "validation": 2,
+        "test": 2,
+    }
+    assert "1 rows of validation dropped: their text is also in test" in source.notes
+    assert "3 rows of train dropped: their text is also in validation or test" in source.notes
+    error = error_of("train.csv", split=True, test="train.csv")
+    assert "every training text is also in the validation or the test split." in error.problem
+
+
+def test_only_the_test_is_given(write):
+    write("train.csv", csv_of(GOOD))
+    write("t.csv", csv_of([("t1", "bad"), ("t2", "good")]))
+    source = files("train.csv", test="t.csv")
+    assert source.size("test") == 2 and source.size("validation") > 5
+    assert source.notes[-1] == "split by a hash of the text, taken from train: 10% validation"
+
+
+def test_label_only_in_evaluation(write):
+    write("train.csv", csv_of(GOOD))
+    write("t.csv", csv_of([("t1", "bad"), ("t2", "awful"), ("t3", "awful")]))
+    error = error_of("train.csv", split=True, test="t.csv")
+    assert error.problem == (
+        "'awful': 2 examples of the test split of train.csv have a label that the training split "
+        "does not have."
+    )
+    assert (error.set_in, error.valid) == ("t.csv:3", "'bad', 'good'")
+
+
+def test_one_class_only(write):
+    error = error_of(write("a.csv", csv_of([(f"t{n}", "x") for n in range(50)])), split=True)
+    assert error.problem == ("a.csv has one class only: all 50 training examples are labelled 'x'.")
+    assert error.see == "tfft check --gin_file=quick/text.gin --gin.DATA=a.csv"
+
+
+def test_two_files_for_one_split(write):
+    write("data/train.csv", csv_of(GOOD))
+    write("data/train.tsv", "x")
+    error = error_of("data", split=True)
+    assert error.problem == "2 files could be the train split: train.csv, train.tsv."

@@ -8,7 +8,9 @@ from typing import Any
 import h5py
 
 from tfft import fetch
-from tfft.backbones import folders, tokenizers, transformers
+import tfft.backbones.folders as folders
+import tfft.backbones.tokenizers as tokenizers
+import tfft.backbones.transformers as transformers
 from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
 from tfft.backbones.body import Backbone
 from tfft.backbones.presets import handles

@@ -32,11 +32,11 @@ def classification_metrics(
       names: of the classes, in the order of the columns.
 
     Returns:
-      accuracy with its Wilson interval (Wilson, 1927); macro and weighted F1 with
-      bias-corrected bootstrap intervals (Efron, 1987); log loss; Matthews' correlation; precision, recall, F1
-      and support per class; the confusion matrix with the truth in its rows. A figure of a class
-      that divides zero by zero is None: the recall of a class without examples, the precision of
-      one that is never predicted. The mean of F1 leaves out classes that are neither.
+      accuracy with its Wilson interval (Wilson, 1927); macro and weighted F1 with bias-corrected
+      bootstrap intervals (Efron, 1987); log loss; Matthews' correlation; precision, recall, F1 and
+      support per class; the confusion matrix with the truth in its rows. A figure of a class that
+      divides zero by zero is None: the recall of a class without examples, the precision of one
+      that is never predicted. Macro F1 leaves out classes that are neither.
 
     Raises:
       DataError: there is no example.

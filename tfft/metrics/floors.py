@@ -111,6 +111,7 @@ def _logistic_regression(
     if len(present) == 1:  # nothing to tell apart: the floor is the majority
         known[:, present] = 1.0
         return known
+    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
     model = LogisticRegression(C=10.0, max_iter=1000)
     model.fit(train, labels)
     known[:, model.classes_] = model.predict_proba(test)

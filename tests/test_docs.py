@@ -1,0 +1,120 @@
+"""Every command in the README and the docs is run, in their order, on made data."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
+
+
+def commands():
+    """Yields the page and the text of each command in a block marked `sh`, once."""
+    seen = set()
+    for page in PAGES:
+        for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.S):
+            for command in block.strip().splitlines():
+                if command not in seen:
+                    seen.add(command)
+                    yield page.name, command
+
+
+COMMANDS = list(commands())
+
+
+@pytest.fixture(scope="module")
+def room(tmp_path_factory):
+    """A folder with a person's files."""
+    folder = tmp_path_factory.mktemp("docs")
+    words = [("a fine film", "good"), ("a dull film", "bad")]
+    rows = [f"{words[n % 2][0]} number {n},{words[n % 2][1]}" for n in range(120)]
+    (folder / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    (folder / "new.csv").write_text("text\na fine thing\na dull thing\n")
+    shutil.copytree(ROOT / "examples", folder / "examples")
+    return folder
+
+
+def run(command, folder):
+    words = command.split()
+    program = {".venv/bin/tfft": ["-m", "tfft"], ".venv/bin/python": []}[words[0]]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *program, *words[1:]],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.mark.fetched
+@pytest.mark.xdist_group("docs")
+def test_every_command(room):
+    ran = 0
+    # What a page reads, an earlier page has to have made: train, then export, then the rest.
+    order = ("fetch", "train", "export", "")
+    done = []
+    for kind in order:
+        for page, command in COMMANDS:
+            if command in done or kind not in command:
+                continue
+            done.append(command)
+            if command.startswith("make "):
+                target = command.split()[1]
+                assert subprocess.run(["make", "-n", target], cwd=ROOT).returncode == 0, command
+                continue
+            if "own_tf_data" in command:
+                command += "_of_the_example"
+            found = run(command, room)
+            assert found.returncode == 0, f"{page}: {command}\n{found.stderr[-2000:]}"
+            ran += 1
+    assert ran >= 12
+    assert (room / "predictions.jsonl").read_text().count("\n") == 2
+
+
+def test_links_lead_somewhere():
+    for page in [*PAGES, ROOT / "CONTRIBUTING.md"]:
+        for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+BUILDER = """
+import sys; sys.path.insert(0, 'examples')
+import tensorflow_datasets as catalogue
+import tfds as example
+
+class OwnReviews(catalogue.core.GeneratorBasedBuilder):
+    VERSION = catalogue.core.Version("1.0.0")
+    def _info(self):
+        features = catalogue.features.FeaturesDict({
+            "text": catalogue.features.Text(),
+            "label": catalogue.features.ClassLabel(names=["bad", "good"])})
+        return self.dataset_info_from_configs(features=features, supervised_keys=("text", "label"))
+    def _split_generators(self, manager):
+        return {"train": self._generate_examples()}
+    def _generate_examples(self):
+        for number in range(200):
+            yield number, {"text": f"{'a fine' if number % 2 else 'a dull'} film {number}",
+                           "label": number % 2}
+
+example.main("own_reviews", sys.argv[1])
+"""
+
+
+def test_the_tfds_example_takes_a_builder_by_name(tmp_path):
+    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    (tmp_path / "own_reviews.py").write_text(BUILDER)
+    found = subprocess.run(
+        [sys.executable, str(tmp_path / "own_reviews.py"), str(tmp_path / "out")],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    assert "'value'" in found.stdout and (tmp_path / "out/report.html").exists()
