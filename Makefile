@@ -8,17 +8,25 @@ RUN := runs/movie_reviews
 
 install: $(STAMP)
 
+# The stamp comes last: an installation that was stopped is taken up again. A folder without a
+# working pip, as a stopped `venv` leaves it, is made anew.
 $(STAMP): setup.cfg pyproject.toml
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
-	touch $(STAMP)
+	@$(PYTHON) -c 'import sys; sys.exit("tfft needs Python 3.11 or newer, this is " \
+	  + sys.version.split()[0] + ". Try: make install PYTHON=python3.11" \
+	  if sys.version_info < (3, 11) else 0)'
+	@echo "installing into .venv: about 3 GB, some minutes on a usual connection"
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --disable-pip-version-check --editable '.[dev]'
+	@touch $(STAMP)
 
 fetch: $(STAMP)
 	$(BIN)/tfft fetch minilm_l6 movie_reviews
 
 demo: fetch
 	$(BIN)/tfft train --gin_file=results/movie_reviews.gin --workdir=$(RUN)
-	test -d $(RUN)/export/1 || $(BIN)/tfft export --workdir=$(RUN)
+	@if ls $(RUN)/export/*/saved_model.pb >/dev/null 2>&1; \
+	  then echo "$(RUN)/export is there and is served again"; \
+	  else $(BIN)/tfft export --workdir=$(RUN); fi
 	$(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
@@ -31,4 +39,4 @@ check: $(STAMP)
 	$(BIN)/python -m pytest -q tests/test_design.py
 
 clean:
-	rm -rf .venv runs build *.egg-info
+	rm -rf .venv runs build dist *.egg-info

@@ -1,113 +1,303 @@
-"""The design's rules, read off the code; each rule is shown to fail on a bad tree."""
+"""The design's rules, read from the source: what may import what, and what belongs to a task.
+
+Each rule is a function from a tree of files to a list of what breaks it, so that the rules
+themselves are tested on small trees that break them.
+"""
 
 import ast
+import configparser
+import graphlib
 import pathlib
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tfft"
-# From the top down: a module may import its own layer and those below.
+# From the top to the bottom: a module imports from its own layer and from those below it.
 LAYERS = (
-    ("__main__", "command_line"),
+    ("", "__main__", "command_line"),  # "" is the package itself
     ("listing", "config", "strict", "operative", "composition", "annotations", "catalogue"),
     ("run",),
     ("tasks", "backbones", "sources", "methods", "testing"),
-    ("job", "loop", "model", "stage", "pipeline", "workdir", "report", "export"),
+    ("job", "loop", "model", "stage", "pipeline", "workdir", "export", "report"),
     ("preprocess", "metrics", "fetch", "console", "plots"),
     ("errors",),
 )
-LEVEL = {name: number for number, layer in enumerate(LAYERS) for name in layer}
-# `run` reads a person's files and wraps a person's dataset; tasks and sources know no verbs.
-MOST_LINES, MOST_FUNCTION_LINES = 400, 60
+SIBLINGS = {"tasks", "backbones", "sources", "methods"}  # a task never names a backbone, and the other way round
+LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 
-def imports(path, package):
-    """Yields the modules that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-
-
-def name_of(path, package):
-    parts = path.relative_to(package).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
-
-
-def broken_rules(package):
-    """Returns a line for each rule that a tree breaks."""
-    broken, edges = [], {}
+def modules(package: pathlib.Path) -> dict[str, pathlib.Path]:
+    """Returns files by the name of their module below the package: "sources.files"."""
+    found = {}
     for path in sorted(package.rglob("*.py")):
-        own = name_of(path, package)
-        top = own.split(".")[0]
-        text = path.read_text()
-        if text.count("\n") > MOST_LINES:
-            broken.append(f"{own} has more than {MOST_LINES} lines")
-        if path.name == "utils.py":
-            broken.append(f"{own}: a file called utils says nothing")
-        if top != "__init__" and top not in LEVEL:
-            broken.append(f"{own} is in no layer")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                body = node.body[1:] if ast.get_docstring(node) else node.body
-                size = body[-1].end_lineno - body[0].lineno + 1 if body else 0
-                if size > MOST_FUNCTION_LINES:
-                    broken.append(f"{own}.{node.name} has {size} lines")
-        for module in imports(path, package):
-            if module.split(".")[0] == "gin" and own != "config":
-                broken.append(f"{own} imports gin")
-            parts = module.split(".")
-            if parts[0] != "tfft" or len(parts) < 2 or parts[1] not in LEVEL:
+        parts = path.relative_to(package).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def addresses(path: pathlib.Path, name: str) -> Iterator[tuple[str, int]]:
+    """Yields every dotted name that a file imports, within functions too, and its line."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = f"tfft.{package}".strip(".").split(".")
+                base = ".".join([*above[: len(above) - node.level + 1], *filter(None, [base])])
+            yield from ((f"{base}.{alias.name}", node.lineno) for alias in node.names)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            first = node.args[0] if node.args else None
+            if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                yield first.value, node.lineno
+
+
+def imports(package: pathlib.Path) -> dict[str, dict[str, int]]:
+    """Returns for each module the modules of the package that it imports, with the line."""
+    known = modules(package)
+    found: dict[str, dict[str, int]] = {name: {} for name in known}
+    for name, path in known.items():
+        for address, line in addresses(path, name):
+            if address.partition(".")[0] != "tfft":
                 continue
-            edges.setdefault(own, set()).add(".".join(parts[1:]))
-            if top in LEVEL and LEVEL[parts[1]] < LEVEL[top]:
-                broken.append(f"{own} imports {parts[1]}, which is above it")
-    for one, targets in edges.items():
-        for two in targets:
-            if one in edges.get(two, ()) and one < two:
-                broken.append(f"{one} and {two} import each other")
-    return broken
+            target = address.partition(".")[2]
+            while target and target not in known:  # a name within a module
+                target = target.rpartition(".")[0]
+            if target != name:
+                found[name].setdefault(target, line)
+    return found
 
 
-def test_the_package_keeps_the_rules():
-    assert broken_rules(PACKAGE) == []
+def layer_of(name: str) -> int | None:
+    top = name.partition(".")[0]
+    return next((place for place, names in enumerate(LAYERS) if top in names), None)
+
+
+def back_edges(package: pathlib.Path) -> list[str]:
+    """Returns modules without a layer, imports that point up, and siblings that meet."""
+    found = [f"{name} has no layer" for name in modules(package) if layer_of(name) is None]
+    for name, targets in imports(package).items():
+        for target, line in targets.items():
+            here, there = layer_of(name), layer_of(target)
+            tops = {name.partition(".")[0], target.partition(".")[0]}
+            if here is None or there is None:
+                continue
+            if there < here or (len(tops) == 2 and tops <= SIBLINGS):
+                found.append(f"{name}:{line} imports {target or 'the package'}")
+    return found
+
+
+def cycles(package: pathlib.Path) -> list[str]:
+    """Returns a chain of modules that import each other."""
+    graph = {name: set(targets) for name, targets in imports(package).items()}
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" -> ".join(error.args[1])]
+    return []
+
+
+def gin_importers(package: pathlib.Path) -> list[str]:
+    """Returns the modules that import gin."""
+    return [
+        name
+        for name, path in modules(package).items()
+        if any(address.partition(".")[0] == "gin" for address, _ in addresses(path, name))
+    ]
+
+
+def length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Returns the number of lines of a function's body, its docstring left out."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (function.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def oversized(*folders: pathlib.Path) -> list[str]:
+    """Returns files and functions that are too long, and files with a name that says nothing."""
+    found = []
+    for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
+        text = path.read_text("utf-8")
+        lines = len(text.splitlines())
+        if lines > LONGEST_FILE:
+            found.append(f"{path.name} has {lines} lines")
+        if path.stem in ("utils", "util", "helpers", "common", "misc"):
+            found.append(f"{path.name} says nothing")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = length(node)
+                if body > LONGEST_FUNCTION:
+                    found.append(f"{path.name}:{node.lineno} {node.name} has {body} lines")
+    return found
+
+
+def incomplete_tasks(root: pathlib.Path) -> list[str]:
+    """Returns what a task lacks: a config, a test or a page."""
+    found = []
+    for path in sorted((root / "tfft/tasks").glob("*.py")):
+        if path.stem.startswith("_"):
+            continue
+        wanted = {
+            f"configs/tasks/{path.stem}.gin": [root / f"configs/tasks/{path.stem}.gin"],
+            f"tests/tasks/test_{path.stem}.py": [root / f"tests/tasks/test_{path.stem}.py"],
+            f"docs/**/{path.stem}.md": list((root / "docs").rglob(f"{path.stem}.md")),
+        }
+        for what, files in wanted.items():
+            if not any(file.is_file() for file in files):
+                found.append(f"the task {path.stem} lacks {what}")
+    return found
+
+
+def unpacked(root: pathlib.Path) -> list[str]:
+    """Returns folders that would be missing in a wheel."""
+    settings = configparser.ConfigParser()
+    settings.read(root / "setup.cfg", "utf-8")
+    listed = set(settings["options"]["packages"].split())
+    inside = {path.parent.relative_to(root) for path in (root / "tfft").rglob("*.py")}
+    configs = {path.parent.relative_to(root) for path in (root / "configs").rglob("*.gin")}
+    wanted = {".".join(path.parts) for path in inside}
+    wanted |= {".".join(("tfft", *path.parts)) for path in {pathlib.Path("configs"), *configs}}
+    return sorted(f"{name} is not in setup.cfg" for name in wanted - listed)
+
+
+def test_imports_point_one_way():
+    assert back_edges(PACKAGE) == []
+
+
+def test_no_modules_import_each_other():
+    assert cycles(PACKAGE) == []
+
+
+def test_one_file_imports_gin():
+    assert gin_importers(PACKAGE) == ["config"]
+
+
+def test_sizes_and_names():
+    assert oversized(PACKAGE, ROOT / "examples") == []
+
+
+def test_every_task_is_complete():
+    assert incomplete_tasks(ROOT) == []
+
+
+def test_every_folder_is_in_the_wheel():
+    assert unpacked(ROOT) == []
+
+
+def test_importing_the_package_is_light():
+    code = (
+        "import sys, tfft; print([m for m in ('tensorflow', 'keras', 'gin') if m in sys.modules])"
+    )
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert answer.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def tree(tmp_path):
+    """Returns a function that writes files of a small checkout and returns its folder."""
+
+    def write(**files: str) -> pathlib.Path:
+        for name, text in files.items():
+            path = tmp_path / name.replace("__", "/")
+            path = path if path.suffix else path.with_suffix(".py")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8")
+        return tmp_path
+
+    return write
 
 
 @pytest.mark.parametrize(
-    "name,text,line",
+    "text",
     [
-        ("model.py", "from tfft import run\n", "model imports run, which is above it"),
-        ("model.py", "def f():\n    import tfft.tasks\n", "model imports tasks, which is above it"),
-        ("stage.py", "import gin\n", "stage imports gin"),
-        ("utils.py", "", "utils: a file called utils says nothing"),
-        ("model.py", "x = 1\n" * 401, "model has more than 400 lines"),
-        ("model.py", "def f():\n" + "    x = 1\n" * 61, "model.f has 61 lines"),
-        ("other.py", "", "other is in no layer"),
+        "from tfft import run",
+        "from tfft.run import train",
+        "import tfft.run",
+        "from .run import train",
+        "from . import run",
+        "def late():\n    from tfft.run import train",
+        "if TYPE_CHECKING:\n    from tfft.run import train",
+        "importlib.import_module('tfft.run')",
     ],
 )
-def test_each_rule_can_fail(tmp_path, name, text, line):
-    (tmp_path / name).write_text(text)
-    assert line in broken_rules(tmp_path)
+def test_a_back_edge_is_found(tree, text):
+    root = tree(tfft__stage=text, tfft__run="from tfft.errors import E", tfft__errors="")
+    (found,) = back_edges(root / "tfft")
+    assert found.startswith("stage:") and found.endswith("imports run")
 
 
-def test_mutual_imports_are_found(tmp_path):
-    (tmp_path / "model.py").write_text("from tfft import stage\n")
-    (tmp_path / "stage.py").write_text("from tfft.model import x\n")
-    assert "model and stage import each other" in broken_rules(tmp_path)
+def test_a_back_edge_out_of_a_folder_is_found(tree):
+    root = tree(tfft__metrics__floors="from ..report import x", tfft__report="")
+    assert back_edges(root / "tfft") == ["metrics.floors:1 imports report"]
 
 
-def test_import_tfft_leaves_tensorflow_alone():
-    code = "import sys, tfft; assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+def test_siblings_that_meet_are_found(tree):
+    root = tree(tfft__tasks__one="from tfft.backbones.hub import hub", tfft__backbones__hub="")
+    assert back_edges(root / "tfft") == ["tasks.one:1 imports backbones.hub"]
 
 
-@pytest.mark.parametrize("task", sorted(p.stem for p in (PACKAGE / "tasks").glob("[a-z]*.py")))
-def test_every_task_has_a_config_a_test_and_a_page(task):
-    assert (ROOT / f"configs/tasks/{task}.gin").is_file()
-    assert (ROOT / f"tests/tasks/test_{task}.py").is_file()
-    assert (ROOT / f"docs/{task}.md").is_file()
+def test_the_package_itself_is_the_top(tree):
+    path = tree(tfft__errors="import tfft") / "tfft"
+    (path / "__init__.py").write_text("")
+    assert back_edges(path) == ["errors:1 imports the package"]
+
+
+def test_a_module_without_a_layer_is_found(tree):
+    assert back_edges(tree(tfft__surprise="") / "tfft") == ["surprise has no layer"]
+
+
+def test_a_cycle_within_a_layer_is_found(tree):
+    root = tree(
+        tfft__stage="def late():\n    import tfft.model",
+        tfft__model="from tfft import loop",
+        tfft__loop="from tfft.stage import Stage",
+    )
+    assert back_edges(root / "tfft") == []
+    (found,) = cycles(root / "tfft")
+    assert set(found.split(" -> ")) == {"stage", "model", "loop"}
+
+
+def test_a_second_importer_of_gin_is_found(tree):
+    root = tree(
+        tfft__config="import gin", tfft__stage="def f():\n    from gin import config", tfft__run=""
+    )
+    assert gin_importers(root / "tfft") == ["config", "stage"]
+
+
+def test_what_is_too_long_is_found(tree):
+    root = tree(
+        tfft__long="x = 1\n" * 401,
+        tfft__utils="",
+        tfft__function="def f():\n" + "    x = 1\n" * 61,
+        tfft__fits='def f():\n    """One."""\n' + "    x = 1\n" * 60 + "y = 1\n" * 338,
+    )
+    assert oversized(root / "tfft") == [
+        "function.py:1 f has 61 lines",
+        "long.py has 401 lines",
+        "utils.py says nothing",
+    ]
+
+
+def test_an_incomplete_task_is_found(tree):
+    root = tree(tfft__tasks__one="", tests__tasks__test_one="", docs__one="")
+    assert incomplete_tasks(root) == [
+        "the task one lacks configs/tasks/one.gin",
+        "the task one lacks docs/**/one.md",
+    ]
+
+
+def test_a_folder_that_the_wheel_lacks_is_found(tree):
+    root = tree(tfft__new__one="", tfft__here="")
+    (root / "configs/runs").mkdir(parents=True)
+    (root / "configs/runs/full.gin").write_text("")
+    (root / "setup.cfg").write_text("[options]\npackages =\n    tfft\n    tfft.configs\n")
+    assert unpacked(root) == [
+        "tfft.configs.runs is not in setup.cfg",
+        "tfft.new is not in setup.cfg",
+    ]

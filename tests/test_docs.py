@@ -84,9 +84,7 @@ def test_links_lead_somewhere():
 
 
 BUILDER = """
-import sys; sys.path.insert(0, 'examples')
 import tensorflow_datasets as catalogue
-import tfds as example
 
 class OwnReviews(catalogue.core.GeneratorBasedBuilder):
     VERSION = catalogue.core.Version("1.0.0")
@@ -94,23 +92,29 @@ class OwnReviews(catalogue.core.GeneratorBasedBuilder):
         features = catalogue.features.FeaturesDict({
             "text": catalogue.features.Text(),
             "label": catalogue.features.ClassLabel(names=["bad", "good"])})
-        return self.dataset_info_from_configs(features=features, supervised_keys=("text", "label"))
+        return catalogue.core.DatasetInfo(
+            builder=self, features=features, supervised_keys=("text", "label"))
     def _split_generators(self, manager):
         return {"train": self._generate_examples()}
     def _generate_examples(self):
         for number in range(200):
             yield number, {"text": f"{'a fine' if number % 2 else 'a dull'} film {number}",
                            "label": number % 2}
-
-example.main("own_reviews", sys.argv[1])
+"""
+SCRIPT = """
+import sys; sys.path[:0] = ["examples", sys.argv[1]]
+import builders.own_reviews, tfds as example
+example.main("own_reviews", sys.argv[1] + "/out")
 """
 
 
 def test_the_tfds_example_takes_a_builder_by_name(tmp_path):
     environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
-    (tmp_path / "own_reviews.py").write_text(BUILDER)
+    (tmp_path / "builders").mkdir()
+    (tmp_path / "builders/__init__.py").touch()
+    (tmp_path / "builders/own_reviews.py").write_text(BUILDER)
     found = subprocess.run(
-        [sys.executable, str(tmp_path / "own_reviews.py"), str(tmp_path / "out")],
+        [sys.executable, "-c", SCRIPT, str(tmp_path)],
         cwd=ROOT,
         env=environment,
         capture_output=True,

@@ -244,6 +244,26 @@ def test_full_disk(shop, tmp_path, monkeypatch):
     assert left_behind(tmp_path) == []
 
 
+def test_full_disk_under_pip(shop, tmp_path, monkeypatch):
+    shop(WHEEL, wheel_of(CONTENT), MEMBERS)
+    words = (
+        "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device"
+    )
+    monkeypatch.setattr(fetch, "_run_pip", lambda *arguments: (1, words))
+    with pytest.raises(UserError) as caught:
+        fetch.fetch(["thing"], lambda line: None)
+    assert caught.value.problem == f"cannot write to {tmp_path / 'home'}: No space left on device."
+    assert left_behind(tmp_path) == []
+
+
+def test_progress_while_pip_works(shop, monkeypatch):
+    shop(WHEEL, wheel_of(CONTENT), MEMBERS)
+    monkeypatch.setattr(fetch, "PROGRESS_SECONDS", 0.05)
+    said = []
+    fetch.fetch(["thing"], said.append)
+    assert any(line.startswith("thing: 0.0 MB, ") for line in said)
+
+
 def test_cache_folder_that_is_a_file(shop, tmp_path, monkeypatch):
     shop(WHEEL, wheel_of(CONTENT), MEMBERS)
     (tmp_path / "file").write_text("x")

@@ -1,5 +1,8 @@
 """Stages: masks, schedules, optimizers, inference mode and the freeze proof."""
 
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -166,10 +169,20 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(body):
     assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
 
 
-def test_xla_on_request_trains(body):
-    prepared, _ = make(body, xla=True, freeze_layers=2)
-    assert prepared.trained.jit_compile is True
-    assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
+def test_xla_on_request_trains_and_says_so(tmp_path):
+    # In a process of its own: deterministic operations, which exclude XLA, cannot be taken back.
+    code = (
+        "import sys, tfft\n"
+        "from tfft.sources.synthetic import synthetic\n"
+        "stage = tfft.Stage(freeze_layers=1, steps=2, epochs=None, xla=True)\n"
+        "run = tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(64),\n"
+        "                 [stage], workdir=sys.argv[1])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "XLA on, float32" in done.stderr
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"learning_rate": -1.0}])

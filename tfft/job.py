@@ -188,7 +188,7 @@ class Job:
         used = sum(int(lengths[batch.rows].sum()) for batch in plan)
         limit = self.backbone.preprocessor.sequence_length
         whole = sum(len(batch.rows) for batch in plan) * limit
-        xla = "on" if use_xla(stage.xla) else "off"
+        xla = "on" if prepared.trained.jit_compile else "off"
         self.say.info(
             f"batches: {schedule.total_steps:,} of {stage.batch_size} in "
             f"{count_shapes([plan])} shapes, lengths {', '.join(map(str, schedule.shapes))}; "
@@ -270,10 +270,19 @@ def encode_list(
     )
 
 
-def make_deterministic(seed: int) -> None:
-    """Makes the same seed, config and data give the same numbers on one machine."""
+def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
+    """Makes the same seed, config and data give the same numbers on one machine.
+
+    Keras turns XLA off, with a warning, where TensorFlow's operations are made deterministic; so a
+    run under XLA is repeatable only as far as the device's compiler makes it.
+    """
     keras.utils.set_random_seed(seed)
-    tf.config.experimental.enable_op_determinism()
+    if any(use_xla(stage.xla) for stage in stages):
+        say.info(
+            "XLA is on: TensorFlow's deterministic operations are off, as the two exclude each other"
+        )
+    else:
+        tf.config.experimental.enable_op_determinism()
 
 
 def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:

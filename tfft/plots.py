@@ -49,6 +49,7 @@ MOST_LABELS = 24  # class names beside a confusion matrix
 LONGEST_LABEL = 18
 
 
+@matplotlib.rc_context(STYLE)
 def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: str) -> str:
     """Draws a figure of several models with their intervals, the first one foremost.
 
@@ -80,11 +81,12 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
     return _svg(figure, f"{figure_name} with 95 % intervals", said)
 
 
+@matplotlib.rc_context(STYLE)
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     """Draws a confusion matrix: counts, shaded by their share of the row (the truth)."""
     counts, few = np.array(matrix), len(labels) <= MOST_LABELS
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    size = 2.6 + 0.5 * min(len(labels), 9)
+    size = 2.6 + 0.5 * min(len(labels), 6)
     figure = Figure((size + 0.7, size))
     axes = _axes(figure)
     for row, column in np.argwhere(counts > 0):
@@ -93,24 +95,29 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
         axes.add_patch(Rectangle(corner, 0.96, 0.96, color=ACCENT, alpha=share, linewidth=0))
         if few and len(labels) <= 12:
             color = PAPER if share > 0.55 else INK
-            axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", c=color)
+            told, small = f"{counts[row, column]:,}", 11 if len(labels) <= 6 else 8
+            axes.text(column, row, told, ha="center", va="center", c=color, fontsize=small)
     names = [shortened(label) for label in labels]
     ticks = range(len(labels)) if few else []
     axes.set_xticks(ticks, names if few else [], rotation=45 if len(labels) > 3 else 0)
     axes.set_yticks(ticks, names if few else [])
-    axes.tick_params(length=0, labelcolor=INK, labelsize=11 if len(labels) <= 12 else 8)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=11 if len(labels) <= 6 else 8)
     axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.grid(visible=False)
     axes.set(xlabel="predicted", ylabel="truth")
-    largest = max(((n, r, c) for (r, c), n in np.ndenumerate(counts) if r != c), default=(0, 0, 0))
     said = (
         f"Rows are the truth, columns the prediction. {np.trace(counts):,} of {counts.sum():,} "
-        f"are right; most often, {largest[0]:,} times, {labels[largest[1]]} is taken for "
-        f"{labels[largest[2]]}."
+        "are right"
     )
+    wrong = counts * (1 - np.eye(len(labels)))
+    row, column = divmod(int(wrong.argmax()), len(labels))
+    if row != column:
+        times = f"{counts[row, column]:,} times"
+        said += f"; most often, {times}, {labels[row]} is taken for {labels[column]}"
     return _svg(figure, "Confusion matrix", said)
 
 
+@matplotlib.rc_context(STYLE)
 def curves(
     records: Sequence[Mapping[str, Any]], name: str, best: Mapping[str, Any] | None = None
 ) -> str:
@@ -151,6 +158,7 @@ def _whole(count: int) -> list[int]:
     return list(range(1, count + 1, max(1, -(-count // 10))))
 
 
+@matplotlib.rc_context(STYLE)
 def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
     """Draws how long texts are in tokens, and where they are cut.
 
@@ -191,8 +199,7 @@ def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
 
 def _axes(figure: Figure) -> Any:
     figure.set_layout_engine("constrained")
-    with matplotlib.rc_context(STYLE):
-        return figure.add_subplot()
+    return figure.add_subplot()
 
 
 def _svg(figure: Figure, title: str, description: str) -> str:
@@ -202,7 +209,7 @@ def _svg(figure: Figure, title: str, description: str) -> str:
     page. Ids get the title in front, since one page holds several figures.
     """
     out = io.StringIO()
-    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+    with warnings.catch_warnings():
         # Matplotlib misses glyphs of names in its own font; the browser draws them in another.
         warnings.filterwarnings("ignore", "Glyph")
         figure.set_facecolor("none")
@@ -216,11 +223,11 @@ def _svg(figure: Figure, title: str, description: str) -> str:
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     for color, name in VARIABLES.items():
         svg = svg.replace(color, f"var(--{name})")
-    box = re.search(r'viewBox="[^"]*"', svg)
-    assert box is not None
+    width, height = (72 * inches for inches in figure.get_size_inches())
     names = f"{prefix}-title {prefix}-said"
     opening = (
-        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" {box[0]} role="img" '
+        f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}" '
+        f'style="max-width: {width * 1.3:.0f}px" role="img" '
         f'aria-labelledby="{names}">'
         f'<title id="{prefix}-title">{html.escape(title)}</title>'
         f'<desc id="{prefix}-said">{html.escape(description)}</desc>'

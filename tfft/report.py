@@ -346,4 +346,4 @@ def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
     train = content["lengths"].get("train")
     if train and train["texts"]:
         found["lengths"] = plots.lengths(train, content.get("sequence_length"), "training")
-    return found
+    return {name: visible(svg) for name, svg in found.items()}

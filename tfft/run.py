@@ -128,7 +128,7 @@ def train(
       UserError: the data, the stages or the workdir cannot be what was meant.
     """
     say = say or Console()
-    jobs.make_deterministic(seed)
+    jobs.make_deterministic(seed, stages, say)
     source = memory(source) if isinstance(source, tf.data.Dataset) else source
     task = _describe_source(task, source, say)
     head = task.head()
@@ -223,7 +223,7 @@ def check(
 ) -> None:
     """Goes through `train` with one step a stage, and says what the whole would cost."""
     say = say or Console()
-    jobs.make_deterministic(seed)
+    jobs.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     head = task.head()
     head.build((None, backbone.dim))

@@ -37,7 +37,7 @@ class TaskCase:
 
     def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
-        jobs.make_deterministic(0)
+        jobs.make_deterministic(0, [self.stage], Console(quiet=True))
         source, body = self.make_source(), self.make_body()
         task = self.make_task().with_labels(source.labels)
         head = task.head()

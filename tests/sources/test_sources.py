@@ -24,8 +24,8 @@ class SmallReviews(catalogue.core.GeneratorBasedBuilder):
             "sentence": catalogue.features.Text(),
             "label": catalogue.features.ClassLabel(names=["down", "up"]),
         }
-        return self.dataset_info_from_configs(
-            features=catalogue.features.FeaturesDict(features), supervised_keys=None
+        return catalogue.core.DatasetInfo(
+            builder=self, features=catalogue.features.FeaturesDict(features)
         )
 
     def _split_generators(self, dl_manager):

@@ -7,10 +7,10 @@ from typing import Any
 
 import h5py
 
-from tfft import fetch
 import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
+from tfft import fetch
 from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
 from tfft.backbones.body import Backbone
 from tfft.backbones.presets import handles

@@ -71,7 +71,9 @@ def check_shares(validation_share: float, test_share: float) -> None:
         raise DataError(
             f"validation_share={validation_share} and test_share={test_share} leave nothing to "
             "train on, or are below 0.",
+            set_in=f"validation_share={validation_share}, test_share={test_share}",
             valid="each 0 or more, together less than 1",
+            see=SEE,
         )
 
 

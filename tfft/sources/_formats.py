@@ -32,8 +32,11 @@ class Format:
     Attributes:
       where: its path, for a person.
       names: of its columns.
+      has_header: whether the file names its columns itself.
       blank: how many blank lines the latest pass went over.
     """
+
+    has_header = True
 
     def __init__(self, where: str, names: Sequence[str] = ()):
         self.where, self.names, self.blank = where, list(names), 0
@@ -171,7 +174,7 @@ class Separated(Format):
         elif "new-line" in reason:
             reason = "a line end that is neither LF nor CR LF"
         elif "field limit" in reason:
-            reason = f"a field of more than {LONGEST_LINE:,} characters; is a quote not closed?"
+            reason = f"a field of more than {LONGEST_LINE:,} characters, or a quote never closed"
         return DataError(
             f"{self.place(began)}: the row that begins in this line has {reason}.",
             set_in=self.place(began),
@@ -227,6 +230,8 @@ class JsonLines(Format):
 class Lines(Format):
     """One text a line, no labels."""
 
+    has_header = False
+
     def __init__(self, where: str, open_file: Open):
         self._open = open_file
         super().__init__(where, ["text"])
@@ -241,7 +246,7 @@ class Parquet(Format):
     """A Parquet file; only the columns that are asked for are read."""
 
     def __init__(self, where: str, open_file: Open):
-        self._open = open_file
+        self._open, self._title = open_file, where
         with self._file() as file:
             super().__init__(where, file.schema_arrow.names)
         self.refuse_twice()
@@ -267,11 +272,16 @@ class Parquet(Format):
             with self._open() as raw, parquet.ParquetFile(raw) as file:
                 yield file
         except pyarrow.ArrowException as error:
-            raise DataError(f"this is not readable as Parquet: {error}.") from error
+            raise DataError(
+                f"{self._title} is not readable Parquet: {str(error).splitlines()[0]}",
+                valid="a whole Parquet file with a column of texts and one of labels",
+            ) from error
 
 
 class ClassFolders(Format):
     """A folder for each class; each .txt file in it is one text."""
+
+    has_header = False
 
     def __init__(self, where: str):
         super().__init__(where, ["text", "label"])
@@ -333,7 +343,7 @@ def open_format(path: str) -> Format:
         return kind(STANDARD_INPUT, lambda: BytesIO(content))
     place = pathlib.Path(path).expanduser()
     if place.is_dir():
-        return ClassFolders(path)
+        return ClassFolders(str(place))
     if not place.exists():
         beside = [each.name for each in place.parent.glob("*")] if place.parent.is_dir() else []
         raise DataError(
@@ -345,7 +355,7 @@ def open_format(path: str) -> Format:
     if place.suffix.lower() not in SUFFIXES:
         raise DataError(
             f"{path}: a file that ends in {place.suffix or 'nothing'!r} is not read.",
-            valid=f"{', '.join(sorted(SUFFIXES))}, or a folder for each class",
+            valid=f"{', '.join(sorted(SUFFIXES))}, or a folder for each class; - is standard input",
         )
     try:
         return SUFFIXES[place.suffix.lower()](path, lambda: place.open("rb"))

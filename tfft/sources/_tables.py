@@ -198,6 +198,8 @@ def choose(
       DataError: a name that no column has, or no column or several that it could be.
     """
     given = {"text": text, "label": label if labelled else None}
+    if not file.has_header:  # what it holds is known; names are meant for the run's other files
+        given = {"text": None, "label": None}
     for kind, name in given.items():
         if name is not None and name not in file.names:
             raise DataError(
@@ -206,7 +208,11 @@ def choose(
                 valid=near(name, file.names, 12),
             )
     if text is not None and text == given["label"]:
-        raise DataError(f"column {text!r} cannot be both text and label.", set_in=file.where)
+        raise DataError(
+            f"column {text!r} cannot be both text and label.",
+            set_in=f"--gin.TEXT={text} --gin.LABEL={text}",
+            valid=f"two of {', '.join(map(repr, file.names))}",
+        )
     found = {kind: (name, "as set") for kind, name in given.items() if name is not None}
     for kind, usual in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
         if kind not in found:
@@ -229,10 +235,9 @@ def _find_usual(file: Format, found: Found, kind: str, usual: Sequence[str], wan
     hits = [name for name in file.names if name.strip().lower() in usual and name not in taken]
     if len(hits) == 1:
         found[kind] = (hits[0], "by its name")
-    elif hits:
-        raise _unclear(
-            file, kind, f"{file.where} has {len(hits)} columns that could be the {kind}."
-        )
+    elif hits and wanted:
+        several = f"{file.where} has {len(hits)} columns that could be the {kind}."
+        raise _unclear(file, kind, several)
 
 
 def _find_by_length(file: Format, found: Found) -> None:

@@ -47,7 +47,7 @@ def memory(
 def _rows(elements: Any, split: str, label_names: Sequence[str] | None) -> Rows:
     if isinstance(elements, (str, bytes, dict)) or not isinstance(elements, Iterable):
         raise DataError(
-            f"memory() got a {type(elements).__name__} for {split}.", valid=VALID, see=SEE
+            f"memory() got {type(elements).__name__} for {split}.", valid=VALID, see=SEE
         )
     iterate = getattr(elements, "as_numpy_iterator", elements.__iter__)
     texts, labels = [], []

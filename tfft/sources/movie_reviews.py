@@ -65,7 +65,7 @@ def labelled(scored: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list
     torn = sum(len(labels) for text, labels in found.items() if text not in agreeing)
     notes = [
         f"{total:,} sentences, of which {len(agreeing):,} are kept",
-        f"dropped: {zero:,} scored exactly zero; {copies:,} copies of a sentence with the same "
-        f"label; {torn:,} copies of sentences with both labels",
+        f"{zero:,} sentences with a score of zero dropped, {copies:,} repeated ones dropped"
+        + (f", {torn:,} that stand there with both labels dropped" if torn else ""),
     ]
     return (list(agreeing), list(agreeing.values())), notes

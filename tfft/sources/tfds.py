@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,6 @@ import numpy as np
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
-    SPLITS,
     Source,
     Summarizer,
     Summary,
@@ -207,6 +207,8 @@ class BuilderSource(Source):
         name = str(builder.info.full_name)
         notes = [f"{name}: text in feature {features.text!r}, label in {features.label!r}"]
         unused = [split for split in builder.info.splits if split not in self._origin.values()]
+        if not builder.info.splits:
+            notes.append("the builder does not say which splits it has: only train is read")
         if unused:
             notes.append(f"splits that are not read: {', '.join(unused)}")
         shares = {"validation": validation_share, "test": test_share}
@@ -269,29 +271,26 @@ class BuilderSource(Source):
             else:
                 unlabelled += 1
         summary = summarizer.result()
-        if summary.size and unlabelled:
+        if unlabelled:
             notes.append(f"{unlabelled:,} examples of {split} have no label and are left out")
-        if unlabelled and not summary.size:
-            notes.append(f"all {unlabelled:,} examples of {split} have no label: not used")
-            return None
-        return summary
+        return None if unlabelled and not summary.size else summary
 
     def _scan_train(self, held: Mapping[int, str], notes: list[str]) -> dict[str, Summary]:
         parts = {split: Summarizer() for split in ("train", *self._lacking)}
         shares = (self._lacking.get("validation", 0.0), self._lacking.get("test", 0.0))
-        unlabelled = overlap = 0
+        unlabelled, overlap = 0, collections.Counter[str]()
         for text, label in _decoded(self._read(self._origin["train"])):
             if not label:
                 unlabelled += 1
                 continue
             parts[split_of(text, *shares)].add(text, label)
-            overlap += hash(text) in held
+            if hash(text) in held:
+                overlap[held[hash(text)]] += 1
         if unlabelled:
             notes.append(f"{unlabelled:,} examples of train have no label and are left out")
-        if overlap:
-            others = " or ".join(sorted(set(held.values()), key=SPLITS.index))
+        for split, count in sorted(overlap.items()):
             notes.append(
-                f"{overlap:,} training texts are also in {others}: kept, as the builder has them"
+                f"{count:,} training texts are also in {split}: kept, as the builder has them"
             )
         found = {split: part.result() for split, part in parts.items()}
         if self._lacking:
@@ -302,7 +301,12 @@ class BuilderSource(Source):
 
 
 def _origins(builder: Any) -> dict[str, str]:
-    """Returns the builder's own name of each split that it has."""
+    """Returns the builder's own name of each split that it has.
+
+    A mocked builder has data for every name and lists none.
+    """
+    if not builder.info.splits:
+        return {"train": "train"}
     found = {
         split: next((name for name in names if name in builder.info.splits), None)
         for split, names in SPLIT_NAMES.items()

@@ -111,7 +111,7 @@ def test_memory_keeps_given_splits_and_names():
 @pytest.mark.parametrize(
     "train, options, problem",
     [
-        ("text", {}, "memory() got a str for train."),
+        ("text", {}, "memory() got str for train."),
         ([{"text": "a"}], {}, "an element has no text and label: ['text']"),
         ([("a", "b", "c")], {}, "an element has no text and label: ('a', 'b', 'c')"),
         ([(7, "x")], {}, "a text is '7', a int."),
@@ -156,8 +156,8 @@ def test_movie_reviews_drops_with_counts():
     assert rows == (["good one", "bad one"], ["positive", "negative"])
     assert notes == [
         "6 sentences, of which 2 are kept",
-        "dropped: 1 scored exactly zero; 1 copies of a sentence with the same label; "
-        "2 copies of sentences with both labels",
+        "1 sentences with a score of zero dropped, 1 repeated ones dropped, "
+        "2 that stand there with both labels dropped",
     ]
     with pytest.raises(DataError) as caught:
         list(parse(["1\t2.0\ta\n", "2\tx\tb\n"]))
@@ -181,8 +181,7 @@ def test_movie_reviews():
     }
     assert source.notes[:2] == (
         "10,605 sentences, of which 10,566 are kept",
-        "dropped: 37 scored exactly zero; 2 copies of a sentence with the same label; "
-        "0 copies of sentences with both labels",
+        "37 sentences with a score of zero dropped, 2 repeated ones dropped",
     )
     texts = [text for split in source.splits for text, _ in source.rows(split)]
     assert len(set(texts)) == len(texts) == 10_566

@@ -1,0 +1,187 @@
+"""TensorFlow Datasets: a builder defined here, with what real ones have."""
+
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as catalogue
+
+from tfft.errors import DataError
+from tfft.sources import split_of
+from tfft.sources.tfds import tfds
+
+TRAIN = [(f"train {n}", n % 2) for n in range(150)]
+
+
+class Reviews(catalogue.core.GeneratorBasedBuilder):
+    """Splits, features and supervised keys as a test sets them."""
+
+    VERSION = catalogue.core.Version("1.0.0")
+    DATA = {"train": TRAIN}
+    LABEL = catalogue.features.ClassLabel(names=["down", "up"])
+    MORE = {}
+    KEYS = None
+
+    def _info(self):
+        features = {"sentence": catalogue.features.Text(), "mood": self.LABEL, **self.MORE}
+        return catalogue.core.DatasetInfo(
+            builder=self,
+            features=catalogue.features.FeaturesDict(features),
+            supervised_keys=self.KEYS,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {split: self._generate_examples(split) for split in self.DATA}
+
+    def _generate_examples(self, split):
+        for number, (text, label) in enumerate(self.DATA[split]):
+            more = {name: "x" for name in self.MORE}
+            yield number, {"sentence": text, "mood": label, **more}
+
+
+@pytest.fixture
+def builder(tmp_path, monkeypatch):
+    """Returns a function that sets the class up and makes a builder."""
+
+    def make(data=None, label=None, more=None, keys=None):
+        monkeypatch.setattr(Reviews, "DATA", data or Reviews.DATA)
+        monkeypatch.setattr(Reviews, "LABEL", label or Reviews.LABEL)
+        monkeypatch.setattr(Reviews, "MORE", more or {})
+        monkeypatch.setattr(Reviews, "KEYS", keys)
+        return Reviews(data_dir=tmp_path)
+
+    return make
+
+
+def named(rows):
+    return sorted((text, ["down", "up"][label]) for text, label in rows)
+
+
+def test_own_splits_are_streamed(builder):
+    data = {
+        "train": [*TRAIN, ("shared", 0)],
+        "dev": [("v1", 0), ("v2", 1)],
+        "test": [("t1", 1), ("shared", 0)],
+        "unsupervised": [("u", -1)],
+    }
+    source = tfds(builder(data))
+    assert source.name == "reviews/1.0.0"
+    assert source.splits == ("train", "validation", "test")
+    assert source.notes == (
+        "reviews/1.0.0: text in feature 'sentence', label in 'mood'",
+        "splits that are not read: unsupervised",
+        "1 training texts are also in test: kept, as the builder has them",
+    )
+    for split, origin in (("train", "train"), ("validation", "dev"), ("test", "test")):
+        assert sorted(source.rows(split)) == named(data[origin])
+        assert source.size(split) == len(data[origin]) == int(source.dataset(split).cardinality())
+        assert list(source.rows(split)) == list(source.rows(split))
+    assert source.dataset("train").element_spec == {
+        "text": tf.TensorSpec([], tf.string),
+        "label": tf.TensorSpec([], tf.string),
+    }
+    assert source.label_counts("train") == {"down": 76, "up": 75}
+    assert source.fingerprint() == tfds(builder(data)).fingerprint()
+
+
+def test_lacking_splits_are_taken_from_train(builder):
+    source = tfds(builder())
+    rows = {split: list(source.rows(split)) for split in source.splits}
+    assert sorted(rows) == ["test", "train", "validation"]
+    assert sorted(sum(rows.values(), [])) == named(TRAIN)
+    for split, found in rows.items():
+        assert len(found) == source.size(split) == int(source.dataset(split).cardinality())
+        assert all(split_of(text, 0.1, 0.1) == split for text, _ in found)
+    assert source.notes[-1] == (
+        "split by a hash of the text, taken from train: 10% validation, 10% test"
+    )
+
+
+def test_labels_that_are_kept_secret_are_never_used(builder):
+    data = {
+        "train": [*TRAIN, ("unlabelled", -1)],
+        "validation": [("v1", 0), ("v2", 1), ("v3", -1)],
+        "test": [(f"t{n}", -1) for n in range(9)],
+    }
+    source = tfds(builder(data))
+    assert source.notes[1:] == (
+        "1 examples of validation have no label and are left out",
+        "9 examples of test have no label and are left out",
+        "1 examples of train have no label and are left out",
+        "split by a hash of the text, taken from train: 10% test",
+    )
+    assert sorted(source.rows("validation")) == [("v1", "down"), ("v2", "up")]
+    texts = {text for split in ("train", "test") for text, _ in source.rows(split)}
+    assert texts == {text for text, _ in TRAIN}
+
+
+def test_kinds_of_labels(builder, tmp_path):
+    numbers = builder(label=catalogue.features.Scalar(tf.int64))
+    assert tfds(numbers, label="mood").labels == ("0", "1")
+
+
+def test_labels_that_are_words(builder):
+    data = {"train": [(text, ["ja", "nein"][label]) for text, label in TRAIN]}
+    words = builder(data, label=catalogue.features.Text())
+    assert tfds(words, text="sentence", label="mood").labels == ("ja", "nein")
+    with pytest.raises(DataError) as caught:
+        tfds(words, label="mood")
+    assert caught.value.problem == (
+        "reviews/1.0.0 has 2 features that could be the text. Its features: sentence, mood."
+    )
+
+
+def test_supervised_keys_choose(builder):
+    more = {"title": catalogue.features.Text()}
+    source = tfds(builder(more=more, keys=("sentence", "mood")))
+    assert source.labels == ("down", "up")
+
+
+def test_what_is_refused(builder):
+    cases = [
+        (dict(label="mod"), "has no feature 'mod'.", "mood"),
+        (dict(text="mood"), "feature 'mood' of reviews/1.0.0 is no single text", "one string"),
+    ]
+    for options, problem, valid in cases:
+        with pytest.raises(DataError) as caught:
+            tfds(builder(), **options)
+        assert problem in caught.value.problem
+        assert caught.value.valid == valid and caught.value.see
+
+
+@pytest.mark.parametrize(
+    "data, problem",
+    [
+        ({"test": TRAIN}, "reviews/1.0.0 has no training split."),
+        ({"train": TRAIN[:4]}, "reviews/1.0.0 is too small to be split"),
+        ({"train": TRAIN, "test": [(" ", 0)]}, "1 text is empty in the test split"),
+        ({"train": [("a", 0)], "validation": [("b", 0)], "test": [("c", 0)]}, "one class only"),
+    ],
+)
+def test_data_that_is_refused(builder, data, problem):
+    with pytest.raises(DataError, match=problem) as caught:
+        tfds(builder(data))
+    assert caught.value.valid and caught.value.see
+
+
+def test_unknown_builder(tmp_path):
+    with pytest.raises(DataError) as caught:
+        tfds("imdb_review", data_dir=str(tmp_path))
+    assert caught.value.problem == "TensorFlow Datasets has no builder 'imdb_review'."
+    assert "imdb_reviews" in caught.value.valid
+    with pytest.raises(DataError, match="the builder 'glue/nonsense' cannot be made"):
+        tfds("glue/nonsense", data_dir=str(tmp_path))
+
+
+def test_a_pipeline_with_its_own_names():
+    columns = {"words": [text for text, _ in TRAIN], "y": [label for _, label in TRAIN]}
+    source = tfds(tf.data.Dataset.from_tensor_slices(columns), text="words", label="y")
+    assert source.labels == ("0", "1")
+    assert sum(source.size(split) for split in source.splits) == 150
+
+
+def test_mocked_catalogue():
+    with catalogue.testing.mock_data(num_examples=200):
+        source = tfds("glue/sst2")
+        assert "the builder does not say which splits it has: only train is read" in source.notes
+        assert source.labels == ("negative", "positive")
+        assert sum(source.size(split) for split in source.splits) == 200
+        assert len(list(source.rows("test"))) == source.size("test")
