@@ -26,7 +26,8 @@ LAYERS = (
     ("preprocess", "metrics", "fetch", "console", "plots"),
     ("errors",),
 )
-SIBLINGS = {"tasks", "backbones", "sources", "methods"}  # a task never names a backbone, and the other way round
+# A task never names a backbone, and the other way round.
+SIBLINGS = {"tasks", "backbones", "sources", "methods"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 

@@ -47,6 +47,10 @@ def trained(tmp_path_factory):
     return train(tmp_path_factory.mktemp("run"))
 
 
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
 def newest(folder):
     return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
 
@@ -91,10 +95,7 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
     assert same(newest(tmp_path / "whole"), newest(tmp_path / "killed"))
     for name in ("best/weights.safetensors",):
         assert same(tmp_path / "whole" / name, tmp_path / "killed" / name)
-    curves = [
-        [json.loads(line) for line in open(tmp_path / name / "metrics.jsonl")]
-        for name in ("whole", "killed")
-    ]
+    curves = [lines(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
     for one, two in zip(*curves, strict=True):
         assert {k: v for k, v in one.items() if k != "seconds"} == {
             k: v for k, v in two.items() if k != "seconds"
@@ -156,7 +157,7 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
     say = Console(quiet=True)
     task = tfft.tasks.TextClassification()
     assert run.predict(task, tiny(), str(trained.workdir), say=say, **settings) == 2
-    rows = [json.loads(line) for line in open(tmp_path / "out.jsonl")]
+    rows = lines(tmp_path / "out.jsonl")
     assert len(rows) == 2 and set(rows[0]) == {"label", "probabilities"}
     with pytest.raises(WorkdirError, match="exists"):
         run.predict(task, tiny(), str(trained.workdir), say=say, **settings)

@@ -145,8 +145,8 @@ def _refuse_misplaced(name: str, verb: Verb, options: Options) -> None:
 def reference(verbs: Mapping[str, Verb]) -> str:
     """Returns all verbs and flags as text."""
     values = _flags()
-    verbs = [f"  {f'{name} {verb.words}':<24} {verb.about}" for name, verb in verbs.items()]
+    rows = [f"  {f'{name} {verb.words}':<24} {verb.about}" for name, verb in verbs.items()]
     about = {name: str(values[name].help).partition(";\n")[0] for name in _names(values)}
     shown = [f"  --{name:<22} {text}" for name, text in about.items()]
     override = f"  --{'gin.NAME=VALUE':<22} a macro or a parameter of the config"
-    return "\n".join(["Commands:", *verbs, "", "Flags:", *shown, override, ""])
+    return "\n".join(["Commands:", *rows, "", "Flags:", *shown, override, ""])

@@ -279,7 +279,8 @@ def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
     keras.utils.set_random_seed(seed)
     if any(use_xla(stage.xla) for stage in stages):
         say.info(
-            "XLA is on: TensorFlow's deterministic operations are off, as the two exclude each other"
+            "XLA is on: TensorFlow's deterministic operations are off, for the two exclude "
+            "each other"
         )
     else:
         tf.config.experimental.enable_op_determinism()
