@@ -27,7 +27,7 @@ demo: fetch
 	@if ls $(RUN)/export/*/saved_model.pb >/dev/null 2>&1; \
 	  then echo "$(RUN)/export is there and is served again"; \
 	  else $(BIN)/tfft export --workdir=$(RUN); fi
-	$(BIN)/python examples/serve.py $(RUN)/export
+	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
 	$(BIN)/python -m pytest -q -n 2 tests

@@ -26,6 +26,7 @@ from tfft.export import export as write_export
 from tfft.sources.files import read
 from tfft.sources.memory import memory
 from tfft.stage import Stage, checksums, prepare, prove_freeze
+from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir, write_atomic
 
 COMPARED_TEXTS = 512  # raw texts on which an export is compared with the model in memory
@@ -181,10 +182,13 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
         outputs = loop.predict(run.model, encoded, advance=bar.advance)
     with job.clock("floors"):
         train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
-        floors = task.floors(train, (run.held_out, truth))
+        floors = task.floors(train, (run.held_out, truth), job.say.info)
     content = report.build(
         task=task.name,
         labels=task.labels,
+        backbone=run.backbone.name,
+        data=source.name,
+        sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
         metrics=task.evaluate(truth, outputs),
         floors=floors,
@@ -207,8 +211,8 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
 
 
 def _show(content: dict[str, Any], say: Any) -> None:
-    for title, columns, rows in report.tables(content):
-        say.table(title, columns, rows, result=True)
+    for table in report.tables(content):
+        say.table(*table, result=True)
 
 
 def check(
@@ -235,8 +239,7 @@ def check(
         for number, stage in enumerate(stages):
             _check_stage(job, stage, number)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    say.result(f"peak memory so far {peak:.1f} GiB, before stored features")
-    say.result("ready")
+    say.result(f"peak memory so far {peak:.1f} GiB, before stored features\nready")
 
 
 def _check_stage(job: jobs.Job, stage: Stage, number: int) -> None:
@@ -387,8 +390,6 @@ def predict_export(
 
 def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
     """Does what `evaluate` does on a labelled file with an exported model alone."""
-    from tfft.tasks.text_classification import TextClassification
-
     say = say or Console()
     table = read(input, labelled=True)
     labels, outputs = run_export(workdir, table.texts, say)

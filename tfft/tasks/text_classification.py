@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -119,10 +119,13 @@ class TextClassification:
         return classification_metrics(truth, outputs, self.labels or ())
 
     def floors(
-        self, train: tuple[Sequence[str], np.ndarray], test: tuple[Sequence[str], np.ndarray]
+        self,
+        train: tuple[Sequence[str], np.ndarray],
+        test: tuple[Sequence[str], np.ndarray],
+        say: Callable[[str], None] | None = None,
     ) -> Mapping[str, Any]:
         """Returns the same metrics for models that need no network."""
-        return text_floors(*train, *test, self.labels or ())
+        return text_floors(*train, *test, self.labels or (), say)
 
 
 @keras.saving.register_keras_serializable("tfft")
