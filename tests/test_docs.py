@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -122,3 +123,19 @@ def test_the_tfds_example_takes_a_builder_by_name(tmp_path):
     )
     assert found.returncode == 0, found.stderr[-2000:]
     assert "'value'" in found.stdout and (tmp_path / "out/report.html").exists()
+
+
+def test_the_worked_example_is_a_task():
+    from tfft.backbones.tiny import tiny
+    from tfft.stage import Stage, prepare
+
+    [block] = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
+    names: dict = {}
+    exec(block, names)
+    task = names["TopicClassification"]().with_labels(["a", "b", "c", "d"])
+    assert task.name == "topic_classification" and task.labels == ("a", "b", "c", "d")
+    prepared = prepare(Stage(freeze_layers=1), tiny(), task.head(), task, 2)
+    inputs = {name: [[2, 5, 3]] * 4 for name in ("token_ids", "padding_mask")}
+    inputs = {name: np.array(rows) for name, rows in inputs.items()}
+    found = prepared.trained.train_on_batch(inputs, task.targets(list("abcd")), return_dict=True)
+    assert 0 <= found["top_3_accuracy"] <= 1

@@ -235,3 +235,45 @@ def test_build_gives_a_model_for_a_loop_of_one_s_own():
     assert model.compiled and model.optimizer is not None
     with pytest.raises(tfft.UserError, match="needs to know the labels"):
         tfft.build(tfft.tasks.TextClassification(), tiny())
+
+
+CONFIG = """
+train.task = @TextClassification()
+train.backbone = @tiny()
+train.source = @synthetic()
+synthetic.examples = 128
+train.stages = (@Stage(),)
+Stage.freeze_layers = 1
+Stage.epochs = 1
+Stage.learning_rate = 1e-3
+"""
+
+
+def command(folder, *words):
+    """Runs the binary as a person does."""
+    return subprocess.run(
+        [sys.executable, "-m", "tfft", *words],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(pathlib.Path(tfft.__file__).parent.parent)},
+    )
+
+
+def test_the_config_in_the_workdir_repeats_the_run_to_the_bit(tmp_path):
+    (tmp_path / "own.gin").write_text(CONFIG)
+    first = command(tmp_path, "train", "--gin_file=own.gin", "--workdir=one", "--seed=7")
+    assert first.returncode == 0, first.stderr
+    again = command(tmp_path, "train", "--gin_file=one/config.gin", "--workdir=two")
+    assert again.returncode == 0, again.stderr
+    assert same(newest(tmp_path / "one"), newest(tmp_path / "two"))
+    assert (tmp_path / "one/config.gin").read_text() == (tmp_path / "two/config.gin").read_text()
+    (tmp_path / "more.csv").write_text("text,label\nmark1 film,class_1\nmark0 film,class_0\n")
+    found = command(tmp_path, "evaluate", "--workdir=one", "--input=more.csv")
+    assert found.returncode == 0 and "accuracy" in found.stdout, found.stderr
+    (tmp_path / "odd.csv").write_text("text,label\nmark1 film,class_9\nmark0 film,class_0\n")
+    odd = command(tmp_path, "evaluate", "--workdir=one", "--input=odd.csv")
+    assert odd.returncode == 2 and "Traceback" not in odd.stderr
+    assert "the label 'class_9' was not in the training data" in odd.stderr
+    other = command(tmp_path, "train", "--gin_file=own.gin", "--workdir=one", "--seed=8")
+    assert other.returncode == 2 and "holds another run" in other.stderr

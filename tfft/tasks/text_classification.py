@@ -53,7 +53,7 @@ class TextClassification:
             raise DataError(
                 f"there is one class only: {', '.join(labels)}.", valid="two classes or more"
             )
-        return TextClassification(labels, self.dropout, self.label_smoothing)
+        return type(self)(labels, self.dropout, self.label_smoothing)
 
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able."""
