@@ -111,7 +111,7 @@ class Job:
         schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
         split = self.assemble(stage)
         if position.reuse is None:
-            position.reuse, reason = decide_reuse(stage, split, schedule, self.splits)
+            position.reuse, reason, _ = decide_reuse(stage, split, schedule, self.splits)
             self.say.info(f"frozen features: {reason}")
         prepared = self.prepare(stage, schedule.total_steps, position.reuse)
         recorder = loop.Recorder(
@@ -208,32 +208,32 @@ class Job:
 
 def decide_reuse(
     stage: Stage, split: Any, schedule: loop.Schedule, splits: dict[str, Encoded]
-) -> tuple[bool, str]:
-    """Says whether to train on stored outputs of the frozen prefix, and why.
+) -> tuple[bool, str, int]:
+    """Says whether to train on stored outputs of the frozen prefix, why, and their bytes.
 
     `auto` does when the prefix is used more than once and its outputs fit into half of the free
     memory.
     """
     if split.prefix is None:
-        return False, "computed at every step: nothing at the bottom is frozen"
+        return False, "computed at every step: nothing at the bottom is frozen", 0
     if stage.features == "off":
-        return False, 'computed at every step: features="off"'
+        return False, 'computed at every step: features="off"', 0
     output = split.prefix.output
     names = [name for name in ("train", "validation") if name in splits]
     rows = sum(
         splits[name].size if len(output.shape) == 2 else len(splits[name].tokens.values)
         for name in names
     )
-    size = rows * output.shape[-1] * np.dtype(keras.backend.standardize_dtype("float32")).itemsize
+    size = rows * output.shape[-1] * np.dtype(np.float32).itemsize
     free = psutil.virtual_memory().available
     told = f"{size / 2**20:,.0f} MiB for {split.frozen_layers} layers, {free / 2**20:,.0f} MiB free"
     if stage.features == "memory":
-        return True, f'kept in memory: features="memory" ({told})'
+        return True, f'kept in memory: features="memory" ({told})', size
     if schedule.total_steps <= schedule.steps_per_epoch:
-        return False, "computed at every step: the stage has one epoch only"
+        return False, "computed at every step: the stage has one epoch only", 0
     if size > free / 2:
-        return False, f"computed at every step: more than half of the free memory ({told})"
-    return True, f"computed once, kept in memory ({told}), used {schedule.epochs} times"
+        return False, f"computed at every step: more than half of the free memory ({told})", 0
+    return True, f"computed once, kept in memory ({told}), used {schedule.epochs} times", size
 
 
 def labelled_batches(

@@ -236,17 +236,16 @@ def check(
         job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
         job.encode(source)
         job.trained_variables(stages)
-        for number, stage in enumerate(stages):
-            _check_stage(job, stage, number)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    say.result(f"peak memory so far {peak:.1f} GiB, before stored features\nready")
+        stored = max(_check_stage(job, stage, number) for number, stage in enumerate(stages))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
+    say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
 
 
-def _check_stage(job: jobs.Job, stage: Stage, number: int) -> None:
-    """Trains one step of a stage on its middle batch shape, and times a second one."""
+def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
+    """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
     split = job.assemble(stage)
-    reuse, reason = jobs.decide_reuse(stage, split, schedule, job.splits)
+    reuse, reason, size = jobs.decide_reuse(stage, split, schedule, job.splits)
     prepared = job.prepare(stage, schedule.total_steps, False)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
@@ -266,6 +265,7 @@ def _check_stage(job: jobs.Job, stage: Stage, number: int) -> None:
         f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
         + (", the later ones quicker with stored features" if reuse else "")
     )
+    return size
 
 
 def evaluate(
