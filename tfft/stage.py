@@ -279,7 +279,7 @@ def prepare(
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
     """
-    if len(body.groups) == 0 or not head.built:
+    if not head.built:
         head.build((None, body.dim))
     frozen = frozen_names(stage, body, head)
     set_precision(body, head, stage.precision)
