@@ -32,6 +32,10 @@ class Stage:
       epochs: how often the training split is seen; None when `steps` says how long.
       steps: the number of batches instead of epochs.
       batch_size: examples a batch.
+      batch_tokens: tokens a batch, padding included, instead of a number of examples; the rate
+        stays as it is and losses are reported per example.
+      lengths: what batches are padded to; None chooses at most six lengths that waste the fewest
+        tokens of these data. `(128,)` pads every batch to 128.
       learning_rate: the peak of the schedule.
       schedule: how the rate goes on after the warm-up; "linear" and "cosine" end at zero.
       warmup: steps (int) or share of all steps (float below 1) in which the rate rises from zero.
@@ -41,8 +45,10 @@ class Stage:
       precision: the layers' dtype policy; weights stay in float32.
       xla: "auto" compiles on GPU and TPU, not on a CPU, where it gains nothing and compiles anew
         for each shape.
-      features: "auto" and "memory" compute the frozen prefix once and train on its outputs,
-        "auto" only where that pays and fits; "off" computes it at every step.
+      features: "memory" and "disk" compute the frozen prefix once and train on its outputs, "disk"
+        keeps them for other stages and runs; "auto" takes what is on disk, else memory, else disk,
+        where that pays and fits; "off" computes the prefix at every step.
+      half_features: stores them in float16; the report says what that changed.
     """
 
     name: str = "stage"
@@ -51,6 +57,8 @@ class Stage:
     epochs: int | None = 3
     steps: int | None = None
     batch_size: int = 32
+    batch_tokens: int | None = None
+    lengths: tuple[int, ...] | None = None
     learning_rate: float = 5e-5
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup: int | float = 0.1
@@ -59,7 +67,8 @@ class Stage:
     clip_norm: float | None = 1.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool | Literal["auto"] = "auto"
-    features: Literal["auto", "memory", "off"] = "auto"
+    features: Literal["auto", "memory", "disk", "off"] = "auto"
+    half_features: bool = False
 
     def __post_init__(self) -> None:
         for field, least in [("batch_size", 1), ("learning_rate", 0), ("weight_decay", 0)]:
