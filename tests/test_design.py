@@ -22,7 +22,7 @@ LAYERS = (
     ("listing", "config", "strict", "operative", "composition", "annotations", "catalogue"),
     ("run",),
     ("tasks", "backbones", "sources", "methods", "testing"),
-    ("job", "loop", "model", "stage", "pipeline", "workdir", "export", "report"),
+    ("job", "loop", "model", "stage", "optimizer", "pipeline", "workdir", "export", "report"),
     ("preprocess", "metrics", "fetch", "console", "plots"),
     ("errors",),
 )

@@ -9,7 +9,7 @@ import pytest
 
 from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
-from tfft.model import named_variables
+from tfft.model import Upper, named_variables
 from tfft.stage import Stage, WarmupDecay, checksums, make_optimizer, prepare, prove_freeze
 from tfft.tasks.text_classification import TextClassification
 
@@ -75,7 +75,9 @@ def test_frozen_layers_run_without_dropout_and_others_with_it(body):
 
 def test_a_frozen_layer_in_the_middle_runs_without_dropout(body):
     prepared, _ = make(body, freeze=("layer_1",))
-    layer = prepared.split.full.get_layer("layer_1")
+    upper = prepared.split.full.get_layer("upper")
+    assert upper._frozen_layers == (False, True, *[False] * (body.depth - 2))
+    layer = Upper(body, 1, (True,))
     hidden = np.random.default_rng(0).normal(size=(2, 4, body.dim)).astype("float32")
     mask = np.ones((2, 4), "int32")
     assert np.array_equal(

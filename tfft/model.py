@@ -86,20 +86,27 @@ class Prefix(_Part):
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
         mask = inputs["padding_mask"]
-        for index in range(self._count):
-            hidden = self._body.layer(index, hidden, mask, training=mode)
+        hidden = self._body.layers(0, hidden, mask, [mode] * self._count)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
 
-class BodyLayer(_Part):
-    """One layer of the body above the prefix: [b t d] to [b t d]."""
+class Upper(_Part):
+    """The layers of the body above the prefix: [b t d] to [b t d].
 
-    def __init__(self, body: Any, index: int, frozen: bool, **kwargs: Any):
-        super().__init__(body, (body.groups[index + 1],), frozen, **kwargs)
-        self._index = index
+    Args:
+      body: a Backbone.
+      first: the number of the lowest one.
+      frozen: for each of them whether nothing in it is trained.
+    """
+
+    def __init__(self, body: Any, first: int, frozen: tuple[bool, ...], **kwargs: Any):
+        groups = body.groups[first + 1 : body.depth + 1]
+        super().__init__(body, groups, False, **kwargs)
+        self._first, self._frozen_layers = first, frozen
 
     def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
-        return self._body.layer(self._index, hidden, padding_mask, training=self._mode(training))
+        modes = [False if frozen else training for frozen in self._frozen_layers]
+        return self._body.layers(self._first, hidden, padding_mask, modes)
 
 
 class Pool(_Part):
@@ -175,12 +182,12 @@ def _prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
 
 
 def _upper(body: Any, head: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str]) -> Any:
-    for index in range(depth, body.depth):
-        name = body.groups[index + 1].name
-        hidden = BodyLayer(body, index, name in frozen, name=name)(hidden, mask)
+    if depth < body.depth:
+        still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
+        hidden = Upper(body, depth, still, name="upper")(hidden, mask)
     above = body.groups[body.depth + 1 :]
-    still = bool(above) and all(group.name in frozen for group in above)
-    return head(Pool(body, still, name="pool")(hidden, mask))
+    pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
+    return head(pooled(hidden, mask))
 
 
 def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:

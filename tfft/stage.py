@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError, DepthError, FreezeError, near
 from tfft.model import Split, assemble, is_seed, named_variables
+from tfft.optimizer import AdamW
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient
 # of a key bias is zero and only rounding can move it.
@@ -226,7 +227,7 @@ def make_optimizer(stage: Stage, total_steps: int) -> Any:
         if isinstance(member, type)
         and issubclass(member, keras.optimizers.Optimizer)
         and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
-    }
+    } | {"adamw": AdamW}
     if stage.optimizer.lower() not in known:
         raise ConfigError(
             f"Stage.optimizer={stage.optimizer!r} is no optimizer of Keras.",
@@ -292,6 +293,7 @@ def prepare(
         head.build((None, body.dim))
     frozen = frozen_names(stage, body, head)
     set_precision(body, head, stage.precision)
+    body.packed = not use_xla(stage.xla)
     split = assemble(body, head, set_trainable(body, head, frozen))
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full

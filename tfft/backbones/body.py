@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import tensorflow as tf
 
+from tfft.backbones import encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.errors import ConfigError, DepthError
 from tfft.preprocess.text import TextPreprocessor
@@ -68,6 +70,8 @@ class Backbone:
         self.model, self.architecture, self.preprocessor = model, architecture, preprocessor
         self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
         self.notes = tuple(notes)
+        # Layers without padding (see `encoder`); a stage under XLA turns it off.
+        self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
         self.groups = self._groups()
 
@@ -77,7 +81,29 @@ class Backbone:
 
     def layer(self, i: int, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         """From the input of layer `i` to its output, [b t d]; `padding_mask` is int32 [b t]."""
-        return self.architecture.layer(self.model, i, hidden, padding_mask, training)
+        return self.layers(i, hidden, padding_mask, [training])
+
+    def layers(
+        self, first: int, hidden: Any, padding_mask: Any, modes: Sequence[bool | None]
+    ) -> Any:
+        """From the input of layer `first` to the output of the last of `len(modes)` layers.
+
+        Args:
+          first: the number of the lowest layer.
+          hidden: [b t d].
+          padding_mask: int32 [b t].
+          modes: `training` of each layer.
+
+        Returns:
+          [b t d]; what stands at padding is left open.
+        """
+        parts = [group.layers for group in self.groups[first + 1 : first + 1 + len(modes)]]
+        inner = [(layer, mode) for part, mode in zip(parts, modes, strict=True) for layer in part]
+        if self.packed and encoder.supports(hidden, inner):
+            return encoder.encode(inner, hidden, padding_mask)
+        for i, mode in enumerate(modes, first):
+            hidden = self.architecture.layer(self.model, i, hidden, padding_mask, mode)
+        return hidden
 
     def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         """From the top layer's output [b t d] to one vector a text, [b d], of the same dtype."""
@@ -91,8 +117,7 @@ class Backbone:
     def outputs(self, batch: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
         """Returns the body's named outputs: `tokens` [b t d] and `pooled` [b d]."""
         hidden = self.embed(batch, training)
-        for i in range(self.depth):
-            hidden = self.layer(i, hidden, batch["padding_mask"], training)
+        hidden = self.layers(0, hidden, batch["padding_mask"], [training] * self.depth)
         return {"tokens": hidden, "pooled": self.pool(hidden, batch["padding_mask"], training)}
 
     def check_depth(self, layers: int) -> None:

@@ -19,11 +19,13 @@ import numpy as np
 import safetensors
 
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
+from tfft.backbones.encoder import exact_gelu
 from tfft.backbones.folders import read_json
 from tfft.errors import WeightsError
 
+
 ACTIVATIONS: Mapping[str, Callable[..., Any]] = {
-    "gelu": lambda x: keras.activations.gelu(x, approximate=False),
+    "gelu": exact_gelu,
     "gelu_new": lambda x: keras.activations.gelu(x, approximate=True),
     "gelu_fast": lambda x: keras.activations.gelu(x, approximate=True),
     "gelu_pytorch_tanh": lambda x: keras.activations.gelu(x, approximate=True),

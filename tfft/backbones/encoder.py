@@ -1,0 +1,249 @@
+"""BERT's encoder layers without padding and in fewer passes over memory: same weights, same sums.
+
+KerasHub's `TransformerEncoder` computes every padded token and makes three products where one
+would do. Here the tokens of a batch are packed end to end for all that works on one token; only
+attention sees them padded. Query, key and value come from one product, and the derivatives of the
+softmax, the norm and GELU are written out, each with as few temporary arrays as it takes. That is
+worth it on a CPU, where memory is slow; a compiler (XLA) does such things itself and wants the
+shapes to stay the same, so there KerasHub's own layers are used.
+
+What stands at the places of padding in an output is left open, and no gradient comes from there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import keras
+import keras_hub
+import tensorflow as tf
+
+ROUNDING = 16  # oneDNN prepares a product once for each number of rows; this keeps them few
+
+
+class Packing(NamedTuple):
+    """Where the tokens of a padded batch go.
+
+    Attributes:
+      index: int32 [m], the places in [b*t] of the tokens, then of some padding up to a round m.
+      inverse: int32 [b*t], the row in [m] of each token; padding has the row of a token before it.
+      mask: float32 [b*t 1], 1 at tokens.
+      bias: float32 [b 1 1 t], -1e9 at padding, else 0.
+      batch, length: b and t, int32 scalars.
+    """
+
+    index: Any
+    inverse: Any
+    mask: Any
+    bias: Any
+    batch: Any
+    length: Any
+
+
+def supports(hidden: Any, layers: Sequence[tuple[Any, bool | None]]) -> bool:
+    """Says whether `encode` computes these layers: there are some, plain BERT in float32.
+
+    A mode of None is the calling layer's, which only Keras' own layers know.
+    """
+    ready = bool(layers) and not keras.utils.is_keras_tensor(hidden)
+    return ready and all(mode is not None and _is_plain(layer) for layer, mode in layers)
+
+
+def _is_plain(layer: Any) -> bool:
+    if type(layer) is not keras_hub.layers.TransformerEncoder or layer.normalize_first:
+        return False
+    attention = layer._self_attention_layer
+    dense = [
+        attention._query_dense,
+        attention._key_dense,
+        attention._value_dense,
+        attention._output_dense,
+        layer._feedforward_intermediate_dense,
+        layer._feedforward_output_dense,
+    ]
+    return layer.compute_dtype == "float32" and all(
+        type(one) in (keras.layers.Dense, keras.layers.EinsumDense)
+        and one.bias is not None
+        and not one.lora_enabled
+        and one.quantization_mode is None
+        for one in dense
+    )
+
+
+def encode(layers: Sequence[tuple[Any, bool]], hidden: Any, padding_mask: Any) -> Any:
+    """Applies encoder layers one after the other.
+
+    Args:
+      layers: of the kind that `supports` accepts, each with its `training`.
+      hidden: float32 [b t d].
+      padding_mask: int32 [b t], 1 at tokens; each row has one at least.
+
+    Returns:
+      float32 [b t d].
+    """
+    packing = pack(padding_mask)
+    dim = hidden.shape[-1]
+    tokens = tf.gather(tf.reshape(hidden, [-1, dim]), packing.index)
+    for layer, training in layers:
+        tokens = _layer(layer, tokens, packing, training)
+    return tf.reshape(_spread(tokens, packing), [packing.batch, packing.length, dim])
+
+
+def pack(padding_mask: Any) -> Packing:
+    """Returns where the tokens of a batch go, from its mask, int32 [b t]."""
+    shape = tf.shape(padding_mask)
+    flat = tf.reshape(tf.cast(padding_mask, tf.int32), [-1])
+    tokens = tf.cast(tf.where(flat > 0)[:, 0], tf.int32)
+    padding = tf.cast(tf.where(flat <= 0)[:, 0], tf.int32)
+    index = tf.concat([tokens, padding[: -tf.size(tokens) % ROUNDING]], 0)
+    mask = tf.cast(padding_mask, tf.float32)
+    return Packing(
+        index=index,
+        inverse=tf.maximum(tf.cumsum(flat) - 1, 0),
+        mask=tf.reshape(mask, [-1, 1]),
+        bias=(mask[:, None, None, :] - 1.0) * 1e9,
+        batch=shape[0],
+        length=shape[1],
+    )
+
+
+def _spread(tokens: Any, packing: Packing) -> Any:
+    """From packed rows [m d] to padded ones [b*t d]."""
+
+    @tf.custom_gradient
+    def call(rows: Any) -> Any:
+        return tf.gather(rows, packing.inverse), lambda d: tf.gather(d, packing.index)
+
+    return call(tokens)
+
+
+def _gather(padded: Any, packing: Packing) -> Any:
+    """From padded rows [b*t d] to packed ones [m d]."""
+
+    @tf.custom_gradient
+    def call(rows: Any) -> Any:
+        return (
+            tf.gather(rows, packing.index),
+            lambda d: tf.gather(d, packing.inverse) * packing.mask,
+        )
+
+    return call(padded)
+
+
+def _layer(layer: Any, tokens: Any, packing: Packing, training: bool) -> Any:
+    mixed = _attention(layer._self_attention_layer, tokens, packing, training)
+    mixed = _dropout(layer._self_attention_dropout, mixed, training)
+    tokens = _norm(layer._self_attention_layer_norm, tokens + mixed)
+    inner = _dense(tokens, layer._feedforward_intermediate_dense, training)
+    outer = _dense(inner, layer._feedforward_output_dense, training)
+    outer = _dropout(layer._feedforward_dropout, outer, training)
+    return _norm(layer._feedforward_layer_norm, tokens + outer)
+
+
+def _attention(attention: Any, tokens: Any, packing: Packing, training: bool) -> Any:
+    """Self-attention from packed tokens [m d] to packed ones."""
+    heads, size = attention._num_heads, attention._key_dim
+    dim = tokens.shape[-1]
+    scale = 1.0 / math.sqrt(size)
+    parts = [
+        (attention._query_dense, scale),
+        (attention._key_dense, 1.0),
+        (attention._value_dense, 1.0),
+    ]
+    kernel = tf.concat([_matrix(part.kernel, dim) * by for part, by in parts], axis=1)
+    bias = tf.concat([tf.reshape(_value(part.bias), [-1]) * by for part, by in parts], axis=0)
+    three = _spread(tf.nn.bias_add(tf.matmul(tokens, kernel), bias), packing)
+    three = tf.reshape(three, [packing.batch, packing.length, 3, heads, size])
+    query, key, value = tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))
+    shares = _dropout(attention._dropout_layer, _shares(query, key, packing.bias), training)
+    mixed = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])
+    mixed = _gather(tf.reshape(mixed, [-1, heads * size]), packing)
+    output = attention._output_dense
+    return tf.nn.bias_add(
+        tf.matmul(mixed, _matrix(output.kernel, heads * size)), _value(output.bias)
+    )
+
+
+@tf.custom_gradient
+def _shares(query: Any, key: Any, bias: Any) -> Any:
+    """Returns softmax(query key^T + bias): [b h t t]."""
+    shares = tf.nn.softmax(tf.matmul(query, key, transpose_b=True) + bias)
+
+    def gradient(d: Any) -> Any:
+        d = shares * (d - tf.reduce_sum(d * shares, axis=-1, keepdims=True))
+        return tf.matmul(d, key), tf.matmul(d, query, transpose_a=True), None
+
+    return shares, gradient
+
+
+def _dense(tokens: Any, dense: Any, training: bool) -> Any:
+    """Product, bias and activation of a Dense layer, [m d] to [m f]."""
+    outer = tf.nn.bias_add(tf.matmul(tokens, _value(dense.kernel)), _value(dense.bias))
+    exact = dense.activation is exact_gelu and training
+    return _gelu(outer) if exact else dense.activation(outer)
+
+
+def exact_gelu(x: Any) -> Any:
+    """Returns x times the cumulative normal probability of x; TensorFlow's tanh form is another."""
+    return keras.activations.gelu(x, approximate=False)
+
+
+@tf.custom_gradient
+def _gelu(x: Any) -> Any:
+    """The exact GELU for training; without a gradient TensorFlow's own is quicker."""
+    cdf = 0.5 + 0.5 * tf.math.erf(x * math.sqrt(0.5))
+
+    def gradient(d: Any) -> Any:
+        return d * (cdf + x * (tf.exp(tf.square(x) * -0.5) * (1.0 / math.sqrt(2.0 * math.pi))))
+
+    return x * cdf, gradient
+
+
+def _norm(norm: Any, tokens: Any) -> Any:
+    """Layer normalisation over the last axis, [m d]."""
+
+    @tf.custom_gradient
+    def call(x: Any, gamma: Any, beta: Any) -> Any:
+        centred = x - tf.reduce_mean(x, axis=-1, keepdims=True)
+        variance = tf.reduce_mean(tf.square(centred), axis=-1, keepdims=True)
+        rate = tf.math.rsqrt(variance + norm.epsilon)
+        normal = centred * rate
+
+        def gradient(d: Any) -> Any:
+            inner = d * gamma
+            mean = tf.reduce_mean(inner, axis=-1, keepdims=True)
+            along = tf.reduce_mean(inner * normal, axis=-1, keepdims=True)
+            return (
+                rate * (inner - mean - normal * along),
+                tf.reduce_sum(d * normal, axis=0),
+                tf.reduce_sum(d, axis=0),
+            )
+
+        return normal * gamma + beta, gradient
+
+    return call(tokens, _value(norm.gamma), _value(norm.beta))
+
+
+def _dropout(dropout: Any, x: Any, training: bool) -> Any:
+    """Dropout from the layer's own random generator, so that a checkpoint holds its state."""
+    if not training or not dropout.rate:
+        return x
+    seed = tf.cast(dropout.seed_generator.next(), tf.int32)
+    drawn = tf.random.stateless_uniform(tf.shape(x), seed, alg="philox")
+    keep = tf.cast(drawn >= dropout.rate, x.dtype) * (1.0 / (1.0 - dropout.rate))
+
+    @tf.custom_gradient
+    def call(x: Any) -> Any:
+        return x * keep, lambda d: d * keep
+
+    return call(x)
+
+
+def _matrix(kernel: Any, rows: int) -> Any:
+    return tf.reshape(_value(kernel), [rows, -1])
+
+
+def _value(variable: Any) -> Any:
+    return tf.convert_to_tensor(variable)
