@@ -72,11 +72,11 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def encode(layers: Sequence[tuple[Any, bool]], hidden: Any, padding_mask: Any) -> Any:
+def encode(layers: Sequence[tuple[Any, bool | None]], hidden: Any, padding_mask: Any) -> Any:
     """Applies encoder layers one after the other.
 
     Args:
-      layers: of the kind that `supports` accepts, each with its `training`.
+      layers: of the kind that `supports` accepts, each with its mode.
       hidden: float32 [b t d].
       padding_mask: int32 [b t], 1 at tokens; each row has one at least.
 
@@ -132,7 +132,7 @@ def _gather(padded: Any, packing: Packing) -> Any:
     return call(padded)
 
 
-def _layer(layer: Any, tokens: Any, packing: Packing, training: bool) -> Any:
+def _layer(layer: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
     mixed = _attention(layer._self_attention_layer, tokens, packing, training)
     mixed = _dropout(layer._self_attention_dropout, mixed, training)
     tokens = _norm(layer._self_attention_layer_norm, tokens + mixed)
@@ -142,7 +142,7 @@ def _layer(layer: Any, tokens: Any, packing: Packing, training: bool) -> Any:
     return _norm(layer._feedforward_layer_norm, tokens + outer)
 
 
-def _attention(attention: Any, tokens: Any, packing: Packing, training: bool) -> Any:
+def _attention(attention: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
     """Self-attention from packed tokens [m d] to packed ones."""
     heads, size = attention._num_heads, attention._key_dim
     dim = tokens.shape[-1]
@@ -178,7 +178,7 @@ def _shares(query: Any, key: Any, bias: Any) -> Any:
     return shares, gradient
 
 
-def _dense(tokens: Any, dense: Any, training: bool) -> Any:
+def _dense(tokens: Any, dense: Any, training: bool | None) -> Any:
     """Product, bias and activation of a Dense layer, [m d] to [m f]."""
     outer = tf.nn.bias_add(tf.matmul(tokens, _value(dense.kernel)), _value(dense.bias))
     exact = dense.activation is exact_gelu and training
@@ -226,7 +226,7 @@ def _norm(norm: Any, tokens: Any) -> Any:
     return call(tokens, _value(norm.gamma), _value(norm.beta))
 
 
-def _dropout(dropout: Any, x: Any, training: bool) -> Any:
+def _dropout(dropout: Any, x: Any, training: bool | None) -> Any:
     """Dropout from the layer's own random generator, so that a checkpoint holds its state."""
     if not training or not dropout.rate:
         return x

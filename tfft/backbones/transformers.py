@@ -23,7 +23,6 @@ from tfft.backbones.encoder import exact_gelu
 from tfft.backbones.folders import read_json
 from tfft.errors import WeightsError
 
-
 ACTIVATIONS: Mapping[str, Callable[..., Any]] = {
     "gelu": exact_gelu,
     "gelu_new": lambda x: keras.activations.gelu(x, approximate=True),
