@@ -135,6 +135,11 @@ class Backbone:
                 valid=", ".join(map(str, [0, *cuts, self.depth])) + ', or "all"',
             )
 
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that the layers compute in."""
+        return str(self.groups[1].layers[0].compute_dtype)
+
     def config(self) -> dict[str, Any]:
         """Returns a JSON-able description."""
         return {

@@ -23,11 +23,18 @@ from tfft.backbones.encoder import exact_gelu
 from tfft.backbones.folders import read_json
 from tfft.errors import WeightsError
 
+
+
+def tanh_gelu(x: Any) -> Any:
+    """Returns the tanh approximation of GELU."""
+    return keras.activations.gelu(x, approximate=True)
+
+
 ACTIVATIONS: Mapping[str, Callable[..., Any]] = {
     "gelu": exact_gelu,
-    "gelu_new": lambda x: keras.activations.gelu(x, approximate=True),
-    "gelu_fast": lambda x: keras.activations.gelu(x, approximate=True),
-    "gelu_pytorch_tanh": lambda x: keras.activations.gelu(x, approximate=True),
+    "gelu_new": tanh_gelu,
+    "gelu_fast": tanh_gelu,
+    "gelu_pytorch_tanh": tanh_gelu,
     "relu": keras.activations.relu,
     "silu": keras.activations.silu,
     "swish": keras.activations.silu,

@@ -1,0 +1,382 @@
+"""The outputs of frozen layers, computed once: whether that pays, where they are kept, and how.
+
+A frozen prefix in inference mode is a fixed function of the tokens. What it gives is named by all
+that it depends on (weights, depth, tokens, precision), so a shallower output of the same weights
+can be continued from, in the next stage or in another run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import psutil
+import tensorflow as tf
+
+from tfft.errors import ConfigError
+from tfft.pipeline import Encoded, Inputs, Ragged, bucket_lengths, plan_epoch
+from tfft.store import Entry, Store, told
+
+PART_BYTES = 2**26
+BATCH = 64
+FORMAT = 1  # of the store's keys; a change makes all features new
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """Where the frozen prefix of a stage ends.
+
+    Attributes:
+      depth: how many layers it holds; None when nothing at the bottom is frozen.
+      pooled: whether the pooling belongs to it, because the whole body is frozen.
+    """
+
+    depth: int | None
+    pooled: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Decision:
+    """Whether a stage trains on stored outputs: "memory", "disk" or "off", why, and their bytes."""
+
+    kind: str
+    reason: str
+    size: int = 0
+
+
+def gain(layers: int, trained: int, epochs: float) -> float:
+    """Returns how many times quicker training gets when the frozen layers are computed once.
+
+    With a backward pass of twice the forward one: E(L + 2k) / ((L - k) + 3kE).
+    """
+    return epochs * (layers + 2 * trained) / max(layers - trained + 3 * trained * epochs, 1e-9)
+
+
+class Features:
+    """The outputs of a body's frozen layers over the splits of one job.
+
+    Args:
+      body: a Backbone.
+      splits: by name, as token ids.
+      store: for what is kept on disk.
+      say: the console.
+    """
+
+    def __init__(self, body: Any, splits: Mapping[str, Encoded], store: Store, say: Any):
+        self.body, self.splits, self.store, self.say = body, splits, store, say
+        self._memory: dict[str, tuple[Ragged, dict[str, float]]] = {}
+        self._tokens: dict[str, str] = {}
+        self.measured: dict[str, float] = {}
+
+    def decide(self, stage: Any, cut: Cut, epochs: float, random: str | None = None) -> Decision:
+        """Says where a stage's features are kept, if at all, and why.
+
+        Args:
+          stage: with `features` and `half_features`.
+          cut: where its prefix ends.
+          epochs: how often the training split is seen.
+          random: why an input is not the same each time it is seen; None when it is.
+
+        Raises:
+          ConfigError: "memory" or "disk" is asked for and cannot be.
+        """
+        if stage.features == "off":
+            return Decision("off", 'computed at every step: features="off"')
+        why = "nothing at the bottom is frozen" if cut.depth is None else random
+        if why is None and not self._is_fixed(cut):
+            why = "the frozen layers give other outputs for the same input"
+        if why is not None:
+            if stage.features != "auto":
+                raise ConfigError(
+                    f'features="{stage.features}" cannot be: {why}.',
+                    valid='features="auto" or "off"; or freeze_layers=1 or more',
+                    see="docs/features.md",
+                )
+            return Decision("off", f"computed at every step: {why}")
+        return self._place(stage, cut, epochs)
+
+    def _place(self, stage: Any, cut: Cut, epochs: float) -> Decision:
+        size, half = self.size(cut, stage.half_features), stage.half_features
+        memory = psutil.virtual_memory().available
+        disk = _free_disk(self.store)
+        layers, depth = self.body.depth, cut.depth or 0
+        told_cost = (
+            f"saves {depth} of {layers} layers, {told(size)}, expected gain "
+            f"{gain(layers, layers - depth, epochs):.1f} over {epochs:.3g} epochs; "
+            f"{told(memory)} memory, {told(disk)} disk free"
+        )
+        if stage.features in ("memory", "disk"):
+            return Decision(stage.features, f'"{stage.features}" as asked: {told_cost}', size)
+        if self._are_kept(cut, half):
+            return Decision("disk", f"found on disk, nothing is computed: {told_cost}", 0)
+        if epochs <= 1:
+            return Decision("off", "computed at every step: the stage has one epoch only")
+        if size <= memory / 2:
+            return Decision("memory", f"kept in memory: {told_cost}", size)
+        if size <= min(disk / 2, self.store.limit):
+            return Decision("disk", f"kept on disk, too large for half the memory: {told_cost}", 0)
+        return Decision("off", f"computed at every step, too large: {told_cost}")
+
+    def size(self, cut: Cut, half: bool = False) -> int:
+        """Returns the bytes of the features of all splits that training reads."""
+        dtype = np.dtype(np.float16) if half else self._dtype()
+        rows = sum(self._rows(split, cut.pooled) for split in self._read())
+        return rows * self.body.dim * dtype.itemsize
+
+    def get(self, split: str, cut: Cut, kind: str, half: bool, via: Sequence[int] = ()) -> Ragged:
+        """Returns the features of a split, computing what is not there yet.
+
+        Args:
+          split: its name.
+          cut: the depth of the features, and whether they are pooled.
+          kind: "memory" or "disk".
+          half: store them in float16.
+          via: shallower depths that a later stage needs; they are computed on the way and kept.
+        """
+        for depth in sorted(depth for depth in via if depth < (cut.depth or 0)):
+            self._get(split, Cut(depth), kind, half)
+        return self._get(split, cut, kind, half)
+
+    def keep(self, cuts: Sequence[Cut]) -> None:
+        """Forgets what is in memory for other cuts than these."""
+        wanted = {
+            self._name(split, cut, half)
+            for cut in cuts
+            if cut.depth is not None
+            for split in self._read()
+            for half in (False, True)
+        }
+        self._memory = {name: kept for name, kept in self._memory.items() if name in wanted}
+
+    def _get(self, split: str, cut: Cut, kind: str, half: bool) -> Ragged:
+        name, offsets = self._name(split, cut, half), self._offsets(split, cut.pooled)
+        if name in self._memory:
+            features, self.measured = self._memory[name]
+            return features
+        shape = (int(offsets[-1]), self.body.dim)
+        dtype = np.dtype(np.float16) if half else self._dtype()
+        title = f"{split}, {self.body.name} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
+        if kind == "disk":
+            entry = self.store.open("features", self._key(split, cut, half), shape, dtype, title)
+            if not entry.complete:
+                with entry.filling(self.say.info):
+                    self._fill(split, cut, half, offsets, entry)
+            self.measured = _measured(list(entry.parts.values())) if half else {}
+            return Ragged(entry.values, offsets)
+        kept = Kept(np.empty(shape, dtype))
+        self._fill(split, cut, half, offsets, kept)
+        self.measured = _measured(list(kept.parts.values())) if half else {}
+        self._memory[name] = Ragged(kept.values, offsets), self.measured
+        return self._memory[name][0]
+
+    def _fill(
+        self, split: str, cut: Cut, half: bool, offsets: np.ndarray, to: Entry | Kept
+    ) -> None:
+        """Computes the parts that `to` lacks, from the deepest features that can be continued."""
+        encoded = dataclasses.replace(self.splits[split], targets=None)
+        below, depth = self._below(split, cut)
+        inputs = Inputs(encoded, below)
+        call = self._stretch(depth, cut)
+        shapes = bucket_lengths(encoded.tokens.lengths)
+        parts = list(_parts(offsets, self.body.dim * to.values.dtype.itemsize))
+        todo = [(a, b) for a, b in parts if not to.has(int(offsets[a]), int(offsets[b]))]
+        rows = sum(b - a for a, b in todo)
+        if len(todo) < len(parts):
+            done = encoded.size - rows
+            self.say.info(f"frozen features: {done:,} of {encoded.size:,} texts are there already")
+        start = "the tokens" if depth is None else f"stored layer {depth}"
+        with self.say.progress(f"frozen features, {split}, from {start}", rows) as progress:
+            for begin, end in todo:
+                out = self._compute(call, inputs, (begin, end), shapes, offsets, progress.advance)
+                rounded = out.astype(to.values.dtype)
+                change = _change(out, rounded) if half else {}
+                to.write(int(offsets[begin]), rounded, **change)
+
+    def _compute(
+        self,
+        call: Callable[[Any], Any],
+        inputs: Inputs,
+        span: tuple[int, int],
+        shapes: Sequence[int],
+        offsets: np.ndarray,
+        advance: Callable[[int], None],
+    ) -> np.ndarray:
+        """Returns the features of the texts from span[0] to before span[1], end to end."""
+        begin, end = span
+        lengths = inputs.encoded.tokens.lengths[begin:end]
+        plan = [
+            dataclasses.replace(batch, rows=batch.rows + begin)
+            for batch in plan_epoch(lengths, shapes, BATCH)
+        ]
+        first, last = int(offsets[begin]), int(offsets[end])
+        out = np.empty((last - first, self.body.dim), self._dtype())
+        for batch, element in zip(plan, inputs.dataset(plan), strict=True):
+            found = call(element).numpy()
+            for place, row in enumerate(batch.rows):
+                a, b = int(offsets[row]) - first, int(offsets[row + 1]) - first
+                out[a:b] = found[place, : b - a] if found.ndim == 3 else found[place]
+            advance(len(batch.rows))
+        return out
+
+    def _stretch(self, start: int | None, cut: Cut) -> Callable[[Any], Any]:
+        """Returns the computation from depth `start` (None: from tokens) to the cut."""
+        body, stop = self.body, cut.depth or 0
+
+        @tf.function(reduce_retracing=True)
+        def call(batch: Any) -> Any:
+            mask = batch["padding_mask"]
+            hidden = body.embed(batch, training=False) if start is None else batch["hidden"]
+            hidden = tf.cast(hidden, body.compute_dtype)
+            hidden = body.layers(start or 0, hidden, mask, [False] * (stop - (start or 0)))
+            return body.pool(hidden, mask, training=False) if cut.pooled else hidden
+
+        return call
+
+    def _below(self, split: str, cut: Cut) -> tuple[Ragged | None, int | None]:
+        """Returns the deepest full-precision features below a cut that are there, and where."""
+        top = cut.depth or 0
+        for depth in range(top if cut.pooled else top - 1, -1, -1):
+            lower = Cut(depth)
+            name = self._name(split, lower, False)
+            if name in self._memory:
+                return self._memory[name][0], depth
+            entry = self.store.find("features", self._key(split, lower, False))
+            if entry is not None and entry.complete:
+                return Ragged(entry.values, self._offsets(split, False)), depth
+        return None, None
+
+    def _is_fixed(self, cut: Cut) -> bool:
+        """Computes one batch twice and compares the bits."""
+        encoded = dataclasses.replace(self.splits["train"], targets=None)
+        rows = np.arange(min(8, encoded.size))
+        longest = int(encoded.tokens.lengths[rows].max())
+        plan = plan_epoch(encoded.tokens.lengths[rows], [longest], len(rows))
+        batch, call = Inputs(encoded).batch(plan[0]), self._stretch(None, cut)
+        one, two = (call({k: tf.constant(v) for k, v in batch.items()}).numpy() for _ in "12")
+        return one.tobytes() == two.tobytes()
+
+    def _are_kept(self, cut: Cut, half: bool) -> bool:
+        """Says whether the features of all splits that training reads are there."""
+        for split in self._read():
+            if self._name(split, cut, half) in self._memory:
+                continue
+            entry = self.store.find("features", self._key(split, cut, half))
+            if entry is None or not entry.complete:
+                return False
+        return True
+
+    def _read(self) -> list[str]:
+        return [name for name in ("train", "validation") if name in self.splits]
+
+    def _rows(self, split: str, pooled: bool) -> int:
+        encoded = self.splits[split]
+        return encoded.size if pooled else int(encoded.tokens.offsets[-1])
+
+    def _offsets(self, split: str, pooled: bool) -> np.ndarray:
+        encoded = self.splits[split]
+        return np.arange(encoded.size + 1) if pooled else encoded.tokens.offsets
+
+    def _dtype(self) -> np.dtype:
+        return tf.as_dtype(self.body.compute_dtype).as_numpy_dtype(0).dtype
+
+    def _name(self, split: str, cut: Cut, half: bool) -> str:
+        return self.store.path("features", self._key(split, cut, half)).name
+
+    def _key(self, split: str, cut: Cut, half: bool) -> dict[str, Any]:
+        """Returns all that the features depend on."""
+        body = self.body
+        if split not in self._tokens:
+            self._tokens[split] = _digest(self.splits[split].tokens)
+        groups = body.groups if cut.pooled else body.groups[: (cut.depth or 0) + 1]
+        return {
+            "format": FORMAT,
+            "keras-hub": metadata.version("keras-hub"),
+            "body": body.name,
+            "weights": hashlib.sha256(
+                "".join(_weights(group) for group in groups).encode()
+            ).hexdigest(),
+            "depth": cut.depth,
+            "pooling": body.pooling if cut.pooled else None,
+            "computed_in": str(body.compute_dtype),
+            "half": half,
+            "preprocessor": body.preprocessor.fingerprint(),
+            "tokens": self._tokens[split],
+        }
+
+
+class Kept:
+    """Features in memory, written like an `Entry`."""
+
+    def __init__(self, values: np.ndarray):
+        self.values = values
+        self.parts: dict[int, dict[str, Any]] = {}
+
+    def has(self, begin: int, end: int) -> bool:
+        return begin in self.parts
+
+    def write(self, begin: int, rows: np.ndarray, **measured: float) -> None:
+        self.values[begin : begin + len(rows)] = rows
+        self.parts[begin] = {"begin": begin, "end": begin + len(rows), **measured}
+
+
+def _parts(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
+    """Yields stretches of whole texts, each of at most 64 MiB or one text."""
+    most, begin = max(1, PART_BYTES // row_bytes), 0
+    while begin < len(offsets) - 1:
+        end = int(np.searchsorted(offsets, offsets[begin] + most, side="right")) - 1
+        end = max(begin + 1, min(end, len(offsets) - 1))
+        yield begin, end
+        begin = end
+
+
+def _change(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
+    difference = exact.astype(np.float32) - rounded.astype(np.float32)
+    return {
+        "largest": float(np.abs(difference).max(initial=0.0)),
+        "squares": float(np.square(difference, dtype=np.float64).sum()),
+        "of": float(np.square(exact.astype(np.float32), dtype=np.float64).sum()),
+    }
+
+
+def _measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Returns what half precision changed: the largest difference and the relative RMS one."""
+    squares, of = (sum(part[name] for part in parts) for name in ("squares", "of"))
+    return {
+        "largest_difference": max(part["largest"] for part in parts),
+        "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
+    }
+
+
+def _digest(tokens: Ragged) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).tobytes())
+    digest.update(np.ascontiguousarray(tokens.values).tobytes())
+    return digest.hexdigest()
+
+
+def _weights(group: Any) -> str:
+    """Returns a hash of a group's weights and of what its layers do with them."""
+    digest = hashlib.sha256(group.name.encode())
+    for layer in group.layers:
+        for part in layer._flatten_layers():
+            activation = getattr(part, "activation", None)
+            name = getattr(activation, "__name__", str(activation))
+            settings = [type(part).__name__, name, getattr(part, "epsilon", None)]
+            digest.update(json.dumps(settings).encode())
+        for variable in layer.weights:
+            array = variable.numpy()
+            digest.update(f"{variable.name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _free_disk(store: Store) -> int:
+    folder = store.folder
+    while not folder.exists():
+        folder = folder.parent
+    return psutil.disk_usage(str(folder)).free
