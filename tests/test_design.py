@@ -22,8 +22,20 @@ LAYERS = (
     ("listing", "config", "strict", "operative", "composition", "annotations", "catalogue"),
     ("run",),
     ("tasks", "backbones", "sources", "methods", "testing"),
-    ("job", "loop", "model", "stage", "optimizer", "pipeline", "workdir", "export", "report"),
-    ("preprocess", "metrics", "fetch", "console", "plots"),
+    (
+        "job",
+        "machine",
+        "loop",
+        "model",
+        "stage",
+        "optimizer",
+        "pipeline",
+        "reuse",
+        "workdir",
+        "export",
+        "report",
+    ),
+    ("preprocess", "metrics", "store", "fetch", "console", "plots"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

@@ -44,10 +44,10 @@ def verbs(monkeypatch, tmp_path):
     (tmp_path / "run.gin").write_text(CONFIG)
     recorder = Recorder()
     monkeypatch.setattr(cli, "_library", lambda say: recorder)
-    job = types.ModuleType("tfft.job")
-    job.scope = lambda strategy, say: cli.contextlib.nullcontext()
-    monkeypatch.setitem(sys.modules, "tfft.job", job)
-    monkeypatch.setattr("tfft.job", job, raising=False)
+    machine = types.ModuleType("tfft.machine")
+    machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
+    monkeypatch.setitem(sys.modules, "tfft.machine", machine)
+    monkeypatch.setattr("tfft.machine", machine, raising=False)
     monkeypatch.setattr(
         cli.config.Config, "kwargs", lambda self, only=None: {name: name for name in only or ["a"]}
     )

@@ -10,10 +10,12 @@ from tfft.pipeline import (
     Encoded,
     Inputs,
     Ragged,
+    batch_shapes,
     bucket_lengths,
-    compute_features,
     count_shapes,
+    pack,
     plan_epoch,
+    unpack,
 )
 
 
@@ -87,18 +89,30 @@ def test_a_dataset_starts_at_any_batch():
     assert rest == [batch.rows.tolist() for batch in plan[1:]]
 
 
-def test_features_are_stored_without_padding_at_their_rows():
+@pytest.mark.parametrize("size, tokens", [(8, None), (7, None), (1, None), (32, 64), (32, 1)])
+@pytest.mark.parametrize("shuffled", [True, False])
+def test_every_row_is_in_one_batch_of_at_most_six_shapes(size, tokens, shuffled):
+    for seed in range(5):
+        lengths = np.random.default_rng(seed).integers(1, 90, 203)
+        shapes = batch_shapes(lengths, size, tokens)
+        rng = np.random.default_rng(seed) if shuffled else None
+        plan = plan_epoch(lengths, shapes, size, rng, tokens)
+        rows = np.concatenate([batch.rows for batch in plan])
+        assert np.array_equal(np.sort(rows), np.arange(203))
+        assert all(lengths[batch.rows].max() <= batch.length for batch in plan)
+        if tokens is None:
+            assert count_shapes([plan]) <= 6
+        else:
+            assert all(len(b.rows) * b.length <= max(tokens, b.length) for b in plan)
+        assert len(plan) == len(plan_epoch(lengths, shapes, size, None, tokens))
+
+
+def test_tokens_packed_and_unpacked_are_the_same():
     data = encoded([2, 5, 3, 1])
-
-    def prefix(batch):
-        import tensorflow as tf
-
-        return tf.cast(batch["token_ids"], tf.float32)[..., None] * [1.0, 10.0]
-
-    features = compute_features(prefix, data, (3, 5), 2)
-    assert features.values.shape == (11, 2)
-    assert np.array_equal(features.values[:, 0], data.tokens.values)
-    assert np.array_equal(features.values[:, 1], data.tokens.values * 10.0)
+    again = unpack(pack(data), data.targets, data.pad_id)
+    assert np.array_equal(again.tokens.values, data.tokens.values)
+    assert np.array_equal(again.tokens.offsets, data.tokens.offsets)
+    assert np.array_equal(again.full_lengths, data.full_lengths)
 
 
 def test_truncation_is_counted():

@@ -128,6 +128,14 @@ def test_another_seed_or_stage_is_refused(trained):
         train(trained.workdir, stages=STAGES[:1])
 
 
+def test_a_body_with_sentence_pieces_that_was_used_before_is_trained(tmp_path):
+    body = tiny("xlm_roberta")
+    body.preprocessor(["a film"])
+    task, stage = tfft.tasks.TextClassification(), tfft.Stage(freeze_layers=1, epochs=1)
+    found = run.train(task, body, synthetic(64), [stage], workdir=tmp_path, say=Console(quiet=True))
+    assert found.report["curves"]
+
+
 def test_features_from_memory_give_the_result_of_none(tmp_path):
     runs = []
     for features in ("memory", "off"):

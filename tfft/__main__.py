@@ -130,6 +130,21 @@ def _fetch(options: Options, say: Console) -> None:
         say.result(f"{name}: {path}")
 
 
+def _store(options: Options, say: Console) -> None:
+    from tfft.store import Store, told
+
+    store = Store(say)
+    if not options.words:
+        listing.store(store, say)
+    elif options.words[0] == "clear":
+        freed = store.clear(options.words[1:])
+        say.result(f"{told(freed)} freed in {store.folder}")
+    else:
+        raise ConfigError(
+            f"tfft store has no {options.words[0]!r}.", valid="tfft store, tfft store clear [NAME]"
+        )
+
+
 CONFIGURED = ("gin_file", "seed")
 VERBS = {
     "list": Verb(
@@ -143,6 +158,7 @@ VERBS = {
         _predict, "one JSON object for each text", ("workdir", "input", "output", "force")
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", ("workdir",)),
+    "store": Verb(_store, "tokens and features kept on disk", (), "[clear [NAME ...]]"),
     "fetch": Verb(_fetch, "download weights and data", (), "NAME ..."),
 }
 
@@ -183,9 +199,9 @@ def _hushed() -> Iterator[None]:
 def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[Any]:
     """Enters the strategy, in which the backbone must be built; yields the verbs."""
     run = _library(say)
-    from tfft import job
+    from tfft import machine
 
-    with _explained(found), job.scope(options.flags.strategy, say):
+    with _explained(found), machine.scope(options.flags.strategy, say):
         yield run
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
-import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -15,18 +15,24 @@ from typing import Any
 
 import keras
 import numpy as np
-import psutil
-import tensorflow as tf
 
 from tfft import loop
-from tfft.errors import ConfigError, DataError
+from tfft.errors import DataError, WorkdirError
 from tfft.model import assemble, is_seed, named_variables
-from tfft.pipeline import Encoded, Inputs, bucket_lengths, compute_features, count_shapes
+from tfft.pipeline import Encoded, Inputs, count_shapes, pack, unpack
 from tfft.pipeline import encode as encode_texts
-from tfft.stage import Prepared, Stage, checksums, frozen_names, prepare, prove_freeze, use_xla
+from tfft.reuse import Cut, Decision, Features
+from tfft.stage import (
+    Prepared,
+    Stage,
+    checksums,
+    frozen_depth,
+    frozen_names,
+    prepare,
+    prove_freeze,
+)
+from tfft.store import Store
 from tfft.workdir import Workdir
-
-PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
 
 
 class Clock:
@@ -67,19 +73,49 @@ class Job:
     clock: Clock = dataclasses.field(default_factory=Clock)
     splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
 
+    @functools.cached_property
+    def store(self) -> Store:
+        """What is kept on disk for other runs."""
+        return Store(self.say)
+
+    @functools.cached_property
+    def features(self) -> Features:
+        """The outputs of frozen layers."""
+        return Features(self.backbone, self.splits, self.store, self.say)
+
     def encode(self, source: Any) -> None:
         """Tokenises every split once and says how long the texts are and what is cut."""
         with self.clock("encoding"):
             for split in source.splits:
-                with self.say.progress(f"encoding {split}", source.size(split)) as progress:
-                    batches = labelled_batches(source, split, self.task)
-                    encoded = encode_texts(batches, self.backbone.preprocessor, progress.advance)
-                self.splits[split] = encoded
+                self.splits[split] = self._encoded(source, split)
         self.say.table(
             "Texts, in tokens",
             ["split", "texts", "median", "95 %", "longest", "texts cut", "tokens cut"],
             [[split, *_length_row(encoded)] for split, encoded in self.splits.items()],
         )
+
+    def _encoded(self, source: Any, split: str) -> Encoded:
+        """Returns a split's tokens, from the store when it has them."""
+        preprocessor = self.backbone.preprocessor
+        key = {
+            "format": 1,
+            "tensorflow-text": metadata.version("tensorflow-text"),
+            "preprocessor": preprocessor.fingerprint(),
+            "data": source.summaries[split].digest,
+        }
+        content = self.store.load("tokens", key)
+        if content is not None:
+            self.say.info(f"encoding {split}: {source.size(split):,} texts found in the store")
+            targets = self.task.targets([label for _, label in source.rows(split)])
+            return unpack(content, targets, preprocessor.pad_id)
+        with self.say.progress(f"encoding {split}", source.size(split)) as progress:
+            batches = labelled_batches(source, split, self.task)
+            encoded = encode_texts(batches, preprocessor, progress.advance)
+        try:
+            self.store.save("tokens", key, pack(encoded), f"{split} of {source.name}")
+        except WorkdirError as error:
+            self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
+        return encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
@@ -93,27 +129,27 @@ class Job:
             loop.assign(kept, found[0])
             self._say_resumed(position, stages)
         while position.stage < len(stages):
-            self._train_stage(
-                stages[position.stage], position, arrays, kept, checkpoint_steps, stopped
-            )
+            self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
             arrays = None
         return position
 
     def _train_stage(
         self,
-        stage: Stage,
+        stages: Sequence[Stage],
         position: loop.Position,
         arrays: dict[str, np.ndarray] | None,
         kept: dict[str, Any],
         checkpoint_steps: int,
         stopped: threading.Event,
     ) -> None:
+        stage = stages[position.stage]
         schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
-        split = self.assemble(stage)
+        cut, via = self.cuts(stages[position.stage :])
         if position.reuse is None:
-            position.reuse, reason, _ = decide_reuse(stage, split, schedule, self.splits)
-            self.say.info(f"frozen features: {reason}")
-        prepared = self.prepare(stage, schedule.total_steps, position.reuse)
+            decision = self.decide(stage, cut, schedule)
+            position.reuse = decision.kind
+            self.say.info(f"frozen features: {decision.reason}")
+        prepared = self.prepare(stage, schedule.total_steps, position.reuse != "off")
         recorder = loop.Recorder(
             prepared,
             position,
@@ -130,20 +166,52 @@ class Job:
         elif arrays is not None:
             recorder.restore(arrays)
         self.describe(prepared, schedule)
-        train = self.inputs(prepared, "train")
-        validation = self.inputs(prepared, "validation") if "validation" in self.splits else None
+        read = [split for split in ("train", "validation") if split in self.splits]
+        inputs = {
+            split: self.inputs(stage, split, cut, position.reuse or "off", via) for split in read
+        }
         with self.clock("training"):
-            loop.fit_stage(recorder, schedule, train, validation)
+            loop.fit_stage(recorder, schedule, inputs["train"], inputs.get("validation"))
         proof = prove_freeze(position.before or {}, prepared, self.backbone, self.head)
         self.say.info(_proof_line(stage, proof))
-        position.proofs.append({"name": stage.name, "groups": prepared.table, "proof": proof})
+        position.proofs.append(
+            {
+                "name": stage.name,
+                "groups": prepared.table,
+                "proof": proof,
+                "features": {"kept": position.reuse, **self.features.measured},
+            }
+        )
         position.stage, position.epoch, position.step = position.stage + 1, 0, 0
         position.reuse = position.before = None
         recorder.checkpoint()
 
-    def assemble(self, stage: Stage) -> Any:
-        """Returns the model as the stage would split it, to look at before it is trained."""
-        return prepare(stage, self.backbone, self.head, self.task, 1).split
+    def cuts(self, stages: Sequence[Stage]) -> tuple[Cut, list[int]]:
+        """Returns the first stage's cut, and shallower depths that later ones continue from.
+
+        A later stage's depth counts when no stage before it trains anything below.
+        """
+        found = []
+        for stage in stages:
+            depth, whole = frozen_depth(stage, self.backbone, self.head)
+            found.append(Cut(depth, whole))
+        self.features.begin_stage(found)
+        via, least = [], found[0].depth or 0
+        for stage, cut in zip(stages[1:], found[1:], strict=True):
+            if (cut.depth or 0) < least and cut.depth is not None and stage.features != "off":
+                via.append(cut.depth)
+            least = min(least, cut.depth or 0)
+        return found[0], via
+
+    def decide(self, stage: Stage, cut: Cut, schedule: loop.Schedule) -> Decision:
+        """Says where the stage's features are kept, and why."""
+        random = None
+        if getattr(self.task, "random_inputs", False):
+            random = f"{self.task.name} makes its inputs at random"
+        elif getattr(self.backbone.preprocessor, "random", False):
+            random = "the preprocessor makes its inputs at random"
+        epochs = schedule.total_steps / schedule.steps_per_epoch
+        return self.features.decide(stage, cut, epochs, random)
 
     def prepare(self, stage: Stage, steps: int, reuse: bool) -> Prepared:
         return prepare(stage, self.backbone, self.head, self.task, steps, reuse)
@@ -155,21 +223,13 @@ class Job:
         variables = named_variables(self.backbone, self.head)
         return {name: value for name, value in variables.items() if name not in always}
 
-    def inputs(self, prepared: Prepared, split: str) -> Inputs:
+    def inputs(self, stage: Stage, split: str, cut: Cut, kind: str, via: Sequence[int]) -> Inputs:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
-        encoded, prefix = self.splits[split], prepared.split.prefix
-        if prepared.trained is not prepared.split.tail or prefix is None:
+        encoded = self.splits[split]
+        if kind == "off":
             return Inputs(encoded)
-
-        @tf.function(reduce_retracing=True)
-        def call(batch):
-            return prefix(batch, training=False)
-
-        shapes = bucket_lengths(encoded.tokens.lengths)
-        title = f"frozen features, {split}"
-        with self.clock("frozen features"), self.say.progress(title, encoded.size) as progress:
-            features = compute_features(call, encoded, shapes, 64, progress.advance)
-        return Inputs(encoded, features)
+        with self.clock("frozen features"):
+            return Inputs(encoded, self.features.get(split, cut, kind, stage.half_features, via))
 
     def describe(self, prepared: Prepared, schedule: loop.Schedule) -> None:
         """Says what is frozen, how batches are shaped, and whether XLA compiles them."""
@@ -206,36 +266,6 @@ class Job:
             )
 
 
-def decide_reuse(
-    stage: Stage, split: Any, schedule: loop.Schedule, splits: dict[str, Encoded]
-) -> tuple[bool, str, int]:
-    """Says whether to train on stored outputs of the frozen prefix, why, and their bytes.
-
-    `auto` does when the prefix is used more than once and its outputs fit into half of the free
-    memory.
-    """
-    if split.prefix is None:
-        return False, "computed at every step: nothing at the bottom is frozen", 0
-    if stage.features == "off":
-        return False, 'computed at every step: features="off"', 0
-    output = split.prefix.output
-    names = [name for name in ("train", "validation") if name in splits]
-    rows = sum(
-        splits[name].size if len(output.shape) == 2 else len(splits[name].tokens.values)
-        for name in names
-    )
-    size = rows * output.shape[-1] * np.dtype(np.float32).itemsize
-    free = psutil.virtual_memory().available
-    told = f"{size / 2**20:,.0f} MiB for {split.frozen_layers} layers, {free / 2**20:,.0f} MiB free"
-    if stage.features == "memory":
-        return True, f'kept in memory: features="memory" ({told})', size
-    if schedule.total_steps <= schedule.steps_per_epoch:
-        return False, "computed at every step: the stage has one epoch only", 0
-    if size > free / 2:
-        return False, f"computed at every step: more than half of the free memory ({told})", 0
-    return True, f"computed once, kept in memory ({told}), used {schedule.epochs} times", size
-
-
 def labelled_batches(
     source: Any, split: str, task: Any, size: int = 1024
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -270,22 +300,6 @@ def encode_list(
     )
 
 
-def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
-    """Makes the same seed, config and data give the same numbers on one machine.
-
-    Keras turns XLA off, with a warning, where TensorFlow's operations are made deterministic; so a
-    run under XLA is repeatable only as far as the device's compiler makes it.
-    """
-    keras.utils.set_random_seed(seed)
-    if any(use_xla(stage.xla) for stage in stages):
-        say.info(
-            "XLA is on: TensorFlow's deterministic operations are off, for the two exclude "
-            "each other"
-        )
-    else:
-        tf.config.experimental.enable_op_determinism()
-
-
 def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     """Returns the task with its labels, the head and the model with a run's best weights."""
     arrays, state = files.load("best/weights.safetensors")
@@ -295,54 +309,6 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     variables = named_variables(backbone, head)
     loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
     return task, head, assemble(backbone, head, frozenset()).full
-
-
-def describe_machine() -> dict[str, Any]:
-    """Returns versions and devices, and the git commit of the current folder when it has one."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
-    return {
-        "versions": {name: metadata.version(name) for name in PACKAGES},
-        "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git_commit": commit.stdout.strip() or None,
-    }
-
-
-@contextlib.contextmanager
-def scope(strategy: str, say: Any) -> Iterator[None]:
-    """Enters a distribution strategy by name; the body must be built inside.
-
-    Raises:
-      ConfigError: there is no such strategy, or no such device.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    if strategy == "auto":
-        strategy = "mirrored" if len(gpus) > 1 else "default"
-    if strategy == "default":
-        yield
-        return
-    if strategy == "mirrored":
-        chosen: Any = tf.distribute.MirroredStrategy()
-    elif strategy == "tpu":
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-            tf.config.experimental_connect_to_cluster(resolver)
-            tf.tpu.experimental.initialize_tpu_system(resolver)
-            chosen = tf.distribute.TPUStrategy(resolver)
-        except (ValueError, tf.errors.NotFoundError) as error:
-            raise ConfigError(
-                "no TPU was found.", set_in="--strategy", valid="auto, default, mirrored"
-            ) from error
-    else:
-        raise ConfigError(
-            f"--strategy={strategy} does not exist.",
-            set_in="--strategy",
-            valid="auto, default, mirrored, tpu (several machines are planned)",
-        )
-    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
-    with chosen.scope():
-        yield
 
 
 def identity(

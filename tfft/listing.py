@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import time
 from typing import Any
 
 from tfft import fetch
@@ -11,6 +12,7 @@ from tfft.catalogue import Configurable, configurables
 from tfft.config import Config, packaged
 from tfft.errors import ConfigError, UserError, near
 from tfft.operative import Setting
+from tfft.store import told
 from tfft.strict import SUPPLIED
 
 SHOWN_WORDS = 90  # characters of a preset's description
@@ -138,3 +140,27 @@ def _value(setting: Setting) -> str:
     if setting.value == f"%{setting.macro}":
         return f"required  ({setting.value})"
     return f"{setting.value}  (%{setting.macro})" if setting.macro else setting.value
+
+
+def store(kept: Any, say: Any) -> None:
+    """Shows what the store holds, the last used first."""
+    entries = kept.entries()
+    rows = [
+        [
+            entry.name,
+            entry.about.get("title", ""),
+            told(entry.size),
+            time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
+            "complete" if entry.complete else "partial",
+        ]
+        for entry in entries
+    ]
+    if rows:
+        say.table(
+            f"Store: {kept.folder}",
+            ["name", "what", "size", "last used", "state"],
+            rows,
+            result=True,
+        )
+    size = sum(entry.size for entry in entries)
+    say.result(f"{len(rows)} entries, {told(size)} of at most {told(kept.limit)} in {kept.folder}")

@@ -8,6 +8,7 @@ was killed ends with the same bits as one that was not.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import signal
 import threading
@@ -20,8 +21,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfft.errors import ConfigError
 from tfft.model import is_seed
-from tfft.pipeline import Batch, Encoded, Inputs, bucket_lengths, plan_epoch
+from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, bucket_lengths, plan_epoch
 from tfft.stage import Prepared, Stage
 from tfft.workdir import Workdir
 
@@ -36,7 +38,7 @@ class Position:
       best: the record with the best validation figures so far.
       records: one a finished epoch.
       proofs: one a finished stage.
-      reuse: whether this stage trains on stored features; None before that is decided.
+      reuse: where this stage's features are: memory, disk or off; None before that is decided.
     """
 
     stage: int = 0
@@ -46,7 +48,7 @@ class Position:
     best: dict[str, Any] | None = None
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     proofs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
-    reuse: bool | None = None
+    reuse: str | None = None
     before: dict[str, str] | None = None
 
 
@@ -58,13 +60,26 @@ class Schedule:
     stage: Stage
     seed: tuple[int, ...]
 
-    @property
+    @functools.cached_property
     def shapes(self) -> tuple[int, ...]:
-        return bucket_lengths(self.encoded.tokens.lengths)
+        """The lengths that batches are padded to.
 
-    @property
+        Raises:
+          ConfigError: `Stage.lengths` has no room for the longest text.
+        """
+        lengths, given = self.encoded.tokens.lengths, self.stage.lengths
+        if given is None:
+            return batch_shapes(lengths, self.stage.batch_size, self.stage.batch_tokens)
+        if not given or min(given) < 1 or max(given) < lengths.max():
+            raise ConfigError(
+                f"Stage.lengths={given}, and the longest text has {lengths.max()} tokens.",
+                valid=f"lengths of which the last is {lengths.max()} or more; or None",
+            )
+        return tuple(sorted(set(map(int, given))))
+
+    @functools.cached_property
     def steps_per_epoch(self) -> int:
-        return math.ceil(self.encoded.size / self.stage.batch_size)
+        return len(self._epoch(None))
 
     @property
     def total_steps(self) -> int:
@@ -76,9 +91,12 @@ class Schedule:
 
     def plan(self, epoch: int) -> list[Batch]:
         """Returns the batches of an epoch; the last is cut short when `steps` says so."""
-        rng = np.random.default_rng([*self.seed, epoch])
-        plan = plan_epoch(self.encoded.tokens.lengths, self.shapes, self.stage.batch_size, rng)
+        plan = self._epoch(np.random.default_rng([*self.seed, epoch]))
         return plan[: self.total_steps - epoch * self.steps_per_epoch]
+
+    def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
+        size, tokens = self.stage.batch_size, self.stage.batch_tokens
+        return plan_epoch(self.encoded.tokens.lengths, self.shapes, size, rng, tokens)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -238,7 +256,9 @@ def fit_stage(
     checked = None
     if validation is not None:
         lengths = validation.encoded.tokens.lengths
-        plan = plan_epoch(lengths, bucket_lengths(lengths), schedule.stage.batch_size)
+        shapes = bucket_lengths(lengths) if schedule.stage.lengths is None else schedule.shapes
+        shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
+        plan = plan_epoch(lengths, shapes, schedule.stage.batch_size)
         checked = validation.dataset(plan)
     for epoch in range(position.epoch, schedule.epochs):
         recorder.plan = schedule.plan(epoch)

@@ -148,7 +148,7 @@ def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Spl
         name: keras.Input((None,), dtype="int32", name=name)
         for name in ("token_ids", "padding_mask")
     }
-    depth = _prefix_depth(body, frozen)
+    depth = prefix_depth(body, frozen)
     whole = len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(inputs)
@@ -171,7 +171,7 @@ def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Spl
     return Split(FineTuned(inputs, upper, name="full"), prefix, tail, depth)
 
 
-def _prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
+def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
     """Returns how many layers above frozen embeddings are frozen without a gap."""
     if body.groups[0].name not in frozen:
         return None

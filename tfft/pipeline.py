@@ -12,8 +12,12 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from safetensors.numpy import load, save
+
+from tfft.store import release
 
 MAX_SHAPES = 6
+RELEASE = 256  # batches after which the memory of rows read from disk is given back
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,6 +114,19 @@ def encode(
     )
 
 
+def pack(encoded: Encoded) -> bytes:
+    """Returns the tokens of a split as bytes, without its targets."""
+    tokens = encoded.tokens
+    arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
+    return save(arrays)
+
+
+def unpack(content: bytes, targets: np.ndarray | None, pad_id: int) -> Encoded:
+    """Returns what `pack` was given, with other targets."""
+    arrays = load(content)
+    return Encoded(Ragged(arrays["values"], arrays["offsets"]), targets, arrays["full"], pad_id)
+
+
 def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ...]:
     """Returns at most `most` padded lengths that together waste the fewest tokens.
 
@@ -153,19 +170,28 @@ def plan_epoch(
     shapes: Sequence[int],
     batch_size: int,
     rng: np.random.Generator | None = None,
+    batch_tokens: int | None = None,
 ) -> list[Batch]:
     """Returns the batches of one epoch; each row is in exactly one of them.
 
     A bucket's last rows move up to the next longer bucket, so that only one batch of the epoch is
-    smaller than `batch_size`. With `rng` both the rows and the batches are shuffled.
+    smaller than the others of its shape. How many batches there are does not depend on `rng`.
+
+    Args:
+      lengths: of the rows, [n].
+      shapes: the padded lengths, ascending, none shorter than the longest row.
+      batch_size: rows a batch.
+      rng: shuffles the rows and the batches; None keeps the order within a bucket.
+      batch_tokens: padded tokens a batch, instead of `batch_size`; one row at least.
     """
     order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
     bucket = np.searchsorted(shapes, lengths[order])
     batches, left = [], np.zeros(0, int)
     for index, length in enumerate(shapes):
         rows = np.concatenate([left, order[bucket == index]])
-        full = len(rows) - len(rows) % batch_size
-        batches += [Batch(part, length) for part in np.split(rows[:full], full // batch_size or 1)]
+        size = max(1, batch_tokens // length) if batch_tokens else batch_size
+        full = len(rows) - len(rows) % size
+        batches += [Batch(part, length) for part in np.split(rows[:full], full // size or 1)]
         left = rows[full:]
     batches = [batch for batch in batches if len(batch.rows)]
     if len(left):
@@ -173,6 +199,15 @@ def plan_epoch(
     if rng is not None:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+def batch_shapes(lengths: np.ndarray, batch_size: int, batch_tokens: int | None) -> tuple[int, ...]:
+    """Returns the padded lengths of an epoch, so that it has at most six shapes.
+
+    A batch that is smaller than the others is a shape of its own.
+    """
+    partial = batch_tokens is not None or len(lengths) % batch_size
+    return bucket_lengths(lengths, MAX_SHAPES - bool(partial))
 
 
 def count_shapes(plans: Iterable[list[Batch]]) -> int:
@@ -213,7 +248,9 @@ class Inputs:
         targets = self.encoded.targets
 
         def elements() -> Iterator[Any]:
-            for batch in plan[start:]:
+            for number, batch in enumerate(plan[start:]):
+                if self.features is not None and number % RELEASE == RELEASE - 1:
+                    release(self.features.values)
                 inputs = self.batch(batch)
                 yield inputs if targets is None else (inputs, targets[batch.rows])
 
@@ -226,34 +263,3 @@ class Inputs:
 def _spec(value: np.ndarray) -> tf.TensorSpec:
     free = 2 if value.ndim > 1 and value.dtype == np.int32 or value.ndim == 3 else 1
     return tf.TensorSpec([None] * free + list(value.shape[free:]), value.dtype)
-
-
-def compute_features(
-    prefix: Callable[[Any], Any],
-    encoded: Encoded,
-    shapes: Sequence[int],
-    batch_size: int,
-    advance: Callable[[int], None] = lambda count: None,
-) -> Ragged:
-    """Runs the frozen prefix over a split once, in an order that depends on the lengths alone.
-
-    Args:
-      prefix: from token_ids and padding_mask, int32 [b t], to float [b t d] or [b d].
-    """
-    bare = Inputs(dataclasses.replace(encoded, targets=None))
-    plan = plan_epoch(encoded.tokens.lengths, shapes, batch_size)
-    values: np.ndarray | None = None
-    offsets = encoded.tokens.offsets
-    for batch, element in zip(plan, bare.dataset(plan), strict=True):
-        out = prefix(element).numpy()
-        if values is None:
-            rows = encoded.size if out.ndim == 2 else len(encoded.tokens.values)
-            values = np.empty((rows, out.shape[-1]), out.dtype)
-            if out.ndim == 2:
-                offsets = np.arange(encoded.size + 1)
-        for place, row in enumerate(batch.rows):
-            begin, end = offsets[row], offsets[row + 1]
-            values[begin:end] = out[place, : end - begin] if out.ndim == 3 else out[place]
-        advance(len(batch.rows))
-    assert values is not None
-    return Ragged(values, offsets)

@@ -71,7 +71,7 @@ class Features:
     def __init__(self, body: Any, splits: Mapping[str, Encoded], store: Store, say: Any):
         self.body, self.splits, self.store, self.say = body, splits, store, say
         self._memory: dict[str, tuple[Ragged, dict[str, float]]] = {}
-        self._tokens: dict[str, str] = {}
+        self._hashes: dict[str, str] = {}
         self.measured: dict[str, float] = {}
 
     def decide(self, stage: Any, cut: Cut, epochs: float, random: str | None = None) -> Decision:
@@ -143,8 +143,14 @@ class Features:
             self._get(split, Cut(depth), kind, half)
         return self._get(split, cut, kind, half)
 
-    def keep(self, cuts: Sequence[Cut]) -> None:
-        """Forgets what is in memory for other cuts than these."""
+    def begin_stage(self, cuts: Sequence[Cut]) -> None:
+        """Takes the weights as they are now; forgets what is in memory for other cuts than these.
+
+        Args:
+          cuts: of this stage and of the later ones.
+        """
+        tokens = {f"tokens {split}" for split in self.splits}
+        self._hashes = {name: h for name, h in self._hashes.items() if name in tokens}
         wanted = {
             self._name(split, cut, half)
             for cut in cuts
@@ -291,23 +297,27 @@ class Features:
     def _key(self, split: str, cut: Cut, half: bool) -> dict[str, Any]:
         """Returns all that the features depend on."""
         body = self.body
-        if split not in self._tokens:
-            self._tokens[split] = _digest(self.splits[split].tokens)
+        tokens = f"tokens {split}"
+        if tokens not in self._hashes:
+            self._hashes[tokens] = _digest(self.splits[split].tokens)
         groups = body.groups if cut.pooled else body.groups[: (cut.depth or 0) + 1]
         return {
             "format": FORMAT,
             "keras-hub": metadata.version("keras-hub"),
             "body": body.name,
-            "weights": hashlib.sha256(
-                "".join(_weights(group) for group in groups).encode()
-            ).hexdigest(),
+            "weights": hashlib.sha256("".join(map(self._weights, groups)).encode()).hexdigest(),
             "depth": cut.depth,
             "pooling": body.pooling if cut.pooled else None,
             "computed_in": str(body.compute_dtype),
             "half": half,
             "preprocessor": body.preprocessor.fingerprint(),
-            "tokens": self._tokens[split],
+            "tokens": self._hashes[tokens],
         }
+
+    def _weights(self, group: Any) -> str:
+        if group.name not in self._hashes:
+            self._hashes[group.name] = _weights(group)
+        return self._hashes[group.name]
 
 
 class Kept:

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import job as jobs
-from tfft import loop, report
+from tfft import loop, machine, report
 from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
 from tfft.export import Served, run_export
@@ -129,7 +129,7 @@ def train(
       UserError: the data, the stages or the workdir cannot be what was meant.
     """
     say = say or Console()
-    jobs.make_deterministic(seed, stages, say)
+    machine.make_deterministic(seed, stages, say)
     source = memory(source) if isinstance(source, tf.data.Dataset) else source
     task = _describe_source(task, source, say)
     head = task.head()
@@ -143,7 +143,7 @@ def train(
     with files.open(identity), loop.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
-        files.write_json("run.json", {"identity": identity, **jobs.describe_machine()})
+        files.write_json("run.json", {"identity": identity, **machine.describe_machine()})
         job.encode(source)
         position = job.train(stages, checkpoint_steps, stopped)
         task, head, model = jobs.restore(task, backbone, files)
@@ -202,7 +202,7 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
         best=position.best,
         seconds=job.clock.seconds,
         notes=[*source.notes, *run.backbone.notes],
-        machine=jobs.describe_machine(),
+        machine=machine.describe_machine(),
         seed=job.seed,
         command=f"tfft train --gin_file={run.workdir / 'config.gin'} --workdir=FOLDER",
     )
@@ -227,7 +227,7 @@ def check(
 ) -> None:
     """Goes through `train` with one step a stage, and says what the whole would cost."""
     say = say or Console()
-    jobs.make_deterministic(seed, stages, say)
+    machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     head = task.head()
     head.build((None, backbone.dim))
@@ -244,8 +244,8 @@ def check(
 def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
-    split = job.assemble(stage)
-    reuse, reason, size = jobs.decide_reuse(stage, split, schedule, job.splits)
+    cut, _ = job.cuts([stage])
+    decision = job.decide(stage, cut, schedule)
     prepared = job.prepare(stage, schedule.total_steps, False)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
@@ -260,12 +260,12 @@ def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
     tokens = sum(len(each.rows) * each.length for each in plan)
     epoch = seconds * tokens / (len(batch.rows) * batch.length)
     job.describe(prepared, schedule)
-    job.say.info(f"frozen features: {reason}")
+    job.say.info(f"frozen features: {decision.reason}")
     job.say.result(
         f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
-        + (", the later ones quicker with stored features" if reuse else "")
+        + (", the later ones quicker with stored features" if decision.kind != "off" else "")
     )
-    return size
+    return decision.size
 
 
 def evaluate(

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfft.errors import ConfigError, DepthError, FreezeError, near
-from tfft.model import Split, assemble, is_seed, named_variables
+from tfft.model import Split, assemble, is_seed, named_variables, prefix_depth
 from tfft.optimizer import AdamW
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient
@@ -72,8 +72,9 @@ class Stage:
     half_features: bool = False
 
     def __post_init__(self) -> None:
-        for field, least in [("batch_size", 1), ("learning_rate", 0), ("weight_decay", 0)]:
-            if getattr(self, field) < least:
+        limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
+        for field, least in limits:
+            if getattr(self, field) is not None and getattr(self, field) < least:
                 raise ConfigError(
                     f"Stage.{field}={getattr(self, field)} is too small.",
                     valid=f"{least} or more",
@@ -189,6 +190,15 @@ def _layers(body: Any, head: Any) -> list[Any]:
 def _unfreeze(body: Any, head: Any) -> None:
     for layer in _layers(body, head):
         layer.trainable = True
+
+
+def frozen_depth(stage: Stage, body: Any, head: Any) -> tuple[int | None, bool]:
+    """Returns how many layers the stage's frozen prefix holds, and whether all is frozen.
+
+    None when nothing at the bottom is frozen.
+    """
+    still = set_trainable(body, head, frozen_names(stage, body, head))
+    return prefix_depth(body, still), len(still) == len(body.groups)
 
 
 def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:

@@ -323,8 +323,8 @@ def _dtype(name: Any) -> np.dtype:
     return np.dtype(name)
 
 
-def _bytes(rows: np.ndarray) -> memoryview:
-    return memoryview(np.ascontiguousarray(rows).view(np.uint8).reshape(-1))
+def _bytes(rows: np.ndarray) -> Any:
+    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
 
 
 def _about(path: pathlib.Path) -> dict[str, Any] | None:

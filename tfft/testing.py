@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfft import job as jobs
-from tfft import loop
+from tfft import loop, machine
 from tfft.console import Console
 from tfft.export import Served, export
 from tfft.model import named_variables
@@ -37,7 +37,7 @@ class TaskCase:
 
     def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
-        jobs.make_deterministic(0, [self.stage], Console(quiet=True))
+        machine.make_deterministic(0, [self.stage], Console(quiet=True))
         source, body = self.make_source(), self.make_body()
         task = self.make_task().with_labels(source.labels)
         head = task.head()
@@ -52,7 +52,7 @@ class TaskCase:
         job, prepared = self.prepared(tmp_path)
         before = checksums(job.backbone, job.head)
         schedule = loop.Schedule(job.splits["train"], self.stage, (0,))
-        data = job.inputs(prepared, "train").dataset(schedule.plan(0))
+        data = loop.Inputs(job.splits["train"]).dataset(schedule.plan(0))
         losses = prepared.trained.fit(data, epochs=3, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
         assert prove_freeze(before, prepared, job.backbone, job.head)["frozen_bit_identical"] > 0

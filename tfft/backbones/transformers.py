@@ -24,7 +24,6 @@ from tfft.backbones.folders import read_json
 from tfft.errors import WeightsError
 
 
-
 def tanh_gelu(x: Any) -> Any:
     """Returns the tanh approximation of GELU."""
     return keras.activations.gelu(x, approximate=True)

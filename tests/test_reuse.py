@@ -1,0 +1,291 @@
+"""Features computed once: the same training as without, where they come from, and when not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from tfft import job as jobs
+from tfft import loop, machine, reuse
+from tfft.backbones.architectures import ARCHITECTURES
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ConfigError
+from tfft.pipeline import Inputs
+from tfft.reuse import Cut, gain
+from tfft.sources.synthetic import synthetic
+from tfft.stage import Stage
+from tfft.store import Store
+from tfft.tasks.text_classification import TextClassification
+from tfft.workdir import Workdir
+
+
+class Say(Console):
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.lines = []
+
+    def info(self, line):
+        self.lines.append(line)
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
+
+
+def make(folder, body=None, rows=96):
+    machine.make_deterministic(0, [Stage()], Console(quiet=True))
+    source, body = synthetic(rows), body or tiny(layers=3)
+    task = TextClassification().with_labels(source.labels)
+    head = task.head()
+    head.build((None, body.dim))
+    job = jobs.Job(task, body, head, 0, Workdir(folder), Say())
+    job.encode(source)
+    return job
+
+
+def steps(folder, architecture, stage):
+    """Returns the loss of each step, and the predictions at the end."""
+    job = make(folder, tiny(architecture, layers=2, dropout=0.2))
+    schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
+    cut, via = job.cuts([stage])
+    kept = job.trained_variables([stage])
+    prepared = job.prepare(stage, schedule.total_steps, stage.features != "off")
+    loop.reseed(kept, (0, 0))
+    inputs = job.inputs(stage, "train", cut, stage.features, via)
+    losses = []
+    for epoch in range(schedule.epochs):
+        for batch, targets in inputs.dataset(schedule.plan(epoch)):
+            prepared.trained.reset_metrics()
+            losses.append(float(prepared.trained.train_on_batch(batch, targets)[0]))
+    return losses, loop.predict(prepared.split.full, job.splits["test"]), inputs
+
+
+@pytest.mark.parametrize("depth", ["all", "half"])
+@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+def test_every_body_trains_as_without(tmp_path, architecture, depth):
+    # Layers that share their weights can only be frozen together.
+    layers = {"all": "all", "half": 2 if architecture == "albert" else 1}[depth]
+    stage = Stage(freeze_layers=layers, epochs=2, batch_size=16, learning_rate=3e-3)
+    found = {
+        kind: steps(tmp_path, architecture, dataclasses.replace(stage, features=kind))
+        for kind in ("off", "memory", "disk")
+    }
+    assert len(found["off"][0]) > 8
+    for kind in ("memory", "disk"):
+        np.testing.assert_allclose(found[kind][0], found["off"][0], atol=1e-5)
+        np.testing.assert_allclose(found[kind][1], found["off"][1], atol=1e-4)
+        assert found[kind][2].pooled == (depth == "all")
+    values = [found[kind][2].features.values for kind in ("memory", "disk")]
+    assert np.array_equal(*values)
+    assert isinstance(values[1], np.memmap)
+
+
+def count_layers(monkeypatch, body):
+    """Counts texts that pass each layer of the body: {layer: calls}."""
+    calls = []
+    plain = type(body).layers
+
+    def counted(self, first, hidden, mask, modes):
+        import tensorflow as tf
+
+        if not hasattr(hidden, "_keras_history"):
+            tf.py_function(lambda: calls.extend(range(first, first + len(modes))), [], [])
+        return plain(self, first, hidden, mask, modes)
+
+    monkeypatch.setattr(type(body), "layers", counted)
+    return calls
+
+
+def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
+    job = make(tmp_path, tiny(layers=6), rows=40)
+    calls = count_layers(monkeypatch, job.backbone)
+    stages = [Stage(freeze_layers=n, features="memory") for n in ("all", 4, 2)]
+    seen = []
+    for number in range(3):
+        cut, via = job.cuts(stages[number:])
+        job.inputs(stages[number], "train", cut, "memory", via)
+        seen.append(sorted(set(calls)))
+        times = {layer: calls.count(layer) for layer in set(calls)}
+        calls.clear()
+        assert len(set(times.values())) <= 1
+    assert seen == [[0, 1, 2, 3, 4, 5], [], []]
+
+
+def test_a_sweep_on_disk_computes_no_body(tmp_path, monkeypatch):
+    stage = Stage(freeze_layers="all", epochs=2, features="disk")
+    first = make(tmp_path)
+    cut, via = first.cuts([stage])
+    kept = first.inputs(stage, "train", cut, "disk", via).features.values
+    second = make(tmp_path)
+    assert any("found in the store" in line for line in second.say.lines)
+    calls = count_layers(monkeypatch, second.backbone)
+    second.features.begin_stage([cut])
+    other = dataclasses.replace(stage, learning_rate=1.0)
+    again = second.inputs(other, "train", cut, "disk", via).features.values
+    assert np.array_equal(kept, again) and not calls
+
+
+def test_a_deeper_cut_continues_from_a_shallower_one(tmp_path, monkeypatch):
+    job = make(tmp_path)
+    job.features.get("train", Cut(1), "disk", False)
+    job = make(tmp_path)
+    calls = count_layers(monkeypatch, job.backbone)
+    features = job.features.get("train", Cut(3, True), "disk", False)
+    assert set(calls) == {1, 2}
+    monkeypatch.undo()
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "other"))
+    alone = make(tmp_path).features.get("train", Cut(3, True), "memory", False)
+    np.testing.assert_allclose(features.values, alone.values, atol=1e-6)
+
+
+def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
+    monkeypatch.setattr(reuse, "PART_BYTES", 2000)
+    whole = make(tmp_path).features.get("train", Cut(2), "memory", False).values
+    job = make(tmp_path)
+    plain, done = job.features._compute, []
+
+    def stops(*arguments):
+        if len(done) == 3:
+            raise KeyboardInterrupt
+        done.append(1)
+        return plain(*arguments)
+
+    monkeypatch.setattr(job.features, "_compute", stops)
+    with pytest.raises(KeyboardInterrupt):
+        job.features.get("train", Cut(2), "disk", False)
+    job = make(tmp_path)
+    found = job.features.get("train", Cut(2), "disk", False).values
+    assert any("are there already" in line for line in job.say.lines)
+    assert np.array_equal(found, whole)
+
+
+def test_every_change_makes_new_features(tmp_path):
+    def names(body, rows=96):
+        job = make(tmp_path, body, rows)
+        return {job.features._name("train", cut, half) for cut in CUTS for half in (True, False)}
+
+    CUTS = (Cut(0), Cut(1), Cut(2), Cut(3), Cut(3, True))
+    found = names(tiny(layers=3))
+    assert len(found) == 10
+    assert names(tiny(layers=3)) == found
+    others = [
+        names(tiny(layers=3, seed=1)),
+        names(tiny(layers=3, sequence_length=32)),
+        names(tiny("electra", layers=3)),
+        names(tiny(layers=3), rows=100),
+    ]
+    assert not any(found & other for other in others)
+    changed = make(tmp_path)
+    before = {cut: changed.features._name("train", cut, False) for cut in CUTS}
+    changed.backbone.groups[2].layers[0].weights[0].assign_add(
+        np.ones(changed.backbone.groups[2].layers[0].weights[0].shape) * 1e-3
+    )
+    changed.features.begin_stage(CUTS)
+    same = [cut for cut in CUTS if changed.features._name("train", cut, False) == before[cut]]
+    assert same == [Cut(0), Cut(1)]
+
+
+def test_half_precision_is_measured(tmp_path):
+    job = make(tmp_path)
+    exact = job.features.get("train", Cut(2), "memory", False).values
+    half = job.features.get("train", Cut(2), "disk", True).values
+    assert half.dtype == np.float16
+    measured = job.features.measured
+    largest = np.abs(exact - half.astype(np.float32)).max()
+    assert np.isclose(measured["largest_difference"], largest) and largest > 0
+    assert 0 < measured["relative_rms_difference"] < 1e-3
+
+
+def decided(job, epochs=3.0, **settings):
+    stage = Stage(freeze_layers=2, **settings)
+    cut, _ = job.cuts([stage])
+    random = "masking is random" if getattr(job.task, "random_inputs", False) else None
+    return job.features.decide(stage, cut, epochs, random)
+
+
+def test_the_reasoning_is_one_line_with_figures(tmp_path):
+    job = make(tmp_path)
+    found = decided(job)
+    assert found.kind == "memory"
+    assert "saves 2 of 3 layers" in found.reason
+    assert f"expected gain {gain(3, 1, 3):.1f} over 3 epochs" in found.reason
+    assert "memory" in found.reason and "disk free" in found.reason
+    assert decided(job, epochs=1.0).kind == "off"
+    assert decided(job, features="off").kind == "off"
+
+
+def test_size_decides_between_memory_disk_and_none(tmp_path, monkeypatch):
+    job = make(tmp_path)
+    size = job.features.size(Cut(2))
+    memory = reuse.psutil.virtual_memory()._replace(available=size)
+    monkeypatch.setattr(reuse.psutil, "virtual_memory", lambda: memory)
+    assert decided(job).kind == "disk"
+    job.features.store.limit = 10
+    assert decided(job).kind == "off"
+
+
+def test_what_is_on_disk_is_used_even_for_one_epoch(tmp_path):
+    job = make(tmp_path)
+    for split in ("train", "validation"):
+        job.features.get(split, Cut(2), "disk", False)
+    found = decided(make(tmp_path), epochs=1.0)
+    assert found.kind == "disk" and "nothing is computed" in found.reason
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_random_inputs_are_never_stored(tmp_path, kind):
+    job = make(tmp_path)
+    job.task = dataclasses.replace(job.task) if dataclasses.is_dataclass(job.task) else job.task
+    object.__setattr__(job.task, "random_inputs", True)
+    assert "masking is random" in decided(job).reason
+    with pytest.raises(ConfigError, match="masking is random"):
+        decided(job, features=kind)
+
+
+def test_a_prefix_that_is_no_fixed_function_is_noticed(tmp_path, monkeypatch):
+    import tensorflow as tf
+
+    job = make(tmp_path)
+    plain = job.backbone.embed
+    monkeypatch.setattr(
+        job.backbone,
+        "embed",
+        lambda batch, training=None: (
+            plain(batch, training) + tf.random.normal([job.backbone.dim], stddev=1e-3)
+        ),
+    )
+    assert "other outputs for the same input" in decided(job).reason
+    with pytest.raises(ConfigError, match="other outputs"):
+        decided(job, features="memory")
+
+
+def test_nothing_frozen_at_the_bottom_cannot_be_stored(tmp_path):
+    job = make(tmp_path)
+    stage = Stage(freeze_layers=0, features="memory")
+    with pytest.raises(ConfigError, match="nothing at the bottom is frozen"):
+        job.features.decide(stage, job.cuts([stage])[0], 3.0)
+
+
+def test_tokens_from_the_store_are_the_same_bits(tmp_path):
+    first, second = make(tmp_path), make(tmp_path)
+    assert any("found in the store" in line for line in second.say.lines)
+    for split, encoded in first.splits.items():
+        again = second.splits[split]
+        assert np.array_equal(encoded.tokens.values, again.tokens.values)
+        assert np.array_equal(encoded.full_lengths, again.full_lengths)
+        assert np.array_equal(encoded.targets, again.targets)
+
+
+def test_a_stage_that_trains_below_ends_what_a_later_one_could_use(tmp_path):
+    job = make(tmp_path)
+    stages = [Stage(freeze_layers=n) for n in (3, 0, 2)]
+    assert job.cuts(stages)[1] == []
+    assert job.cuts([Stage(freeze_layers=n) for n in ("all", 2, 1)])[1] == [2, 1]
+
+
+def test_the_store_is_the_users_own(tmp_path, monkeypatch):
+    assert make(tmp_path).store.folder == tmp_path / "store"
+    assert Inputs(make(tmp_path).splits["train"]).pooled is False
+    assert isinstance(make(tmp_path).store, Store)

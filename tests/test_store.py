@@ -1,0 +1,161 @@
+"""What is kept on disk: parts, damage, locks, room, and the commands that list and clear it."""
+
+import fcntl
+import json
+
+import numpy as np
+import pytest
+
+from tfft import __main__ as cli
+from tfft.console import Console
+from tfft.errors import UserError, WorkdirError
+from tfft.store import Store, limit_bytes
+
+KEY = {"depth": 2, "tokens": "abc"}
+
+
+class Say(Console):
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.lines = []
+
+    def info(self, line):
+        self.lines.append(line)
+
+    warn = info
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(Say(), tmp_path / "store", limit=10_000)
+
+
+def rows(begin, end):
+    return np.arange(begin * 3, end * 3, dtype=np.float32).reshape(-1, 3)
+
+
+def half_filled(store):
+    entry = store.open("features", KEY, (10, 3), "float32", "a title")
+    entry.write(0, rows(0, 4))
+    entry.write(7, rows(7, 10))
+    return entry
+
+
+def test_parts_are_read_back_by_another_process_of_the_same_key(store):
+    half_filled(store)
+    again = store.open("features", dict(reversed(KEY.items())), (10, 3), "float32", "a title")
+    assert again.has(0, 4) and again.has(7, 10) and not again.has(4, 7)
+    assert not again.complete
+    again.write(4, rows(4, 7))
+    assert again.complete
+    assert np.array_equal(store.find("features", KEY).values, rows(0, 10))
+    assert not store.say.lines
+
+
+@pytest.mark.parametrize("field", ["depth", "tokens"])
+def test_another_key_is_another_entry(store, field):
+    half_filled(store)
+    assert store.find("features", {**KEY, field: "other"}) is None
+
+
+def test_a_torn_journal_and_flipped_bits_are_noticed(store):
+    entry = half_filled(store)
+    with open(entry.path / "parts.jsonl", "a") as file:
+        file.write('{"begin": 4, "end": 7, "crc')
+    assert sorted(store.find("features", KEY).parts) == [0, 7]
+    with open(entry.path / "values.bin", "r+b") as file:
+        file.seek(5)
+        file.write(b"?")
+    found = store.find("features", KEY)
+    assert sorted(found.parts) == [7]
+    assert "1 parts are damaged and are computed again" in store.say.lines[-1]
+    found.write(0, rows(0, 4))
+    found.write(4, rows(4, 7))
+    assert store.find("features", KEY).complete
+
+
+def test_bytes_are_kept_and_damage_is_noticed(store):
+    assert store.load("tokens", KEY) is None
+    store.save("tokens", KEY, b"content", "a title")
+    assert store.load("tokens", KEY) == b"content"
+    (store.path("tokens", KEY) / "content").write_bytes(b"conten")
+    assert store.load("tokens", KEY) is None
+    assert "damaged" in store.say.lines[-1]
+
+
+def test_bfloat16_is_kept(store):
+    import ml_dtypes
+
+    values = rows(0, 2).astype(ml_dtypes.bfloat16)
+    store.open("features", KEY, (2, 3), "bfloat16", "").write(0, values)
+    assert np.array_equal(store.find("features", KEY).values, values)
+
+
+def test_the_least_recently_used_entry_makes_room(store):
+    for name in "abc":
+        store.save("tokens", {"name": name}, b"x" * 3000, name)
+    assert store.load("tokens", {"name": "a"})
+    store.save("tokens", {"name": "d"}, b"x" * 3000, "d")
+    left = {entry.about["title"] for entry in store.entries()}
+    assert left == {"a", "c", "d"}
+    assert "removed" in store.say.lines[-1]
+
+
+def test_what_can_never_fit_is_refused(store):
+    with pytest.raises(WorkdirError, match="do not fit into the store's limit") as caught:
+        store.open("features", KEY, (10_000, 3), "float32", "")
+    assert "TFFT_STORE_GIB" in caught.value.set_in
+    assert not store.entries()
+
+
+def test_an_entry_that_is_being_written_stays(store):
+    entry = half_filled(store)
+    with open(entry.path / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match="a process is computing"):
+            store.clear([entry.path.name])
+        store.limit = entry.values.nbytes + 50
+        store.make_room(40)
+        assert store.entries()
+    assert store.clear() > 0
+    assert not store.entries()
+
+
+def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(WorkdirError, match="the store cannot be written"):
+        Store(Say(), tmp_path / "file" / "store").save("tokens", KEY, b"", "")
+
+
+def test_a_limit_that_is_no_number(monkeypatch):
+    monkeypatch.setenv("TFFT_STORE_GIB", "0.5")
+    assert limit_bytes() == 2**29
+    monkeypatch.setenv("TFFT_STORE_GIB", "much")
+    with pytest.raises(UserError, match="is no size"):
+        limit_bytes()
+
+
+def test_the_command_lists_and_clears(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path))
+    half_filled(Store(Say()))
+    Store(Say()).save("tokens", KEY, b"content", "train of reviews")
+    names = [entry.name for entry in Store(Say()).entries()]
+    assert cli.command(["store"]) == 0
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in names)
+    assert "partial" in shown and "2 entries" in shown
+    assert cli.command(["store", "clear", "features-12"]) == 2
+    assert names[1] in capsys.readouterr().err or names[0]
+    assert cli.command(["store", "clear", names[0]]) == 0
+    assert [entry.name for entry in Store(Say()).entries()] == names[1:]
+    assert cli.command(["store", "clear"]) == 0
+    assert "freed" in capsys.readouterr().out
+    assert cli.command(["store"]) == 0
+    assert "0 entries" in capsys.readouterr().out
+    assert cli.command(["store", "empty"]) == 2
+
+
+def test_the_key_is_told_in_words(store):
+    entry = half_filled(store)
+    about = json.loads((entry.path / "key.json").read_text())
+    assert about["key"] == KEY and about["title"] == "a title"
