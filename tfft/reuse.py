@@ -72,6 +72,7 @@ class Features:
         self.body, self.splits, self.store, self.say = body, splits, store, say
         self._memory: dict[str, tuple[Ragged, dict[str, float]]] = {}
         self._hashes: dict[str, str] = {}
+        self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
         self.measured: dict[str, float] = {}
 
     def decide(self, stage: Any, cut: Cut, epochs: float, random: str | None = None) -> Decision:
@@ -151,6 +152,7 @@ class Features:
         """
         tokens = {f"tokens {split}" for split in self.splits}
         self._hashes = {name: h for name, h in self._hashes.items() if name in tokens}
+        self._calls.clear()  # the precision may be another
         wanted = {
             self._name(split, cut, half)
             for cut in cuts
@@ -233,6 +235,8 @@ class Features:
     def _stretch(self, start: int | None, cut: Cut) -> Callable[[Any], Any]:
         """Returns the computation from depth `start` (None: from tokens) to the cut."""
         body, stop = self.body, cut.depth or 0
+        if (start, cut) in self._calls:
+            return self._calls[start, cut]
 
         @tf.function(reduce_retracing=True)
         def call(batch: Any) -> Any:
@@ -242,6 +246,7 @@ class Features:
             hidden = body.layers(start or 0, hidden, mask, [False] * (stop - (start or 0)))
             return body.pool(hidden, mask, training=False) if cut.pooled else hidden
 
+        self._calls[start, cut] = call
         return call
 
     def _below(self, split: str, cut: Cut) -> tuple[Ragged | None, int | None]:

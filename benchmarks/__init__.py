@@ -1,0 +1,1 @@
+"""Paired speed measurements against named peers: `python -m benchmarks NAME [--quick]`."""
