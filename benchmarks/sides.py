@@ -206,7 +206,7 @@ def tail_flops(body: Any, lengths: np.ndarray, plan: Sequence[Any], layers: int)
     inner = body.groups[1].layers[0].intermediate_dim
     for batch in plan:
         tokens = int(lengths[batch.rows].sum())
-        tokens = min(-(-tokens // 16) * 16, len(batch.rows) * batch.length)
+        tokens = min(-(-tokens // 32) * 32, len(batch.rows) * batch.length)
         total += layers * tokens * 2 * (4 * dim * dim + 2 * dim * inner)
         total += layers * 2 * 2 * len(batch.rows) * batch.length**2 * dim
     return 3 * total

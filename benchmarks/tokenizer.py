@@ -1,0 +1,52 @@
+"""Texts to ids, against KerasHub's BertTokenizer in a tf.data map."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import tensorflow as tf
+
+from benchmarks.harness import Outcome, interleave
+from tfft import fetch
+from tfft.backbones.hub import hub
+from tfft.sources.movie_reviews import movie_reviews
+
+REACH = 2.0
+
+
+def run(quick: bool, pairs: int) -> Outcome:
+    """Returns their seconds over ours, for the same texts in batches of 1,024."""
+    import keras_hub
+
+    folder = str(fetch.cache_dir() / "minilm_l6")
+    ours = hub(folder).preprocessor
+    theirs = keras_hub.models.BertTokenizer.from_preset(folder)
+    source = movie_reviews()
+    plain = [text for split in source.splits for text, _ in source.rows(split)]
+    texts = plain * (1 if quick else 5)
+    data = tf.data.Dataset.from_tensor_slices(texts).batch(1024).cache()
+    for _ in data:
+        pass
+    mapped = data.map(theirs, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+    own = data.map(ours.tokenize, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+
+    def seconds(dataset: tf.data.Dataset) -> float:
+        began = time.perf_counter()
+        for _ in dataset:
+            pass
+        return time.perf_counter() - began
+
+    for dataset in (own, mapped):
+        seconds(dataset)
+    found = interleave(lambda _: seconds(own), lambda _: seconds(mapped), pairs)
+    for mine, other in found:
+        print(f"  {len(texts) / mine:9,.0f} texts/s against {len(texts) / other:9,.0f}")
+    one = ours.tokenize(tf.constant(plain))[:, 1:-1].to_list()
+    two = theirs(tf.constant(plain)).to_list()
+    differ = sum(a != b for a, b in zip(one, two, strict=True))
+    print(f"{differ} of {len(plain)} texts get other ids (KerasHub keeps accents: [UNK])")
+    accented = sum(any(ord(c) > 127 for c in text) for text in plain)
+    faults = [f"{differ} texts differ, and {accented} have accents"] if differ > accented else []
+    details = {"seconds": found, "texts": len(texts), "differ": differ, "accented": accented}
+    return Outcome([float(np.divide(b, a)) for a, b in found], faults, details)
