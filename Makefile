@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 RUN := runs/movie_reviews
 
-.PHONY: install fetch demo test check clean
+.PHONY: install fetch demo test check bench clean
 
 install: $(STAMP)
 
@@ -32,9 +32,13 @@ demo: fetch
 test: fetch
 	$(BIN)/python -m pytest -q -n 2 tests
 
+# An hour or so; one of them: .venv/bin/python -m benchmarks NAME [--quick]
+bench: fetch
+	$(BIN)/python -m benchmarks all
+
 check: $(STAMP)
-	$(BIN)/ruff check tfft tests examples
-	$(BIN)/ruff format --check tfft tests examples
+	$(BIN)/ruff check tfft tests examples benchmarks
+	$(BIN)/ruff format --check tfft tests examples benchmarks
 	$(BIN)/mypy tfft
 	$(BIN)/python -m pytest -q tests/test_design.py
 

@@ -20,12 +20,15 @@ import psutil
 FOLDER = pathlib.Path(__file__).parent
 RESULTS, RAW = FOLDER / "RESULTS.md", FOLDER / "results"
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "torch", "transformers")
-HEADER = (
-    "# Results\n\nEach row is the latest run of `python -m benchmarks NAME`; the raw figures are in "
-    "`results/NAME.json`. The\nratio is ours over the other side's, above 1 is faster, median and "
-    "range over the pairs.\n\n| name | ratio | low | high | pairs | reach | date | commit | machine "
-    "| size |\n|---|---|---|---|---|---|---|---|---|---|\n"
-)
+HEADER = """# Results
+
+Each row is the latest run of `python -m benchmarks NAME`; the raw figures are in
+`results/NAME.json`. The ratio is ours over the other side's, above 1 is faster; median and range
+over the pairs.
+
+| name | ratio | low | high | pairs | reach | date | commit | machine | size |
+|---|---|---|---|---|---|---|---|---|---|
+"""
 
 
 @dataclasses.dataclass(frozen=True)
