@@ -31,11 +31,12 @@ LAYERS = (
         "optimizer",
         "pipeline",
         "reuse",
+        "keys",
         "workdir",
         "export",
         "report",
     ),
-    ("preprocess", "metrics", "store", "fetch", "console", "plots"),
+    ("preprocess", "metrics", "store", "entry", "fetch", "console", "plots"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

@@ -1,10 +1,15 @@
 """Batches: nothing lost, little padding, the same order for the same seed."""
 
 import itertools
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
+from tfft import loop
+from tfft.errors import ConfigError
 from tfft.pipeline import (
     Batch,
     Encoded,
@@ -17,6 +22,7 @@ from tfft.pipeline import (
     plan_epoch,
     unpack,
 )
+from tfft.stage import Stage
 
 
 def ragged(lengths, seed=0):
@@ -100,9 +106,8 @@ def test_every_row_is_in_one_batch_of_at_most_six_shapes(size, tokens, shuffled)
         rows = np.concatenate([batch.rows for batch in plan])
         assert np.array_equal(np.sort(rows), np.arange(203))
         assert all(lengths[batch.rows].max() <= batch.length for batch in plan)
-        if tokens is None:
-            assert count_shapes([plan]) <= 6
-        else:
+        assert count_shapes([plan]) <= 6
+        if tokens is not None:
             assert all(len(b.rows) * b.length <= max(tokens, b.length) for b in plan)
         assert len(plan) == len(plan_epoch(lengths, shapes, size, None, tokens))
 
@@ -118,3 +123,49 @@ def test_tokens_packed_and_unpacked_are_the_same():
 def test_truncation_is_counted():
     data = Encoded(ragged([4, 3]), None, np.array([9, 3]), 0)
     assert data.truncation() == {"texts": 2, "cut_texts": 1, "tokens": 12, "cut_tokens": 5}
+
+
+COMPILED = """
+import numpy as np, pathlib, sys, tfft
+from tfft import loop
+from tfft.pipeline import Encoded, Inputs, Ragged, count_shapes
+from tfft.stage import prepare
+lengths = np.random.default_rng(0).integers(3, 40, 50)
+offsets = np.concatenate([[0], np.cumsum(lengths)])
+tokens = Ragged(np.full(offsets[-1], 5, np.int32), offsets)
+encoded = Encoded(tokens, np.arange(50, dtype=np.int32) % 2, lengths, 0)
+stage = tfft.Stage(epochs=3, batch_size=8, xla=True, warmup=0)
+schedule = loop.Schedule(encoded, stage, (0,))
+task = tfft.tasks.TextClassification(labels=["a", "b"])
+body = tfft.backbones.tiny(layers=1)
+model = prepare(stage, body, task.head(), task, schedule.total_steps).trained
+plans = [schedule.plan(epoch) for epoch in range(3)]
+for plan in plans:
+    model.fit(Inputs(encoded).dataset(plan), shuffle=False, verbose=0)
+print(count_shapes(plans))
+"""
+
+
+def test_xla_compiles_once_a_shape(tmp_path):
+    flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"
+    environment = {**os.environ, "XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "3"}
+    found = subprocess.run(
+        [sys.executable, "-c", COMPILED], env=environment, capture_output=True, text=True
+    )
+    assert found.returncode == 0, found.stderr[-2000:]
+    shapes = int(found.stdout.split()[-1])
+    steps = list(tmp_path.glob("*one_step_on_data*before_optimizations.txt"))
+    assert 2 <= shapes <= 6 and len(steps) == shapes
+
+
+@pytest.mark.parametrize("lengths", [(), (0, 50), (8, 49)])
+def test_lengths_with_no_room_for_the_longest_text_are_refused(lengths):
+    schedule = loop.Schedule(encoded([3, 50]), Stage(lengths=lengths), (0,))
+    with pytest.raises(ConfigError, match="longest text has 50 tokens") as caught:
+        schedule.plan(0)
+    assert "50 or more" in caught.value.valid
+
+
+def test_given_lengths_are_used():
+    schedule = loop.Schedule(encoded([3, 50, 9]), Stage(lengths=(64, 16), batch_size=1), (0,))
+    assert sorted(batch.length for batch in schedule.plan(0)) == [16, 16, 64]

@@ -1,6 +1,7 @@
 """Features computed once: the same training as without, where they come from, and when not."""
 
 import dataclasses
+import threading
 
 import keras
 import numpy as np
@@ -12,8 +13,9 @@ from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.pipeline import Inputs
-from tfft.reuse import Cut, gain
+from tfft.keys import Cut
+from tfft.pipeline import Inputs, plan_epoch
+from tfft.reuse import gain
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.store import Store
@@ -28,6 +30,8 @@ class Say(Console):
 
     def info(self, line):
         self.lines.append(line)
+
+    warn = info
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +103,91 @@ def count_layers(monkeypatch, body):
     return calls
 
 
+def train(job, *stages):
+    """Trains for real; returns which stretches of the body were computed for which split."""
+    made, plain = [], job.features._fill
+
+    def fill(split, cut, half, offsets, to):
+        made.append((split, job.features._below(split, cut)[1], cut))
+        return plain(split, cut, half, offsets, to)
+
+    job.features._fill = fill
+    position = job.train(stages, 1000, threading.Event())
+    return made, position
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
+    stages = [
+        Stage(f"stage {n}", freeze_layers=n, features=kind, epochs=2, learning_rate=1e-3)
+        for n in ("all", 4, 2)
+    ]
+    job = make(tmp_path, tiny(layers=6), rows=40)
+    made, position = train(job, *stages)
+    chain = [(None, Cut(2)), (2, Cut(4)), (4, Cut(6, True))]
+    assert sorted(made, key=str) == sorted(
+        ((split, *step) for split in ("train", "validation") for step in chain), key=str
+    )
+    assert [proof["features"] for proof in position.proofs] == [{"kept": kind}] * 3
+    assert len(job.features._memory) == (2 if kind == "memory" else 0)  # the last stage's alone
+
+
+def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
+    stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in ("all", 2)]
+    job = make(tmp_path, rows=40)
+    room = job.features.size(Cut(2))
+    memory = reuse.psutil.virtual_memory()._replace(available=room)
+    monkeypatch.setattr(reuse.psutil, "virtual_memory", lambda: memory)
+    made, _ = train(job, *stages)
+    assert [step for step in made if step[0] == "train"] == [
+        ("train", None, Cut(3, True)),
+        ("train", None, Cut(2)),
+    ]
+    assert any("no room for layer 2" in line for line in job.say.lines)
+
+
+def test_upper_layers_first_then_the_head_alone(tmp_path):
+    job = make(tmp_path, rows=40)
+    stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in (2, "all")]
+    made, _ = train(job, *stages)
+    assert [step[1:] for step in made if step[0] == "train"] == [
+        (None, Cut(2)),
+        (2, Cut(3, True)),
+    ]
+
+
+def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
+    stage = Stage(freeze_layers="all", features="disk", epochs=2)
+    assert len(train(make(tmp_path / "1"), stage)[0]) == 2
+    calls = []
+    monkeypatch.setattr(reuse.Features, "_stretch", lambda *arguments: calls.append(arguments))
+    for number, kind in enumerate(("disk", "auto", "memory")):
+        job = make(tmp_path / f"sweep {number}")
+        train(job, dataclasses.replace(stage, learning_rate=0.1 / (number + 1), features=kind))
+    assert not calls
+
+
+@pytest.mark.parametrize("precision, half", [("mixed_bfloat16", False), ("float32", True)])
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kind):
+    job = make(tmp_path, rows=40)
+    stage = Stage(freeze_layers=2, features=kind, precision=precision, half_features=half, epochs=2)
+    _, position = train(job, stage)
+    kept = job.features.get("train", Cut(2), kind, half).values
+    assert str(kept.dtype) == ("float16" if half else "bfloat16")
+    prefix = job.prepare(stage, 8, True).split.prefix
+    inputs = Inputs(job.splits["train"])
+    [batch] = plan_epoch(job.splits["train"].tokens.lengths[:1], (64,), 1)
+    found = prefix(inputs.batch(batch), training=False)[0].numpy()
+    count = job.splits["train"].tokens.lengths[0]
+    np.testing.assert_allclose(
+        found[:count].astype(np.float32), kept[:count].astype(np.float32), atol=0.05
+    )
+    recorded = position.proofs[0]["features"]
+    assert (recorded.get("relative_rms_difference", 0) > 0) == half
+    assert any("in float16: they differ by at most" in line for line in job.say.lines) == half
+
+
 def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
     job = make(tmp_path, tiny(layers=6), rows=40)
     calls = count_layers(monkeypatch, job.backbone)
@@ -160,6 +249,20 @@ def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
     found = job.features.get("train", Cut(2), "disk", False).values
     assert any("are there already" in line for line in job.say.lines)
     assert np.array_equal(found, whole)
+    del found
+    [folder] = job.store.folder.glob("features-*")
+    lines = (folder / "parts.jsonl").read_text().split()
+    (folder / "parts.jsonl").write_text((folder / "parts.jsonl").read_text()[:-20])
+    with open(folder / "values.bin", "r+b") as file:
+        file.seek(100)
+        file.write(b"????")
+    job, done = make(tmp_path), []
+    plain_again = job.features._compute
+    monkeypatch.setattr(job.features, "_compute", lambda *a: done.append(a) or plain_again(*a))
+    assert np.array_equal(job.features.get("train", Cut(2), "disk", False).values, whole)
+    assert len(done) == 2 < len(lines)
+    assert any("journal is torn" in line for line in job.say.lines)
+    assert any("1 parts are damaged" in line for line in job.say.lines)
 
 
 def test_every_change_makes_new_features(tmp_path):
@@ -280,7 +383,7 @@ def test_a_stage_that_trains_below_ends_what_a_later_one_could_use(tmp_path):
     job = make(tmp_path)
     stages = [Stage(freeze_layers=n) for n in (3, 0, 2)]
     assert job.cuts(stages)[1] == []
-    assert job.cuts([Stage(freeze_layers=n) for n in ("all", 2, 1)])[1] == [2, 1]
+    assert job.cuts([Stage(freeze_layers=n) for n in ("all", 2, 1)])[1] == [1, 2]
 
 
 def test_the_store_is_the_users_own(tmp_path, monkeypatch):

@@ -2,6 +2,10 @@
 
 import fcntl
 import json
+import os
+import subprocess
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -104,7 +108,7 @@ def test_the_least_recently_used_entry_makes_room(store):
 def test_what_can_never_fit_is_refused(store):
     with pytest.raises(WorkdirError, match="do not fit into the store's limit") as caught:
         store.open("features", KEY, (10_000, 3), "float32", "")
-    assert "TFFT_STORE_GIB" in caught.value.set_in
+    assert "TFFT_STORE_GB" in caught.value.set_in
     assert not store.entries()
 
 
@@ -114,8 +118,9 @@ def test_an_entry_that_is_being_written_stays(store):
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(UserError, match="a process is computing"):
             store.clear([entry.path.name])
-        store.limit = entry.values.nbytes + 50
-        store.make_room(40)
+        store.limit = entry.values.nbytes + 350
+        with pytest.raises(WorkdirError, match="other processes"):
+            store.make_room(400)
         assert store.entries()
     assert store.clear() > 0
     assert not store.entries()
@@ -128,9 +133,9 @@ def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path):
 
 
 def test_a_limit_that_is_no_number(monkeypatch):
-    monkeypatch.setenv("TFFT_STORE_GIB", "0.5")
+    monkeypatch.setenv("TFFT_STORE_GB", "0.5")
     assert limit_bytes() == 2**29
-    monkeypatch.setenv("TFFT_STORE_GIB", "much")
+    monkeypatch.setenv("TFFT_STORE_GB", "much")
     with pytest.raises(UserError, match="is no size"):
         limit_bytes()
 
@@ -153,6 +158,63 @@ def test_the_command_lists_and_clears(tmp_path, monkeypatch, capsys):
     assert cli.command(["store"]) == 0
     assert "0 entries" in capsys.readouterr().out
     assert cli.command(["store", "empty"]) == 2
+
+
+def test_what_cannot_be_read_at_all_is_made_anew(store):
+    for damage in ("key.json", "values.bin"):
+        path = half_filled(store).path
+        with open(path / damage, "r+b") as file:
+            file.truncate(10)
+        assert store.find("features", KEY) is None
+        assert "is damaged and is computed again" in store.say.lines[-1]
+        assert not half_filled(store).complete
+
+
+def test_no_room_beside_what_others_compute_is_said(store):
+    entry = half_filled(store)
+    with open(entry.path / ".lock", "a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(WorkdirError, match="beside what other processes compute"):
+            store.make_room(store.limit)
+    store.make_room(store.limit)
+    assert not store.entries()
+
+
+def test_a_folder_that_was_never_finished_is_removed(store):
+    left = store.folder / ".features-0123-1-1"
+    left.mkdir(parents=True)
+    store.make_room(1)
+    assert left.exists()  # another process may be at it
+    os.utime(left, (0, 0))
+    store.make_room(1)
+    assert not left.exists()
+
+
+def test_a_second_process_waits_and_finds_it_done(store):
+    one, two = half_filled(store), Store(Say(), store.folder, store.limit)
+    other = two.open("features", KEY, (10, 3), "float32", "a title")
+    waiting = threading.Event()
+
+    def second():
+        with other.filling(lambda line: (two.say.info(line), waiting.set())):
+            pass
+
+    thread = threading.Thread(target=second)
+    with one.filling(store.say.info):
+        thread.start()
+        assert waiting.wait(10)
+        one.write(4, rows(4, 7))
+    thread.join(10)
+    assert other.complete and "waiting for it" in two.say.lines[0]
+
+
+def test_the_command_needs_no_tensorflow(tmp_path):
+    code = (
+        "import sys; from tfft import __main__ as cli; cli.command(['store', 'clear']); "
+        "sys.exit('tensorflow' in sys.modules)"
+    )
+    environment = {**os.environ, "TFFT_STORE": str(tmp_path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0
 
 
 def test_the_key_is_told_in_words(store):

@@ -18,10 +18,11 @@ import numpy as np
 
 from tfft import loop
 from tfft.errors import DataError, WorkdirError
+from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
 from tfft.pipeline import Encoded, Inputs, count_shapes, pack, unpack
 from tfft.pipeline import encode as encode_texts
-from tfft.reuse import Cut, Decision, Features
+from tfft.reuse import Decision, Features
 from tfft.stage import (
     Prepared,
     Stage,
@@ -30,6 +31,7 @@ from tfft.stage import (
     frozen_names,
     prepare,
     prove_freeze,
+    set_precision,
 )
 from tfft.store import Store
 from tfft.workdir import Workdir
@@ -145,6 +147,7 @@ class Job:
         stage = stages[position.stage]
         schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
+        later = [Cut(depth) for depth in via]
         if position.reuse is None:
             decision = self.decide(stage, cut, schedule)
             position.reuse = decision.kind
@@ -170,6 +173,9 @@ class Job:
         inputs = {
             split: self.inputs(stage, split, cut, position.reuse or "off", via) for split in read
         }
+        self.features.keep([cut, *later])
+        if self.features.measured:
+            self.say.info(_half_line(self.features.measured))
         with self.clock("training"):
             loop.fit_stage(recorder, schedule, inputs["train"], inputs.get("validation"))
         proof = prove_freeze(position.before or {}, prepared, self.backbone, self.head)
@@ -195,13 +201,19 @@ class Job:
         for stage in stages:
             depth, whole = frozen_depth(stage, self.backbone, self.head)
             found.append(Cut(depth, whole))
+        # What the frozen layers give depends on the precision.
+        set_precision(self.backbone, self.head, stages[0].precision)
         self.features.begin_stage(found)
-        via, least = [], found[0].depth or 0
+        via, least = set(), found[0].depth or 0
         for stage, cut in zip(stages[1:], found[1:], strict=True):
-            if (cut.depth or 0) < least and cut.depth is not None and stage.features != "off":
-                via.append(cut.depth)
-            least = min(least, cut.depth or 0)
-        return found[0], via
+            if cut.depth is None:
+                break
+            below = cut.depth < least or found[0].pooled and cut.depth == least
+            same = stage.precision == stages[0].precision
+            if below and same and not cut.pooled and stage.features != "off":
+                via.add(cut.depth)
+            least = min(least, cut.depth)
+        return found[0], sorted(via)
 
     def decide(self, stage: Stage, cut: Cut, schedule: loop.Schedule) -> Decision:
         """Says where the stage's features are kept, and why."""
@@ -248,9 +260,10 @@ class Job:
         used = sum(int(lengths[batch.rows].sum()) for batch in plan)
         limit = self.backbone.preprocessor.sequence_length
         whole = sum(len(batch.rows) for batch in plan) * limit
+        size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
         xla = "on" if prepared.trained.jit_compile else "off"
         self.say.info(
-            f"batches: {schedule.total_steps:,} of {stage.batch_size} in "
+            f"batches: {schedule.total_steps:,} of {size} in "
             f"{count_shapes([plan])} shapes, lengths {', '.join(map(str, schedule.shapes))}; "
             f"padding {1 - used / padded:.1%} of tokens ({1 - used / whole:.1%} when padded to "
             f"{limit}); XLA {xla}, {stage.precision}"
@@ -339,6 +352,13 @@ def _length_row(encoded: Encoded) -> list[str]:
         f"{cut['cut_texts']:,}",
         f"{cut['cut_tokens']:,} of {cut['tokens']:,}",
     ]
+
+
+def _half_line(measured: dict[str, float]) -> str:
+    return (
+        f"frozen features in float16: they differ by at most {measured['largest_difference']:.1e}, "
+        f"by {measured['relative_rms_difference']:.1e} of their root mean square"
+    )
 
 
 def _proof_line(stage: Stage, proof: dict[str, Any]) -> str:

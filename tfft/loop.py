@@ -23,7 +23,7 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 from tfft.model import is_seed
-from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, bucket_lengths, plan_epoch
+from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, plan_epoch
 from tfft.stage import Prepared, Stage
 from tfft.workdir import Workdir
 
@@ -256,9 +256,10 @@ def fit_stage(
     checked = None
     if validation is not None:
         lengths = validation.encoded.tokens.lengths
-        shapes = bucket_lengths(lengths) if schedule.stage.lengths is None else schedule.shapes
+        size, given = schedule.stage.batch_size, schedule.stage.lengths
+        shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
         shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
-        plan = plan_epoch(lengths, shapes, schedule.stage.batch_size)
+        plan = plan_epoch(lengths, shapes, size)
         checked = validation.dataset(plan)
     for epoch in range(position.epoch, schedule.epochs):
         recorder.plan = schedule.plan(epoch)
@@ -319,7 +320,7 @@ def predict(
 
     bare = Inputs(dataclasses.replace(encoded, targets=None))
     lengths = encoded.tokens.lengths
-    plan = plan_epoch(lengths, bucket_lengths(lengths), batch_size)
+    plan = plan_epoch(lengths, batch_shapes(lengths, batch_size, None), batch_size)
     outputs: np.ndarray | None = None
     for batch, inputs in zip(plan, bare.dataset(plan), strict=True):
         out = call(inputs).numpy()

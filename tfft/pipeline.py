@@ -14,10 +14,11 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load, save
 
-from tfft.store import release
+from tfft.entry import release
 
 MAX_SHAPES = 6
-RELEASE = 256  # batches after which the memory of rows read from disk is given back
+RELEASE = 2**28  # bytes read from disk after which their memory is given back
+ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
 
 
 @dataclasses.dataclass(frozen=True)
@@ -248,11 +249,17 @@ class Inputs:
         targets = self.encoded.targets
 
         def elements() -> Iterator[Any]:
-            for number, batch in enumerate(plan[start:]):
-                if self.features is not None and number % RELEASE == RELEASE - 1:
-                    release(self.features.values)
+            held = 0
+            for batch in plan[start:]:
                 inputs = self.batch(batch)
                 yield inputs if targets is None else (inputs, targets[batch.rows])
+                held += sum(value.nbytes for value in inputs.values())
+                held += ROW_MARGIN * len(batch.rows)
+                if self.features is not None and held > RELEASE:
+                    release(self.features.values)
+                    held = 0
+            if self.features is not None:
+                release(self.features.values)
 
         inputs = {name: _spec(value) for name, value in self.batch(plan[0]).items()}
         spec = inputs if targets is None else (inputs, _spec(targets[plan[0].rows]))

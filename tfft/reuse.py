@@ -8,37 +8,22 @@ can be continued from, in the next stage or in another run.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from importlib import metadata
 from typing import Any
 
 import numpy as np
 import psutil
 import tensorflow as tf
 
+from tfft.entry import Entry
 from tfft.errors import ConfigError
+from tfft.keys import Cut, Hashes
 from tfft.pipeline import Encoded, Inputs, Ragged, bucket_lengths, plan_epoch
-from tfft.store import Entry, Store, told
+from tfft.store import Store, told
 
 PART_BYTES = 2**26
 BATCH = 64
-FORMAT = 1  # of the store's keys; a change makes all features new
-
-
-@dataclasses.dataclass(frozen=True)
-class Cut:
-    """Where the frozen prefix of a stage ends.
-
-    Attributes:
-      depth: how many layers it holds; None when nothing at the bottom is frozen.
-      pooled: whether the pooling belongs to it, because the whole body is frozen.
-    """
-
-    depth: int | None
-    pooled: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,10 +55,10 @@ class Features:
 
     def __init__(self, body: Any, splits: Mapping[str, Encoded], store: Store, say: Any):
         self.body, self.splits, self.store, self.say = body, splits, store, say
-        self._memory: dict[str, tuple[Ragged, dict[str, float]]] = {}
-        self._hashes: dict[str, str] = {}
+        self._hashes = Hashes(body, {split: part.tokens for split, part in splits.items()})
+        self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = {}
         self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
-        self.measured: dict[str, float] = {}
+        self._rounded: dict[str, list[dict[str, Any]]] = {}
 
     def decide(self, stage: Any, cut: Cut, epochs: float, random: str | None = None) -> Decision:
         """Says where a stage's features are kept, if at all, and why.
@@ -90,45 +75,55 @@ class Features:
         if stage.features == "off":
             return Decision("off", 'computed at every step: features="off"')
         why = "nothing at the bottom is frozen" if cut.depth is None else random
-        if why is None and not self._is_fixed(cut):
+        if why is None:
+            found = self._found(cut, stage.half_features)
+            decision = self._place(stage, cut, epochs, found)
+            if found or decision.kind == "off" or self._is_fixed(cut):
+                return decision
             why = "the frozen layers give other outputs for the same input"
-        if why is not None:
-            if stage.features != "auto":
-                raise ConfigError(
-                    f'features="{stage.features}" cannot be: {why}.',
-                    valid='features="auto" or "off"; or freeze_layers=1 or more',
-                    see="docs/features.md",
-                )
-            return Decision("off", f"computed at every step: {why}")
-        return self._place(stage, cut, epochs)
+        if stage.features != "auto":
+            raise ConfigError(
+                f'features="{stage.features}" cannot be: {why}.',
+                valid='features="auto" or "off"; or freeze_layers=1 or more',
+                see="docs/features.md",
+            )
+        return Decision("off", f"computed at every step: {why}")
 
-    def _place(self, stage: Any, cut: Cut, epochs: float) -> Decision:
-        size, half = self.size(cut, stage.half_features), stage.half_features
+    def _place(self, stage: Any, cut: Cut, epochs: float, found: str | None) -> Decision:
+        size = self.size(cut, stage.half_features)
         memory = psutil.virtual_memory().available
         disk = _free_disk(self.store)
         layers, depth = self.body.depth, cut.depth or 0
-        told_cost = (
+        costs = (
             f"saves {depth} of {layers} layers, {told(size)}, expected gain "
             f"{gain(layers, layers - depth, epochs):.1f} over {epochs:.3g} epochs; "
             f"{told(memory)} memory, {told(disk)} disk free"
         )
-        if stage.features in ("memory", "disk"):
-            return Decision(stage.features, f'"{stage.features}" as asked: {told_cost}', size)
-        if self._are_kept(cut, half):
-            return Decision("disk", f"found on disk, nothing is computed: {told_cost}", 0)
+        if stage.features != "auto":
+            needed = size if stage.features == "memory" else 0
+            return Decision(stage.features, f'"{stage.features}" as asked: {costs}', needed)
+        if found:
+            where = {"memory": "in memory", "disk": "on disk"}[found]
+            return Decision(found, f"found {where}, nothing is computed: {costs}")
         if epochs <= 1:
             return Decision("off", "computed at every step: the stage has one epoch only")
         if size <= memory / 2:
-            return Decision("memory", f"kept in memory: {told_cost}", size)
+            return Decision("memory", f"kept in memory: {costs}", size)
         if size <= min(disk / 2, self.store.limit):
-            return Decision("disk", f"kept on disk, too large for half the memory: {told_cost}", 0)
-        return Decision("off", f"computed at every step, too large: {told_cost}")
+            return Decision("disk", f"kept on disk, too large for half the memory: {costs}")
+        return Decision(
+            "off",
+            f"computed at every step, too large for half of the free memory and disk and the "
+            f"store's {told(self.store.limit)}: {costs}",
+        )
 
     def size(self, cut: Cut, half: bool = False) -> int:
         """Returns the bytes of the features of all splits that training reads."""
+        return sum(self._bytes(split, cut, half) for split in self._read())
+
+    def _bytes(self, split: str, cut: Cut, half: bool) -> int:
         dtype = np.dtype(np.float16) if half else self._dtype()
-        rows = sum(self._rows(split, cut.pooled) for split in self._read())
-        return rows * self.body.dim * dtype.itemsize
+        return int(self._offsets(split, cut.pooled)[-1]) * self.body.dim * dtype.itemsize
 
     def get(self, split: str, cut: Cut, kind: str, half: bool, via: Sequence[int] = ()) -> Ragged:
         """Returns the features of a split, computing what is not there yet.
@@ -140,48 +135,82 @@ class Features:
           half: store them in float16.
           via: shallower depths that a later stage needs; they are computed on the way and kept.
         """
-        for depth in sorted(depth for depth in via if depth < (cut.depth or 0)):
-            self._get(split, Cut(depth), kind, half)
-        return self._get(split, cut, kind, half)
+        for depth in sorted(via):
+            if self._has_room(split, (Cut(depth), cut), kind, half):
+                self._get(split, Cut(depth), kind, half)
+            else:
+                self.say.info(
+                    f"{split}: no room for layer {depth} beside layer {cut.depth}; the later stage "
+                    "that needs it computes it again"
+                )
+        features, parts = self._get(split, cut, kind, half)
+        self._rounded[split] = parts if half else []
+        return features
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """What half precision changed in this stage's features of all splits; else empty."""
+        parts = [part for split in self._rounded.values() for part in split]
+        return _measured(parts) if parts else {}
 
     def begin_stage(self, cuts: Sequence[Cut]) -> None:
-        """Takes the weights as they are now; forgets what is in memory for other cuts than these.
+        """Takes the weights as they are now, and forgets what no stage can continue from.
 
         Args:
           cuts: of this stage and of the later ones.
         """
-        tokens = {f"tokens {split}" for split in self.splits}
-        self._hashes = {name: h for name, h in self._hashes.items() if name in tokens}
+        self._hashes.forget_weights()
         self._calls.clear()  # the precision may be another
+        self._rounded.clear()
+        below = [Cut(depth) for cut in cuts for depth in range((cut.depth or 0) + 1)]
+        self.keep([*cuts, *below])
+
+    def keep(self, cuts: Sequence[Cut]) -> None:
+        """Forgets what is in memory for other cuts than these."""
         wanted = {
             self._name(split, cut, half)
-            for cut in cuts
-            if cut.depth is not None
+            for cut in set(cuts)
+            if cut.depth is not None and self._memory
             for split in self._read()
             for half in (False, True)
         }
         self._memory = {name: kept for name, kept in self._memory.items() if name in wanted}
 
-    def _get(self, split: str, cut: Cut, kind: str, half: bool) -> Ragged:
+    def _has_room(self, split: str, cuts: Sequence[Cut], kind: str, half: bool) -> bool:
+        """Says whether what is not there yet of these cuts fits, all of it at a time."""
+        if kind == "memory":
+            cuts = [cut for cut in cuts if self._name(split, cut, half) not in self._memory]
+            most = psutil.virtual_memory().available // 2
+        else:
+            cuts = [cut for cut in cuts if not self._is_there(split, cut, half)]
+            most = min(_free_disk(self.store) // 2, self.store.limit)
+        return sum(self._bytes(split, cut, half) for cut in cuts) <= most
+
+    def _get(
+        self, split: str, cut: Cut, kind: str, half: bool
+    ) -> tuple[Ragged, list[dict[str, Any]]]:
+        """Returns features and the parts they were made in."""
         name, offsets = self._name(split, cut, half), self._offsets(split, cut.pooled)
         if name in self._memory:
-            features, self.measured = self._memory[name]
-            return features
-        shape = (int(offsets[-1]), self.body.dim)
+            return self._memory[name]
+        key, shape = self._key(split, cut, half), (int(offsets[-1]), self.body.dim)
         dtype = np.dtype(np.float16) if half else self._dtype()
-        title = f"{split}, {self.body.name} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
         if kind == "disk":
-            entry = self.store.open("features", self._key(split, cut, half), shape, dtype, title)
+            title = f"{split}, {self.body.name} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
+            entry = self.store.open("features", key, shape, dtype, title)
             if not entry.complete:
                 with entry.filling(self.say.info):
                     self._fill(split, cut, half, offsets, entry)
-            self.measured = _measured(list(entry.parts.values())) if half else {}
-            return Ragged(entry.values, offsets)
-        kept = Kept(np.empty(shape, dtype))
-        self._fill(split, cut, half, offsets, kept)
-        self.measured = _measured(list(kept.parts.values())) if half else {}
-        self._memory[name] = Ragged(kept.values, offsets), self.measured
-        return self._memory[name][0]
+            return Ragged(entry.values, offsets), list(entry.parts.values())
+        found = self.store.find("features", key)
+        if found is not None and found.complete:
+            kept = Kept(np.array(found.values), found.parts)
+            found.release()
+        else:
+            kept = Kept(np.empty(shape, dtype), {})
+            self._fill(split, cut, half, offsets, kept)
+        self._memory[name] = Ragged(kept.values, offsets), list(kept.parts.values())
+        return self._memory[name]
 
     def _fill(
         self, split: str, cut: Cut, half: bool, offsets: np.ndarray, to: Entry | Kept
@@ -237,8 +266,14 @@ class Features:
         body, stop = self.body, cut.depth or 0
         if (start, cut) in self._calls:
             return self._calls[start, cut]
+        # One graph for all lengths: one made for the first batch's would round otherwise, and a
+        # resumed run begins with another batch.
+        whole = tf.TensorSpec([None, None], tf.int32)
+        read = {"token_ids": whole} if start is None else {}
+        if start is not None:
+            read["hidden"] = tf.TensorSpec([None, None, body.dim], body.compute_dtype)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(input_signature=[{**read, "padding_mask": whole}])
         def call(batch: Any) -> Any:
             mask = batch["padding_mask"]
             hidden = body.embed(batch, training=False) if start is None else batch["hidden"]
@@ -272,22 +307,21 @@ class Features:
         one, two = (call({k: tf.constant(v) for k, v in batch.items()}).numpy() for _ in "12")
         return one.tobytes() == two.tobytes()
 
-    def _are_kept(self, cut: Cut, half: bool) -> bool:
-        """Says whether the features of all splits that training reads are there."""
-        for split in self._read():
-            if self._name(split, cut, half) in self._memory:
-                continue
-            entry = self.store.find("features", self._key(split, cut, half))
-            if entry is None or not entry.complete:
-                return False
-        return True
+    def _found(self, cut: Cut, half: bool) -> str | None:
+        """Says where the features of all splits that training reads are: memory, disk or None."""
+        if all(self._name(split, cut, half) in self._memory for split in self._read()):
+            return "memory"
+        there = all(self._is_there(split, cut, half) for split in self._read())
+        return "disk" if there else None
+
+    def _is_there(self, split: str, cut: Cut, half: bool) -> bool:
+        if self._name(split, cut, half) in self._memory:
+            return True
+        entry = self.store.find("features", self._key(split, cut, half))
+        return entry is not None and entry.complete
 
     def _read(self) -> list[str]:
         return [name for name in ("train", "validation") if name in self.splits]
-
-    def _rows(self, split: str, pooled: bool) -> int:
-        encoded = self.splits[split]
-        return encoded.size if pooled else int(encoded.tokens.offsets[-1])
 
     def _offsets(self, split: str, pooled: bool) -> np.ndarray:
         encoded = self.splits[split]
@@ -300,37 +334,14 @@ class Features:
         return self.store.path("features", self._key(split, cut, half)).name
 
     def _key(self, split: str, cut: Cut, half: bool) -> dict[str, Any]:
-        """Returns all that the features depend on."""
-        body = self.body
-        tokens = f"tokens {split}"
-        if tokens not in self._hashes:
-            self._hashes[tokens] = _digest(self.splits[split].tokens)
-        groups = body.groups if cut.pooled else body.groups[: (cut.depth or 0) + 1]
-        return {
-            "format": FORMAT,
-            "keras-hub": metadata.version("keras-hub"),
-            "body": body.name,
-            "weights": hashlib.sha256("".join(map(self._weights, groups)).encode()).hexdigest(),
-            "depth": cut.depth,
-            "pooling": body.pooling if cut.pooled else None,
-            "computed_in": str(body.compute_dtype),
-            "half": half,
-            "preprocessor": body.preprocessor.fingerprint(),
-            "tokens": self._hashes[tokens],
-        }
-
-    def _weights(self, group: Any) -> str:
-        if group.name not in self._hashes:
-            self._hashes[group.name] = _weights(group)
-        return self._hashes[group.name]
+        return self._hashes.key(split, cut, half)
 
 
 class Kept:
     """Features in memory, written like an `Entry`."""
 
-    def __init__(self, values: np.ndarray):
-        self.values = values
-        self.parts: dict[int, dict[str, Any]] = {}
+    def __init__(self, values: np.ndarray, parts: dict[int, dict[str, Any]]):
+        self.values, self.parts = values, parts
 
     def has(self, begin: int, end: int) -> bool:
         return begin in self.parts
@@ -366,28 +377,6 @@ def _measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "largest_difference": max(part["largest"] for part in parts),
         "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
     }
-
-
-def _digest(tokens: Ragged) -> str:
-    digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).tobytes())
-    digest.update(np.ascontiguousarray(tokens.values).tobytes())
-    return digest.hexdigest()
-
-
-def _weights(group: Any) -> str:
-    """Returns a hash of a group's weights and of what its layers do with them."""
-    digest = hashlib.sha256(group.name.encode())
-    for layer in group.layers:
-        for part in layer._flatten_layers():
-            activation = getattr(part, "activation", None)
-            name = getattr(activation, "__name__", str(activation))
-            settings = [type(part).__name__, name, getattr(part, "epsilon", None)]
-            digest.update(json.dumps(settings).encode())
-        for variable in layer.weights:
-            array = variable.numpy()
-            digest.update(f"{variable.name} {array.dtype} {array.shape}".encode())
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()
 
 
 def _free_disk(store: Store) -> int:

@@ -19,14 +19,15 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import metadata
 from typing import Any
 
-import numpy as np
-
+from tfft.entry import Entry, file_state, read_about, read_journal, to_dtype, values_size
 from tfft.errors import UserError, WorkdirError, near
 from tfft.fetch import cache_dir
 
 LIMIT_GIB = 20.0
+ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
 
 
 def store_dir() -> pathlib.Path:
@@ -35,17 +36,17 @@ def store_dir() -> pathlib.Path:
 
 
 def limit_bytes() -> int:
-    """Returns the most that the store may hold: $TFFT_STORE_GIB, 20 GiB when it is not set.
+    """Returns the most that the store may hold: $TFFT_STORE_GB, 20 GiB when it is not set.
 
     Raises:
       UserError: it is no number.
     """
-    given = os.environ.get("TFFT_STORE_GIB", str(LIMIT_GIB))
+    given = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB))
     try:
         return int(float(given) * 2**30)
     except ValueError:
         raise UserError(
-            f"TFFT_STORE_GIB={given} is no size.", set_in="the environment", valid="such as 20"
+            f"TFFT_STORE_GB={given} is no size.", set_in="the environment", valid="such as 20"
         ) from None
 
 
@@ -68,88 +69,6 @@ class Kept:
     complete: bool
 
 
-class Entry:
-    """One array [rows, ...] of the store, written in parts in any order.
-
-    Args:
-      path: its folder.
-      about: what key.json says; `shape` and `dtype` among it.
-      warn: gets a line for each part that is damaged.
-    """
-
-    def __init__(self, path: pathlib.Path, about: Mapping[str, Any], warn: Any):
-        self.path, self.about = path, about
-        self.shape, self.dtype = tuple(about["shape"]), _dtype(about["dtype"])
-        self._warn = warn
-        self.parts: dict[int, dict[str, Any]] = {}
-        self.values = np.memmap(path / "values.bin", self.dtype, "r", shape=self.shape)
-        self.verify()
-
-    @property
-    def complete(self) -> bool:
-        return self.shape[0] == sum(part["end"] - part["begin"] for part in self.parts.values())
-
-    def verify(self) -> None:
-        """Reads the journal and the rows that it names; what does not agree counts as missing."""
-        self.parts = {}
-        broken = 0
-        for part in _journal(self.path):
-            begin, end = part["begin"], part["end"]
-            if zlib.crc32(_bytes(self.values[begin:end])) == part["crc32"]:
-                self.parts[begin] = part
-            elif begin not in self.parts:
-                broken += 1
-        self.release()
-        if broken:
-            self._warn(f"{self.path.name}: {broken} parts are damaged and are computed again")
-
-    def has(self, begin: int, end: int) -> bool:
-        """Says whether the rows from `begin` to before `end` are there."""
-        return begin in self.parts and self.parts[begin]["end"] == end
-
-    def write(self, begin: int, rows: np.ndarray, **measured: float) -> None:
-        """Writes rows and, once they are on the disk, their line of the journal."""
-        rows = np.ascontiguousarray(rows, self.dtype)
-        content = _bytes(rows)
-        with open(self.path / "values.bin", "r+b") as file:
-            file.seek(begin * int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize)
-            file.write(content)
-            file.flush()
-            os.fdatasync(file.fileno())
-        part = {"begin": begin, "end": begin + len(rows), "crc32": zlib.crc32(content), **measured}
-        # A torn line before this one must not swallow it.
-        with open(self.path / "parts.jsonl", "a") as file:
-            file.write("\n" + json.dumps(part) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.parts[begin] = part
-
-    def release(self) -> None:
-        """Gives back the memory of what was read; the rows stay where they are."""
-        release(self.values)
-
-    @contextlib.contextmanager
-    def filling(self, say: Any) -> Iterator[None]:
-        """Keeps other processes from writing the same entry; waits for one that does."""
-        with open(self.path / ".lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                say(f"another process computes {self.path.name}: waiting for it")
-                fcntl.flock(lock, fcntl.LOCK_EX)
-                self.verify()
-            yield
-
-
-def release(values: np.ndarray) -> None:
-    """Gives back the memory of a mapped file's pages; does nothing to an array in memory."""
-    mapped = getattr(values, "_mmap", None)
-    if mapped is not None:
-        import mmap
-
-        mapped.madvise(mmap.MADV_DONTNEED)
-
-
 class Store:
     """All entries, below a limit of bytes.
 
@@ -163,6 +82,7 @@ class Store:
         self.say = say
         self.folder = folder or store_dir()
         self.limit = limit_bytes() if limit is None else limit
+        self._verified: dict[pathlib.Path, tuple[Any, Entry]] = {}
 
     def path(self, kind: str, key: Mapping[str, Any]) -> pathlib.Path:
         """Returns the folder of an entry; any change of the key is another folder."""
@@ -170,13 +90,23 @@ class Store:
         return self.folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
     def find(self, kind: str, key: Mapping[str, Any]) -> Entry | None:
-        """Returns an entry that is there, complete or not."""
+        """Returns an entry that is there, complete or not; its rows are verified when they changed.
+
+        An entry that cannot be read at all is removed, which is said.
+        """
         path = self.path(kind, key)
-        about = _about(path)
-        if about is None or not (path / "values.bin").exists():
+        if not path.is_dir():
+            return None
+        about, values = read_about(path), path / "values.bin"
+        if about is None or not values.exists() or values.stat().st_size != values_size(about):
+            self.say.warn(f"{path.name} is damaged and is computed again")
+            self._remove(path)
             return None
         os.utime(path / "key.json")
-        return Entry(path, about, self.say.warn)
+        state = file_state(path)
+        if path not in self._verified or self._verified[path][0] != state:
+            self._verified[path] = state, Entry(path, about, self.say.warn)
+        return self._verified[path][1]
 
     def open(
         self, kind: str, key: Mapping[str, Any], shape: Sequence[int], dtype: Any, title: str
@@ -190,15 +120,16 @@ class Store:
         if found is not None:
             return found
         path = self.path(kind, key)
-        size = max(1, int(np.prod(shape, dtype=int)) * _dtype(dtype).itemsize)
-        self.make_room(size)
         about = {
             "kind": kind,
             "title": title,
+            "tfft": metadata.version("tfft"),
             "shape": list(map(int, shape)),
-            "dtype": _dtype(dtype).name,
+            "dtype": to_dtype(dtype).name,
             "key": dict(key),
         }
+        size = values_size(about)
+        self.make_room(size)
         with self._made(path) as aside:
             with open(aside / "values.bin", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
@@ -211,19 +142,25 @@ class Store:
         self.make_room(len(content))
         with self._made(path) as aside:
             (aside / "content").write_bytes(content)
-            about = {"kind": kind, "title": title, "crc32": zlib.crc32(content), "key": dict(key)}
+            about = {
+                "kind": kind,
+                "title": title,
+                "tfft": metadata.version("tfft"),
+                "crc32": zlib.crc32(content),
+                "key": dict(key),
+            }
             (aside / "key.json").write_text(json.dumps(about, indent=1))
 
     def load(self, kind: str, key: Mapping[str, Any]) -> bytes | None:
         """Returns what `save` kept; None when it is not there or damaged, which is said."""
         path = self.path(kind, key)
-        about = _about(path)
-        if about is None:
+        if not path.is_dir():
             return None
+        about = read_about(path) or {}
         content = (path / "content").read_bytes() if (path / "content").exists() else b""
         if zlib.crc32(content) != about.get("crc32"):
             self.say.warn(f"{path.name} is damaged and is computed again")
-            shutil.rmtree(path, ignore_errors=True)
+            self._remove(path)
             return None
         os.utime(path / "key.json")
         return content
@@ -237,28 +174,35 @@ class Store:
         if size > self.limit:
             raise WorkdirError(
                 f"{told(size)} do not fit into the store's limit of {told(self.limit)}.",
-                set_in="the environment: TFFT_STORE_GIB",
+                set_in="the environment: TFFT_STORE_GB",
                 valid='a higher limit, or features="memory" or "off"',
                 see="tfft store",
             )
+        self._sweep()
         kept = self.entries()
         total = sum(entry.size for entry in kept)
         for entry in sorted(kept, key=lambda entry: entry.used):
-            if total + size <= self.limit:
-                return
-            if _is_free(self.folder / entry.name):
+            if total + size > self.limit and _is_free(self.folder / entry.name):
                 self.say.info(f"store: {entry.name} removed ({told(entry.size)}), to make room")
-                shutil.rmtree(self.folder / entry.name, ignore_errors=True)
+                self._remove(self.folder / entry.name)
                 total -= entry.size
+        if total + size > self.limit:
+            raise WorkdirError(
+                f"{told(size)} do not fit into the store beside what other processes compute "
+                f"({told(total)} of {told(self.limit)}).",
+                set_in="the environment: TFFT_STORE_GB",
+                valid='a higher limit, or features="memory" or "off"',
+                see="tfft store",
+            )
 
     def entries(self) -> list[Kept]:
         """Returns all entries, the last used first."""
         found = []
         for path in self.folder.glob("*-*") if self.folder.is_dir() else ():
-            about = _about(path)
+            about = read_about(path)
             if about is None or path.name.startswith("."):
                 continue
-            done = sum(part["end"] - part["begin"] for part in _journal(path))
+            done = sum(part["end"] - part["begin"] for part in read_journal(path)[0])
             used = (path / "key.json").stat().st_mtime
             whole = "shape" not in about or done >= about["shape"][0]
             found.append(Kept(path.name, about, _size(path), used, whole))
@@ -284,8 +228,20 @@ class Store:
                     f"a process is computing {name}.", valid="stop it, or wait for it first"
                 )
         for name in wanted:
-            shutil.rmtree(self.folder / name)
+            self._remove(self.folder / name)
+        self._sweep()
         return sum(kept[name].size for name in wanted)
+
+    def _remove(self, path: pathlib.Path) -> None:
+        self._verified.pop(path, None)
+        shutil.rmtree(path, ignore_errors=True)
+
+    def _sweep(self) -> None:
+        """Removes what a process left that was killed while it made an entry's folder."""
+        for path in self.folder.glob(".*-*") if self.folder.is_dir() else ():
+            with contextlib.suppress(OSError):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    shutil.rmtree(path)
 
     @contextlib.contextmanager
     def _made(self, path: pathlib.Path) -> Iterator[pathlib.Path]:
@@ -313,36 +269,6 @@ def told(size: float) -> str:
         if size < most:
             return f"{size / most * 1024:,.1f} {unit}"
     return f"{size / 2**30:,.1f} GiB"
-
-
-def _dtype(name: Any) -> np.dtype:
-    if str(name) == "bfloat16":
-        import ml_dtypes
-
-        return np.dtype(ml_dtypes.bfloat16)
-    return np.dtype(name)
-
-
-def _bytes(rows: np.ndarray) -> Any:
-    return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
-
-
-def _about(path: pathlib.Path) -> dict[str, Any] | None:
-    try:
-        return json.loads((path / "key.json").read_text())
-    except (OSError, ValueError):
-        return None
-
-
-def _journal(path: pathlib.Path) -> list[dict[str, Any]]:
-    """Returns the journal's lines; a torn one is left out."""
-    parts = []
-    file = path / "parts.jsonl"
-    for line in file.read_text("utf-8", "replace").splitlines() if file.exists() else ():
-        with contextlib.suppress(ValueError):
-            if line and {"begin", "end", "crc32"} <= set(part := json.loads(line)):
-                parts.append(part)
-    return list({part["begin"]: part for part in parts}.values())
 
 
 def _size(path: pathlib.Path) -> int:

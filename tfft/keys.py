@@ -1,0 +1,105 @@
+"""What the outputs of frozen layers depend on, as the key that they are kept under."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from tfft.pipeline import Ragged
+
+FORMAT = 2  # a change makes all features new
+WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
+
+
+@dataclasses.dataclass(frozen=True)
+class Cut:
+    """Where the frozen prefix of a stage ends.
+
+    Attributes:
+      depth: how many layers it holds; None when nothing at the bottom is frozen.
+      pooled: whether the pooling belongs to it, because the whole body is frozen.
+    """
+
+    depth: int | None
+    pooled: bool = False
+
+
+class Hashes:
+    """SHA-256 of a body's groups and of token ids, each computed when it is first needed.
+
+    Args:
+      body: a Backbone.
+      tokens: the ids of each split, by its name.
+    """
+
+    def __init__(self, body: Any, tokens: dict[str, Ragged]):
+        self._body, self._ids = body, tokens
+        self._tokens: dict[str, str] = {}
+        self._groups: dict[str, str] = {}
+
+    def forget_weights(self) -> None:
+        """Makes the next key one of the weights as they are then."""
+        self._groups = {}
+
+    def key(self, split: str, cut: Cut, half: bool) -> dict[str, Any]:
+        """Returns all that the features of a split depend on."""
+        body = self._body
+        if split not in self._tokens:
+            self._tokens[split] = _tokens_hash(self._ids[split])
+        groups = body.groups if cut.pooled else body.groups[: (cut.depth or 0) + 1]
+        weights = "".join(self._group(group) for group in groups)
+        return {
+            "format": FORMAT,
+            "keras-hub": metadata.version("keras-hub"),
+            "body": body.name,
+            "settings": _settings(body.model),
+            "weights": hashlib.sha256(weights.encode()).hexdigest(),
+            "depth": cut.depth,
+            "pooling": body.pooling if cut.pooled else None,
+            "computed_in": str(body.compute_dtype),
+            "half": half,
+            "preprocessor": body.preprocessor.fingerprint(),
+            "tokens": self._tokens[split],
+        }
+
+    def _group(self, group: Any) -> str:
+        if group.name not in self._groups:
+            self._groups[group.name] = _group_hash(group)
+        return self._groups[group.name]
+
+
+def _settings(model: Any) -> dict[str, Any]:
+    """Returns the numbers and names of a body's config that its frozen layers depend on."""
+    return {
+        name: value
+        for name, value in model.get_config().items()
+        if isinstance(value, (bool, int, float, str))
+        and not any(word in name for word in WITHOUT_EFFECT)
+    }
+
+
+def _tokens_hash(tokens: Ragged) -> str:
+    digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
+    digest.update(np.ascontiguousarray(tokens.values).data)
+    return digest.hexdigest()
+
+
+def _group_hash(group: Any) -> str:
+    """Returns a hash of a group's weights and of what its layers do with them."""
+    digest = hashlib.sha256(group.name.encode())
+    for layer in group.layers:
+        for part in layer._flatten_layers():
+            activation = getattr(part, "activation", None)
+            name = getattr(activation, "__name__", str(activation))
+            settings = [type(part).__name__, name, getattr(part, "epsilon", None)]
+            digest.update(json.dumps(settings).encode())
+        for variable in layer.weights:
+            array = variable.numpy()
+            digest.update(f"{variable.name} {array.dtype} {array.shape}".encode())
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
