@@ -86,20 +86,14 @@ def encode(
 
     Args:
       batches: pairs of texts (strings, [b]) and targets ([b] or None).
-      preprocessor: with `tokenize`, `truncate`, `sequence_length` and `pad_id`.
+      preprocessor: with `rows` and `pad_id`.
       advance: called with the number of texts done.
     """
-
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
-    def tokenize(texts):
-        full = preprocessor.tokenize(texts)
-        cut = preprocessor.truncate(full, preprocessor.sequence_length)
-        return full.row_lengths(), cut.flat_values, cut.row_lengths()
 
     full_lengths, values, lengths = [], [], []
     targets: list[Any] = []
     for texts, target in batches:
-        full, flat, cut = (part.numpy() for part in tokenize(tf.constant(texts)))
+        full, flat, cut = (part.numpy() for part in preprocessor.rows(tf.constant(texts)))
         full_lengths.append(full)
         values.append(flat.astype(np.int32))
         lengths.append(cut)
@@ -264,7 +258,12 @@ class Inputs:
         inputs = {name: _spec(value) for name, value in self.batch(plan[0]).items()}
         spec = inputs if targets is None else (inputs, _spec(targets[plan[0].rows]))
         dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
-        return dataset.apply(tf.data.experimental.assert_cardinality(len(plan) - start)).prefetch(4)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan) - start))
+        # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
+        # after 10 ms, 20 ms, and so on doubled: an epoch could last twice as long for nothing.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.prefetch(4).with_options(options)
 
 
 def _spec(value: np.ndarray) -> tf.TensorSpec:

@@ -20,7 +20,7 @@ import keras
 import keras_hub
 import tensorflow as tf
 
-ROUNDING = 16  # oneDNN prepares a product once for each number of rows; this keeps them few
+ROUNDING = 32  # oneDNN prepares a product once for each number of rows; this keeps them few
 
 
 class Packing(NamedTuple):
@@ -94,11 +94,12 @@ def encode(layers: Sequence[tuple[Any, bool | None]], hidden: Any, padding_mask:
 def pack(padding_mask: Any) -> Packing:
     """Returns where the tokens of a batch go, from its mask, int32 [b t]."""
     shape = tf.shape(padding_mask)
-    flat = tf.reshape(tf.cast(padding_mask, tf.int32), [-1])
+    there = tf.cast(padding_mask, tf.bool)
+    flat = tf.reshape(tf.cast(there, tf.int32), [-1])
     tokens = tf.cast(tf.where(flat > 0)[:, 0], tf.int32)
     padding = tf.cast(tf.where(flat <= 0)[:, 0], tf.int32)
     index = tf.concat([tokens, padding[: -tf.size(tokens) % ROUNDING]], 0)
-    mask = tf.cast(padding_mask, tf.float32)
+    mask = tf.cast(there, tf.float32)
     return Packing(
         index=index,
         inverse=tf.maximum(tf.cumsum(flat) - 1, 0),

@@ -59,6 +59,20 @@ class TextPreprocessor(tf.Module):
         last = ragged[:, sequence_length - 1 :][:, -1:]
         return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    def rows(self, texts):
+        """Returns the cut ids of texts end to end, with the lengths before and after the cut.
+
+        Args:
+          texts: strings, [b].
+
+        Returns:
+          int64 [b], the lengths of the whole texts; int32 [sum of cut lengths]; int64 [b].
+        """
+        full = self.tokenize(texts)
+        cut = self.truncate(full, self.sequence_length)
+        return full.row_lengths(), cut.flat_values, cut.row_lengths()
+
     def pad(self, ragged: tf.RaggedTensor, length: int | None = None) -> dict[str, tf.Tensor]:
         """Fills rows up to `length`, or to the longest row.
 
