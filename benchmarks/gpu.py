@@ -2,8 +2,8 @@
 
     .venv/bin/python -m benchmarks.gpu [--peak_tflops=N] [--precision=mixed_bfloat16]
 
-12 layers of 768, 12 heads, sequence 128, random weights, everything trained, XLA and mixed precision
-on both sides. Aims: 35 % and 1.5. It has not been run: no GPU was at hand.
+12 layers of 768, 12 heads, sequence 128, random weights, everything trained; XLA and mixed
+precision on both sides. Aims: 35 % and 1.5. It has not been run: no GPU was at hand.
 """
 
 from __future__ import annotations

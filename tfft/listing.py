@@ -149,6 +149,7 @@ def store(kept: Any, say: Any) -> None:
         [
             entry.name,
             entry.about.get("title", ""),
+            f"{entry.about['shape'][0]:,}" if "shape" in entry.about else "",
             told(entry.size),
             time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.used)),
             "complete" if entry.complete else "partial",
@@ -158,7 +159,7 @@ def store(kept: Any, say: Any) -> None:
     if rows:
         say.table(
             f"Store: {kept.folder}",
-            ["name", "what", "size", "last used", "state"],
+            ["name", "what", "rows", "size", "last used", "state"],
             rows,
             result=True,
         )
