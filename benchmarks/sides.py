@@ -27,11 +27,13 @@ RATE, WARMUP, DECAY = 2e-4, 0.1, 0.01
 
 
 def reviews(train: int, held_out: int = 1000) -> MemorySource:
-    """Returns the first training and validation sentences of the movie reviews."""
+    """Returns so many training and validation sentences of the movie reviews, drawn once."""
     source = movie_reviews()
     rows = {}
     for split, most in (("train", train), ("validation", held_out)):
-        pairs = list(source.rows(split))[:most]
+        pairs = list(source.rows(split))
+        # The file has one label after the other.
+        pairs = [pairs[i] for i in np.random.default_rng(0).permutation(len(pairs))[:most]]
         rows[split] = ([text for text, _ in pairs], [label for _, label in pairs])
     return MemorySource("movie reviews", rows)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import tempfile
@@ -20,9 +21,6 @@ REACH = 0.35
 FIRST_STEP = """
 import os, sys
 from tfft.__main__ import command
-class Watch:
-    def find_spec(self, name, path=None, target=None):
-        return None
 def stop(*ignored):
     print("first step", flush=True)
     os._exit(0)
@@ -40,7 +38,8 @@ sys.exit(command(sys.argv[1:]) or 3)
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns the import's seconds over those to the first step."""
     with tempfile.TemporaryDirectory() as room:
-        rows = list(movie_reviews().rows("train"))[: 500 if quick else 2000]
+        rows = list(movie_reviews().rows("train"))
+        rows = random.Random(0).sample(rows, 500 if quick else 2000)
         data = pathlib.Path(room, "reviews.tsv")
         data.write_text(
             "text\tlabel\n" + "".join(f"{t.replace(chr(9), ' ')}\t{n}\n" for t, n in rows)
