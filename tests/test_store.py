@@ -148,7 +148,7 @@ def test_the_command_lists_and_clears(tmp_path, monkeypatch, capsys):
     assert cli.command(["store"]) == 0
     shown = capsys.readouterr().out
     assert all(name in shown for name in names)
-    assert "partial" in shown and "2 entries" in shown
+    assert "partial" in shown and "2 entries" in shown and " 10 " in shown
     assert cli.command(["store", "clear", "features-12"]) == 2
     assert names[1] in capsys.readouterr().err or names[0]
     assert cli.command(["store", "clear", names[0]]) == 0

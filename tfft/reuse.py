@@ -99,12 +99,13 @@ class Features:
             f"{gain(layers, layers - depth, epochs):.1f} over {epochs:.3g} epochs; "
             f"{told(memory)} memory, {told(disk)} disk free"
         )
+        where = f"found {'in memory' if found == 'memory' else 'on disk'}, nothing is computed"
         if stage.features != "auto":
             needed = size if stage.features == "memory" else 0
-            return Decision(stage.features, f'"{stage.features}" as asked: {costs}', needed)
+            asked = f'"{stage.features}" as asked{", " + where if found else ""}: {costs}'
+            return Decision(stage.features, asked, needed)
         if found:
-            where = {"memory": "in memory", "disk": "on disk"}[found]
-            return Decision(found, f"found {where}, nothing is computed: {costs}")
+            return Decision(found, f"{where}: {costs}")
         if epochs <= 1:
             return Decision("off", "computed at every step: the stage has one epoch only")
         if size <= memory / 2:
