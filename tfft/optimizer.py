@@ -37,6 +37,25 @@ class AdamW(keras.optimizers.AdamW):
             grad=tf.cast(gradient, tf.float32),
         )
 
+    def _apply_weight_decay(self, variables: Any) -> None:
+        """Decays as Keras does, with one temporary array a weight instead of two."""
+        if self.weight_decay is None:
+            return
+        share = tf.cast(self.learning_rate, tf.float32) * self.weight_decay
+
+        def decay(variable: Any) -> None:
+            if self._use_weight_decay(variable):
+                variable.assign_sub(variable * tf.cast(share, variable.dtype))
+
+        def everywhere(distribution: Any, variables: Any) -> None:
+            for variable in variables:
+                own = variable.value if isinstance(variable, keras.Variable) else variable
+                distribution.extended.update(own, decay, group=False)
+
+        tf.__internal__.distribute.interim.maybe_merge_call(
+            everywhere, self._distribution_strategy, variables
+        )
+
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         plain = all(isinstance(grad, tf.Tensor) for grad in grads)
         if not self.global_clipnorm or not plain or self.clipnorm:

@@ -7,7 +7,7 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -240,25 +240,30 @@ class Inputs:
 
     def dataset(self, plan: list[Batch], start: int = 0) -> tf.data.Dataset:
         """Returns the plan's batches from number `start` on, made while the model works."""
-        targets = self.encoded.targets
+        targets, held = self.encoded.targets, 0
 
-        def elements() -> Iterator[Any]:
-            held = 0
-            for batch in plan[start:]:
-                inputs = self.batch(batch)
-                yield inputs if targets is None else (inputs, targets[batch.rows])
-                held += sum(value.nbytes for value in inputs.values())
-                held += ROW_MARGIN * len(batch.rows)
-                if self.features is not None and held > RELEASE:
+        def element(number: np.ndarray) -> list[np.ndarray]:
+            nonlocal held
+            batch = plan[int(number)]
+            found = list(self.batch(batch).values())
+            if self.features is not None:
+                held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
+                if held > RELEASE or number == len(plan) - 1:
                     release(self.features.values)
                     held = 0
-            if self.features is not None:
-                release(self.features.values)
+            return found if targets is None else [*found, targets[batch.rows]]
 
-        inputs = {name: _spec(value) for name, value in self.batch(plan[0]).items()}
-        spec = inputs if targets is None else (inputs, _spec(targets[plan[0].rows]))
-        dataset = tf.data.Dataset.from_generator(elements, output_signature=spec)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(len(plan) - start))
+        first = self.batch(plan[0])
+        example = list(first.values()) + ([] if targets is None else [targets[plan[0].rows]])
+
+        def tensors(number: Any) -> Any:
+            found = tf.numpy_function(element, [number], [value.dtype for value in example])
+            for value, like in zip(found, example, strict=True):
+                value.set_shape(_open_shape(like))
+            inputs = dict(zip(first, found, strict=False))
+            return inputs if targets is None else (inputs, found[-1])
+
+        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
         # after 10 ms, 20 ms, and so on doubled: an epoch could last twice as long for nothing.
         options = tf.data.Options()
@@ -266,6 +271,7 @@ class Inputs:
         return dataset.prefetch(4).with_options(options)
 
 
-def _spec(value: np.ndarray) -> tf.TensorSpec:
+def _open_shape(value: np.ndarray) -> list[int | None]:
+    """Returns the shape of a batch's array with what differs between batches left open."""
     free = 2 if value.ndim > 1 and value.dtype == np.int32 or value.ndim == 3 else 1
-    return tf.TensorSpec([None] * free + list(value.shape[free:]), value.dtype)
+    return [*[None] * free, *value.shape[free:]]

@@ -228,12 +228,22 @@ def _norm(norm: Any, tokens: Any) -> Any:
 
 
 def _dropout(dropout: Any, x: Any, training: bool | None) -> Any:
-    """Dropout from the layer's own random generator, so that a checkpoint holds its state."""
-    if not training or not dropout.rate:
+    """Dropout from the layer's own random generator, so that a checkpoint holds its state.
+
+    Half a word of random bits decides on a value: they cost more than all else here. The rate is
+    rounded to 1/65536, and what is kept grows by the rounded rate.
+    """
+    threshold = round(dropout.rate * 2**16)
+    if not training or not threshold:
         return x
     seed = tf.cast(dropout.seed_generator.next(), tf.int32)
-    drawn = tf.random.stateless_uniform(tf.shape(x), seed, alg="philox")
-    keep = tf.cast(drawn >= dropout.rate, x.dtype) * (1.0 / (1.0 - dropout.rate))
+    count, shape = tf.size(x), tf.shape(x)
+    drawn = tf.random.stateless_uniform(
+        [(count + 1) // 2], seed, None, None, tf.uint32, alg="philox"
+    )
+    drawn = tf.reshape(tf.bitcast(drawn, tf.uint16), [-1])[:count]
+    keep = tf.cast(drawn >= tf.constant(threshold, tf.uint16), x.dtype)
+    keep = tf.reshape(keep * (2**16 / (2**16 - threshold)), shape)
 
     @tf.custom_gradient
     def call(x: Any) -> Any:
