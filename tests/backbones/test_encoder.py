@@ -53,15 +53,30 @@ def test_outputs_and_gradients_are_kerashubs(architecture, activation, training)
         np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-4)
 
 
-def test_packing_puts_every_token_back():
-    _, mask = inputs(4)
-    packing = encoder.pack(mask)
-    tokens = int(LENGTHS.sum())
-    assert len(packing.index) % encoder.ROUNDING == 0
-    assert len(packing.index) - tokens < encoder.ROUNDING
+@pytest.mark.parametrize("texts", [1, 40])
+def test_packing_puts_every_token_back(texts):
+    mask = np.tile(inputs(4)[1], (texts, 1))
+    packing = encoder.pack(mask, 3)
+    tokens = int(mask.sum())
+    rounding = encoder.ROUNDING if tokens > encoder.FEW else encoder.FEW_ROUNDING
+    assert len(packing.index) % rounding == 0
+    assert len(packing.index) - tokens < rounding
     assert np.array_equal(np.sort(packing.index[:tokens]), np.flatnonzero(mask))
     places = np.flatnonzero(mask)
     assert np.array_equal(packing.index.numpy()[packing.inverse.numpy()[places]], places)
+
+
+def test_heads_are_split_and_joined_as_reshapes_do():
+    mask = inputs(4)[1].numpy()
+    packing = encoder.pack(mask, 3)
+    padded = np.random.default_rng(0).normal(size=(mask.size, 12)).astype("float32")
+    rows = tf.gather(padded, packing.index)
+    split = encoder._split_heads(rows, 3, packing)
+    expected = padded.reshape(*mask.shape, 3, 4).transpose(0, 2, 1, 3)
+    there = np.broadcast_to(mask[:, None, :, None] > 0, expected.shape)
+    assert np.array_equal(np.where(there, split, 0), np.where(there, expected, 0))
+    tokens = int(np.sum(mask))
+    assert np.array_equal(encoder._join_heads(split, packing)[:tokens], rows[:tokens])
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():

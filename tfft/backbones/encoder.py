@@ -20,7 +20,9 @@ import keras
 import keras_hub
 import tensorflow as tf
 
-ROUNDING = 32  # oneDNN prepares a product once for each number of rows; this keeps them few
+# oneDNN prepares a product once for each number of rows; rounding keeps them few. A request of a
+# few tokens is rounded less, for it would mostly compute padding.
+ROUNDING, FEW, FEW_ROUNDING = 32, 256, 8
 
 
 class Packing(NamedTuple):
@@ -29,13 +31,17 @@ class Packing(NamedTuple):
     Attributes:
       index: int32 [m], the places in [b*t] of the tokens, then of some padding up to a round m.
       inverse: int32 [b*t], the row in [m] of each token; padding has the row of a token before it.
-      mask: float32 [b*t 1], 1 at tokens.
+      to_heads: int32 [b*h*t], as `inverse`, from packed rows cut into heads, [m*h], to [b h t].
+      from_heads: int32 [m*h], the other way.
+      mask: float32 [b*h*t 1], 1 at tokens.
       bias: float32 [b 1 1 t], -1e9 at padding, else 0.
       batch, length: b and t, int32 scalars.
     """
 
     index: Any
     inverse: Any
+    to_heads: Any
+    from_heads: Any
     mask: Any
     bias: Any
     batch: Any
@@ -83,7 +89,7 @@ def encode(layers: Sequence[tuple[Any, bool | None]], hidden: Any, padding_mask:
     Returns:
       float32 [b t d].
     """
-    packing = pack(padding_mask)
+    packing = pack(padding_mask, layers[0][0]._self_attention_layer._num_heads)
     dim = hidden.shape[-1]
     tokens = tf.gather(tf.reshape(hidden, [-1, dim]), packing.index)
     for layer, training in layers:
@@ -91,22 +97,30 @@ def encode(layers: Sequence[tuple[Any, bool | None]], hidden: Any, padding_mask:
     return tf.reshape(_spread(tokens, packing), [packing.batch, packing.length, dim])
 
 
-def pack(padding_mask: Any) -> Packing:
+def pack(padding_mask: Any, heads: int) -> Packing:
     """Returns where the tokens of a batch go, from its mask, int32 [b t]."""
-    shape = tf.shape(padding_mask)
+    batch, length = tf.unstack(tf.shape(padding_mask))
     there = tf.cast(padding_mask, tf.bool)
     flat = tf.reshape(tf.cast(there, tf.int32), [-1])
     tokens = tf.cast(tf.where(flat > 0)[:, 0], tf.int32)
     padding = tf.cast(tf.where(flat <= 0)[:, 0], tf.int32)
-    index = tf.concat([tokens, padding[: -tf.size(tokens) % ROUNDING]], 0)
+    rounding = tf.where(tf.size(tokens) > FEW, ROUNDING, FEW_ROUNDING)
+    index = tf.concat([tokens, padding[: -tf.size(tokens) % rounding]], 0)
+    inverse = tf.maximum(tf.cumsum(flat) - 1, 0)
     mask = tf.cast(there, tf.float32)
+    head = tf.range(heads)
+    text, place = (index // length)[:, None], (index % length)[:, None]
+    to_heads = tf.reshape(inverse, [batch, 1, length]) * heads + head[None, :, None]
+    spread = tf.broadcast_to(mask[:, None, :], [batch, heads, length])
     return Packing(
         index=index,
-        inverse=tf.maximum(tf.cumsum(flat) - 1, 0),
-        mask=tf.reshape(mask, [-1, 1]),
+        inverse=inverse,
+        to_heads=tf.reshape(to_heads, [-1]),
+        from_heads=tf.reshape((text * heads + head) * length + place, [-1]),
+        mask=tf.reshape(spread, [-1, 1]),
         bias=(mask[:, None, None, :] - 1.0) * 1e9,
-        batch=shape[0],
-        length=shape[1],
+        batch=batch,
+        length=length,
     )
 
 
@@ -120,17 +134,38 @@ def _spread(tokens: Any, packing: Packing) -> Any:
     return call(tokens)
 
 
-def _gather(padded: Any, packing: Packing) -> Any:
-    """From padded rows [b*t d] to packed ones [m d]."""
+def _split_heads(tokens: Any, heads: int, packing: Packing) -> Any:
+    """From packed rows [m h*s] to [b h t s], in one pass."""
+    size = tokens.shape[-1] // heads
 
     @tf.custom_gradient
     def call(rows: Any) -> Any:
-        return (
-            tf.gather(rows, packing.index),
-            lambda d: tf.gather(d, packing.inverse) * packing.mask,
-        )
+        split = tf.gather(tf.reshape(rows, [-1, size]), packing.to_heads)
 
-    return call(padded)
+        def gradient(d: Any) -> Any:
+            joined = tf.gather(tf.reshape(d, [-1, size]), packing.from_heads)
+            return tf.reshape(joined, [-1, heads * size])
+
+        return tf.reshape(split, [packing.batch, heads, packing.length, size]), gradient
+
+    return call(tokens)
+
+
+def _join_heads(split: Any, packing: Packing) -> Any:
+    """From [b h t s] to packed rows [m h*s], in one pass."""
+    heads, size = split.shape[1], split.shape[-1]
+
+    @tf.custom_gradient
+    def call(split: Any) -> Any:
+        joined = tf.gather(tf.reshape(split, [-1, size]), packing.from_heads)
+
+        def gradient(d: Any) -> Any:
+            spread = tf.gather(tf.reshape(d, [-1, size]), packing.to_heads) * packing.mask
+            return tf.reshape(spread, [packing.batch, heads, packing.length, size])
+
+        return tf.reshape(joined, [-1, heads * size]), gradient
+
+    return call(split)
 
 
 def _layer(layer: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
@@ -145,26 +180,22 @@ def _layer(layer: Any, tokens: Any, packing: Packing, training: bool | None) -> 
 
 def _attention(attention: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
     """Self-attention from packed tokens [m d] to packed ones."""
-    heads, size = attention._num_heads, attention._key_dim
-    dim = tokens.shape[-1]
-    scale = 1.0 / math.sqrt(size)
-    parts = [
-        (attention._query_dense, scale),
-        (attention._key_dense, 1.0),
-        (attention._value_dense, 1.0),
-    ]
-    kernel = tf.concat([_matrix(part.kernel, dim) * by for part, by in parts], axis=1)
-    bias = tf.concat([tf.reshape(_value(part.bias), [-1]) * by for part, by in parts], axis=0)
-    three = _spread(tf.nn.bias_add(tf.matmul(tokens, kernel), bias), packing)
-    three = tf.reshape(three, [packing.batch, packing.length, 3, heads, size])
-    query, key, value = tf.unstack(tf.transpose(three, [2, 0, 3, 1, 4]))
-    shares = _dropout(attention._dropout_layer, _shares(query, key, packing.bias), training)
-    mixed = tf.transpose(tf.matmul(shares, value), [0, 2, 1, 3])
-    mixed = _gather(tf.reshape(mixed, [-1, heads * size]), packing)
-    output = attention._output_dense
-    return tf.nn.bias_add(
-        tf.matmul(mixed, _matrix(output.kernel, heads * size)), _value(output.bias)
+    heads, scale = attention._num_heads, 1.0 / math.sqrt(attention._key_dim)
+
+    def projected(dense: Any, rows: Any) -> Any:
+        kernel = tf.reshape(_value(dense.kernel), [rows.shape[-1], -1])
+        return tf.nn.bias_add(tf.matmul(rows, kernel), tf.reshape(_value(dense.bias), [-1]))
+
+    query, key, value = (
+        _split_heads(rows, heads, packing)
+        for rows in (
+            projected(attention._query_dense, tokens) * scale,
+            projected(attention._key_dense, tokens),
+            projected(attention._value_dense, tokens),
+        )
     )
+    shares = _dropout(attention._dropout_layer, _shares(query, key, packing.bias), training)
+    return projected(attention._output_dense, _join_heads(tf.matmul(shares, value), packing))
 
 
 @tf.custom_gradient
@@ -250,10 +281,6 @@ def _dropout(dropout: Any, x: Any, training: bool | None) -> Any:
         return x * keep, lambda d: d * keep
 
     return call(x)
-
-
-def _matrix(kernel: Any, rows: int) -> Any:
-    return tf.reshape(_value(kernel), [rows, -1])
 
 
 def _value(variable: Any) -> Any:
