@@ -15,7 +15,7 @@ REACH = 12.0
 
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns their seconds over ours, a pair at a time."""
-    source = reviews(256 if quick else 1024)
+    source = reviews(128 if quick else 512)
     epochs = 5
     ours = Product(source, Stage(freeze_layers=4, epochs=epochs, learning_rate=RATE))
     theirs = Hub(source, 4, epochs)

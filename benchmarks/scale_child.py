@@ -32,8 +32,9 @@ def main(rows: int, folder: str) -> None:
     seconds = product.run(0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     parts = {name: round(value, 1) for name, value in product.seconds.items()}
-    score = product.score().share
-    print(json.dumps({"seconds": seconds, "peak_gib": peak, "parts": parts, "accuracy": score}))
+    score = product.score()
+    found = {"seconds": seconds, "peak_gib": peak, "parts": parts}
+    print(json.dumps({**found, "right": score.right, "total": score.total}))
 
 
 if __name__ == "__main__":

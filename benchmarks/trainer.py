@@ -97,7 +97,7 @@ def run(quick: bool, pairs: int) -> Outcome | None:
     except ImportError as error:
         print(f"skipped: {error.name} is missing; pip install -e '.[bench]' brings it")
         return None
-    source = reviews(256 if quick else 1024)
+    source = reviews(256 if quick else 768)
     ours = Product(source, Stage(freeze_layers=4, epochs=EPOCHS, learning_rate=RATE))
     theirs = Torch(source)
     rows = source.size("train")

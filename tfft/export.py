@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ExportError
+from tfft.preprocess.text import TEXTS
 from tfft.workdir import write_atomic
 
 TOLERANCE = 1e-5
@@ -52,12 +53,12 @@ class Served(tf.Module):
         self.model, self.preprocessor, self._answer = model, preprocessor, answer
         self._names = list(names)
 
-    @tf.function(input_signature=[])
+    @tf.function(input_signature=[], autograph=False)
     def labels(self):
         """Returns the class names in the order of the probabilities: string [n]."""
         return tf.constant(self._names, tf.string)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=TEXTS, autograph=False)
     def text(self, text):
         """From raw strings [b]."""
         tokens = self.preprocessor.tokenize(text)
@@ -69,7 +70,8 @@ class Served(tf.Module):
         input_signature=[
             tf.TensorSpec([None, None], tf.int32, name="token_ids"),
             tf.TensorSpec([None, None], tf.int32, name="padding_mask"),
-        ]
+        ],
+        autograph=False,
     )
     def token_ids(self, token_ids, padding_mask):
         """From token ids and their mask, [b t]."""

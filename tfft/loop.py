@@ -314,7 +314,7 @@ def predict(
 ) -> np.ndarray:
     """Returns the model's outputs in the order of the texts: float32 [n, ...]."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def call(inputs):
         return model(inputs, training=False)
 

@@ -17,7 +17,7 @@ from safetensors.numpy import load, save
 from tfft.entry import release
 
 MAX_SHAPES = 6
-RELEASE = 2**28  # bytes read from disk after which their memory is given back
+RELEASE = 2**29  # bytes read from disk after which their memory is given back
 ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
 
 
@@ -248,7 +248,8 @@ class Inputs:
             found = list(self.batch(batch).values())
             if self.features is not None:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
-                if held > RELEASE or number == len(plan) - 1:
+                full = min(held, self.features.values.nbytes) > RELEASE
+                if full or number == len(plan) - 1:
                     release(self.features.values)
                     held = 0
             return found if targets is None else [*found, targets[batch.rows]]

@@ -256,9 +256,11 @@ class Features:
         out = np.empty((last - first, self.body.dim), self._dtype())
         for batch, element in zip(plan, inputs.dataset(plan), strict=True):
             found = call(element).numpy()
-            for place, row in enumerate(batch.rows):
+            if found.ndim == 2:
+                out[batch.rows - begin] = found
+            for place, row in enumerate(batch.rows if found.ndim == 3 else ()):
                 a, b = int(offsets[row]) - first, int(offsets[row + 1]) - first
-                out[a:b] = found[place, : b - a] if found.ndim == 3 else found[place]
+                out[a:b] = found[place, : b - a]
             advance(len(batch.rows))
         return out
 
@@ -274,7 +276,7 @@ class Features:
         if start is not None:
             read["hidden"] = tf.TensorSpec([None, None, body.dim], body.compute_dtype)
 
-        @tf.function(input_signature=[{**read, "padding_mask": whole}])
+        @tf.function(input_signature=[{**read, "padding_mask": whole}], autograph=False)
         def call(batch: Any) -> Any:
             mask = batch["padding_mask"]
             hidden = body.embed(batch, training=False) if start is None else batch["hidden"]

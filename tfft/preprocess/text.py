@@ -11,6 +11,8 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 
+TEXTS = (tf.TensorSpec([None], tf.string, name="text"),)
+
 
 class TextPreprocessor(tf.Module):
     """Adds special tokens to a subword tokenizer's ids, cuts and pads them.
@@ -40,7 +42,7 @@ class TextPreprocessor(tf.Module):
         self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=TEXTS, autograph=False)
     def tokenize(self, texts):
         """Returns the ids of whole texts, special tokens included: int32 [b (t)].
 
@@ -59,7 +61,7 @@ class TextPreprocessor(tf.Module):
         last = ragged[:, sequence_length - 1 :][:, -1:]
         return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="text")])
+    @tf.function(input_signature=TEXTS, autograph=False)
     def rows(self, texts):
         """Returns the cut ids of texts end to end, with the lengths before and after the cut.
 
