@@ -102,6 +102,22 @@ def test_a_killed_run_continues_to_the_same_bits(tmp_path):
         }
 
 
+def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
+    """Eight batches an epoch in executions of three: the last one of an epoch is not full."""
+    ends = []
+    for steps in (1, 3):
+        stage = tfft.Stage(
+            "head", freeze_layers="all", epochs=2, learning_rate=1e-2, steps_per_execution=steps
+        )
+        folder = tmp_path / str(steps)
+        train(folder, stages=(stage,), checkpoint_steps=2)
+        records = lines(folder / "metrics.jsonl")
+        ends.append((newest(folder), [{**one, "seconds": 0} for one in records]))
+    assert ends[0][0].name == ends[1][0].name and ends[0][1][-1]["step"] == 16
+    assert same(ends[0][0], ends[1][0])
+    assert ends[0][1] == ends[1][1]
+
+
 def test_the_workdir_holds_what_it_should(trained):
     names = {path.name for path in trained.workdir.iterdir()}
     assert {"run.json", "metrics.jsonl", "checkpoints", "best", "report.json"} <= names

@@ -110,7 +110,8 @@ class Recorder(keras.callbacks.Callback):
       labels: written beside the best weights.
       say: the console.
       progress: its `advance` is called with the number of examples of each batch.
-      checkpoint_steps: batches between two checkpoints within an epoch.
+      checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
+        executions.
     """
 
     def __init__(
@@ -143,17 +144,24 @@ class Recorder(keras.callbacks.Callback):
         self.metric_values = {n: v for n, v in arrays.items() if n.startswith("metric/")}
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self.began = time.monotonic()
+        self.began, self.first = time.monotonic(), self.position.step
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the batches of one execution; `batch` is the last one's number in this `fit`.
+
+        Keras counts full executions, also where the epoch ends within one.
+        """
         position = self.position
         self._add_saved_metrics()
-        self.progress.advance(len(self.plan[position.step].rows))
-        position.step += 1
-        position.total_steps += 1
+        done = min(self.first + batch + 1, len(self.plan))
+        self.progress.advance(sum(len(each.rows) for each in self.plan[position.step : done]))
+        before = position.total_steps
+        position.total_steps += done - position.step
+        position.step = done
         if position.step == len(self.plan):
             return  # the end of the epoch saves, with the validation figures
-        if position.total_steps % self.checkpoint_steps == 0 or self.stopped.is_set():
+        due = position.total_steps // self.checkpoint_steps > before // self.checkpoint_steps
+        if due or self.stopped.is_set():
             self.checkpoint()
         if self.stopped.is_set():
             raise KeyboardInterrupt

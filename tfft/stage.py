@@ -18,6 +18,7 @@ from tfft.optimizer import AdamW
 # The softmax over keys does not change when one constant is added to every score, so the gradient
 # of a key bias is zero and only rounding can move it.
 INVARIANT = ("*/key/bias", "*key_dense/bias")
+SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Stage:
         keeps them for other stages and runs; "auto" takes what is on disk, else memory, else disk,
         where that pays and fits; "off" computes the prefix at every step.
       half_features: stores them in float16; the report says what that changed.
+      steps_per_execution: batches in one call of TensorFlow; progress, checkpoints and Ctrl-C wait
+        for its end. "auto" takes 16 where the head alone is trained on stored features, whose steps
+        are shorter than a call, else 1.
     """
 
     name: str = "stage"
@@ -70,11 +74,12 @@ class Stage:
     xla: bool | Literal["auto"] = "auto"
     features: Literal["auto", "memory", "disk", "off"] = "auto"
     half_features: bool = False
+    steps_per_execution: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
         limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
-        for field, least in limits:
-            if getattr(self, field) is not None and getattr(self, field) < least:
+        for field, least in [*limits, ("steps_per_execution", 1)]:
+            if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
                 raise ConfigError(
                     f"Stage.{field}={getattr(self, field)} is too small.",
                     valid=f"{least} or more",
@@ -304,15 +309,21 @@ def prepare(
     frozen = frozen_names(stage, body, head)
     set_precision(body, head, stage.precision)
     body.packed = not use_xla(stage.xla)
-    split = assemble(body, head, set_trainable(body, head, frozen))
+    still = set_trainable(body, head, frozen)
+    split = assemble(body, head, still)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
+    head_alone = trained is split.tail and len(still) == len(body.groups)
+    steps: Any = stage.steps_per_execution
+    if steps == "auto":
+        steps = SHORT_STEPS if head_alone else 1
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
             loss=task.loss(),
             metrics=task.metrics(),
             jit_compile=use_xla(stage.xla),
+            steps_per_execution=steps,
         )
     own: Any = trained.optimizer
     inner: Any = getattr(own, "inner_optimizer", own)

@@ -128,10 +128,7 @@ class WordPiece(tf.Module):
             **shared,
         )
         self._plain = tensorflow_text.FastBertTokenizer(
-            vocab=tokens,
-            max_bytes_per_word=MAX_CHARACTERS,
-            lower_case_nfd_strip_accents=self._settings.lowercase,
-            **shared,
+            vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
 
     def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
@@ -142,13 +139,17 @@ class WordPiece(tf.Module):
         plain = tf.strings.regex_full_match(texts, PLAIN)
         return tf.cond(
             tf.reduce_all(plain),
-            lambda: self._plain.tokenize(texts),
+            lambda: self._ascii(texts),
             lambda: self._mixed(texts, plain),
         )
 
+    def _ascii(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """In ASCII, lower-casing bytes is all that the tokenizer's own normalisation does."""
+        return self._plain.tokenize(tf.strings.lower(texts) if self._settings.lowercase else texts)
+
     def _mixed(self, texts: tf.Tensor, plain: tf.Tensor) -> tf.RaggedTensor:
         one, two = tf.where(plain)[:, 0], tf.where(~plain)[:, 0]
-        quick = self._plain.tokenize(tf.gather(texts, one))
+        quick = self._ascii(tf.gather(texts, one))
         found = tf.concat([quick, self._exact(tf.gather(texts, two))], axis=0)
         places = tf.cast(tf.concat([one, two], axis=0), tf.int32)
         return tf.gather(found, tf.math.invert_permutation(places))
