@@ -149,6 +149,16 @@ def test_typo_in_a_macro_on_the_command_line(folder):
     )
 
 
+def test_a_later_file_may_replace_what_used_a_macro(folder):
+    """`quick/text.gin` with a recipe after it: the recipe's epochs, and the macro rests."""
+    (folder / "run.gin").write_text(WHOLE)
+    (folder / "recipe.gin").write_text("Stage.epochs = 7\n")
+    assert "Stage.epochs = 7" in load("run.gin", "recipe.gin").text
+    with pytest.raises(ConfigError, match="nothing uses the macro EPOCHS") as caught:
+        load("run.gin", "recipe.gin", EPOCHS="5")
+    assert caught.value.set_in == "--gin.EPOCHS=5"
+
+
 def test_typo_in_a_scope(folder):
     assert refused(folder, "haed/Stage.epochs = 5\n") == (
         "no reference has the scope 'haed'.\n"

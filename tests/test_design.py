@@ -28,6 +28,7 @@ LAYERS = (
         "loop",
         "model",
         "stage",
+        "freeze",
         "optimizer",
         "pipeline",
         "reuse",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.optimizer import AdamW
+from tfft.optimizer import AdamW, rated
 from tfft.stage import Stage, make_optimizer
 
 
@@ -48,3 +48,51 @@ def test_a_gradient_that_is_not_finite_is_not_hidden():
 def test_a_stage_takes_it_for_adamw():
     assert type(make_optimizer(Stage(), 10)) is AdamW
     assert type(make_optimizer(Stage(optimizer="adam"), 10)) is keras.optimizers.Adam
+
+
+@pytest.mark.parametrize("kind", [AdamW, keras.optimizers.AdamW, keras.optimizers.Lion])
+def test_a_factor_is_a_rate_of_its_own(kind):
+    """Each variable moves as in an optimizer that has the factor's rate for all of them."""
+    factors = (1.0, 0.5, 0.1)
+
+    def moved(rate, given):
+        variables = [keras.Variable(np.full((3, 2), 1.0 + i, "float32")) for i in range(3)]
+        optimizer = (rated(kind) if given else kind)(learning_rate=rate, weight_decay=0.1)
+        optimizer.build(variables)
+        if given:
+            optimizer.factors = given
+        for step in range(5):
+            rng = np.random.default_rng(step)
+            gradients = [tf.constant(rng.normal(size=(3, 2)).astype("float32")) for _ in range(3)]
+            optimizer.apply(gradients, variables)
+        return variables
+
+    together = moved(0.01, factors)
+    for place, factor in enumerate(factors):
+        alone = moved(0.01 * factor, None)[place]
+        np.testing.assert_allclose(together[place], alone, rtol=1e-6, atol=1e-7)
+
+
+def test_factors_schedule_and_clipping_by_hand():
+    """Two steps of gradient descent, computed on paper beside it."""
+    stage = Stage(
+        optimizer="sgd",
+        learning_rate=0.1,
+        warmup=2,
+        weight_decay=0.0,
+        clip_norm=1.0,
+        rates={"a": 1},
+    )
+    optimizer = make_optimizer(stage, 10)
+    variables = [keras.Variable(np.array([1.0, 2.0], "float32")) for _ in range(2)]
+    optimizer.build(variables)
+    optimizer.factors = (1.0, 0.25)
+    gradients = [np.array([3.0, 0.0], "float32"), np.array([0.0, 4.0], "float32")]
+    expected = [np.array([1.0, 2.0]) for _ in range(2)]
+    for rate in (0.05, 0.1):  # half of the peak, then the peak
+        assert float(optimizer.learning_rate) == pytest.approx(rate)
+        optimizer.apply([tf.constant(g) for g in gradients], variables)
+        for value, gradient, factor in zip(expected, gradients, (1.0, 0.25), strict=True):
+            value -= rate * factor * gradient / 5.0  # the global norm is 5
+    for found, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-6)

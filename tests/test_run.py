@@ -118,6 +118,16 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
     assert ends[0][1] == ends[1][1]
 
 
+def test_gradual_unfreezing_trains_stage_after_stage(tmp_path):
+    stage = tfft.Stage("up", unfreeze="top_down", epochs=1, learning_rate=3e-3, layer_decay=0.8)
+    found = train(tmp_path / "run", stages=(stage,))
+    depths = [f"up from {depth}" for depth in range(found.backbone.depth - 1, -1, -1)]
+    assert [one["name"] for one in found.report["stages"]] == ["up head", *depths]
+    last = {row["group"]: row for row in found.report["stages"][-1]["groups"]}
+    assert last["head"]["rate_factors"] == [1.0, 1.0]
+    assert last["embeddings"]["rate_factors"][0] == pytest.approx(0.8 ** (found.backbone.depth + 1))
+
+
 def test_the_workdir_holds_what_it_should(trained):
     names = {path.name for path in trained.workdir.iterdir()}
     assert {"run.json", "metrics.jsonl", "checkpoints", "best", "report.json"} <= names

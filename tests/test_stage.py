@@ -9,8 +9,9 @@ import pytest
 
 from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
+from tfft.freeze import checksums, prove_freeze, rate_factors
 from tfft.model import Upper, named_variables
-from tfft.stage import Stage, WarmupDecay, checksums, make_optimizer, prepare, prove_freeze
+from tfft.stage import Stage, WarmupDecay, chain, make_optimizer, prepare
 from tfft.tasks.text_classification import TextClassification
 
 TASK = TextClassification(["a", "b"])
@@ -202,3 +203,68 @@ def test_save_and_load_agree(body, tmp_path):
     prepared.split.full.load_weights(tmp_path / "w.weights.h5")
     assert np.array_equal(expected, np.array(prepared.split.full(BATCH)))
     assert isinstance(prepared.split.full, keras.Model)
+
+
+def test_layer_decay_goes_down_from_the_head(body):
+    head = TASK.head()
+    head.build((None, body.dim))
+    stage = Stage(layer_decay=0.5, rates={"layer_1/*/bias": 10.0, "head": 3.0})
+    found = rate_factors(stage, body, head)
+    steps = {"embeddings": 4, "layer_0": 3, "layer_1": 2, "layer_2": 1, "head": 0}
+    for name, factor in found.items():
+        group = name.split("/")[0]
+        extra = 3.0 if group == "head" else 10.0 if name.startswith("layer_1/") else 1.0
+        extra = 1.0 if group == "layer_1" and not name.endswith("/bias") else extra
+        assert factor == pytest.approx(0.5 ** steps[group] * extra), name
+    assert rate_factors(Stage(), body, head) == {}
+
+
+def test_every_variable_moves_at_its_own_rate(body):
+    """One step of gradient descent: what moved, over what moves without factors, is the factor."""
+    head = TASK.head()
+    head.build((None, body.dim))
+    first = {n: np.array(v) for n, v in named_variables(body, head).items()}
+    settings = {"optimizer": "sgd", "weight_decay": 0.0, "clip_norm": None, "learning_rate": 0.5}
+
+    def moved(**more):
+        for name, variable in named_variables(body, head).items():
+            variable.assign(first[name])
+        prepared = prepare(
+            Stage(warmup=0, schedule="constant", **settings, **more), body, head, TASK, 4
+        )
+        prepared.trained.train_on_batch(BATCH, TARGETS)
+        found = named_variables(body, head)
+        return prepared, {n: np.array(v) - first[n] for n, v in found.items() if "seed" not in n}
+
+    _, plain = moved(freeze_layers=1)
+    prepared, decayed = moved(freeze_layers=1, layer_decay=0.5)
+    factors = rate_factors(Stage(layer_decay=0.5), body, head)
+    for name, change in plain.items():
+        np.testing.assert_allclose(decayed[name], change * factors[name], rtol=2e-3, atol=2e-7)
+    rows = {row["group"]: row.get("rate_factors") for row in prepared.table}
+    assert rows["embeddings"] is None and rows["layer_2"] == (0.5, 0.5)
+
+
+def test_a_rate_for_nothing_names_the_nearest(body):
+    with pytest.raises(FreezeError, match="'layer_7' in Stage.rates matches no group"):
+        make(body, rates={"layer_7": 2.0})
+
+
+def test_gradual_unfreezing_is_a_chain_of_stages(body):
+    found = chain([Stage("up", unfreeze="top_down", unfreeze_layers=2, epochs=1)], body)
+    assert [(one.name, one.freeze_layers) for one in found] == [
+        ("up head", "all"),
+        ("up from 1", 1),
+        ("up from 0", 0),
+    ]
+    plain = Stage("plain", freeze_layers=1)
+    assert chain([plain], body) == (plain,)
+    ends = chain([Stage(unfreeze="top_down", freeze_layers=2)], body)
+    assert [one.freeze_layers for one in ends] == ["all", 2]
+
+
+def test_unfreezing_down_to_all_is_refused(body):
+    with pytest.raises(ConfigError, match="unfreezes nothing"):
+        chain([Stage(unfreeze="top_down", freeze_layers="all")], body)
+    with pytest.raises(ConfigError, match="stands for several"):
+        make(body, unfreeze="top_down")

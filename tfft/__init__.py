@@ -18,6 +18,7 @@ _NAMES = {
     "check": "tfft.run",
     "train": "tfft.run",
     "backbones": "",
+    "methods": "",
     "sources": "",
     "tasks": "",
 }

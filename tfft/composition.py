@@ -129,6 +129,8 @@ class Composition:
         self.configurables = configurables
         self.bindings = {b.key: b for b in bindings if b.parameter}
         self.macros = {b.key: b for b in bindings if not b.parameter}
+        kept = {id(b) for b in self.bindings.values()}
+        self.replaced = [b for b in bindings if b.parameter and id(b) not in kept]
 
     def resolve(self, value: Any, within: tuple[str, ...] = ()) -> Any:
         """Returns the value with every macro replaced; one without a value stays.

@@ -18,21 +18,13 @@ import numpy as np
 
 from tfft import loop
 from tfft.errors import DataError, WorkdirError
+from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
 from tfft.pipeline import Encoded, Inputs, count_shapes, pack, unpack
 from tfft.pipeline import encode as encode_texts
 from tfft.reuse import Decision, Features
-from tfft.stage import (
-    Prepared,
-    Stage,
-    checksums,
-    frozen_depth,
-    frozen_names,
-    prepare,
-    prove_freeze,
-    set_precision,
-)
+from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
 from tfft.workdir import Workdir
 
@@ -248,11 +240,17 @@ class Job:
     def describe(self, prepared: Prepared, schedule: loop.Schedule) -> None:
         """Says what is frozen, how batches are shaped, and whether XLA compiles them."""
         stage = prepared.stage
+        rated = any("rate_factors" in row for row in prepared.table)
         self.say.table(
             f"Stage {stage.name!r}: what is trained",
-            ["group", "parameters", "trained"],
+            ["group", "parameters", "trained", *(["rate"] if rated else [])],
             [
-                [row["group"], f"{row['parameters']:,}", f"{row['trainable']:,}"]
+                [
+                    row["group"],
+                    f"{row['parameters']:,}",
+                    f"{row['trainable']:,}",
+                    *([_rates(row, stage.learning_rate)] if rated else []),
+                ]
                 for row in prepared.table
             ],
         )
@@ -318,12 +316,18 @@ def encode_list(
     )
 
 
+def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
+    """Returns a task's head with its first weights."""
+    head = task.head()
+    head.build((None, backbone.dim))
+    return head
+
+
 def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     """Returns the task with its labels, the head and the model with a run's best weights."""
     arrays, state = files.load("best/weights.safetensors")
     task = task.with_labels(state["labels"]) if not task.labels else task
-    head = task.head()
-    head.build((None, backbone.dim))
+    head = built_head(task, backbone)
     variables = named_variables(backbone, head)
     loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
     return task, head, assemble(backbone, head, frozenset()).full
@@ -357,6 +361,12 @@ def _length_row(encoded: Encoded) -> list[str]:
         f"{cut['cut_texts']:,}",
         f"{cut['cut_tokens']:,} of {cut['tokens']:,}",
     ]
+
+
+def _rates(row: dict[str, Any], learning_rate: float) -> str:
+    """Returns the peak rates of a group: one, or the smallest and the largest."""
+    factors = sorted(set(row.get("rate_factors", ())))
+    return " to ".join(f"{factor * learning_rate:.3g}" for factor in factors)
 
 
 def _half_line(measured: dict[str, float]) -> str:

@@ -1,7 +1,8 @@
-"""AdamW in one pass over each weight: Keras' update, by the fused operation that TensorFlow has."""
+"""AdamW in one pass over each weight, and any optimizer of Keras with a rate for each weight."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -39,25 +40,58 @@ class AdamW(keras.optimizers.AdamW):
 
     def _apply_weight_decay(self, variables: Any) -> None:
         """Decays as Keras does, with one temporary array a weight instead of two."""
-        if self.weight_decay is None:
-            return
-        share = tf.cast(self.learning_rate, tf.float32) * self.weight_decay
-
-        def decay(variable: Any) -> None:
-            if self._use_weight_decay(variable):
-                variable.assign_sub(variable * tf.cast(share, variable.dtype))
-
-        def everywhere(distribution: Any, variables: Any) -> None:
-            for variable in variables:
-                own = variable.value if isinstance(variable, keras.Variable) else variable
-                distribution.extended.update(own, decay, group=False)
-
-        tf.__internal__.distribute.interim.maybe_merge_call(
-            everywhere, self._distribution_strategy, variables
-        )
+        _decay(self, variables, lambda variable: 1.0)
 
     def _clip_gradients(self, grads: list[Any]) -> list[Any]:
         plain = all(isinstance(grad, tf.Tensor) for grad in grads)
         if not self.global_clipnorm or not plain or self.clipnorm:
             return super()._clip_gradients(grads)
         return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+
+
+class Rated:
+    """Goes before an optimizer of Keras: the learning rate times a factor for each variable.
+
+    What the optimizer makes of the rate (its schedule, clipping, moments) stays as it is, and
+    `learning_rate` is the rate of a variable with factor 1. Keras' `MultiOptimizer` keeps
+    optimizers side by side instead, clips their gradients apart and has no `learning_rate`. A saved
+    model holds the optimizer without the factors.
+    """
+
+    factors: tuple[float, ...] = ()  # in the order of the trainable variables
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        """Updates one variable at its own rate."""
+        own = learning_rate * self._factor(variable)
+        super().update_step(gradient, variable, own)  # type: ignore[misc]
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        _decay(self, variables, self._factor)
+
+    def _factor(self, variable: Any) -> float:
+        return self.factors[self._get_variable_index(variable)]  # type: ignore[attr-defined]
+
+
+def rated(kind: type) -> type:
+    """Returns an optimizer's class with `factors`, to be set once it is built."""
+    return type(kind.__name__, (Rated, kind), {"__doc__": kind.__doc__})
+
+
+def _decay(optimizer: Any, variables: Any, factor: Callable[[Any], float]) -> None:
+    """Shrinks weights by the rate times the decay (decoupled: Loshchilov and Hutter 2019)."""
+    if optimizer.weight_decay is None:
+        return
+    share = tf.cast(optimizer.learning_rate, tf.float32) * optimizer.weight_decay
+
+    def decay(variable: Any) -> None:
+        if optimizer._use_weight_decay(variable):
+            variable.assign_sub(variable * tf.cast(share * factor(variable), variable.dtype))
+
+    def everywhere(distribution: Any, variables: Any) -> None:
+        for variable in variables:
+            own = variable.value if isinstance(variable, keras.Variable) else variable
+            distribution.extended.update(own, decay, group=False)
+
+    tf.__internal__.distribute.interim.maybe_merge_call(
+        everywhere, optimizer._distribution_strategy, variables
+    )

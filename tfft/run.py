@@ -23,9 +23,10 @@ from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
 from tfft.export import Served, run_export
 from tfft.export import export as write_export
+from tfft.freeze import checksums, prove_freeze
 from tfft.sources.files import read
 from tfft.sources.memory import memory
-from tfft.stage import Stage, checksums, prepare, prove_freeze
+from tfft.stage import Stage, chain, prepare
 from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir, write_atomic
 
@@ -129,11 +130,11 @@ def train(
       UserError: the data, the stages or the workdir cannot be what was meant.
     """
     say = say or Console()
+    stages = chain(stages, backbone)
     machine.make_deterministic(seed, stages, say)
     source = memory(source) if isinstance(source, tf.data.Dataset) else source
     task = _describe_source(task, source, say)
-    head = task.head()
-    head.build((None, backbone.dim))
+    head = jobs.built_head(task, backbone)
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
@@ -227,10 +228,10 @@ def check(
 ) -> None:
     """Goes through `train` with one step a stage, and says what the whole would cost."""
     say = say or Console()
+    stages = chain(stages, backbone)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
-    head = task.head()
-    head.build((None, backbone.dim))
+    head = jobs.built_head(task, backbone)
     say.info(f"backbone: {backbone.name}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
         job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
@@ -300,17 +301,18 @@ def evaluate(
     encoded = jobs.encode_list(texts, targets, backbone.preprocessor)
     with say.progress(f"evaluating {where}", len(texts)) as progress:
         outputs = loop.predict(model, encoded, advance=progress.advance)
-    content = {"metrics": task.evaluate(targets, outputs), "floors": {}, "labels": task.labels}
-    _show_metrics(content, where, encoded.truncation(), say)
-    return content
-
-
-def _show_metrics(content: dict[str, Any], where: str, cut: dict[str, int], say: Any) -> None:
+    cut = encoded.truncation()
     say.info(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
         f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
     )
+    return _show_metrics(task, targets, outputs, say)
+
+
+def _show_metrics(task: Any, targets: Any, outputs: np.ndarray, say: Any) -> dict[str, Any]:
+    content = {"metrics": task.evaluate(targets, outputs), "floors": {}, "labels": task.labels}
     _show(content, say)
+    return content
 
 
 def predict(
@@ -394,7 +396,4 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     table = read(input, labelled=True)
     labels, outputs = run_export(workdir, table.texts, say)
     task = TextClassification(labels)
-    metrics = task.evaluate(task.targets(table.labels or ()), outputs)
-    content = {"metrics": metrics, "floors": {}, "labels": labels}
-    _show(content, say)
-    return content
+    return _show_metrics(task, task.targets(table.labels or ()), outputs, say)

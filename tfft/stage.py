@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import fnmatch
-import hashlib
 import math
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from tfft.errors import ConfigError, DepthError, FreezeError, near
-from tfft.model import Split, assemble, is_seed, named_variables, prefix_depth
-from tfft.optimizer import AdamW
+from tfft.errors import ConfigError, near
+from tfft.freeze import Method, freeze_table, frozen_names, rate_factors, set_trainable
+from tfft.model import Split, assemble, named_variables
+from tfft.optimizer import AdamW, rated
 
-# The softmax over keys does not change when one constant is added to every score, so the gradient
-# of a key bias is zero and only rounding can move it.
-INVARIANT = ("*/key/bias", "*key_dense/bias")
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
 
@@ -31,6 +28,8 @@ class Stage:
         0 trains everything.
       freeze: patterns of more to freeze, matched against a group's name ("layer_2") or a
         variable's ("layer_2/*/bias"), with the wildcards of `fnmatch`.
+      method: trains few of the weights that are not frozen, beside the head: `bitfit()`,
+        `norm_tuning()`.
       epochs: how often the training split is seen; None when `steps` says how long.
       steps: the number of batches instead of epochs.
       batch_size: examples a batch.
@@ -39,6 +38,13 @@ class Stage:
       lengths: what batches are padded to; None chooses at most six lengths that waste the fewest
         tokens of these data. `(128,)` pads every batch to 128.
       learning_rate: the peak of the schedule.
+      layer_decay: the rate of each layer as a share of the one above it, the head's being
+        `learning_rate` (Clark et al. 2020, ELECTRA; 0.9 to 0.95 is usual for fine-tuning).
+      rates: factors of the rate for patterns as in `freeze`, on top of `layer_decay`.
+      unfreeze: "top_down" trains the head alone first, then unfreezes `unfreeze_layers` more from
+        the top in each of a chain of stages, each of `epochs` or `steps`, until `freeze_layers` are
+        left (Howard and Ruder 2018, ULMFiT).
+      unfreeze_layers: how many at a time.
       schedule: how the rate goes on after the warm-up; "linear" and "cosine" end at zero.
       warmup: steps (int) or share of all steps (float below 1) in which the rate rises from zero.
       weight_decay: decoupled decay of all weights but biases and norms.
@@ -59,12 +65,17 @@ class Stage:
     name: str = "stage"
     freeze_layers: int | Literal["all"] = 0
     freeze: tuple[str, ...] = ()
+    method: Method | None = None
     epochs: int | None = 3
     steps: int | None = None
     batch_size: int = 32
     batch_tokens: int | None = None
     lengths: tuple[int, ...] | None = None
     learning_rate: float = 5e-5
+    layer_decay: float = 1.0
+    rates: Mapping[str, float] | None = None
+    unfreeze: Literal["top_down"] | None = None
+    unfreeze_layers: int = 1
     schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup: int | float = 0.1
     weight_decay: float = 0.01
@@ -78,7 +89,8 @@ class Stage:
 
     def __post_init__(self) -> None:
         limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
-        for field, least in [*limits, ("steps_per_execution", 1)]:
+        limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
+        for field, least in limits:
             if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
                 raise ConfigError(
                     f"Stage.{field}={getattr(self, field)} is too small.",
@@ -96,6 +108,33 @@ class Stage:
 
     def warmup_steps(self, total: int) -> int:
         return self.warmup if isinstance(self.warmup, int) else round(self.warmup * total)
+
+
+def chain(stages: Sequence[Stage], body: Any) -> tuple[Stage, ...]:
+    """Returns the stages with those that unfreeze gradually written out, bottom layers last.
+
+    Raises:
+      ConfigError: a stage has nothing to unfreeze.
+    """
+    return tuple(part for stage in stages for part in _unfrozen(stage, body))
+
+
+def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
+    if stage.unfreeze is None:
+        yield stage
+        return
+    if stage.freeze_layers == "all":
+        raise ConfigError(
+            f"stage {stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
+            set_in="Stage.freeze_layers",
+            valid=f"0 to {body.depth - 1}",
+        )
+    last = int(stage.freeze_layers)
+    depths = [*range(body.depth - stage.unfreeze_layers, last, -stage.unfreeze_layers), last]
+    whole = dataclasses.replace(stage, unfreeze=None)
+    yield dataclasses.replace(whole, name=f"{stage.name} head", freeze_layers="all")
+    for depth in depths:
+        yield dataclasses.replace(whole, name=f"{stage.name} from {depth}", freeze_layers=depth)
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -129,109 +168,8 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         }
 
 
-def frozen_names(stage: Stage, body: Any, head: Any) -> frozenset[str]:
-    """Returns the names of the variables that the stage does not train.
-
-    Raises:
-      DepthError: `freeze_layers` is not a depth of this body.
-      FreezeError: a pattern matches nothing, or nothing is left to train.
-    """
-    _unfreeze(body, head)
-    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    names = list(variables)
-    groups = _frozen_groups(stage.freeze_layers, body)
-    frozen = {name for name in names if name.split("/")[0] in groups}
-    for pattern in stage.freeze:
-        hits = {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
-        if not hits:
-            raise FreezeError(
-                f"the pattern {pattern!r} in Stage.freeze matches no group and no variable.",
-                valid=f"for example {near(pattern, _prefixes(names))}",
-                see="tfft check --gin_file=FILE",
-            )
-        frozen |= hits
-    if not any(variables[name].trainable for name in names if name not in frozen):
-        raise FreezeError(
-            f"stage {stage.name!r} trains nothing: every weight is frozen.",
-            valid='at most freeze_layers="all", which trains the head',
-        )
-    return frozenset(frozen)
-
-
-def _frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
-    names = [group.name for group in body.groups]
-    if freeze_layers == "all":
-        return set(names)
-    whole = isinstance(freeze_layers, int) and not isinstance(freeze_layers, bool)
-    if not whole or not 0 <= int(freeze_layers) <= body.depth:
-        raise DepthError(
-            f"freeze_layers={freeze_layers!r}, but this backbone has {body.depth} layers.",
-            valid=f'0 to {body.depth}, or "all"',
-            see="tfft check --gin_file=FILE",
-        )
-    if freeze_layers == 0:
-        return set()
-    check = getattr(body, "check_depth", None)
-    if check is not None:
-        check(int(freeze_layers))
-    return set(names[: int(freeze_layers) + 1])
-
-
-def _inside(name: str, pattern: str) -> bool:
-    """Says whether a pattern without a wildcard for what follows names a part above `name`."""
-    parts = name.split("/")
-    heads = ("/".join(parts[:count]) for count in range(1, len(parts)))
-    return any(fnmatch.fnmatch(head, pattern) for head in heads)
-
-
-def _prefixes(names: list[str]) -> set[str]:
-    return {name.split("/")[0] for name in names} | set(names)
-
-
-def _layers(body: Any, head: Any) -> list[Any]:
-    return [*(layer for group in body.groups for layer in group.layers), head]
-
-
-def _unfreeze(body: Any, head: Any) -> None:
-    for layer in _layers(body, head):
-        layer.trainable = True
-
-
-def frozen_depth(stage: Stage, body: Any, head: Any) -> tuple[int | None, bool]:
-    """Returns how many layers the stage's frozen prefix holds, and whether all is frozen.
-
-    None when nothing at the bottom is frozen.
-    """
-    still = set_trainable(body, head, frozen_names(stage, body, head))
-    return prefix_depth(body, still), len(still) == len(body.groups)
-
-
-def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
-    """Sets the mask on every variable; returns the groups of which nothing is trained."""
-    _unfreeze(body, head)
-    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    still = set()
-    for group in body.groups:
-        own = [name for name in variables if name.split("/")[0] == group.name]
-        if own and all(name in frozen for name in own):
-            still.add(group.name)
-            for layer in group.layers:
-                layer.trainable = False
-    # After the layers: setting a layer's `trainable` sets it on all its variables.
-    for name, variable in variables.items():
-        if name in frozen:
-            variable.trainable = False
-    # A group whose weights all belong to a lower one (shared layers) is frozen with it.
-    owners = {id(v): name.split("/")[0] for name, v in variables.items()}
-    for group in body.groups:
-        weights = [v for layer in group.layers for v in layer.weights]
-        if all(owners.get(id(v)) in still for v in weights):
-            still.add(group.name)
-    return frozenset(still)
-
-
 def make_optimizer(stage: Stage, total_steps: int) -> Any:
-    """Returns the optimizer with its schedule; biases and norms are not decayed.
+    """Returns the optimizer with its schedule, and with `factors` where rates differ.
 
     Raises:
       ConfigError: Keras has no optimizer of that name.
@@ -248,7 +186,10 @@ def make_optimizer(stage: Stage, total_steps: int) -> Any:
             f"Stage.optimizer={stage.optimizer!r} is no optimizer of Keras.",
             valid=near(stage.optimizer, known, 5),
         )
-    return known[stage.optimizer.lower()](
+    kind = known[stage.optimizer.lower()]
+    if stage.layer_decay != 1.0 or stage.rates:
+        kind = rated(kind)
+    return kind(
         learning_rate=WarmupDecay(
             stage.learning_rate, total_steps, stage.warmup_steps(total_steps), stage.schedule
         ),
@@ -281,7 +222,7 @@ class Prepared:
       split: the model, and its prefix and tail.
       trained: the model whose `fit` is called: the tail when features are reused.
       frozen: names of the variables that stay as they are.
-      table: a row a group: name, layers, parameters, trainable parameters.
+      table: a row a group: name, parameters, trainable parameters, the range of rate factors.
     """
 
     stage: Stage
@@ -303,7 +244,15 @@ def prepare(
       task: gives the loss and the metrics.
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
+
+    Raises:
+      ConfigError: the stage is one that `chain` must write out first.
     """
+    if stage.unfreeze:
+        raise ConfigError(
+            f"stage {stage.name!r} stands for several: unfreeze={stage.unfreeze!r}.",
+            valid="tfft.train, which goes through them; or a Stage with a freeze_layers of its own",
+        )
     if not head.built:
         head.build((None, body.dim))
     frozen = frozen_names(stage, body, head)
@@ -330,67 +279,13 @@ def prepare(
     kept = [v for v in trained.trainable_variables if _undecayed(v)]
     inner.exclude_from_weight_decay(var_list=kept)
     own.build(trained.trainable_variables)
-    return Prepared(stage, split, trained, frozen, freeze_table(body, head, frozen))
+    factors = rate_factors(stage, body, head)
+    if factors:
+        named = {id(v): name for name, v in named_variables(body, head).items()}
+        inner.factors = tuple(factors[named[id(v)]] for v in trained.trainable_variables)
+    return Prepared(stage, split, trained, frozen, freeze_table(body, head, frozen, factors))
 
 
 def _undecayed(variable: Any) -> bool:
     """Says whether a variable is a bias or belongs to a norm."""
     return variable.name in ("bias", "gamma", "beta", "scale") or len(variable.shape) < 2
-
-
-def freeze_table(body: Any, head: Any, frozen: frozenset[str]) -> list[dict[str, Any]]:
-    """Returns parameter counts per group, bottom to top, the head last."""
-    rows: dict[str, dict[str, Any]] = {}
-    for name, variable in named_variables(body, head).items():
-        if is_seed(name):
-            continue
-        group = name.split("/")[0]
-        row = rows.setdefault(group, {"group": group, "parameters": 0, "trainable": 0})
-        size = math.prod(variable.shape)
-        row["parameters"] += size
-        row["trainable"] += size if name not in frozen and variable.trainable else 0
-    return list(rows.values())
-
-
-def checksums(body: Any, head: Any) -> dict[str, str]:
-    """Returns a SHA-256 of each variable, norm statistics included, random seeds not."""
-    return {
-        name: hashlib.sha256(variable.numpy().tobytes()).hexdigest()
-        for name, variable in named_variables(body, head).items()
-        if not is_seed(name)
-    }
-
-
-def prove_freeze(
-    before: dict[str, str], prepared: Prepared, body: Any, head: Any
-) -> dict[str, Any]:
-    """Compares all variables with their checksums from before the stage.
-
-    Returns:
-      Counts: how many frozen variables are bit-identical, how many trained ones moved, and which
-      could not move because the model does not depend on them.
-
-    Raises:
-      FreezeError: a frozen variable changed, or a trainable one did not.
-    """
-    after = checksums(body, head)
-    changed = {name for name in after if after[name] != before[name]}
-    variables = named_variables(body, head)
-    trainable = {n for n in after if n not in prepared.frozen and variables[n].trainable}
-    broken = sorted(changed & prepared.frozen)
-    still = sorted(trainable - changed)
-    invariant = [n for n in still if any(fnmatch.fnmatch(n, pattern) for pattern in INVARIANT)]
-    unmoved = [name for name in still if name not in invariant]
-    if broken or unmoved:
-        kind = "frozen but changed" if broken else "trainable but did not move"
-        names = ", ".join((broken or unmoved)[:5])
-        raise FreezeError(
-            f"the freeze proof of stage {prepared.stage.name!r} failed: "
-            f"{len(broken or unmoved)} variables are {kind}: {names}.",
-            valid="a learning rate large enough to move float32 weights, and no assignment by hand",
-        )
-    return {
-        "frozen_bit_identical": len(prepared.frozen),
-        "trainable_moved": len(trainable) - len(invariant),
-        "cannot_move": invariant,
-    }

@@ -178,8 +178,10 @@ def _check_macros(composition: Composition, see: str) -> Iterator[ConfigError]:
             yield error
     values = [*composition.bindings.values(), *composition.macros.values()]
     used = {name for binding in values for name in macro_names(binding.value)}
+    # A file's macro has its use where a later file replaced the binding; a flag's has none then.
+    replaced = {name for binding in composition.replaced for name in macro_names(binding.value)}
     for name, binding in composition.macros.items():
-        if name not in used:
+        if name not in used and not (name in replaced and binding.origin.line):
             yield ConfigError(
                 f"nothing uses the macro {name}.",
                 set_in=str(binding.origin),

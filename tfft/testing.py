@@ -11,8 +11,9 @@ from tfft import job as jobs
 from tfft import loop, machine
 from tfft.console import Console
 from tfft.export import Served, export
+from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables
-from tfft.stage import Stage, checksums, prove_freeze
+from tfft.stage import Stage
 from tfft.workdir import Workdir
 
 

@@ -1,0 +1,245 @@
+"""What is frozen: from depths and patterns to a mask on the variables, and the proof of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import fnmatch
+import hashlib
+import math
+from typing import Any
+
+from tfft.errors import DepthError, FreezeError, near
+from tfft.model import is_seed, named_variables, prefix_depth
+
+# The softmax over keys does not change when one constant is added to every score, so the gradient
+# of a key bias is zero and only rounding can move it.
+INVARIANT = ("*/key/bias", "*key_dense/bias")
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Which few weights a stage trains, of those that it does not freeze, beside the head.
+
+    Attributes:
+      name: shown in messages.
+      trains: patterns as in `Stage.freeze`.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+
+
+def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
+    """Returns the names of the variables that the stage does not train.
+
+    Raises:
+      DepthError: `freeze_layers` is not a depth of this body.
+      FreezeError: a pattern matches nothing, or nothing is left to train.
+    """
+    _unfreeze(body, head)
+    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
+    names = list(variables)
+    groups = _frozen_groups(stage.freeze_layers, body)
+    frozen = {name for name in names if name.split("/")[0] in groups}
+    for pattern in stage.freeze:
+        frozen |= matching(pattern, names, "Stage.freeze")
+    if stage.method is not None:
+        frozen |= _left_alone(stage.method, names)
+    if not any(variables[name].trainable for name in names if name not in frozen):
+        raise FreezeError(
+            f"stage {stage.name!r} trains nothing: every weight is frozen.",
+            valid='at most freeze_layers="all", which trains the head',
+        )
+    return frozenset(frozen)
+
+
+def _left_alone(method: Method, names: list[str]) -> set[str]:
+    """Returns the variables of the body that a method does not train."""
+    hits = {
+        name
+        for name in names
+        if any(fnmatch.fnmatch(name, part) or _inside(name, part) for part in method.trains)
+    }
+    if not hits:
+        raise FreezeError(
+            f"{method.name} has nothing to train in this body: it has no variable of "
+            f"{', '.join(method.trains)}.",
+            valid=f"for example {', '.join(names[:3])}",
+        )
+    return {name for name in names if name not in hits and name.split("/")[0] != "head"}
+
+
+def matching(pattern: str, names: list[str], where: str) -> set[str]:
+    """Returns the variables that a pattern names, itself or by their group or another part above.
+
+    Raises:
+      FreezeError: there are none; `where` says what holds the pattern.
+    """
+    hits = {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
+    if not hits:
+        raise FreezeError(
+            f"the pattern {pattern!r} in {where} matches no group and no variable.",
+            valid=f"for example {near(pattern, _prefixes(names))}",
+            see="tfft check --gin_file=FILE",
+        )
+    return hits
+
+
+def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
+    """Returns what each variable's learning rate is multiplied by; empty where all rates are one.
+
+    The head, and a pooler, have the stage's rate; the top layer `layer_decay` of it, the one below
+    `layer_decay ** 2`, and so on down to the embeddings. A pattern's factor in `rates` comes on
+    top. Weights that several layers share have the rate of the lowest.
+
+    Raises:
+      FreezeError: a pattern in `rates` matches nothing.
+    """
+    rates = stage.rates or {}
+    if stage.layer_decay == 1.0 and not rates:
+        return {}
+    names = [name for name in named_variables(body, head) if not is_seed(name)]
+    groups = [group.name for group in body.groups[: body.depth + 1]]
+    above = {name: len(groups) - place for place, name in enumerate(groups)}
+    found = {name: stage.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
+    for pattern, factor in rates.items():
+        for name in matching(pattern, names, "Stage.rates"):
+            found[name] *= factor
+    return found
+
+
+def _frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
+    names = [group.name for group in body.groups]
+    if freeze_layers == "all":
+        return set(names)
+    whole = isinstance(freeze_layers, int) and not isinstance(freeze_layers, bool)
+    if not whole or not 0 <= int(freeze_layers) <= body.depth:
+        raise DepthError(
+            f"freeze_layers={freeze_layers!r}, but this backbone has {body.depth} layers.",
+            valid=f'0 to {body.depth}, or "all"',
+            see="tfft check --gin_file=FILE",
+        )
+    if freeze_layers == 0:
+        return set()
+    check = getattr(body, "check_depth", None)
+    if check is not None:
+        check(int(freeze_layers))
+    return set(names[: int(freeze_layers) + 1])
+
+
+def _inside(name: str, pattern: str) -> bool:
+    """Says whether a pattern without a wildcard for what follows names a part above `name`."""
+    parts = name.split("/")
+    heads = ("/".join(parts[:count]) for count in range(1, len(parts)))
+    return any(fnmatch.fnmatch(head, pattern) for head in heads)
+
+
+def _prefixes(names: list[str]) -> set[str]:
+    return {name.split("/")[0] for name in names} | set(names)
+
+
+def _layers(body: Any, head: Any) -> list[Any]:
+    return [*(layer for group in body.groups for layer in group.layers), head]
+
+
+def _unfreeze(body: Any, head: Any) -> None:
+    for layer in _layers(body, head):
+        layer.trainable = True
+
+
+def frozen_depth(stage: Any, body: Any, head: Any) -> tuple[int | None, bool]:
+    """Returns how many layers the stage's frozen prefix holds, and whether all is frozen.
+
+    None when nothing at the bottom is frozen.
+    """
+    still = set_trainable(body, head, frozen_names(stage, body, head))
+    return prefix_depth(body, still), len(still) == len(body.groups)
+
+
+def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
+    """Sets the mask on every variable; returns the groups of which nothing is trained."""
+    _unfreeze(body, head)
+    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
+    still = set()
+    for group in body.groups:
+        own = [name for name in variables if name.split("/")[0] == group.name]
+        if own and all(name in frozen for name in own):
+            still.add(group.name)
+            for layer in group.layers:
+                layer.trainable = False
+    # After the layers: setting a layer's `trainable` sets it on all its variables.
+    for name, variable in variables.items():
+        if name in frozen:
+            variable.trainable = False
+    # A group whose weights all belong to a lower one (shared layers) is frozen with it.
+    owners = {id(v): name.split("/")[0] for name, v in variables.items()}
+    for group in body.groups:
+        weights = [v for layer in group.layers for v in layer.weights]
+        if all(owners.get(id(v)) in still for v in weights):
+            still.add(group.name)
+    return frozenset(still)
+
+
+def freeze_table(
+    body: Any, head: Any, frozen: frozenset[str], factors: dict[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Returns parameter counts per group, bottom to top, the head last.
+
+    With `factors`, also the smallest and the largest one of the group's trained variables.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for name, variable in named_variables(body, head).items():
+        if is_seed(name):
+            continue
+        group = name.split("/")[0]
+        row = rows.setdefault(group, {"group": group, "parameters": 0, "trainable": 0})
+        size = math.prod(variable.shape)
+        row["parameters"] += size
+        trained = name not in frozen and variable.trainable
+        row["trainable"] += size if trained else 0
+        if factors and trained:
+            low, high = row.get("rate_factors", (math.inf, 0.0))
+            row["rate_factors"] = min(low, factors[name]), max(high, factors[name])
+    return list(rows.values())
+
+
+def checksums(body: Any, head: Any) -> dict[str, str]:
+    """Returns a SHA-256 of each variable, norm statistics included, random seeds not."""
+    return {
+        name: hashlib.sha256(variable.numpy().tobytes()).hexdigest()
+        for name, variable in named_variables(body, head).items()
+        if not is_seed(name)
+    }
+
+
+def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) -> dict[str, Any]:
+    """Compares all variables with their checksums from before the stage.
+
+    Returns:
+      Counts: how many frozen variables are bit-identical, how many trained ones moved, and which
+      could not move because the model does not depend on them.
+
+    Raises:
+      FreezeError: a frozen variable changed, or a trainable one did not.
+    """
+    after = checksums(body, head)
+    changed = {name for name in after if after[name] != before[name]}
+    variables = named_variables(body, head)
+    trainable = {n for n in after if n not in prepared.frozen and variables[n].trainable}
+    broken = sorted(changed & prepared.frozen)
+    still = sorted(trainable - changed)
+    invariant = [n for n in still if any(fnmatch.fnmatch(n, pattern) for pattern in INVARIANT)]
+    unmoved = [name for name in still if name not in invariant]
+    if broken or unmoved:
+        kind = "frozen but changed" if broken else "trainable but did not move"
+        names = ", ".join((broken or unmoved)[:5])
+        raise FreezeError(
+            f"the freeze proof of stage {prepared.stage.name!r} failed: "
+            f"{len(broken or unmoved)} variables are {kind}: {names}.",
+            valid="a learning rate large enough to move float32 weights, and no assignment by hand",
+        )
+    return {
+        "frozen_bit_identical": len(prepared.frozen),
+        "trainable_moved": len(trainable) - len(invariant),
+        "cannot_move": invariant,
+    }
