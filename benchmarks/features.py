@@ -20,7 +20,7 @@ LAYERS, EPOCHS = 12, 10
 
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns the seconds without over those with stored features."""
-    source = reviews(128 if quick else 512, 100)
+    source = reviews(128 if quick else 384, 100)
     stage = Stage(freeze_layers=LAYERS - 1, epochs=EPOCHS, learning_rate=RATE, features="memory")
 
     def make(kind: str) -> Product:

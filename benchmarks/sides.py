@@ -38,6 +38,11 @@ def reviews(train: int, held_out: int = 1000) -> MemorySource:
     return MemorySource("movie reviews", rows)
 
 
+def minilm(pooling: str = "mean") -> Any:
+    """Returns the fetched body. BERT's own classifiers, the peers', pool by the "pooler"."""
+    return hub(str(fetch.cache_dir() / "minilm_l6"), pooling=pooling)
+
+
 class Product:
     """tfft from raw texts to trained weights: encoding, frozen features, `fit`, checkpoints.
 
@@ -47,7 +52,7 @@ class Product:
 
     def __init__(self, source: Any, stage: Stage, body: Any = None):
         self.source, self.stage = source, stage
-        self.body = body or hub(str(fetch.cache_dir() / "minilm_l6"))
+        self.body = body or minilm()
         machine.make_deterministic(0, [stage], Console(quiet=True))
         self.task = TextClassification().with_labels(source.labels)
         self.head = self.task.head()
@@ -214,4 +219,4 @@ def tail_flops(body: Any, lengths: np.ndarray, plan: Sequence[Any], layers: int)
     return 3 * total
 
 
-__all__ = ["RATE", "Hub", "Product", "plan_epoch", "reviews", "tail_flops"]
+__all__ = ["RATE", "Hub", "Product", "plan_epoch", "minilm", "reviews", "tail_flops"]

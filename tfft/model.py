@@ -86,12 +86,12 @@ class Prefix(_Part):
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
         mask = inputs["padding_mask"]
-        hidden = self._body.layers(0, hidden, mask, [mode] * self._count)
+        hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
 
 class Upper(_Part):
-    """The layers of the body above the prefix: [b t d] to [b t d].
+    """The layers of the body above the prefix, below the pooling: [b t d] to [b t d].
 
     Args:
       body: a Backbone.
@@ -106,7 +106,7 @@ class Upper(_Part):
 
     def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         modes = [False if frozen else training for frozen in self._frozen_layers]
-        return self._body.layers(self._first, hidden, padding_mask, modes)
+        return self._body.layers(self._first, hidden, padding_mask, modes, True)
 
 
 class Pool(_Part):

@@ -281,7 +281,8 @@ class Features:
             mask = batch["padding_mask"]
             hidden = body.embed(batch, training=False) if start is None else batch["hidden"]
             hidden = tf.cast(hidden, body.compute_dtype)
-            hidden = body.layers(start or 0, hidden, mask, [False] * (stop - (start or 0)))
+            modes = [False] * (stop - (start or 0))
+            hidden = body.layers(start or 0, hidden, mask, modes, cut.pooled)
             return body.pool(hidden, mask, training=False) if cut.pooled else hidden
 
         self._calls[start, cut] = call

@@ -53,6 +53,34 @@ def test_outputs_and_gradients_are_kerashubs(architecture, activation, training)
         np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("pooling", ["cls", "pooler"])
+@pytest.mark.parametrize("training", [False, True])
+def test_a_pooling_of_the_first_token_needs_no_other_output(pooling, training):
+    """The pooled vector and every gradient, with all of the top layer computed and with a part."""
+    body = backbones.tiny("bert", layers=2, dim=16, dropout=0.0, pooling=pooling)
+    hidden, mask = inputs(16)
+    weights = [w.value for group in body.groups[1:] for part in group.layers for w in part.weights]
+
+    def run(packed):
+        body.packed = packed
+        with tf.GradientTape() as tape:
+            tape.watch([hidden, *weights])
+            out = body.layers(0, hidden, mask, [training] * 2, pooled_next=True)
+            pooled = body.pool(out, mask)
+            loss = tf.reduce_sum(tf.sin(3.0 * pooled))
+        gradients = tape.gradient(loss, [hidden, *weights])
+        return out.shape[1], pooled, [g for g in gradients if g is not None]
+
+    every, part = run(False), run(True)
+    assert (every[0], part[0]) == (20, 1) and len(every[2]) == len(part[2])
+    np.testing.assert_allclose(part[1], every[1], atol=2e-6)
+    for found, expected in zip(part[2], every[2], strict=True):
+        found, expected = (tf.convert_to_tensor(g).numpy() for g in (found, expected))
+        if found.shape == hidden.shape:  # from padding comes no gradient
+            expected = expected * mask.numpy()[:, :, None]
+        np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-4)
+
+
 @pytest.mark.parametrize("texts", [1, 40])
 def test_packing_puts_every_token_back(texts):
     mask = np.tile(inputs(4)[1], (texts, 1))

@@ -40,9 +40,7 @@ def test_only_what_a_method_names_and_the_head_move(architecture, method, ends):
     body = tiny(architecture, layers=2)
     moved, prepared, head = one_step(body, method)
     wanted = {
-        name
-        for name in checksums(body, head)
-        if name.endswith(ends) or name.startswith("head/")
+        name for name in checksums(body, head) if name.endswith(ends) or name.startswith("head/")
     }
     still = wanted - moved
     assert moved <= wanted and all("key" in name for name in still)  # softmax ignores key biases

@@ -16,6 +16,7 @@ from tfft.errors import ConfigError, DepthError
 from tfft.preprocess.text import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
+FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,12 @@ class Backbone:
         return self.layers(i, hidden, padding_mask, [training])
 
     def layers(
-        self, first: int, hidden: Any, padding_mask: Any, modes: Sequence[bool | None]
+        self,
+        first: int,
+        hidden: Any,
+        padding_mask: Any,
+        modes: Sequence[bool | None],
+        pooled_next: bool = False,
     ) -> Any:
         """From the input of layer `first` to the output of the last of `len(modes)` layers.
 
@@ -93,14 +99,17 @@ class Backbone:
           hidden: [b t d].
           padding_mask: int32 [b t].
           modes: `training` of each layer.
+          pooled_next: only `pool` reads the output of the top layer, the last one here.
 
         Returns:
-          [b t d]; what stands at padding is left open.
+          [b t d]; what stands at padding is left open. Or [b 1 d], where the pooling reads the
+          first token alone.
         """
         parts = [group.layers for group in self.groups[first + 1 : first + 1 + len(modes)]]
         inner = [(layer, mode) for part, mode in zip(parts, modes, strict=True) for layer in part]
         if self.packed and encoder.supports(hidden, inner):
-            return encoder.encode(inner, hidden, padding_mask)
+            first_only = pooled_next and self.pooling in FIRST_TOKEN
+            return encoder.encode(inner, hidden, padding_mask, first_only)
         for i, mode in enumerate(modes, first):
             hidden = self.architecture.layer(self.model, i, hidden, padding_mask, mode)
         return hidden

@@ -78,22 +78,32 @@ def _is_plain(layer: Any) -> bool:
     )
 
 
-def encode(layers: Sequence[tuple[Any, bool | None]], hidden: Any, padding_mask: Any) -> Any:
+def encode(
+    layers: Sequence[tuple[Any, bool | None]],
+    hidden: Any,
+    padding_mask: Any,
+    first_only: bool = False,
+) -> Any:
     """Applies encoder layers one after the other.
 
     Args:
       layers: of the kind that `supports` accepts, each with its mode.
       hidden: float32 [b t d].
       padding_mask: int32 [b t], 1 at tokens; each row has one at least.
+      first_only: nothing but the first token's output is read; then the last layer computes the
+        others' keys and values alone, a sixth of its products.
 
     Returns:
-      float32 [b t d].
+      float32 [b t d], or [b 1 d].
     """
     packing = pack(padding_mask, layers[0][0]._self_attention_layer._num_heads)
     dim = hidden.shape[-1]
     tokens = tf.gather(tf.reshape(hidden, [-1, dim]), packing.index)
-    for layer, training in layers:
+    for layer, training in layers[:-1] if first_only else layers:
         tokens = _layer(layer, tokens, packing, training)
+    if first_only:
+        layer, training = layers[-1]
+        return _layer(layer, tokens, packing, training, first_only=True)[:, None]
     return tf.reshape(_spread(tokens, packing), [packing.batch, packing.length, dim])
 
 
@@ -168,34 +178,43 @@ def _join_heads(split: Any, packing: Packing) -> Any:
     return call(split)
 
 
-def _layer(layer: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
-    mixed = _attention(layer._self_attention_layer, tokens, packing, training)
+def _layer(
+    layer: Any, tokens: Any, packing: Packing, training: bool | None, first_only: bool = False
+) -> Any:
+    """From packed tokens [m d] to the same, or to the first token of each text, [b d]."""
+    asking = tokens
+    if first_only:
+        asking = tf.gather(tokens, packing.inverse[:: packing.length])
+    mixed = _attention(layer._self_attention_layer, tokens, asking, packing, training)
     mixed = _dropout(layer._self_attention_dropout, mixed, training)
-    tokens = _norm(layer._self_attention_layer_norm, tokens + mixed)
+    tokens = _norm(layer._self_attention_layer_norm, asking + mixed)
     inner = _dense(tokens, layer._feedforward_intermediate_dense, training)
     outer = _dense(inner, layer._feedforward_output_dense, training)
     outer = _dropout(layer._feedforward_dropout, outer, training)
     return _norm(layer._feedforward_layer_norm, tokens + outer)
 
 
-def _attention(attention: Any, tokens: Any, packing: Packing, training: bool | None) -> Any:
-    """Self-attention from packed tokens [m d] to packed ones."""
+def _attention(
+    attention: Any, tokens: Any, asking: Any, packing: Packing, training: bool | None
+) -> Any:
+    """Attention over packed tokens [m d], for all of them or for one a text, [b d]."""
     heads, scale = attention._num_heads, 1.0 / math.sqrt(attention._key_dim)
 
     def projected(dense: Any, rows: Any) -> Any:
         kernel = tf.reshape(_value(dense.kernel), [rows.shape[-1], -1])
         return tf.nn.bias_add(tf.matmul(rows, kernel), tf.reshape(_value(dense.bias), [-1]))
 
-    query, key, value = (
-        _split_heads(rows, heads, packing)
-        for rows in (
-            projected(attention._query_dense, tokens) * scale,
-            projected(attention._key_dense, tokens),
-            projected(attention._value_dense, tokens),
-        )
-    )
+    query = projected(attention._query_dense, asking) * scale
+    key = _split_heads(projected(attention._key_dense, tokens), heads, packing)
+    value = _split_heads(projected(attention._value_dense, tokens), heads, packing)
+    every = asking is tokens
+    one = [packing.batch, heads, 1, attention._key_dim]
+    query = _split_heads(query, heads, packing) if every else tf.reshape(query, one)
     shares = _dropout(attention._dropout_layer, _shares(query, key, packing.bias), training)
-    return projected(attention._output_dense, _join_heads(tf.matmul(shares, value), packing))
+    mixed = tf.matmul(shares, value)
+    joined = [packing.batch, heads * attention._key_dim]
+    mixed = _join_heads(mixed, packing) if every else tf.reshape(mixed, joined)
+    return projected(attention._output_dense, mixed)
 
 
 @tf.custom_gradient
