@@ -18,7 +18,7 @@ REACH = 3.0
 
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns the padded side's seconds over those with buckets."""
-    source = reviews(256 if quick else 1024)
+    source = reviews(256 if quick else 512)
     epochs = 2 if quick else 3
 
     def make(lengths: tuple[int, ...] | None, packed: bool) -> Product:

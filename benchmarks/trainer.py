@@ -97,7 +97,7 @@ def run(quick: bool, pairs: int) -> Outcome | None:
     except ImportError as error:
         print(f"skipped: {error.name} is missing; pip install -e '.[bench]' brings it")
         return None
-    source = reviews(256 if quick else 512)
+    source = reviews(128 if quick else 384)
     stage = Stage(freeze_layers=4, epochs=EPOCHS, learning_rate=RATE)
     ours = Product(source, stage, minilm("pooler"))
     theirs = Torch(source)

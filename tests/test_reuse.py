@@ -92,12 +92,12 @@ def count_layers(monkeypatch, body):
     calls = []
     plain = type(body).layers
 
-    def counted(self, first, hidden, mask, modes):
+    def counted(self, first, hidden, mask, modes, pooled_next=False):
         import tensorflow as tf
 
         if not hasattr(hidden, "_keras_history"):
             tf.py_function(lambda: calls.extend(range(first, first + len(modes))), [], [])
-        return plain(self, first, hidden, mask, modes)
+        return plain(self, first, hidden, mask, modes, pooled_next)
 
     monkeypatch.setattr(type(body), "layers", counted)
     return calls
