@@ -118,6 +118,20 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
     assert ends[0][1] == ends[1][1]
 
 
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
+def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_layers):
+    task, body = tfft.tasks.TextClassification(), tiny(pooling="pooler")
+    stage = tfft.Stage(freeze_layers=freeze_layers, epochs=2, learning_rate=3e-3)
+    found = run.train(
+        task, body, synthetic(256), (stage,), workdir=tmp_path, say=Console(quiet=True)
+    )
+    losses = [record["loss"] for record in lines(tmp_path / "metrics.jsonl")]
+    assert losses[-1] < losses[0]
+    texts = ["the film is mark1", "mark0 of the plot and of the long story"]
+    body.packed = False
+    np.testing.assert_allclose(found.outputs(texts), found.outputs(texts[::-1])[::-1], atol=1e-6)
+
+
 def test_gradual_unfreezing_trains_stage_after_stage(tmp_path):
     stage = tfft.Stage("up", unfreeze="top_down", epochs=1, learning_rate=3e-3, layer_decay=0.8)
     found = train(tmp_path / "run", stages=(stage,))

@@ -184,7 +184,8 @@ def _layer(
     """From packed tokens [m d] to the same, or to the first token of each text, [b d]."""
     asking = tokens
     if first_only:
-        asking = tf.gather(tokens, packing.inverse[:: packing.length])
+        first = tf.reshape(packing.inverse, [packing.batch, packing.length])[:, 0]
+        asking = tf.gather(tokens, first)
     mixed = _attention(layer._self_attention_layer, tokens, asking, packing, training)
     mixed = _dropout(layer._self_attention_dropout, mixed, training)
     tokens = _norm(layer._self_attention_layer_norm, asking + mixed)
