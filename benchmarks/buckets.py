@@ -1,9 +1,9 @@
 """Length buckets, against tfft with every batch padded to 128.
 
 On both sides the layers compute the padding that a batch has, as a compiler or another kind of body
-would; the product's own default, packed layers in buckets, is measured beside them. Accuracy is that
-of four times as many sentences, packed on both sides, which changes no number: over the seeds it
-must agree within one standard deviation.
+would; the product's own default, packed layers in buckets, is measured beside them. Accuracy is of
+four times as many sentences, packed on both sides, which changes no number: over the seeds it must
+agree within one standard deviation.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """WordPiece as BERT, DistilBERT and ELECTRA were trained with it.
 
 A text is cleaned, decomposed and lower-cased by regular expressions, cut into words, and each word
-into pieces by tensorflow-text's FastBertTokenizer. The judge of every step is the `tokenizers`
+into pieces by tensorflow-text's FastWordpieceTokenizer. The judge of every step is the `tokenizers`
 package, which wrote the `tokenizer.json` of published models: its Unicode tables are older than
 TensorFlow's for marks, punctuation and ideographs, and `UNKNOWN_TO_JUDGE` lists the difference.
 """
@@ -120,14 +120,14 @@ class WordPiece(tf.Module):
             "token_out_type": tf.int32,
             "unknown_token": self._settings.unknown,
         }
-        self._pieces = tensorflow_text.FastBertTokenizer(
+        self._pieces = tensorflow_text.FastWordpieceTokenizer(
             vocab=[*tokens, *self._letters],
             # In bytes; the judge counts characters, of at most four bytes, see `_words`.
             max_bytes_per_word=4 * MAX_CHARACTERS,
             no_pretokenization=True,
             **shared,
         )
-        self._plain = tensorflow_text.FastBertTokenizer(
+        self._plain = tensorflow_text.FastWordpieceTokenizer(
             vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
 
@@ -144,7 +144,7 @@ class WordPiece(tf.Module):
         )
 
     def _ascii(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """In ASCII, lower-casing bytes is all that the tokenizer's own normalisation does."""
+        """In ASCII, lower-casing bytes is all that FastBertTokenizer's normalisation would do."""
         return self._plain.tokenize(tf.strings.lower(texts) if self._settings.lowercase else texts)
 
     def _mixed(self, texts: tf.Tensor, plain: tf.Tensor) -> tf.RaggedTensor:
