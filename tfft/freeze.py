@@ -55,11 +55,7 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
 
 def _left_alone(method: Method, names: list[str]) -> set[str]:
     """Returns the variables of the body that a method does not train."""
-    hits = {
-        name
-        for name in names
-        if any(fnmatch.fnmatch(name, part) or _inside(name, part) for part in method.trains)
-    }
+    hits = set().union(*(_hits(pattern, names) for pattern in method.trains))
     if not hits:
         raise FreezeError(
             f"{method.name} has nothing to train in this body: it has no variable of "
@@ -75,7 +71,7 @@ def matching(pattern: str, names: list[str], where: str) -> set[str]:
     Raises:
       FreezeError: there are none; `where` says what holds the pattern.
     """
-    hits = {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
+    hits = _hits(pattern, names)
     if not hits:
         raise FreezeError(
             f"the pattern {pattern!r} in {where} matches no group and no variable.",
@@ -125,6 +121,10 @@ def _frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
     if check is not None:
         check(int(freeze_layers))
     return set(names[: int(freeze_layers) + 1])
+
+
+def _hits(pattern: str, names: list[str]) -> set[str]:
+    return {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
 
 
 def _inside(name: str, pattern: str) -> bool:
