@@ -120,6 +120,7 @@ class Product:
             threading.Event(),
         )
         loop.fit_stage(recorder, schedule, inputs, None)
+        recorder.workdir.finish()
         ended = time.perf_counter()
         self.losses = [record["loss"] for record in recorder.position.records]
         self.seconds = {

@@ -4,6 +4,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -89,3 +90,28 @@ def test_a_torn_checkpoint_is_passed_over_with_a_line(tmp_path):
     said = []
     assert files.newest_checkpoint(said.append)[1] == {"step": 1}
     assert "is damaged" in said[0] and newest.name in said[0]
+
+
+def test_writing_in_the_background_keeps_its_order_and_ends_before_the_lock(tmp_path):
+    files, seen, go = Workdir(tmp_path), [], threading.Event()
+
+    def slow() -> None:
+        go.wait(10)
+        seen.append("first")
+
+    with files.open({}):
+        files.later(slow)
+        assert seen == []
+        go.set()
+        files.later(lambda: seen.append("second"))
+    assert seen == ["first", "second"]
+
+
+def test_a_full_disk_in_the_background_is_an_error_of_the_run(tmp_path, monkeypatch):
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    files = Workdir(tmp_path)
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(WorkdirError, match="disk is full while writing"), files.open({}):
+        files.later(lambda: files.save("weights", {"row": np.ones(2)}, {}))

@@ -185,6 +185,7 @@ class Job:
         position.stage, position.epoch, position.step = position.stage + 1, 0, 0
         position.reuse = position.before = None
         recorder.checkpoint()
+        self.files.finish()
 
     def cuts(self, stages: Sequence[Stage]) -> tuple[Cut, list[int]]:
         """Returns the first stage's cut, and shallower depths that later ones continue from.

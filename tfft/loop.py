@@ -189,30 +189,39 @@ class Recorder(keras.callbacks.Callback):
             "seconds": time.monotonic() - self.began,
         }
         position.records.append(record)
-        if position.best is None or _better(record, position.best):
+        best = position.best is None or _better(record, position.best)
+        if best:
             position.best = record
-            self.workdir.save(
-                "best/weights.safetensors", values(self.variables), {**self.extra, **record}
-            )
-        self.workdir.write_records(position.records)
         self._tensorboard(record)
-        self.checkpoint()
+        self.checkpoint(best)
         self.say.info(_line(record))
         if self.stopped.is_set():
             raise KeyboardInterrupt
 
-    def checkpoint(self) -> None:
-        """Writes all that a resumed run needs."""
-        model = self.prepared.trained
-        arrays = values(self.variables)
+    def checkpoint(self, best: bool = False) -> None:
+        """Writes all that a resumed run needs, beside the next batches.
+
+        Args:
+          best: whether the weights are kept as the best ones too.
+        """
+        model, position = self.prepared.trained, self.position
+        weights = values(self.variables)
+        others: dict[str, np.ndarray] = {}
         for kind, variables in [
             ("optimizer", model.optimizer.variables),
-            ("metric", model.metrics_variables if self.position.step else []),
+            ("metric", model.metrics_variables if position.step else []),
         ]:
-            arrays |= {f"{kind}/{i:04d}": np.asarray(v) for i, v in enumerate(variables)}
-        self.workdir.save_checkpoint(
-            self.position.total_steps, arrays, dataclasses.asdict(self.position)
-        )
+            others |= {f"{kind}/{i:04d}": np.array(v) for i, v in enumerate(variables)}
+        state, steps = dataclasses.asdict(position), position.total_steps
+
+        def write() -> None:
+            if best:
+                record = {**self.extra, **state["records"][-1]}
+                self.workdir.save("best/weights.safetensors", weights, record)
+            self.workdir.write_records(state["records"])
+            self.workdir.save_checkpoint(steps, weights | others, state)
+
+        self.workdir.later(write)
 
     def _tensorboard(self, record: dict[str, Any]) -> None:
         with self.writer.as_default(record["step"]):

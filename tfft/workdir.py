@@ -10,7 +10,8 @@ import json
 import os
 import pathlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,8 @@ class Workdir:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
+        self._thread = ThreadPoolExecutor(1, "tfft-workdir")
+        self._writing: Future[None] | None = None
 
     @contextlib.contextmanager
     def open(self, identity: dict[str, Any]) -> Iterator[Workdir]:
@@ -97,7 +100,10 @@ class Workdir:
                     valid="wait for it, stop it, or choose another folder",
                 ) from error
             self._refuse_other_run(identity)
-            yield self
+            try:
+                yield self
+            finally:
+                self.finish()
 
     def _refuse_other_run(self, identity: dict[str, Any]) -> None:
         found = self.read_json("run.json")
@@ -122,6 +128,25 @@ class Workdir:
 
     def write(self, name: str, content: bytes | str) -> None:
         write_atomic(self.path / name, content)
+
+    def later(self, write: Callable[[], None]) -> None:
+        """Calls `write` in the background, once the call before it has ended.
+
+        Raises:
+          WorkdirError: the call before it failed.
+        """
+        self.finish()
+        self._writing = self._thread.submit(write)
+
+    def finish(self) -> None:
+        """Waits until all is written.
+
+        Raises:
+          WorkdirError: it could not be.
+        """
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
 
     def write_json(self, name: str, value: Any) -> None:
         self.write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
