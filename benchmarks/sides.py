@@ -158,7 +158,7 @@ class Hub:
         self.held_out = _arrays(source, "validation")
         self.epochs, self.batch = epochs, batch
         steps = -(-len(self.texts) // batch) * epochs
-        from tfft.stage import WarmupDecay
+        from tfft.optimizer import WarmupDecay
 
         rate = WarmupDecay(RATE, steps, round(WARMUP * steps))
         self.model.compile(

@@ -21,6 +21,7 @@ LAYERS = (
     ("", "__main__", "command_line"),  # "" is the package itself
     ("listing", "config", "strict", "operative", "composition", "annotations", "catalogue"),
     ("run",),
+    ("trained",),
     ("tasks", "backbones", "sources", "methods", "testing"),
     (
         "job",

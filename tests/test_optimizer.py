@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.optimizer import AdamW, rated
-from tfft.stage import Stage, make_optimizer
+from tfft.optimizer import AdamW, make_optimizer, rated
+from tfft.stage import Stage
 
 
 def trained(kind, **arguments):

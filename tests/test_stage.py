@@ -11,7 +11,8 @@ from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
 from tfft.freeze import checksums, prove_freeze, rate_factors
 from tfft.model import Upper, named_variables
-from tfft.stage import Stage, WarmupDecay, chain, make_optimizer, prepare
+from tfft.optimizer import WarmupDecay, make_optimizer
+from tfft.stage import Stage, chain, prepare
 from tfft.tasks.text_classification import TextClassification
 
 TASK = TextClassification(["a", "b"])

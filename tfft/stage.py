@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
 import tensorflow as tf
 
-from tfft.errors import ConfigError, near
+from tfft.errors import ConfigError
 from tfft.freeze import Method, freeze_table, frozen_names, rate_factors, set_trainable
 from tfft.model import Split, assemble, named_variables
-from tfft.optimizer import AdamW, rated
+from tfft.optimizer import make_optimizer
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
@@ -135,67 +134,6 @@ def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
     yield dataclasses.replace(whole, name=f"{stage.name} head", freeze_layers="all")
     for depth in depths:
         yield dataclasses.replace(whole, name=f"{stage.name} from {depth}", freeze_layers=depth)
-
-
-@keras.saving.register_keras_serializable("tfft")
-class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then a constant rate, a line or half a cosine down to zero.
-
-    The first step has rate `peak / warmup`, not zero, so that no step is lost.
-    """
-
-    def __init__(self, peak: float, total: int, warmup: int = 0, shape: str = "linear"):
-        self.peak, self.total, self.warmup, self.shape = peak, total, warmup, shape
-
-    def __call__(self, step: Any) -> Any:
-        step = keras.ops.cast(step, "float32")
-        rising = (step + 1.0) / max(self.warmup, 1)
-        done = (step - self.warmup) / max(self.total - self.warmup, 1)
-        done = keras.ops.clip(done, 0.0, 1.0)
-        falling = {
-            "constant": keras.ops.ones_like(done),
-            "linear": 1.0 - done,
-            "cosine": 0.5 * (1.0 + keras.ops.cos(math.pi * done)),
-        }[self.shape]
-        return self.peak * keras.ops.where(step < self.warmup, rising, falling)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "total": self.total,
-            "warmup": self.warmup,
-            "shape": self.shape,
-        }
-
-
-def make_optimizer(stage: Stage, total_steps: int) -> Any:
-    """Returns the optimizer with its schedule, and with `factors` where rates differ.
-
-    Raises:
-      ConfigError: Keras has no optimizer of that name.
-    """
-    known = {
-        name.lower(): member
-        for name, member in vars(keras.optimizers).items()
-        if isinstance(member, type)
-        and issubclass(member, keras.optimizers.Optimizer)
-        and name not in ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
-    } | {"adamw": AdamW}
-    if stage.optimizer.lower() not in known:
-        raise ConfigError(
-            f"Stage.optimizer={stage.optimizer!r} is no optimizer of Keras.",
-            valid=near(stage.optimizer, known, 5),
-        )
-    kind = known[stage.optimizer.lower()]
-    if stage.layer_decay != 1.0 or stage.rates:
-        kind = rated(kind)
-    return kind(
-        learning_rate=WarmupDecay(
-            stage.learning_rate, total_steps, stage.warmup_steps(total_steps), stage.schedule
-        ),
-        weight_decay=stage.weight_decay or None,
-        global_clipnorm=stage.clip_norm,
-    )
 
 
 def set_precision(body: Any, head: Any, precision: str) -> None:
