@@ -625,7 +625,7 @@ def test_offers_what_is_named_as_its_file():
     assert known["TextClassification"].kind == "task"
     assert known["hub"].kind == "backbone"
     assert known["files"].kind == "source"
-    assert "SmoothedCrossentropy" not in known and "presets" not in known
+    assert "Crossentropy" not in known and "presets" not in known
     assert known["Stage"].parameters["epochs"].literal == (3,)
     assert "freezes the embeddings" in known["Stage"].meanings()["freeze_layers"]
 

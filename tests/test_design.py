@@ -27,7 +27,10 @@ LAYERS = (
         "job",
         "machine",
         "loop",
+        "schedule",
+        "monitor",
         "model",
+        "step",
         "stage",
         "freeze",
         "optimizer",
@@ -38,7 +41,7 @@ LAYERS = (
         "export",
         "report",
     ),
-    ("preprocess", "metrics", "store", "entry", "fetch", "console", "plots"),
+    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

@@ -16,12 +16,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import loop
+from tfft import loop, monitor
 from tfft.errors import DataError, WorkdirError
 from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
-from tfft.pipeline import Encoded, Inputs, count_shapes, pack, unpack
+from tfft.pipeline import Encoded, Inputs, pack, unpack
 from tfft.pipeline import encode as encode_texts
 from tfft.reuse import Decision, Features
 from tfft.stage import Prepared, Stage, prepare, set_precision
@@ -139,6 +139,7 @@ class Job:
         stopped: threading.Event,
     ) -> None:
         stage = stages[position.stage]
+        monitor.check(stage, self.task, "validation" in self.splits)
         schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
         later = [Cut(depth) for depth in via]
@@ -146,7 +147,8 @@ class Job:
             decision = self.decide(stage, cut, schedule)
             position.reuse = decision.kind
             self.say.info(f"frozen features: {decision.reason}")
-        prepared = self.prepare(stage, schedule.total_steps, position.reuse != "off")
+        reuse = position.reuse != "off"
+        prepared = self.prepare(stage, schedule.total_steps, reuse, position.stage)
         recorder = loop.Recorder(
             prepared,
             position,
@@ -220,8 +222,9 @@ class Job:
         epochs = schedule.total_steps / schedule.steps_per_epoch
         return self.features.decide(stage, cut, epochs, random)
 
-    def prepare(self, stage: Stage, steps: int, reuse: bool) -> Prepared:
-        return prepare(stage, self.backbone, self.head, self.task, steps, reuse)
+    def prepare(self, stage: Stage, steps: int, reuse: bool, number: int = 0) -> Prepared:
+        seed = self.seed * 1000 + number
+        return prepare(stage, self.backbone, self.head, self.task, steps, reuse, seed)
 
     def trained_variables(self, stages: Sequence[Stage]) -> dict[str, Any]:
         """Returns the variables that any stage may change, random states included, by name."""
@@ -255,20 +258,10 @@ class Job:
                 for row in prepared.table
             ],
         )
-        lengths = self.splits["train"].tokens.lengths
-        plan = schedule.plan(0)
-        padded = sum(len(batch.rows) * batch.length for batch in plan)
-        used = sum(int(lengths[batch.rows].sum()) for batch in plan)
-        limit = self.backbone.preprocessor.sequence_length
-        whole = sum(len(batch.rows) for batch in plan) * limit
-        size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
         xla = "on" if prepared.trained.jit_compile else "off"
-        self.say.info(
-            f"batches: {schedule.total_steps:,} of {size} in "
-            f"{count_shapes([plan])} shapes, lengths {', '.join(map(str, schedule.shapes))}; "
-            f"padding {1 - used / padded:.1%} of tokens ({1 - used / whole:.1%} when padded to "
-            f"{limit}); XLA {xla}, {stage.precision}"
-        )
+        limit = self.backbone.preprocessor.sequence_length
+        for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
+            self.say.info(line)
 
     def _say_resumed(self, position: loop.Position, stages: Sequence[Stage]) -> None:
         if position.stage == len(stages):

@@ -8,8 +8,6 @@ was killed ends with the same bits as one that was not.
 from __future__ import annotations
 
 import dataclasses
-import functools
-import math
 import signal
 import threading
 import time
@@ -21,10 +19,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft.errors import ConfigError
+from tfft import monitor
 from tfft.model import is_seed
 from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, plan_epoch
-from tfft.stage import Prepared, Stage
+from tfft.schedule import Schedule
+from tfft.stage import Prepared
 from tfft.workdir import Workdir
 
 
@@ -50,53 +49,6 @@ class Position:
     proofs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     reuse: str | None = None
     before: dict[str, str] | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class Schedule:
-    """The batches of one stage, epoch by epoch, as a function of the seed."""
-
-    encoded: Encoded
-    stage: Stage
-    seed: tuple[int, ...]
-
-    @functools.cached_property
-    def shapes(self) -> tuple[int, ...]:
-        """The lengths that batches are padded to.
-
-        Raises:
-          ConfigError: `Stage.lengths` has no room for the longest text.
-        """
-        lengths, given = self.encoded.tokens.lengths, self.stage.lengths
-        if given is None:
-            return batch_shapes(lengths, self.stage.batch_size, self.stage.batch_tokens)
-        if not given or min(given) < 1 or max(given) < lengths.max():
-            raise ConfigError(
-                f"Stage.lengths={given}, and the longest text has {lengths.max()} tokens.",
-                valid=f"lengths of which the last is {lengths.max()} or more; or None",
-            )
-        return tuple(sorted(set(map(int, given))))
-
-    @functools.cached_property
-    def steps_per_epoch(self) -> int:
-        return len(self._epoch(None))
-
-    @property
-    def total_steps(self) -> int:
-        return self.stage.total_steps(self.steps_per_epoch)
-
-    @property
-    def epochs(self) -> int:
-        return math.ceil(self.total_steps / self.steps_per_epoch)
-
-    def plan(self, epoch: int) -> list[Batch]:
-        """Returns the batches of an epoch; the last is cut short when `steps` says so."""
-        plan = self._epoch(np.random.default_rng([*self.seed, epoch]))
-        return plan[: self.total_steps - epoch * self.steps_per_epoch]
-
-    def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
-        size, tokens = self.stage.batch_size, self.stage.batch_tokens
-        return plan_epoch(self.encoded.tokens.lengths, self.shapes, size, rng, tokens)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -189,7 +141,8 @@ class Recorder(keras.callbacks.Callback):
             "seconds": time.monotonic() - self.began,
         }
         position.records.append(record)
-        best = position.best is None or _better(record, position.best)
+        watched = self.prepared.stage.monitor
+        best = position.best is None or monitor.better(record, position.best, watched)
         if best:
             position.best = record
         self._tensorboard(record)
@@ -223,6 +176,13 @@ class Recorder(keras.callbacks.Callback):
 
         self.workdir.later(write)
 
+    def restore_best(self) -> None:
+        """Puts back the best weights when they are of this stage."""
+        best = self.position.best
+        if best is not None and best["stage_number"] == self.position.stage:
+            self.workdir.finish()
+            assign(self.variables, self.workdir.load("best/weights.safetensors")[0])
+
     def _tensorboard(self, record: dict[str, Any]) -> None:
         with self.writer.as_default(record["step"]):
             for name, value in record.items():
@@ -242,17 +202,6 @@ def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
         variable.assign(arrays[name])
 
 
-def _better(record: dict[str, Any], best: dict[str, Any]) -> bool:
-    """Compares by validation accuracy, then loss; without validation the later one is better."""
-    if "val_loss" not in record:
-        return True
-
-    def key(entry: dict[str, Any]) -> tuple[float, float]:
-        return entry.get("val_accuracy", 0.0), -entry["val_loss"]
-
-    return key(record) > key(best)
-
-
 def _line(record: dict[str, Any]) -> str:
     shown = ("loss", "accuracy", "val_loss", "val_accuracy")
     figures = "  ".join(f"{name} {record[name]:.4f}" for name in shown if name in record)
@@ -270,21 +219,18 @@ def fit_stage(
     `fit` is called once an epoch: each has a plan of its own, and a resumed one begins within it.
     """
     position, model = recorder.position, recorder.prepared.trained
-    checked = None
-    if validation is not None:
-        lengths = validation.encoded.tokens.lengths
-        size, given = schedule.stage.batch_size, schedule.stage.lengths
-        shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
-        shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
-        plan = plan_epoch(lengths, shapes, size)
-        checked = validation.dataset(plan)
+    stage = schedule.stage
+    checked = None if validation is None else validation.dataset(_whole(validation, schedule))
     for epoch in range(position.epoch, schedule.epochs):
+        if why := monitor.exhausted(position.records, position.stage, stage):
+            recorder.say.info(why)
+            break
         recorder.plan = schedule.plan(epoch)
         rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
-        title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
+        title = f"{stage.name}, epoch {epoch + 1}/{schedule.epochs}"
         with recorder.say.progress(title, rows) as recorder.progress:
             model.fit(
-                train.dataset(recorder.plan, position.step),
+                train.dataset(recorder.plan, position.step, schedule.weights(epoch)),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 validation_data=checked,
@@ -292,6 +238,17 @@ def fit_stage(
                 shuffle=False,
                 verbose=0,
             )
+    if stage.patience is not None:
+        recorder.restore_best()
+
+
+def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
+    """Returns the batches of the validation split."""
+    lengths = validation.encoded.tokens.lengths
+    size, given = schedule.stage.batch_size, schedule.stage.lengths
+    shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
+    shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
+    return plan_epoch(lengths, shapes, size)
 
 
 def reseed(variables: dict[str, Any], seed: tuple[int, ...]) -> None:

@@ -24,7 +24,13 @@ REMEDY = (
 
 
 class FineTuned(keras.Model):
-    """A functional model that refuses to train with a mask other than the compiled one."""
+    """A functional model that refuses to train with a mask other than the compiled one.
+
+    Attributes:
+      additions: what its training step does beyond Keras' own; None for nothing.
+    """
+
+    additions: Any = None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         super().compile(*args, **kwargs)
@@ -38,6 +44,12 @@ class FineTuned(keras.Model):
         """
         self._refuse_changed_mask()
         return super().fit(*args, **kwargs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Trains on one batch, as `keras.Model.train_step` does where there are no additions."""
+        if self.additions is None:
+            return super().train_step(data)
+        return self.additions.train_step(self, data)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch as `keras.Model.train_on_batch` does, with the check of `fit`."""
@@ -136,13 +148,16 @@ class Split:
     frozen_layers: int
 
 
-def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Split:
+def assemble(
+    body: Any, head: keras.layers.Layer, frozen: frozenset[str], additions: Any = None
+) -> Split:
     """Builds the model for one stage around layers that exist already.
 
     Args:
       body: a Backbone.
       head: from pooled features [b d] to the task's output.
       frozen: names of the groups of which no weight is trained.
+      additions: `Additions` whose layers stand before the trained part and before the head.
     """
     inputs = {
         name: keras.Input((None,), dtype="int32", name=name)
@@ -152,20 +167,24 @@ def assemble(body: Any, head: keras.layers.Layer, frozen: frozenset[str]) -> Spl
     whole = len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(inputs)
-        outputs = _upper(body, head, 0, hidden, inputs["padding_mask"], frozen)
+        outputs = _upper(body, head, 0, hidden, inputs["padding_mask"], frozen, additions)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
     hidden = lower(inputs)
     prefix = keras.Model(inputs, hidden, name="prefix_model")
     if whole:
         between = {"pooled": keras.Input((body.dim,), dtype=hidden.dtype, name="pooled")}
-        tail = FineTuned(between, head(between["pooled"]), name="tail")
+        pooled = between["pooled"]
+        if additions is not None:
+            pooled = additions.blend(additions.entrance(pooled))
+        tail = FineTuned(between, head(pooled), name="tail")
         return Split(FineTuned(inputs, tail({"pooled": hidden}), name="full"), prefix, tail, depth)
     between = {
         "hidden": keras.Input((None, body.dim), dtype=hidden.dtype, name="hidden"),
         "padding_mask": keras.Input((None,), dtype="int32", name="padding_mask"),
     }
-    outputs = _upper(body, head, depth, between["hidden"], between["padding_mask"], frozen)
+    mask = between["padding_mask"]
+    outputs = _upper(body, head, depth, between["hidden"], mask, frozen, additions)
     tail = FineTuned(between, outputs, name="tail")
     upper = tail({"hidden": hidden, "padding_mask": inputs["padding_mask"]})
     return Split(FineTuned(inputs, upper, name="full"), prefix, tail, depth)
@@ -181,13 +200,24 @@ def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
     return depth
 
 
-def _upper(body: Any, head: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str]) -> Any:
+def _upper(
+    body: Any,
+    head: Any,
+    depth: int,
+    hidden: Any,
+    mask: Any,
+    frozen: frozenset[str],
+    additions: Any,
+) -> Any:
+    if additions is not None:
+        hidden = additions.entrance(hidden, mask)
     if depth < body.depth:
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
         hidden = Upper(body, depth, still, name="upper")(hidden, mask)
     above = body.groups[body.depth + 1 :]
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
-    return head(pooled(hidden, mask))
+    features = pooled(hidden, mask)
+    return head(features if additions is None else additions.blend(features))
 
 
 def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:

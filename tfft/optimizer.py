@@ -107,13 +107,22 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A linear warm-up, then a constant rate, a line or half a cosine down to zero.
 
     The first step has rate `peak / warmup`, not zero, so that no step is lost.
+
+    Args:
+      peak: the highest rate.
+      total, warmup: in steps of the optimizer.
+      shape: "constant", "linear" or "cosine".
+      every: batches a step, where gradients are accumulated; Keras counts batches.
     """
 
-    def __init__(self, peak: float, total: int, warmup: int = 0, shape: str = "linear"):
+    def __init__(
+        self, peak: float, total: int, warmup: int = 0, shape: str = "linear", every: int = 1
+    ):
         self.peak, self.total, self.warmup, self.shape = peak, total, warmup, shape
+        self.every = every
 
     def __call__(self, step: Any) -> Any:
-        step = keras.ops.cast(step, "float32")
+        step = keras.ops.cast(step // self.every, "float32")
         rising = (step + 1.0) / max(self.warmup, 1)
         done = (step - self.warmup) / max(self.total - self.warmup, 1)
         done = keras.ops.clip(done, 0.0, 1.0)
@@ -130,11 +139,16 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             "total": self.total,
             "warmup": self.warmup,
             "shape": self.shape,
+            "every": self.every,
         }
 
 
 def make_optimizer(stage: Any, total_steps: int) -> Any:
     """Returns the optimizer with its schedule, and with `factors` where rates differ.
+
+    Args:
+      stage: a Stage.
+      total_steps: batches of the stage.
 
     Raises:
       ConfigError: Keras has no optimizer of that name.
@@ -154,10 +168,13 @@ def make_optimizer(stage: Any, total_steps: int) -> Any:
     kind = known[stage.optimizer.lower()]
     if stage.layer_decay != 1.0 or stage.rates:
         kind = rated(kind)
+    every = stage.accumulate
+    steps = total_steps // every
     return kind(
         learning_rate=WarmupDecay(
-            stage.learning_rate, total_steps, stage.warmup_steps(total_steps), stage.schedule
+            stage.learning_rate, steps, stage.warmup_steps(steps), stage.schedule, every
         ),
         weight_decay=stage.weight_decay or None,
         global_clipnorm=stage.clip_norm,
+        gradient_accumulation_steps=every if every > 1 else None,
     )

@@ -238,8 +238,14 @@ class Inputs:
             return {"token_ids": ids, "padding_mask": mask}
         return {"hidden": features.pad(batch.rows, batch.length), "padding_mask": mask}
 
-    def dataset(self, plan: list[Batch], start: int = 0) -> tf.data.Dataset:
-        """Returns the plan's batches from number `start` on, made while the model works."""
+    def dataset(
+        self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None
+    ) -> tf.data.Dataset:
+        """Returns the plan's batches from number `start` on, made while the model works.
+
+        Args:
+          weights: of each batch's examples, one number a batch; given to the model as [b].
+        """
         targets, held = self.encoded.targets, 0
 
         def element(number: np.ndarray) -> list[np.ndarray]:
@@ -252,17 +258,22 @@ class Inputs:
                 if full or number == len(plan) - 1:
                     release(self.features.values)
                     held = 0
-            return found if targets is None else [*found, targets[batch.rows]]
+            if targets is not None:
+                found.append(targets[batch.rows])
+            if weights is not None:
+                found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
+            return found
 
         first = self.batch(plan[0])
         example = list(first.values()) + ([] if targets is None else [targets[plan[0].rows]])
+        example += [] if weights is None else [np.zeros(1, np.float32)]
 
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
             for value, like in zip(found, example, strict=True):
                 value.set_shape(_open_shape(like))
             inputs = dict(zip(first, found, strict=False))
-            return inputs if targets is None else (inputs, found[-1])
+            return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
 
         dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from tfft import job as jobs
-from tfft import loop, machine, report
+from tfft import loop, machine, monitor, report
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import checksums, prove_freeze
@@ -113,7 +113,7 @@ def _describe_source(task: Any, source: Any, say: Any) -> Any:
     """Shows what the data hold; returns the task with its labels."""
     for note in source.notes:
         say.info(note)
-    task = task.with_labels(source.labels)
+    task = task.with_labels(source.labels, source.label_counts("train"))
     counts = {split: source.label_counts(split) for split in source.splits}
     say.table(
         f"Data: {source.name}",
@@ -192,16 +192,18 @@ def check(
 
 def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
+    monitor.check(stage, job.task, "validation" in job.splits)
     schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
     cut, _ = job.cuts([stage])
     decision = job.decide(stage, cut, schedule)
-    prepared = job.prepare(stage, schedule.total_steps, False)
+    prepared = job.prepare(stage, schedule.total_steps, False, number)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
     inputs = loop.Inputs(job.splits["train"]).batch(batch)
     targets = job.splits["train"].targets[batch.rows]  # type: ignore[index]
-    prepared.trained.train_on_batch(inputs, targets)
+    for _ in range(stage.accumulate):  # batches that make one step
+        prepared.trained.train_on_batch(inputs, targets)
     prove_freeze(before, prepared, job.backbone, job.head)
     began = time.monotonic()
     prepared.trained.train_on_batch(inputs, targets)

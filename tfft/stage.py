@@ -10,9 +10,17 @@ import keras
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.freeze import Method, freeze_table, frozen_names, rate_factors, set_trainable
+from tfft.freeze import (
+    Method,
+    freeze_table,
+    frozen_names,
+    matching,
+    rate_factors,
+    set_trainable,
+)
 from tfft.model import Split, assemble, named_variables
 from tfft.optimizer import make_optimizer
+from tfft.step import Additions
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
@@ -29,11 +37,16 @@ class Stage:
         variable's ("layer_2/*/bias"), with the wildcards of `fnmatch`.
       method: trains few of the weights that are not frozen, beside the head: `bitfit()`,
         `norm_tuning()`.
+      dropout: the rate of the body's dropout layers, one number for all or numbers for patterns
+        such as "layer_*/*attention*"; None leaves them as they are.
       epochs: how often the training split is seen; None when `steps` says how long.
       steps: the number of batches instead of epochs.
       batch_size: examples a batch.
       batch_tokens: tokens a batch, padding included, instead of a number of examples; the rate
         stays as it is and losses are reported per example.
+      accumulate: how many batches make one step of the optimizer, as if they were one: each example
+        has the same weight, and rate and warm-up count steps.
+      oversample: repeats the examples of rarer classes until all classes are equally frequent.
       lengths: what batches are padded to; None chooses at most six lengths that waste the fewest
         tokens of these data. `(128,)` pads every batch to 128.
       learning_rate: the peak of the schedule.
@@ -49,6 +62,18 @@ class Stage:
       weight_decay: decoupled decay of all weights but biases and norms.
       optimizer: a name of `keras.optimizers`, in lower case.
       clip_norm: the largest global norm of a gradient, None for no limit.
+      monitor: the figure that says which epoch is the best: "loss", "accuracy", or another of the
+        task's metrics, with "val_" before it for the validation split. None takes the validation
+        accuracy, then the loss.
+      patience: ends the stage when so many epochs in a row brought no better figure; the next stage
+        starts from the best weights (early stopping: Prechelt 1998).
+      min_change: what counts as better, for `patience`.
+      r_drop: alpha of R-Drop (Liang et al. 2021): two passes with dropout that must agree; 0 is
+        off. Twice the time.
+      mixup: alpha of mixup of the pooled features (Zhang et al. 2018; Verma et al. 2019); 0 is off.
+      adversarial: the length of the shift of what the trained part reads (FGM: Miyato et al. 2017);
+        0 is off, 1 is usual. Twice the time.
+      noise: alpha of noise on what the trained part reads (NEFTune: Jain et al. 2024); 0 is off.
       precision: the layers' dtype policy; weights stay in float32.
       xla: "auto" compiles on GPU and TPU, not on a CPU, where it gains nothing and compiles anew
         for each shape.
@@ -65,10 +90,13 @@ class Stage:
     freeze_layers: int | Literal["all"] = 0
     freeze: tuple[str, ...] = ()
     method: Method | None = None
+    dropout: float | Mapping[str, float] | None = None
     epochs: int | None = 3
     steps: int | None = None
     batch_size: int = 32
     batch_tokens: int | None = None
+    accumulate: int = 1
+    oversample: bool = False
     lengths: tuple[int, ...] | None = None
     learning_rate: float = 5e-5
     layer_decay: float = 1.0
@@ -80,6 +108,13 @@ class Stage:
     weight_decay: float = 0.01
     optimizer: str = "adamw"
     clip_norm: float | None = 1.0
+    monitor: str | None = None
+    patience: int | None = None
+    min_change: float = 0.0
+    r_drop: float = 0.0
+    mixup: float = 0.0
+    adversarial: float = 0.0
+    noise: float = 0.0
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool | Literal["auto"] = "auto"
     features: Literal["auto", "memory", "disk", "off"] = "auto"
@@ -89,6 +124,8 @@ class Stage:
     def __post_init__(self) -> None:
         limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
         limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
+        limits += [("accumulate", 1), ("patience", 1), ("min_change", 0)]
+        limits += [(name, 0) for name in ("r_drop", "mixup", "adversarial", "noise")]
         for field, least in limits:
             if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
                 raise ConfigError(
@@ -102,8 +139,29 @@ class Stage:
             )
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Returns how many batches the stage trains on."""
-        return self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
+        """Returns how many batches the stage trains on: whole groups of `accumulate`.
+
+        Raises:
+          ConfigError: there is no whole group.
+        """
+        total = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
+        if total < self.accumulate:
+            raise ConfigError(
+                f"stage {self.name!r} has {total} batches, and accumulate={self.accumulate} of "
+                "them make one step.",
+                set_in="Stage.accumulate",
+                valid=f"1 to {total}",
+            )
+        return total - total % self.accumulate
+
+    def additions(self, seed: int) -> Additions | None:
+        """Returns what the stage's training step does beyond Keras' own; None for nothing."""
+        some = self.r_drop or self.mixup or self.adversarial or self.noise
+        if not some and self.accumulate == 1:
+            return None
+        return Additions(
+            self.r_drop, self.mixup, self.adversarial, self.noise, self.accumulate > 1, seed
+        )
 
     def warmup_steps(self, total: int) -> int:
         return self.warmup if isinstance(self.warmup, int) else round(self.warmup * total)
@@ -145,6 +203,36 @@ def set_precision(body: Any, head: Any, precision: str) -> None:
                 inner.dtype_policy = policy
 
 
+def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
+    """Sets the rates of the body's dropout layers; those without one get back their first.
+
+    Raises:
+      ConfigError: a pattern matches no layer, or the body was built without dropout there.
+    """
+    layers = {
+        f"{group.name}/{inner.path.split('/', 1)[-1]}": inner
+        for group in body.groups
+        for layer in group.layers
+        for inner in layer._flatten_layers()
+        if isinstance(inner, keras.layers.Dropout)
+    }
+    first = vars(body).setdefault("first_dropout", {n: layer.rate for n, layer in layers.items()})
+    wanted = dict(first)
+    if rates is not None and not isinstance(rates, Mapping):
+        rates = {"*": rates}
+    for pattern, rate in (rates or {}).items():
+        hits = matching(pattern, list(layers), "Stage.dropout")
+        wanted |= dict.fromkeys(hits, rate)
+    for name, rate in wanted.items():
+        if not 0 <= rate < 1 or rate and not hasattr(layers[name], "seed_generator"):
+            raise ConfigError(
+                f"the dropout {name} cannot have the rate {rate}.",
+                set_in="Stage.dropout",
+                valid="0 where the body was built without dropout, else 0 to below 1",
+            )
+        layers[name].rate = rate
+
+
 def use_xla(choice: bool | str) -> bool:
     """Says whether a step is compiled with XLA: on for GPU and TPU when `choice` is "auto"."""
     if choice == "auto":
@@ -171,7 +259,13 @@ class Prepared:
 
 
 def prepare(
-    stage: Stage, body: Any, head: Any, task: Any, total_steps: int, reuse: bool = False
+    stage: Stage,
+    body: Any,
+    head: Any,
+    task: Any,
+    total_steps: int,
+    reuse: bool = False,
+    seed: int = 0,
 ) -> Prepared:
     """Sets the mask, makes a new optimizer and compiles: one action.
 
@@ -182,6 +276,7 @@ def prepare(
       task: gives the loss and the metrics.
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
+      seed: of the noise that the stage adds.
 
     Raises:
       ConfigError: the stage is one that `chain` must write out first.
@@ -197,7 +292,9 @@ def prepare(
     set_precision(body, head, stage.precision)
     body.packed = not use_xla(stage.xla)
     still = set_trainable(body, head, frozen)
-    split = assemble(body, head, still)
+    set_dropout(body, stage.dropout)
+    additions = stage.additions(seed)
+    split = assemble(body, head, still, additions)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
     head_alone = trained is split.tail and len(still) == len(body.groups)
@@ -212,6 +309,7 @@ def prepare(
             jit_compile=use_xla(stage.xla),
             steps_per_execution=steps,
         )
+        model.additions = additions
     own: Any = trained.optimizer
     inner: Any = getattr(own, "inner_optimizer", own)
     kept = [v for v in trained.trainable_variables if _undecayed(v)]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import keras
 import numpy as np
 
-from tfft.errors import DataError, near
+from tfft.errors import ConfigError, DataError, near
+from tfft.losses import Crossentropy, MacroF1, class_weights
 from tfft.metrics.classification import classification_metrics
 from tfft.metrics.floors import text_floors
 
@@ -21,6 +23,11 @@ class TextClassification:
         split, sorted.
       dropout: share of the pooled features that is dropped in training.
       label_smoothing: share of the target spread evenly over all classes (Szegedy et al., 2016).
+      focal_gamma: how much less an example counts the surer the model is of its class; 0 counts
+        all alike, 2 is usual (focal loss: Lin et al., 2017).
+      class_weights: what an example counts by its class's name; "balanced" gives each class the
+        same sum, n / (classes * examples of the class).
+      metrics: shown after each epoch, and what `Stage.monitor` can watch.
     """
 
     name = "text_classification"
@@ -30,13 +37,26 @@ class TextClassification:
         labels: Sequence[str] | None = None,
         dropout: float = 0.1,
         label_smoothing: float = 0.0,
+        focal_gamma: float = 0.0,
+        class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
+        metrics: Sequence[Literal["accuracy", "macro_f1"]] = ("accuracy",),
     ):
         self.labels = None if labels is None else tuple(str(label) for label in labels)
         self.dropout = dropout
         self.label_smoothing = label_smoothing
+        self.focal_gamma = focal_gamma
+        self.class_weights = class_weights
+        self.shown = tuple(metrics)
+        self.weights: tuple[float, ...] | None = None
 
-    def with_labels(self, found: Sequence[str]) -> TextClassification:
+    def with_labels(
+        self, found: Sequence[str], counts: Mapping[str, int] | None = None
+    ) -> TextClassification:
         """Returns the task for the labels that the training split holds.
+
+        Args:
+          found: the labels.
+          counts: how many training examples have each, for "balanced".
 
         Raises:
           DataError: the data hold a label that `labels` lacks, or one class only.
@@ -53,7 +73,10 @@ class TextClassification:
             raise DataError(
                 f"there is one class only: {', '.join(labels)}.", valid="two classes or more"
             )
-        return type(self)(labels, self.dropout, self.label_smoothing)
+        task = copy.copy(self)
+        task.labels = labels
+        task.weights = class_weights(self.class_weights, labels, counts)
+        return task
 
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able."""
@@ -62,6 +85,9 @@ class TextClassification:
             "labels": list(self.labels or ()),
             "dropout": self.dropout,
             "label_smoothing": self.label_smoothing,
+            "focal_gamma": self.focal_gamma,
+            "class_weights": self.class_weights,
+            "metrics": list(self.shown),
         }
 
     def targets(self, labels: Sequence[str]) -> np.ndarray:
@@ -93,12 +119,27 @@ class TextClassification:
         )
 
     def loss(self) -> keras.losses.Loss:
-        if self.label_smoothing:
-            return SmoothedCrossentropy(len(self.labels or ()), self.label_smoothing)
+        if self.class_weights == "balanced" and self.weights is None:
+            raise ConfigError(
+                'class_weights="balanced" needs to know how frequent the classes are.',
+                valid="tfft.train, or a number for each class",
+            )
+        if self.label_smoothing or self.focal_gamma or self.weights:
+            classes = len(self.labels or ())
+            return Crossentropy(classes, self.label_smoothing, self.focal_gamma, self.weights)
         return keras.losses.SparseCategoricalCrossentropy()
 
     def metrics(self) -> list[Any]:
-        return [keras.metrics.SparseCategoricalAccuracy(name="accuracy")]
+        makers = {
+            "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            "macro_f1": lambda: MacroF1(len(self.labels or ())),
+        }
+        unknown = [name for name in self.shown if name not in makers]
+        if unknown:
+            raise ConfigError(
+                f"{unknown[0]!r} is no metric of {self.name}.", valid=near(unknown[0], makers)
+            )
+        return [makers[name]() for name in self.shown]
 
     def prediction(self, output: np.ndarray) -> dict[str, Any]:
         """Returns what a person reads of one output [n]: the label and each probability."""
@@ -126,23 +167,6 @@ class TextClassification:
     ) -> Mapping[str, Any]:
         """Returns the same metrics for models that need no network."""
         return text_floors(*train, *test, self.labels or (), say)
-
-
-@keras.saving.register_keras_serializable("tfft")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of class numbers with label smoothing."""
-
-    def __init__(self, classes: int, smoothing: float, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.classes, self.smoothing = classes, smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        target = keras.ops.one_hot(keras.ops.cast(y_true, "int32"), self.classes)
-        return keras.losses.categorical_crossentropy(target, y_pred, label_smoothing=self.smoothing)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"classes": self.classes, "smoothing": self.smoothing}
-        return {**super().get_config(), **own}
 
 
 def _constant(names: Sequence[str]) -> Any:

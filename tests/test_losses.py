@@ -1,0 +1,89 @@
+"""Losses against their formulas in numpy."""
+
+import keras
+import numpy as np
+import pytest
+
+from tfft.errors import ConfigError
+from tfft.losses import Crossentropy, MacroF1, class_weights
+from tfft.tasks.text_classification import TextClassification
+
+P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], "float32")
+Y = np.array([0, 1, 0])
+OWN = P[np.arange(3), Y]
+
+
+def test_focal_loss_is_the_paper_s():
+    found = Crossentropy(3, gamma=2.0)(Y, P)
+    np.testing.assert_allclose(found, np.mean((1 - OWN) ** 2 * -np.log(OWN)), rtol=1e-5)
+
+
+def test_smoothing_spreads_the_target():
+    target = np.eye(3)[Y] * 0.9 + 0.1 / 3
+    found = Crossentropy(3, smoothing=0.1)(Y, P)
+    np.testing.assert_allclose(found, np.mean(-(target * np.log(P)).sum(-1)), rtol=1e-5)
+
+
+def test_class_weights_are_keras_own():
+    weights = (0.5, 2.0, 1.0)
+    found = Crossentropy(3, weights=weights)(Y, P)
+    np.testing.assert_allclose(found, np.mean(np.take(weights, Y) * -np.log(OWN)), rtol=1e-5)
+    plain = keras.losses.SparseCategoricalCrossentropy()
+    np.testing.assert_allclose(found, plain(Y, P, np.take(weights, Y)), rtol=1e-5)
+
+
+def test_all_at_once():
+    target = np.eye(3)[Y] * 0.9 + 0.1 / 3
+    terms = (target * (1 - P) ** 1.5 * -np.log(P)).sum(-1) * np.take([3.0, 1.0, 1.0], Y)
+    found = Crossentropy(3, 0.1, 1.5, (3.0, 1.0, 1.0))(Y, P)
+    np.testing.assert_allclose(found, np.mean(terms), rtol=1e-5)
+
+
+def test_a_loss_survives_its_config():
+    loss = Crossentropy(3, 0.1, 2.0, (1.0, 2.0, 3.0))
+    again = Crossentropy.from_config(loss.get_config())
+    np.testing.assert_allclose(loss(Y, P), again(Y, P))
+
+
+def test_balanced_weights_are_scikit_learn_s():
+    from sklearn.utils.class_weight import compute_class_weight
+
+    labels, y = ("a", "b", "c"), ["a"] * 6 + ["b"] * 3 + ["c"]
+    found = class_weights("balanced", labels, {"a": 6, "b": 3, "c": 1})
+    np.testing.assert_allclose(found, compute_class_weight("balanced", classes=labels, y=y))
+
+
+def test_weights_by_name():
+    assert class_weights({"b": 3}, ("a", "b"), None) == (1.0, 3.0)
+    with pytest.raises(ConfigError, match="'bb', which is none"):
+        class_weights({"bb": 3}, ("a", "b"), None)
+    with pytest.raises(ConfigError, match="-1 for 'a'"):
+        class_weights({"a": -1}, ("a", "b"), None)
+    with pytest.raises(ConfigError, match="'even' is unknown"):
+        class_weights("even", ("a", "b"), {"a": 1})
+
+
+def test_balanced_needs_the_counts():
+    task = TextClassification(["a", "b"], class_weights="balanced")
+    with pytest.raises(ConfigError, match="how frequent"):
+        task.loss()
+    assert task.with_labels(["a", "b"], {"a": 3, "b": 1}).loss().weights == [4 / 6, 2.0]
+
+
+def test_macro_f1_is_scikit_learn_s():
+    from sklearn.metrics import f1_score
+
+    rng = np.random.default_rng(0)
+    truth, outputs = rng.integers(0, 3, 50), rng.random((50, 3)).astype("float32")
+    metric = MacroF1(3)
+    for part in np.array_split(np.arange(50), 3):
+        metric.update_state(truth[part], outputs[part])
+    expected = f1_score(truth, outputs.argmax(-1), average="macro")
+    np.testing.assert_allclose(metric.result(), expected, rtol=1e-5)
+    again = MacroF1.from_config(metric.get_config())
+    assert again.name == "macro_f1" and again.classes == 3
+
+
+def test_an_unknown_metric_is_refused():
+    with pytest.raises(ConfigError, match="'f1' is no metric"):
+        TextClassification(["a", "b"], metrics=("f1",)).metrics()

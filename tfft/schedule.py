@@ -1,0 +1,132 @@
+"""The batches of a stage, epoch by epoch, as a function of the seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+
+from tfft.errors import ConfigError
+from tfft.pipeline import Batch, Encoded, batch_shapes, count_shapes, plan_epoch
+from tfft.stage import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """The batches of one stage, epoch by epoch, as a function of the seed."""
+
+    encoded: Encoded
+    stage: Stage
+    seed: tuple[int, ...]
+
+    @functools.cached_property
+    def shapes(self) -> tuple[int, ...]:
+        """The lengths that batches are padded to.
+
+        Raises:
+          ConfigError: `Stage.lengths` has no room for the longest text.
+        """
+        lengths, given = self.encoded.tokens.lengths, self.stage.lengths
+        if given is None:
+            return batch_shapes(lengths, self.stage.batch_size, self.stage.batch_tokens)
+        if not given or min(given) < 1 or max(given) < lengths.max():
+            raise ConfigError(
+                f"Stage.lengths={given}, and the longest text has {lengths.max()} tokens.",
+                valid=f"lengths of which the last is {lengths.max()} or more; or None",
+            )
+        return tuple(sorted(set(map(int, given))))
+
+    @functools.cached_property
+    def steps_per_epoch(self) -> int:
+        return len(self._epoch(None))
+
+    @property
+    def total_steps(self) -> int:
+        return self.stage.total_steps(self.steps_per_epoch)
+
+    @property
+    def epochs(self) -> int:
+        return math.ceil(self.total_steps / self.steps_per_epoch)
+
+    def plan(self, epoch: int) -> list[Batch]:
+        """Returns the batches of an epoch; the last is cut short when `steps` says so."""
+        plan = self._epoch(np.random.default_rng([*self.seed, epoch]))
+        return plan[: self.total_steps - epoch * self.steps_per_epoch]
+
+    @functools.cached_property
+    def rows(self) -> np.ndarray:
+        """The examples of an epoch, those of rarer classes several times when that is asked for.
+
+        Which are repeated once more than the others follows from the seed and is the same in each
+        epoch, so that every epoch has the same number of batches.
+        """
+        if not self.stage.oversample:
+            return np.arange(self.encoded.size)
+        targets, rng = np.asarray(self.encoded.targets), np.random.default_rng([*self.seed, 0])
+        classes = [np.flatnonzero(targets == each) for each in np.unique(targets)]
+        most = max(map(len, classes))
+        repeated = [np.resize(rng.permutation(each), most) for each in classes]
+        return np.sort(np.concatenate(repeated))
+
+    def weights(self, epoch: int) -> list[float] | None:
+        """Returns what each batch's examples weigh, so that groups of batches count as one batch.
+
+        A group goes on in the next epoch where an epoch's batches make no whole number of groups.
+        """
+        size = self.stage.accumulate
+        if size == 1:
+            return None
+        start = epoch * self.steps_per_epoch
+        around = range(max(epoch - 1, 0), min(epoch + 2, self.epochs))
+        counts = {
+            each * self.steps_per_epoch + place: len(batch.rows)
+            for each in around
+            for place, batch in enumerate(self.plan(each))
+        }
+        groups: dict[int, int] = {}
+        for number, count in counts.items():
+            groups[number // size] = groups.get(number // size, 0) + count
+        return [
+            size * counts[start + place] / groups[(start + place) // size]
+            for place in range(len(self.plan(epoch)))
+        ]
+
+    def describe(self, limit: int, how: str) -> list[str]:
+        """Returns lines that say how batches are shaped, and what is repeated or left out.
+
+        Args:
+          limit: the length that all would be padded to without buckets.
+          how: the batches are computed.
+        """
+        stage, plan = self.stage, self.plan(0)
+        lengths = self.encoded.tokens.lengths
+        padded = sum(len(batch.rows) * batch.length for batch in plan)
+        used = sum(int(lengths[batch.rows].sum()) for batch in plan)
+        whole = sum(len(batch.rows) for batch in plan) * limit
+        size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
+        found = [
+            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes, lengths "
+            f"{', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of tokens "
+            f"({1 - used / whole:.1%} when padded to {limit}); {how}"
+        ]
+        if stage.oversample:
+            found.append(
+                f"oversampling: {len(self.rows):,} examples an epoch of {self.encoded.size:,} texts"
+            )
+        if stage.accumulate > 1:
+            left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % stage.accumulate
+            found.append(
+                f"accumulation: {self.total_steps // stage.accumulate:,} steps of "
+                f"{stage.accumulate} batches" + (f"; the last {left} are left out" if left else "")
+            )
+        return found
+
+    def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
+        size, tokens = self.stage.batch_size, self.stage.batch_tokens
+        lengths = self.encoded.tokens.lengths[self.rows]
+        plan = plan_epoch(lengths, self.shapes, size, rng, tokens)
+        if not self.stage.oversample:
+            return plan
+        return [Batch(self.rows[batch.rows], batch.length) for batch in plan]
