@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 RUN := runs/movie_reviews
 
-.PHONY: install fetch demo test check bench clean
+.PHONY: install fetch demo test check bench results clean
 
 install: $(STAMP)
 
@@ -35,6 +35,10 @@ test: fetch
 # An hour or so; one of them: .venv/bin/python -m benchmarks NAME [--quick]
 bench: fetch
 	$(BIN)/python -m benchmarks all
+
+# An hour or so: every recipe on the movie reviews, into docs/recipes.md; it can be stopped.
+results: fetch
+	$(BIN)/python -m benchmarks.recipes
 
 check: $(STAMP)
 	$(BIN)/ruff check tfft tests examples benchmarks

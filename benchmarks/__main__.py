@@ -15,7 +15,7 @@ import tempfile
 import benchmarks
 from benchmarks import harness
 
-OTHERS = {"harness", "sides", "gpu", "__main__", "scale_child", "startup_child"}
+OTHERS = {"recipes", "harness", "sides", "gpu", "__main__", "scale_child", "startup_child"}
 
 
 def names() -> list[str]:
