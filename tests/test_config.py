@@ -684,3 +684,22 @@ def test_annotations_in_words():
         describe("Sequence[Stage] | None") == "a list of a Stage, as @name(), in brackets or None"
     )
     assert describe("Any") == "any value"
+
+
+def test_stages_of_a_later_file_replace_the_earlier_ones_whole(folder):
+    """Nothing of the first recipe's stage stays on in the second, and its scopes may differ."""
+    (folder / "run.gin").write_text(WHOLE + "Stage.layer_decay = 0.5\n")
+    (folder / "two.gin").write_text(
+        "train.stages = (@one/Stage(), @two/Stage())\n"
+        'one/Stage.freeze_layers = "all"\ntwo/Stage.freeze_layers = 2\n'
+    )
+    text = load("run.gin", "two.gin").text
+    assert "layer_decay" not in text and "two/Stage.freeze_layers = 2" in text
+    with pytest.raises(ConfigError, match="nothing uses the macro EPOCHS"):
+        load("run.gin", "two.gin", EPOCHS="5")
+
+
+@pytest.mark.parametrize("path", sorted((config.packaged() / "runs").glob("*.gin")), ids=str)
+def test_every_recipe_follows_own_data(path):
+    found = config.load(["quick/text.gin", f"runs/{path.name}"], {"DATA": "a.csv"})
+    assert not found.mistakes and not found.missing

@@ -8,7 +8,7 @@ than in gin: a macro is its value, wherever it is written.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfft.catalogue import Configurable
@@ -123,14 +123,21 @@ class Composition:
     Args:
       bindings: in the order in which they were read.
       configurables: by name.
+      dropped: bindings that a later file's own stages took the place of.
     """
 
-    def __init__(self, bindings: list[Binding], configurables: Mapping[str, Configurable]):
+    def __init__(
+        self,
+        bindings: list[Binding],
+        configurables: Mapping[str, Configurable],
+        dropped: Sequence[Binding] = (),
+    ):
         self.configurables = configurables
         self.bindings = {b.key: b for b in bindings if b.parameter}
         self.macros = {b.key: b for b in bindings if not b.parameter}
         kept = {id(b) for b in self.bindings.values()}
         self.replaced = [b for b in bindings if b.parameter and id(b) not in kept]
+        self.replaced += dropped
 
     def resolve(self, value: Any, within: tuple[str, ...] = ()) -> Any:
         """Returns the value with every macro replaced; one without a value stays.
@@ -207,6 +214,17 @@ class Composition:
         }
         order = [*self.configurables[name].parameters, *reached]
         return {key: reached[key] for key in dict.fromkeys(order) if key in reached}
+
+
+def replaced_stages(
+    before: list[Binding], after: list[Binding], known: Mapping[str, Configurable]
+) -> list[Binding]:
+    """Returns what earlier files say of their stages, when a later file brings its own."""
+    stages = f"{ROOT}.stages"
+    if all(binding.key != stages for binding in after):
+        return []
+    names = {use.target.name for use in Composition(before, known).uses(only=("stages",))}
+    return [binding for binding in before if binding.name in names - {ROOT}]
 
 
 def written(value: Any, prefix: str = "") -> str:

@@ -31,6 +31,7 @@ from tfft.composition import (
     Reference,
     Use,
     macro_names,
+    replaced_stages,
     written,
 )
 from tfft.errors import ConfigError, UserError, near
@@ -122,8 +123,13 @@ def load(
       ConfigError: what is wrong, where it was set, and what would be right.
     """
     reader = _Reader(tuple(allow), configurables)
+    dropped: list[Binding] = []
     for file in files:
+        before, reader.bindings = reader.bindings, []
         reader.read(_find(file, pathlib.Path(), None))
+        gone = replaced_stages(before, reader.bindings, reader.known)
+        dropped += gone
+        reader.bindings = [b for b in before if b not in gone] + reader.bindings
     see = f"tfft show {_files(files)}"
     bindings = reader.bindings
     for name, text in (overrides or {}).items():
@@ -132,7 +138,7 @@ def load(
     if seed is not None:
         bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
         notes = _seed_notes(bindings)
-    composition = Composition(bindings, reader.known)
+    composition = Composition(bindings, reader.known, dropped)
     wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
     if strict and (wrong or lacking):
         raise [*wrong, *lacking][0]
