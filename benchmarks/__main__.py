@@ -15,7 +15,16 @@ import tempfile
 import benchmarks
 from benchmarks import harness
 
-OTHERS = {"recipes", "harness", "sides", "gpu", "__main__", "scale_child", "startup_child"}
+OTHERS = {
+    "recipes",
+    "checks",
+    "harness",
+    "sides",
+    "gpu",
+    "__main__",
+    "scale_child",
+    "startup_child",
+}
 
 
 def names() -> list[str]:
