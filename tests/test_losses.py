@@ -48,7 +48,7 @@ def test_a_loss_survives_its_config():
 def test_balanced_weights_are_scikit_learn_s():
     from sklearn.utils.class_weight import compute_class_weight
 
-    labels, y = ("a", "b", "c"), ["a"] * 6 + ["b"] * 3 + ["c"]
+    labels, y = np.array(["a", "b", "c"]), ["a"] * 6 + ["b"] * 3 + ["c"]
     found = class_weights("balanced", labels, {"a": 6, "b": 3, "c": 1})
     np.testing.assert_allclose(found, compute_class_weight("balanced", classes=labels, y=y))
 

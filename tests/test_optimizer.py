@@ -45,6 +45,18 @@ def test_a_gradient_that_is_not_finite_is_not_hidden():
     assert np.isnan(np.asarray(variable)).any()
 
 
+def test_rows_of_an_embedding_are_summed_before_they_are_clipped():
+    """Keras' own norm of these rows would be 5, as if both were of different tokens."""
+    variable = keras.Variable(np.zeros((3, 2), "float32"))
+    optimizer = AdamW(0.1, global_clipnorm=1.0, beta_1=0.0, epsilon=1.0, weight_decay=0.0)
+    optimizer.build([variable])
+    rows = tf.IndexedSlices(tf.constant([[3.0, 0.0], [4.0, 0.0]]), tf.constant([1, 1]), (3, 2))
+    optimizer.apply([rows], [variable])
+    # The sum is 7, clipped to 1: m = 1, v = 0.001, and both are corrected for their start.
+    np.testing.assert_allclose(variable[1, 0], -0.1 * 1.0 / (1.0 + 1.0), rtol=0.05)
+    np.testing.assert_allclose(optimizer._velocities[0][1, 0], 0.001, rtol=1e-5)
+
+
 def test_a_stage_takes_it_for_adamw():
     assert type(make_optimizer(Stage(), 10)) is AdamW
     assert type(make_optimizer(Stage(optimizer="adam"), 10)) is keras.optimizers.Adam

@@ -19,7 +19,7 @@ def make(dropout=0.0, **settings):
     inputs = keras.Input((4,))
     hidden = additions.blend(additions.entrance(inputs))
     hidden = keras.layers.Dropout(dropout, seed=1)(hidden) if dropout else hidden
-    dense = keras.layers.Dense(3, activation="softmax")
+    dense = keras.layers.Dense(3, activation="softmax", use_bias=False)
     model = FineTuned(inputs, dense(hidden))
     model.additions = additions
     model.compile(keras.optimizers.SGD(1.0), "sparse_categorical_crossentropy")

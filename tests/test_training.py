@@ -144,7 +144,7 @@ def test_early_stopping_ends_a_stage_and_goes_on_from_the_best(tmp_path):
 def test_a_stage_that_had_stopped_stays_stopped_after_a_resume(tmp_path):
     stages = (
         Stage("up", epochs=9, learning_rate=0.05, schedule="constant", warmup=0, patience=1),
-        Stage("then", freeze_layers="all", epochs=3, learning_rate=1e-3),
+        Stage("then", freeze_layers="all", epochs=3, learning_rate=1e-3, steps_per_execution=1),
     )
     task, source = tfft.tasks.TextClassification, synthetic(240)
     train(tmp_path / "whole", stages, None, task(), source)

@@ -19,8 +19,18 @@ class AdamW(keras.optimizers.AdamW):
     """Keras' AdamW (Loshchilov and Hutter 2019); same arguments, same variables, same numbers.
 
     Keras makes a dozen temporary arrays for each weight and step. A weight that the fused operation
-    cannot update (half precision, sparse gradients, AMSGrad) goes Keras' way.
+    cannot update (half precision, AMSGrad) goes Keras' way.
     """
+
+    def apply(self, grads: Any, trainable_variables: Any = None) -> None:
+        """Updates all variables.
+
+        An embedding's gradient comes as rows, one for each token that was read. Keras clips by the
+        norm of these rows, in which a token's second row does not add to its first; here they are
+        summed before, so that the norm is the gradient's.
+        """
+        dense = [tf.convert_to_tensor(g) if isinstance(g, tf.IndexedSlices) else g for g in grads]
+        super().apply(dense, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Updates one variable, of float32 [...], with its gradient of the same shape."""
@@ -29,7 +39,7 @@ class AdamW(keras.optimizers.AdamW):
             super().update_step(gradient, variable, learning_rate)
             return
         index = self._get_variable_index(variable)
-        step = tf.cast(self.iterations.value + 1, tf.float32)
+        step = tf.cast(tf.convert_to_tensor(self.iterations) + 1, tf.float32)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[index].value.handle,
@@ -174,7 +184,7 @@ def make_optimizer(stage: Any, total_steps: int) -> Any:
         learning_rate=WarmupDecay(
             stage.learning_rate, steps, stage.warmup_steps(steps), stage.schedule, every
         ),
-        weight_decay=stage.weight_decay or None,
+        weight_decay=stage.weight_decay or (0.0 if "adamw" in stage.optimizer.lower() else None),
         global_clipnorm=stage.clip_norm,
         gradient_accumulation_steps=every if every > 1 else None,
     )

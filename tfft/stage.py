@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
@@ -38,7 +39,7 @@ class Stage:
       method: trains few of the weights that are not frozen, beside the head: `bitfit()`,
         `norm_tuning()`.
       dropout: the rate of the body's dropout layers, one number for all or numbers for patterns
-        such as "layer_*/*attention*"; None leaves them as they are.
+        such as "layer_*/feedforward_dropout"; None leaves them as they are.
       epochs: how often the training split is seen; None when `steps` says how long.
       steps: the number of batches instead of epochs.
       batch_size: examples a batch.
@@ -209,13 +210,7 @@ def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
     Raises:
       ConfigError: a pattern matches no layer, or the body was built without dropout there.
     """
-    layers = {
-        f"{group.name}/{inner.path.split('/', 1)[-1]}": inner
-        for group in body.groups
-        for layer in group.layers
-        for inner in layer._flatten_layers()
-        if isinstance(inner, keras.layers.Dropout)
-    }
+    layers = _dropouts(body)
     first = vars(body).setdefault("first_dropout", {n: layer.rate for n, layer in layers.items()})
     wanted = dict(first)
     if rates is not None and not isinstance(rates, Mapping):
@@ -231,6 +226,20 @@ def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
                 valid="0 where the body was built without dropout, else 0 to below 1",
             )
         layers[name].rate = rate
+
+
+def _dropouts(body: Any) -> dict[str, Any]:
+    """Returns the body's dropout layers by group and name, one that groups share by the first."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+    for group in body.groups:
+        for layer in group.layers:
+            for inner in layer._flatten_layers():
+                if isinstance(inner, keras.layers.Dropout) and id(inner) not in seen:
+                    seen.add(id(inner))
+                    # Keras numbers layers without a name over the whole process.
+                    found[f"{group.name}/{re.sub(r'_[0-9]+$', '', inner.name)}"] = inner
+    return found
 
 
 def use_xla(choice: bool | str) -> bool:
