@@ -235,7 +235,7 @@ def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
       ConfigError: a pattern matches no layer, or the body was built without dropout there.
     """
     layers = {
-        f"{group.name}/{inner.path.split('/', 1)[-1]}": inner
+        f"{group.name}/{(inner.path or inner.name).split('/', 1)[-1]}": inner
         for group in body.groups
         for layer in group.layers
         for inner in layer._flatten_layers()
