@@ -31,6 +31,7 @@ LAYERS = (
         "monitor",
         "model",
         "step",
+        "averaging",
         "stage",
         "freeze",
         "optimizer",

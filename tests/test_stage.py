@@ -269,3 +269,61 @@ def test_unfreezing_down_to_all_is_refused(body):
         chain([Stage(unfreeze="top_down", freeze_layers="all")], body)
     with pytest.raises(ConfigError, match="stands for several"):
         make(body, unfreeze="top_down")
+
+
+def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body):
+    """One step of gradient descent, with rates by layer, beside one without."""
+    head = TASK.head()
+    head.build((None, body.dim))
+    named = {n: v for n, v in named_variables(body, head).items() if "seed" not in n}
+    first = {n: np.array(v) for n, v in named.items()}
+    rng = np.random.default_rng(0)
+    start = {n: v + rng.normal(size=v.shape).astype("float32") for n, v in first.items()}
+    settings = {"optimizer": "sgd", "learning_rate": 0.01, "clip_norm": None, "layer_decay": 0.5}
+    settings |= {"warmup": 0, "schedule": "constant", "freeze_layers": 1}
+
+    def stepped(pretrained, **more):
+        for name, variable in named.items():
+            variable.assign(first[name])
+        stage = Stage(**settings, **more)
+        prepared = prepare(stage, body, head, TASK, 4, pretrained=pretrained)
+        for name, variable in named_variables(body, head).items():
+            if "seed" in name:
+                variable.assign([1, 2])  # the same dropout
+        prepared.trained.train_on_batch(BATCH, TARGETS)
+        return {n: np.array(v) for n, v in named.items()}, prepared
+
+    plain, _ = stepped(None, weight_decay=0.0)
+    pulled, prepared = stepped(start, weight_decay=0.3, l2_sp=5.0)
+    factors = rate_factors(Stage(**settings), body, head)
+    for name, value in pulled.items():
+        rate = 0.01 * factors[name]
+        expected = plain[name] - rate * 5.0 * (first[name] - start[name])
+        if name in prepared.frozen:
+            expected = first[name]
+        elif name.startswith("head/"):
+            decayed = 0.3 if name.endswith("kernel") else 0.0
+            expected = plain[name] - rate * decayed * first[name]
+        np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=name)
+    held, _ = stepped(None, weight_decay=0.0, l2_sp=5.0)  # it is where it starts
+    for name, value in held.items():
+        np.testing.assert_allclose(value, plain[name], rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("settings", [{}, {"freeze_layers": 0}, {"layer_decay": 0.5}])
+@pytest.mark.parametrize("reuse", [False, True])
+def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings, reuse):
+    settings = {"freeze_layers": 1, "precision": "mixed_float16"} | settings
+    prepared, head = make(body, reuse=reuse, **settings)
+    model, scaled = prepared.split.full, prepared.split.full.optimizer
+    assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)
+    assert prepared.trained.optimizer is scaled
+    before = checksums(body, head)
+    scaled.dynamic_scale.assign(2.0**127)
+    model.train_on_batch(BATCH, TARGETS)
+    assert float(scaled.dynamic_scale) == 2.0**126 and int(scaled.iterations) == 0
+    assert checksums(body, head) == before
+    scaled.dynamic_scale.assign(2.0**10)
+    model.train_on_batch(BATCH, TARGETS)
+    assert float(scaled.dynamic_scale) == 2.0**10 and int(scaled.iterations) == 1
+    prove_freeze(before, prepared, body, head)

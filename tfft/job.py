@@ -16,7 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import loop, monitor
+from tfft import averaging, loop, monitor
 from tfft.errors import DataError, WorkdirError
 from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
@@ -26,7 +26,7 @@ from tfft.pipeline import encode as encode_texts
 from tfft.reuse import Decision, Features
 from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
-from tfft.workdir import Workdir
+from tfft.workdir import BEST, Workdir
 
 ENCODED_TEXTS = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
 
@@ -68,6 +68,7 @@ class Job:
     say: Any
     clock: Clock = dataclasses.field(default_factory=Clock)
     splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
+    pretrained: dict[str, np.ndarray] | None = None  # where a stage goes back to it
 
     @functools.cached_property
     def store(self) -> Store:
@@ -118,6 +119,7 @@ class Job:
     ) -> loop.Position:
         """Trains what is left to train and returns the position at the end."""
         kept = self.trained_variables(stages)
+        self.pretrained = averaging.pretrained(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
         arrays, position = found[0] if found else None, loop.Position()
         if found:
@@ -181,6 +183,7 @@ class Job:
                 "name": stage.name,
                 "groups": prepared.table,
                 "proof": proof,
+                "wise_ft": recorder.mixed,
                 "features": {"kept": position.reuse, **self.features.measured},
             }
         )
@@ -223,8 +226,8 @@ class Job:
         return self.features.decide(stage, cut, epochs, random)
 
     def prepare(self, stage: Stage, steps: int, reuse: bool, number: int = 0) -> Prepared:
-        seed = self.seed * 1000 + number
-        return prepare(stage, self.backbone, self.head, self.task, steps, reuse, seed)
+        seed, parts = self.seed * 1000 + number, (self.backbone, self.head, self.task)
+        return prepare(stage, *parts, steps, reuse, seed, self.pretrained)
 
     def trained_variables(self, stages: Sequence[Stage]) -> dict[str, Any]:
         """Returns the variables that any stage may change, random states included, by name."""
@@ -319,7 +322,7 @@ def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
 
 def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     """Returns the task with its labels, the head and the model with a run's best weights."""
-    arrays, state = files.load("best/weights.safetensors")
+    arrays, state = files.load(BEST)
     task = task.with_labels(state["labels"]) if not task.labels else task
     head = built_head(task, backbone)
     variables = named_variables(backbone, head)

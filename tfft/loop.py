@@ -19,12 +19,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft import monitor
+from tfft import averaging, monitor
 from tfft.model import is_seed
 from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, plan_epoch
 from tfft.schedule import Schedule
 from tfft.stage import Prepared
-from tfft.workdir import Workdir
+from tfft.workdir import BEST, Workdir
 
 
 @dataclasses.dataclass
@@ -81,6 +81,8 @@ class Recorder(keras.callbacks.Callback):
         self.prepared, self.position, self.variables = prepared, position, variables
         self.workdir, self.extra, self.say = workdir, extra, say
         self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
+        self.average = averaging.Average(prepared.trained.optimizer)
+        self.mixed: list[dict[str, float]] = []
         self.metric_values: dict[str, np.ndarray] = {}
         self.plan: list[Batch] = []
         self.progress: Any = None
@@ -111,6 +113,7 @@ class Recorder(keras.callbacks.Callback):
         position.total_steps += done - position.step
         position.step = done
         if position.step == len(self.plan):
+            self.average.end_epoch()
             return  # the end of the epoch saves, with the validation figures
         due = position.total_steps // self.checkpoint_steps > before // self.checkpoint_steps
         if due or self.stopped.is_set():
@@ -127,6 +130,12 @@ class Recorder(keras.callbacks.Callback):
             if self.metric_values:
                 variable.assign_add(self.metric_values[f"metric/{number:04d}"])
         self.metric_values = {}
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.average.swap()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.average.swap()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         position = self.position
@@ -159,6 +168,7 @@ class Recorder(keras.callbacks.Callback):
         """
         model, position = self.prepared.trained, self.position
         weights = values(self.variables)
+        kept = weights | self.average.values(self.variables) if best else {}
         others: dict[str, np.ndarray] = {}
         for kind, variables in [
             ("optimizer", model.optimizer.variables),
@@ -170,7 +180,7 @@ class Recorder(keras.callbacks.Callback):
         def write() -> None:
             if best:
                 record = {**self.extra, **state["records"][-1]}
-                self.workdir.save("best/weights.safetensors", weights, record)
+                self.workdir.save(BEST, kept, record)
             self.workdir.write_records(state["records"])
             self.workdir.save_checkpoint(steps, weights | others, state)
 
@@ -181,7 +191,7 @@ class Recorder(keras.callbacks.Callback):
         best = self.position.best
         if best is not None and best["stage_number"] == self.position.stage:
             self.workdir.finish()
-            assign(self.variables, self.workdir.load("best/weights.safetensors")[0])
+            assign(self.variables, self.workdir.load(BEST)[0])
 
     def _tensorboard(self, record: dict[str, Any]) -> None:
         with self.writer.as_default(record["step"]):
@@ -238,8 +248,11 @@ def fit_stage(
                 shuffle=False,
                 verbose=0,
             )
+    recorder.average.keep()
     if stage.patience is not None:
         recorder.restore_best()
+    if stage.wise_ft:
+        averaging.mix(recorder, checked)
 
 
 def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:

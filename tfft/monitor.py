@@ -12,11 +12,18 @@ Record = Mapping[str, Any]
 
 
 def check(stage: Any, task: Any, validated: bool) -> None:
-    """Refuses a metric that no epoch will have.
+    """Refuses a metric that no epoch will have, and a choice on data that there are not.
 
     Raises:
       ConfigError: the name is unknown, or needs a validation split that there is not.
     """
+    if stage.wise_ft and not validated:
+        raise ConfigError(
+            f"stage {stage.name!r} chooses wise_ft={stage.wise_ft} on validation data: there are "
+            "none.",
+            set_in="Stage.wise_ft",
+            valid="a source with a validation split; or wise_ft=()",
+        )
     if stage.monitor is None and stage.patience is None:
         return
     names = ["loss", *(metric.name for metric in task.metrics())]

@@ -1,16 +1,18 @@
 """A stage's optimizer and its schedule: AdamW in one pass over each weight, and any optimizer of
-Keras with a rate for each weight.
+Keras with a rate for each weight, a pull towards the pretrained ones, and scaled losses.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tfft.averaging import Ema, Swa
 from tfft.errors import ConfigError, near
 
 
@@ -84,28 +86,71 @@ class Rated:
         _decay(self, variables, self._factor)
 
     def _factor(self, variable: Any) -> float:
-        return self.factors[self._get_variable_index(variable)]  # type: ignore[attr-defined]
+        return self.factors[self._index(variable)] if self.factors else 1.0
+
+    def _index(self, variable: Any) -> int:
+        return self._get_variable_index(variable)  # type: ignore[attr-defined]
+
+
+class Pulled(Rated):
+    """Goes before an optimizer of Keras: weights are pulled towards where they started.
+
+    Before each step w = w - rate * strength * (w - start), the rate being the variable's own: the
+    penalty L2-SP (Li et al. 2018), decoupled from gradients and moments as weight decay is
+    (Loshchilov and Hutter 2019).
+    """
+
+    strength = 0.0
+    starts: tuple[Any, ...] = ()  # in the order of the trainable variables; None is not pulled
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        super()._apply_weight_decay(variables)
+        _pull(self, variables, self.strength, self._factor, self._way_back)
+
+    def _way_back(self, variable: Any) -> Any:
+        start = self.starts[self._index(variable)]
+        return None if start is None else variable - start
+
+
+def extended(kind: type, part: type) -> type:
+    """Returns an optimizer's class with one of the parts that go before it."""
+    return type(kind.__name__, (part, kind), {"__doc__": kind.__doc__})
 
 
 def rated(kind: type) -> type:
     """Returns an optimizer's class with `factors`, to be set once it is built."""
-    return type(kind.__name__, (Rated, kind), {"__doc__": kind.__doc__})
+    return extended(kind, Rated)
 
 
 def _decay(optimizer: Any, variables: Any, factor: Callable[[Any], float]) -> None:
     """Shrinks weights by the rate times the decay (decoupled: Loshchilov and Hutter 2019)."""
-    if optimizer.weight_decay is None:
-        return
-    share = tf.cast(optimizer.learning_rate, tf.float32) * optimizer.weight_decay
 
-    def decay(variable: Any) -> None:
-        if optimizer._use_weight_decay(variable):
-            variable.assign_sub(variable * tf.cast(share * factor(variable), variable.dtype))
+    def whole(variable: Any) -> Any:
+        return variable if optimizer._use_weight_decay(variable) else None
+
+    if optimizer.weight_decay:
+        _pull(optimizer, variables, optimizer.weight_decay, factor, whole)
+
+
+def _pull(
+    optimizer: Any,
+    variables: Any,
+    strength: float,
+    factor: Callable[[Any], float],
+    distance: Callable[[Any], Any],
+) -> None:
+    """Subtracts from each weight the rate times the strength of its distance, where it has one."""
+    share = tf.cast(optimizer.learning_rate, tf.float32) * strength
+
+    def pull(variable: Any) -> None:
+        away = distance(variable)
+        if away is not None:
+            variable.assign_sub(away * tf.cast(share * factor(variable), variable.dtype))
 
     def everywhere(distribution: Any, variables: Any) -> None:
         for variable in variables:
             own = variable.value if isinstance(variable, keras.Variable) else variable
-            distribution.extended.update(own, decay, group=False)
+            distribution.extended.update(own, pull, group=False)
 
     tf.__internal__.distribute.interim.maybe_merge_call(
         everywhere, optimizer._distribution_strategy, variables
@@ -116,30 +161,43 @@ def _decay(optimizer: Any, variables: Any, factor: Callable[[Any], float]) -> No
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A linear warm-up, then a constant rate, a line or half a cosine down to zero.
 
-    The first step has rate `peak / warmup`, not zero, so that no step is lost.
+    The first step has rate `peak / warmup`, not zero, so that no step is lost. "restarts" is half a
+    cosine `cycles` times, each from the peak (Loshchilov and Hutter 2017, SGDR, with T_mult = 1).
 
     Args:
       peak: the highest rate.
       total, warmup: in steps of the optimizer.
-      shape: "constant", "linear" or "cosine".
+      shape: "constant", "linear", "cosine" or "restarts".
       every: batches a step, where gradients are accumulated; Keras counts batches.
+      cycles: how many for "restarts"; else 1.
     """
 
     def __init__(
-        self, peak: float, total: int, warmup: int = 0, shape: str = "linear", every: int = 1
+        self,
+        peak: float,
+        total: int,
+        warmup: int = 0,
+        shape: str = "linear",
+        every: int = 1,
+        cycles: int = 1,
     ):
         self.peak, self.total, self.warmup, self.shape = peak, total, warmup, shape
-        self.every = every
+        self.every, self.cycles = every, cycles
 
     def __call__(self, step: Any) -> Any:
         step = keras.ops.cast(step // self.every, "float32")
         rising = (step + 1.0) / max(self.warmup, 1)
-        done = (step - self.warmup) / max(self.total - self.warmup, 1)
-        done = keras.ops.clip(done, 0.0, 1.0)
+        # Multiplied first: the quotient is a whole number exactly where a cycle begins.
+        done = (step - self.warmup) * self.cycles / max(self.total - self.warmup, 1)
+        done = keras.ops.clip(done, 0.0, float(self.cycles))
+        if self.cycles > 1:
+            done = done - keras.ops.minimum(keras.ops.floor(done), self.cycles - 1.0)
+        cosine = 0.5 * (1.0 + keras.ops.cos(math.pi * done))
         falling = {
             "constant": keras.ops.ones_like(done),
             "linear": 1.0 - done,
-            "cosine": 0.5 * (1.0 + keras.ops.cos(math.pi * done)),
+            "cosine": cosine,
+            "restarts": cosine,
         }[self.shape]
         return self.peak * keras.ops.where(step < self.warmup, rising, falling)
 
@@ -150,11 +208,16 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
             "warmup": self.warmup,
             "shape": self.shape,
             "every": self.every,
+            "cycles": self.cycles,
         }
 
 
 def make_optimizer(stage: Any, total_steps: int) -> Any:
-    """Returns the optimizer with its schedule, and with `factors` where rates differ.
+    """Returns the optimizer with its schedule, and with what the stage wants of it beside.
+
+    In mixed_float16 Keras' `LossScaleOptimizer` goes around it (Micikevicius et al. 2018): it skips
+    a step whose gradients are not finite and halves the scale. `compile` would not add it, for the
+    policy is the layers', not the model's.
 
     Args:
       stage: a Stage.
@@ -175,16 +238,67 @@ def make_optimizer(stage: Any, total_steps: int) -> Any:
             f"Stage.optimizer={stage.optimizer!r} is no optimizer of Keras.",
             valid=near(stage.optimizer, known, 5),
         )
-    kind = known[stage.optimizer.lower()]
-    if stage.layer_decay != 1.0 or stage.rates:
-        kind = rated(kind)
     every = stage.accumulate
     steps = total_steps // every
-    return kind(
+    warmup = stage.warmup_steps(steps)
+    kind = known[stage.optimizer.lower()]
+    decays = issubclass(kind, keras.optimizers.AdamW)  # it takes no None
+    optimizer = _kind(stage, kind)(
         learning_rate=WarmupDecay(
-            stage.learning_rate, steps, stage.warmup_steps(steps), stage.schedule, every
+            stage.learning_rate, steps, warmup, stage.schedule, every, stage.cycles
         ),
-        weight_decay=stage.weight_decay or (0.0 if "adamw" in stage.optimizer.lower() else None),
+        weight_decay=stage.weight_decay or (0.0 if decays else None),
         global_clipnorm=stage.clip_norm,
         gradient_accumulation_steps=every if every > 1 else None,
+        use_ema=stage.average is not None,
+        ema_momentum=stage.ema_momentum,
     )
+    if stage.average == "swa":
+        optimizer.first_step = math.floor(stage.swa_start * steps)
+    if stage.precision == "mixed_float16":
+        return keras.optimizers.LossScaleOptimizer(optimizer)
+    return optimizer
+
+
+def _kind(stage: Any, kind: type) -> Any:
+    """Returns an optimizer's class with what the stage needs beside it."""
+    if stage.l2_sp:
+        kind = extended(kind, Pulled)
+    elif stage.layer_decay != 1.0 or stage.rates:
+        kind = rated(kind)
+    return extended(kind, {"ema": Ema, "swa": Swa}[stage.average]) if stage.average else kind
+
+
+def build_optimizer(
+    optimizer: Any,
+    stage: Any,
+    variables: Mapping[str, Any],
+    start: Mapping[str, np.ndarray],
+    factors: Mapping[str, float],
+) -> None:
+    """Builds the optimizer and tells it what it decays, what it pulls where, and at which rate.
+
+    Args:
+      optimizer: of `make_optimizer`, compiled.
+      stage: the Stage.
+      variables: the trained ones by name, in the model's order.
+      start: the values that `l2_sp` pulls to.
+      factors: of the rates; empty where all are one.
+    """
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
+    pulled = start if stage.l2_sp else {}
+    kept = [v for name, v in variables.items() if name in pulled or _undecayed(v)]
+    inner.exclude_from_weight_decay(var_list=kept)
+    optimizer.build(list(variables.values()))
+    if factors:
+        inner.factors = tuple(factors[name] for name in variables)
+    if stage.l2_sp:
+        inner.strength = stage.l2_sp
+        inner.starts = tuple(
+            tf.constant(pulled[name]) if name in pulled else None for name in variables
+        )
+
+
+def _undecayed(variable: Any) -> bool:
+    """Says whether a variable is a bias or belongs to a norm."""
+    return variable.name in ("bias", "gamma", "beta", "scale") or len(variable.shape) < 2

@@ -50,6 +50,12 @@ def build(
         raise ConfigError(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
+    if stage is not None and (stage.wise_ft or stage.average == "swa"):
+        raise ConfigError(
+            "tfft.build gives a model for a loop of your own; wise_ft and average='swa' are done "
+            "by the loop of tfft.train.",
+            valid="average='ema', which Keras' fit does when it ends; or tfft.train",
+        )
     return prepare(stage or Stage(), backbone, task.head(), task, steps).split.full
 
 

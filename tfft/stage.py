@@ -8,8 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 
+from tfft import averaging
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
@@ -20,7 +22,7 @@ from tfft.freeze import (
     set_trainable,
 )
 from tfft.model import Split, assemble, named_variables
-from tfft.optimizer import make_optimizer
+from tfft.optimizer import build_optimizer, make_optimizer
 from tfft.step import Additions
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
@@ -58,9 +60,19 @@ class Stage:
         the top in each of a chain of stages, each of `epochs` or `steps`, until `freeze_layers` are
         left (Howard and Ruder 2018, ULMFiT).
       unfreeze_layers: how many at a time.
-      schedule: how the rate goes on after the warm-up; "linear" and "cosine" end at zero.
+      schedule: how the rate goes on after the warm-up; "linear" and "cosine" end at zero,
+        "restarts" is `cycles` cosines in a row (Loshchilov and Hutter 2017, SGDR).
+      cycles: how many.
       warmup: steps (int) or share of all steps (float below 1) in which the rate rises from zero.
       weight_decay: decoupled decay of all weights but biases and norms.
+      l2_sp: pulls the body's weights towards the pretrained ones instead: a step gives back
+        rate x `l2_sp` of the distance; the head keeps `weight_decay` (Li et al. 2018, L2-SP).
+      average: validates and keeps averages of the weights: "ema" a moving one over the steps
+        (Polyak and Juditsky 1992), "swa" the mean over the ends of epochs (Izmailov et al. 2018).
+      ema_momentum: the share of the old average after a step.
+      swa_start: the share of the steps after which epochs count.
+      wise_ft: mixes the pretrained body into the trained one when the stage ends: shares of the
+        latter, of which validation takes the best, 1 included (Wortsman et al. 2022, WiSE-FT).
       optimizer: a name of `keras.optimizers`, in lower case.
       clip_norm: the largest global norm of a gradient, None for no limit.
       monitor: the figure that says which epoch is the best: "loss", "accuracy", or another of the
@@ -75,7 +87,8 @@ class Stage:
       adversarial: the length of the shift of what the trained part reads (FGM: Miyato et al. 2017);
         0 is off, 1 is usual. Twice the time.
       noise: alpha of noise on what the trained part reads (NEFTune: Jain et al. 2024); 0 is off.
-      precision: the layers' dtype policy; weights stay in float32.
+      precision: the layers' dtype policy; weights stay in float32. "mixed_float16" scales the loss
+        and skips a step that overflows (Micikevicius et al. 2018).
       xla: "auto" compiles on GPU and TPU, not on a CPU, where it gains nothing and compiles anew
         for each shape.
       features: "memory" and "disk" compute the frozen prefix once and train on its outputs, "disk"
@@ -104,9 +117,15 @@ class Stage:
     rates: Mapping[str, float] | None = None
     unfreeze: Literal["top_down"] | None = None
     unfreeze_layers: int = 1
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
+    schedule: Literal["constant", "linear", "cosine", "restarts"] = "linear"
+    cycles: int = 1
     warmup: int | float = 0.1
     weight_decay: float = 0.01
+    l2_sp: float = 0.0
+    average: Literal["ema", "swa"] | None = None
+    ema_momentum: float = 0.99
+    swa_start: float = 0.5
+    wise_ft: tuple[float, ...] = ()
     optimizer: str = "adamw"
     clip_norm: float | None = 1.0
     monitor: str | None = None
@@ -127,6 +146,7 @@ class Stage:
         limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
         limits += [("accumulate", 1), ("patience", 1), ("min_change", 0)]
         limits += [(name, 0) for name in ("r_drop", "mixup", "adversarial", "noise")]
+        limits += [("cycles", 1), ("l2_sp", 0), ("ema_momentum", 0), ("swa_start", 0)]
         for field, least in limits:
             if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
                 raise ConfigError(
@@ -138,6 +158,7 @@ class Stage:
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
+        averaging.check_settings(self)
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Returns how many batches the stage trains on: whole groups of `accumulate`.
@@ -189,10 +210,14 @@ def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
         )
     last = int(stage.freeze_layers)
     depths = [*range(body.depth - stage.unfreeze_layers, last, -stage.unfreeze_layers), last]
-    whole = dataclasses.replace(stage, unfreeze=None)
+    whole = dataclasses.replace(stage, unfreeze=None, wise_ft=())
     yield dataclasses.replace(whole, name=f"{stage.name} head", freeze_layers="all")
-    for depth in depths:
+    for depth in depths[:-1]:
         yield dataclasses.replace(whole, name=f"{stage.name} from {depth}", freeze_layers=depth)
+    mixed = stage.wise_ft  # once, at the end of the chain
+    yield dataclasses.replace(
+        whole, name=f"{stage.name} from {last}", freeze_layers=last, wise_ft=mixed
+    )
 
 
 def set_precision(body: Any, head: Any, precision: str) -> None:
@@ -257,6 +282,7 @@ class Prepared:
       split: the model, and its prefix and tail.
       trained: the model whose `fit` is called: the tail when features are reused.
       frozen: names of the variables that stay as they are.
+      start: the pretrained values of the body's trained weights, where the stage goes back to them.
       table: a row a group: name, parameters, trainable parameters, the range of rate factors.
     """
 
@@ -265,6 +291,7 @@ class Prepared:
     trained: Any
     frozen: frozenset[str]
     table: list[dict[str, Any]]
+    start: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
 
 def prepare(
@@ -275,6 +302,7 @@ def prepare(
     total_steps: int,
     reuse: bool = False,
     seed: int = 0,
+    pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Prepared:
     """Sets the mask, makes a new optimizer and compiles: one action.
 
@@ -286,6 +314,7 @@ def prepare(
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
       seed: of the noise that the stage adds.
+      pretrained: the values that `l2_sp` and `wise_ft` go back to; those of now by default.
 
     Raises:
       ConfigError: the stage is one that `chain` must write out first.
@@ -319,18 +348,10 @@ def prepare(
             steps_per_execution=steps,
         )
         model.additions = additions
-    own: Any = trained.optimizer
-    inner: Any = getattr(own, "inner_optimizer", own)
-    kept = [v for v in trained.trainable_variables if _undecayed(v)]
-    inner.exclude_from_weight_decay(var_list=kept)
-    own.build(trained.trainable_variables)
+    named = {id(v): name for name, v in named_variables(body, head).items()}
+    variables = {named[id(v)]: v for v in trained.trainable_variables}
+    start = averaging.started(stage, variables, pretrained)
     factors = rate_factors(stage, body, head)
-    if factors:
-        named = {id(v): name for name, v in named_variables(body, head).items()}
-        inner.factors = tuple(factors[named[id(v)]] for v in trained.trainable_variables)
-    return Prepared(stage, split, trained, frozen, freeze_table(body, head, frozen, factors))
-
-
-def _undecayed(variable: Any) -> bool:
-    """Says whether a variable is a bias or belongs to a norm."""
-    return variable.name in ("bias", "gamma", "beta", "scale") or len(variable.shape) < 2
+    build_optimizer(trained.optimizer, stage, variables, start, factors)
+    table = freeze_table(body, head, frozen, factors)
+    return Prepared(stage, split, trained, frozen, table, start)

@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save
 from tfft.errors import WorkdirError
 
 KEPT_CHECKPOINTS = 2
+BEST = "best/weights.safetensors"
 
 
 @contextlib.contextmanager

@@ -1,0 +1,247 @@
+"""Averages of weights: over steps (EMA), over epochs (SWA), and of start and end (WiSE-FT)."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfft import monitor
+from tfft.errors import ConfigError
+from tfft.workdir import BEST
+
+
+class Ema:
+    """Goes before an optimizer of Keras that is made with `use_ema=True`.
+
+    After every step average = momentum * average + (1 - momentum) * weight, from the weights after
+    the first step on (Polyak and Juditsky 1992). The averages are the optimizer's variables.
+    """
+
+    apart = False  # otherwise Keras puts the averages into the model whenever a `fit` ends
+
+    def build(self, variables: Any) -> None:
+        """Makes the optimizer's variables; each average, of a weight's shape, starts as it."""
+        if self.built:  # type: ignore[attr-defined]
+            return
+        super().build(variables)  # type: ignore[misc]
+        for variable, average in self.pairs():
+            average.assign(variable)
+
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """Returns each trained variable with its average; none before there is something in it."""
+        own: Any = self
+        averages = own._model_variables_moving_average
+        return list(zip(own._trainable_variables, averages, strict=True))
+
+    def end_epoch(self) -> None:
+        """Every step was averaged: nothing is left to do."""
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Averages after a step; Keras calls it after every batch that a step accumulates."""
+        own: Any = self
+        update = super()._update_model_variables_moving_average  # type: ignore[misc]
+        every = own.gradient_accumulation_steps or 1
+        if every == 1:
+            update(trainable_variables)
+            return
+        last = (own._iterations + 1) % every == 0
+        keras.ops.cond(last, lambda: update(trainable_variables), lambda: None)
+
+    def finalize_variable_values(self, var_list: Any) -> None:
+        if not self.apart:
+            super().finalize_variable_values(var_list)  # type: ignore[misc]
+
+
+class Swa(Ema):
+    """The mean of the weights at the ends of epochs, after `first_step` (Izmailov et al. 2018)."""
+
+    first_step = 0
+
+    def build(self, variables: Any) -> None:
+        """Makes the optimizer's variables and the number of epochs in the mean, int32 []."""
+        if self.built:  # type: ignore[attr-defined]
+            return
+        self.count: Any = self.add_variable((), dtype="int32", name="count")  # type: ignore[attr-defined]
+        super().build(variables)
+
+    def pairs(self) -> list[tuple[Any, Any]]:
+        return super().pairs() if int(self.count) else []
+
+    def end_epoch(self) -> None:
+        """Takes the weights into the mean: (n * mean + weight) / (n + 1)."""
+        if int(self.iterations) <= self.first_step:  # type: ignore[attr-defined]
+            return
+        before = float(self.count)
+        self.count.assign_add(1)
+        for variable, mean in self.pairs():
+            mean.assign((before * mean + variable) / (before + 1.0))
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        """Keras' hook for every step."""
+
+
+class Average:
+    """What a stage averages, for the loop; without `Stage.average` it does nothing.
+
+    Training goes on with the weights; validation, the best weights and the end of the stage have
+    the averages.
+    """
+
+    def __init__(self, optimizer: Any):
+        inner = getattr(optimizer, "inner_optimizer", optimizer)
+        self.own: Any = inner if isinstance(inner, Ema) else None
+        if self.own is not None:
+            self.own.apart = True
+
+    def end_epoch(self) -> None:
+        """Is told when the last batch of an epoch has been trained on."""
+        if self.own is not None:
+            self.own.end_epoch()
+
+    def swap(self) -> None:
+        """Exchanges weights and averages, to the same bits; done twice it changes nothing."""
+        for variable, average in self._pairs():
+            value = keras.ops.copy(variable)
+            variable.assign(average)
+            average.assign(value)
+
+    def keep(self) -> None:
+        """Puts the averages into the model for good."""
+        for variable, average in self._pairs():
+            variable.assign(average)
+
+    def values(self, variables: dict[str, Any]) -> dict[str, np.ndarray]:
+        """Returns copies of the averages, by the names of their weights in `variables`."""
+        found = {id(variable): average for variable, average in self._pairs()}
+        named = {name: found.get(id(variable)) for name, variable in variables.items()}
+        return {name: np.array(value) for name, value in named.items() if value is not None}
+
+    def _pairs(self) -> list[tuple[Any, Any]]:
+        return self.own.pairs() if self.own is not None else []
+
+
+def check_settings(stage: Any) -> None:
+    """Refuses shares that are none, and restarts without their schedule.
+
+    Raises:
+      ConfigError: says which.
+    """
+    shares = [("ema_momentum", stage.ema_momentum), ("swa_start", stage.swa_start)]
+    shares += [("wise_ft", alpha) for alpha in stage.wise_ft]
+    shares.append(("l2_sp * learning_rate", stage.l2_sp * stage.learning_rate))
+    for field, share in shares:
+        if share >= 1 or field == "wise_ft" and share <= 0:
+            raise ConfigError(
+                f"Stage.{field}={share} is no share of the weights.", valid="between 0 and 1"
+            )
+    if (stage.schedule == "restarts") != (stage.cycles > 1):
+        raise ConfigError(
+            f"Stage.schedule={stage.schedule!r} and Stage.cycles={stage.cycles} contradict each "
+            "other.",
+            valid='schedule="restarts" with two cycles or more; another with cycles=1',
+        )
+
+
+def pretrained(stages: Sequence[Any], variables: dict[str, Any]) -> dict[str, np.ndarray] | None:
+    """Returns copies of the variables where a stage goes back to them later; else None."""
+    if not any(stage.l2_sp or stage.wise_ft for stage in stages):
+        return None
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def started(
+    stage: Any, variables: Mapping[str, Any], values: Mapping[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """Returns where the body's trained variables began, by name, if the stage goes back to it.
+
+    Args:
+      stage: the Stage.
+      variables: the trained ones.
+      values: the pretrained ones of `pretrained`; None takes those that the variables have.
+    """
+    if not stage.l2_sp and not stage.wise_ft:
+        return {}
+    body = {name: value for name, value in variables.items() if not name.startswith("head/")}
+    return {n: np.array(v) if values is None else values[n] for n, v in body.items()}
+
+
+def wise_ft(
+    variables: dict[str, Any],
+    start: dict[str, np.ndarray],
+    alphas: Sequence[float],
+    judge: Callable[[], dict[str, float]],
+    better: Callable[[dict[str, float], dict[str, float]], bool],
+) -> list[dict[str, float]]:
+    """Sets weights to (1 - alpha) * start + alpha * end for the best alpha, 1 among them.
+
+    Wortsman et al. 2022, WiSE-FT.
+
+    Args:
+      variables: by name, with the values of the end.
+      start: values of the variables to mix, of the same shapes.
+      alphas: shares of the end.
+      judge: returns the validation figures of the weights as they are.
+      better: compares two of its answers.
+
+    Returns:
+      The figures with their `alpha`, the best first.
+    """
+    end = {name: np.array(variables[name]) for name in start}
+
+    def put(alpha: float) -> None:
+        for name, first in start.items():
+            mixed = (1.0 - alpha) * first + alpha * end[name] if alpha < 1.0 else end[name]
+            variables[name].assign(mixed)
+
+    tried: list[dict[str, float]] = []
+    for alpha in (1.0, *alphas):
+        put(alpha)
+        found = {"alpha": alpha, **judge()}
+        tried.insert(0 if tried and better(found, tried[0]) else len(tried), found)
+    put(tried[0]["alpha"])
+    return tried
+
+
+def mix(recorder: Any, validation: Any) -> None:
+    """Ends a stage with the best mix of its weights and the pretrained ones: `Stage.wise_ft`.
+
+    The mix becomes the run's best weights if it is better than they are. A run that is killed
+    between that and the next checkpoint finds it there.
+
+    Args:
+      recorder: a `loop.Recorder` after the last epoch.
+      validation: batches.
+    """
+    prepared, position, files = recorder.prepared, recorder.position, recorder.workdir
+    stage, variables = prepared.stage, recorder.variables
+    if not prepared.start:
+        recorder.say.info(f"{stage.name}: no weight of the body was trained, wise_ft mixes nothing")
+        return
+    watched = stage.monitor if (stage.monitor or "").startswith("val_") else None
+    better = functools.partial(monitor.better, monitor=watched)
+
+    def judge() -> dict[str, float]:
+        found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)
+        return {f"val_{name}": float(value) for name, value in found.items()}
+
+    files.finish()
+    arrays, state = files.load(BEST)
+    done = state.get("wise_ft") if state["stage_number"] == position.stage else None
+    if done:
+        for name, value in arrays.items():
+            variables[name].assign(value)
+    recorder.mixed = done or wise_ft(variables, prepared.start, stage.wise_ft, judge, better)
+    best = recorder.mixed[0]
+    rows = [[f"{value:.4g}" for value in row.values()] for row in recorder.mixed]
+    title = f"{stage.name}: shares of the trained weights (WiSE-FT), the one that is kept first"
+    recorder.say.table(title, list(best), rows)
+    restored = stage.patience is not None and position.best["stage_number"] == position.stage
+    record = {**(position.best if restored else position.records[-1]), **best}
+    if best["alpha"] < 1.0 and (done or better(record, position.best)):
+        position.best = record
+        arrays = {name: np.array(variable) for name, variable in variables.items()}
+        files.save(BEST, arrays, {**recorder.extra, **record, "wise_ft": recorder.mixed})
