@@ -55,7 +55,7 @@ def test_rows_of_an_embedding_are_summed_before_they_are_clipped():
     # The sum is 7, clipped to 1: m = 1, v = 0.001.
     root = np.sqrt(0.001)
     np.testing.assert_allclose(variable[1, 0], -0.1 * root * 1.0 / (root + 1.0), rtol=1e-5)
-    np.testing.assert_allclose(optimizer._velocities[0][1, 0], 0.001, rtol=1e-5)
+    np.testing.assert_allclose(optimizer._velocities[0][1, 0], 0.001, rtol=1e-4)
 
 
 def test_a_stage_takes_it_for_adamw():
