@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from tfft import plots, report
+from tfft import plots, report, report_tables
 from tfft.metrics.classification import classification_metrics
 from tfft.workdir import write_atomic
 
@@ -61,6 +61,11 @@ def built(names=NAMES, truth=TRUTH, outputs=OUTPUTS, **changed):
         "machine": {"versions": {"keras": "3"}, "devices": [], "git_commit": None},
         "seed": 0,
         "command": "tfft train --gin_file=config.gin",
+        "groups": {
+            "class": [names[number] for number in truth],
+            "year": [str(1990 + number % 3) for number in range(len(truth))],
+        },
+        "constant_loss": math.log(2),
     }
     return report.build(labels=names, truth=truth, outputs=outputs, **(given | changed))
 
@@ -115,19 +120,34 @@ def checked(page):
 
 
 def test_the_schema(content):
-    assert content["schema"] == 1 and content["task"] == "text_classification"
+    assert content["schema"] == report.SCHEMA == 2 and content["task"] == "text_classification"
     assert set(content["metrics"]["accuracy"]) == {"value", "low", "high"}
     assert set(content["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert content["truncation"]["train"]["cut_tokens"] == 7
-    assert content["answer"] == report.answer(content)
+    assert content["answer"] == report_tables.answer(content)
+    assert content["trainable_share"] == content["frozen"]["trainable_share"] == 0.05
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
 
 def test_every_key_is_documented(content, request):
     page = (request.config.rootpath / "docs/report.md").read_text("utf-8")
-    keys = {*content, *content["metrics"], *content["frozen"], *content["mistakes"][0]}
-    keys |= {*content["lengths"]["train"], *content["stages"][0], *content["machine"]}
-    assert [key for key in sorted(keys) if f"`{key}`" not in page] == []
+    assert [key for key in sorted(keys_of(content)) if f"`{key}`" not in page] == []
+
+
+# Below these keys stand names that a person gave.
+NAMED = {"floors", "classes", "truncation", "lengths", "seconds", "versions"}
+
+
+def keys_of(value, named=False):
+    """Yields every key of a report at any depth but those that are names."""
+    if isinstance(value, list):
+        for item in value:
+            yield from keys_of(item)
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not named:
+                yield key
+            yield from keys_of(item, key in NAMED and not named)
 
 
 def test_frozen_is_what_no_stage_trained():
@@ -179,10 +199,10 @@ def test_the_page_stands_alone_and_escapes(content):
     written = []
     report.write("folder", content, lambda path, text: written.append((path.name, text)))
     # The JSON is the sign of a finished report, so it comes last.
-    assert [name for name, _ in written] == ["report.html", "report.json"]
+    assert [name for name, _ in written] == ["report.html", "report.md", "report.json"]
     page = checked(written[0][1])
     assert "&lt;script&gt;" in page and "tuned for sentence similarity" in page
-    assert page.count("<svg") == page.count('role="img"') == page.count("<desc") == 5
+    assert page.count("<svg") == page.count('role="img"') == page.count("<desc") == 6
     without = page.replace("http://www.w3.org/2000/svg", "")
     assert "http" not in without.replace("http://www.w3.org/1999/xlink", "")
 
@@ -212,7 +232,7 @@ def test_many_classes_are_listed_where_they_fit():
     truth = np.arange(600) % 60
     outputs = np.eye(60)[np.where(np.arange(600) % 7, truth, (truth + 1) % 60)]
     found = built(names, truth, outputs)
-    tables = {title: rows for title, _, rows in report.tables(found)}
+    tables = {title: rows for title, _, rows in report_tables.tables(found)}
     assert len(tables["Per class (the 20 of 60 with the lowest F1)"]) == 20
     assert len(tables["Most frequent confusions"]) == 20
     page = checked(report.page(found))
@@ -229,17 +249,17 @@ def test_many_classes_are_listed_where_they_fit():
     ],
 )
 def test_the_verdict(low, value, high, said):
-    assert report.verdict({"low": low, "value": value, "high": high}, 0.80) == said
+    assert report_tables.verdict({"low": low, "value": value, "high": high}, 0.80) == said
 
 
 def test_the_answer_compares_with_the_floor(content):
-    said = report.answer(content)
+    said = report_tables.answer(content)
     assert said.startswith("accuracy 0.975 (0.871 to 0.996) on the test split; TF-IDF with")
     assert said.endswith("reaches 0.500: above it by more than the interval")
 
 
 def test_tables_hold_every_class_and_phase(content):
-    found = {title: rows for title, _, rows in report.tables(content)}
+    found = {title: rows for title, _, rows in report_tables.tables(content)}
     assert [row[0] for row in found["Per class"]] == NAMES
     assert found["Seconds"] == [["training", "1.0"], ["evaluation", "0.5"], ["all", "1.5"]]
     assert found["Confusion matrix (rows: truth)"][0][0] == "bad"
@@ -250,11 +270,12 @@ def test_tables_hold_every_class_and_phase(content):
 
 def test_tables_of_an_evaluation_alone(content):
     part = {"metrics": content["metrics"], "floors": {}, "labels": NAMES}
-    assert [title for title, _, _ in report.tables(part)][1:] == [
+    assert [title for title, _, _ in report_tables.tables(part)][1:] == [
+        "Metrics",
         "Per class",
         "Confusion matrix (rows: truth)",
     ]
-    assert report.answer(part) == "accuracy 0.975 (0.871 to 0.996)"
+    assert report_tables.answer(part) == "accuracy 0.975 (0.871 to 0.996)"
 
 
 def test_a_run_without_validation_floors_or_best():
@@ -274,3 +295,108 @@ def test_pictures_are_described():
     assert "12 of 15 are right; most often, 2 times, good is taken for bad<" in said
     drawn = plots.lengths(report.histogram(np.arange(1, 60)), 48, "training")
     assert "cut at 48" in drawn and "half have at most 30 tokens" in drawn
+
+
+def test_a_reliability_picture_says_its_figures(content):
+    drawn = plots.reliability(content["metrics"]["calibration"])
+    assert "accuracy against" not in drawn and "texts with mean probability" in drawn
+
+
+def test_slices_are_shown_worst_first_and_the_rest_is_folded(content):
+    assert [row["by"] for row in content["slices"]].count("year") == 3
+    stands = [row["stands"] for row in content["slices"]]
+    assert stands == sorted(stands, key=["below", "within", "above", "too_few"].index)
+    names = [f"part {number:02}" for number in range(20)]
+    truth = np.arange(800) % 2
+    outputs = np.eye(2)[np.where(np.arange(800) % 20 == 7, 1 - truth, truth)] * 0.8 + 0.1
+    found = built(
+        truth=truth, outputs=outputs, groups={"part": [names[n % 20] for n in range(800)]}
+    )
+    assert (found["slices"][0]["value"], found["slices"][0]["stands"]) == ("part 07", "below")
+    page = checked(report.page(found))
+    assert "8 more slices" in page and all(name in page for name in names)
+    assert "1 of 20 slices is below the accuracy on all texts by more than its" not in page
+    assert "1 of 20 slices is below" in page
+    tables = {title: rows for title, _, rows in report_tables.tables(found)}
+    assert tables["Slices (the worst 8 of 20)"][0][:3] == ["part", "part 07", "40"]
+
+
+def test_least_certain_and_confused(content):
+    margins = [row["margin"] for row in content["least_certain"]]
+    assert margins == sorted(margins) and len(margins) == 20
+    two = np.sort(OUTPUTS, axis=-1)
+    assert margins[0] == pytest.approx((two[:, 1] - two[:, 0]).min())
+    [pair] = content["confusions"]
+    assert pair == {"truth": "bad", "predicted": "good", "texts": 1, "share_of_truth": 0.05}
+
+
+def test_a_report_covers_what_is_asked_or_not(content):
+    years = {"year": [str(1990 + number % 3) for number in range(40)]}
+    assert report.covers(content, years)
+    assert not report.covers(content, {})
+    assert not report.covers(content, {"year": ["1990"] * 20 + ["1991"] * 20})
+    assert not report.covers(content | {"schema": 1}, years)
+
+
+def test_sections_without_figures_are_left_out(content):
+    more = {"pairs": {"one": 1}}
+    bare = built(groups={}, curves=[], more=more)
+    assert bare["pairs"] == {"one": 1} and bare["fitting"]["verdict"] == "no_validation"
+    page = checked(report.page(bare))
+    assert 'id="slices"' not in page and 'id="curves"' not in page
+    assert report.card(bare)
+
+
+def test_the_card_is_markdown_with_yaml_in_front(content):
+    yaml = pytest.importorskip("yaml")
+    names = ['a "b": c', "no", "1", "情感", "pipe | star *", "new\nline"]
+    truth = np.arange(60) % 6
+    found = built(names, truth, np.eye(6)[(truth + (truth == 5)) % 6] * 0.8 + 0.04, data="d: [x]")
+    card = report.card(found)
+    _, front, body = card.split("---\n", 2)
+    head = yaml.safe_load(front)
+    assert head["labels"] == names and head["pipeline_tag"] == "text-classification"
+    assert head["datasets"] == ["d: [x]"]
+    [result] = head["model-index"][0]["results"]
+    values = {metric["name"]: metric["value"] for metric in result["metrics"]}
+    assert values["accuracy"] == found["metrics"]["accuracy"]["value"]
+    assert len(values) == len(report_tables.METRICS) and result["dataset"]["split"] == "test"
+    for title in ("Intended use", "Training data", "Training", "Evaluation", "Limits"):
+        assert f"\n## {title}\n" in body
+    # Each row of a table has as many cells as its head, whatever the names are.
+    for block in re.findall(r"(?:^\|.*\n)+", body, re.MULTILINE):
+        widths = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
+        assert len(widths) == 1, block
+    assert "<script" not in body and "\n\n\n\n" not in body
+
+
+def test_remarks_follow_from_the_figures(content):
+    said = report_tables.remarks(content)
+    assert set(said) == {"fitting", "calibration", "resamples", "slices"}
+    assert said["fitting"].startswith("2 epochs: too few")
+    assert "1,000 bootstrap resamples of the texts for the rest." in said["resamples"]
+    many = content["metrics"] | {"resamples": 100, "areas_resampled": False}
+    said = report_tables.remarks(content | {"metrics": many})["resamples"]
+    assert "100 for the rest, fewer because" in said and "the areas have none" in said
+
+
+def test_every_key_of_a_real_report_is_documented(tmp_path, request):
+    import tfft
+    from tfft.console import Console
+    from tfft.sources.synthetic import synthetic
+
+    stage = tfft.Stage(
+        freeze_layers=1, epochs=2, learning_rate=3e-3, layer_decay=0.9, half_features=True
+    )
+    task, body = tfft.tasks.TextClassification(), tfft.backbones.tiny()
+    slices = {"film": r"\bfilm\b"}
+    say = Console(quiet=True)
+    made = tfft.train(task, body, synthetic(128), [stage], workdir=tmp_path, slices=slices, say=say)
+    found = json.loads((tmp_path / "report.json").read_text("utf-8"))
+    assert found == made.report
+    page = (request.config.rootpath / "docs/report.md").read_text("utf-8")
+    assert [key for key in sorted(set(keys_of(found))) if f"`{key}`" not in page] == []
+    checked((tmp_path / "report.html").read_text("utf-8"))
+    assert "## Limits" in (tmp_path / "report.md").read_text("utf-8")
+    assert sum(row["texts"] for row in found["slices"] if row["by"] == "class") == 32
+    assert 0 < found["trainable_share"] == found["frozen"]["trainable_share"] < 1

@@ -145,7 +145,7 @@ def test_gradual_unfreezing_trains_stage_after_stage(tmp_path):
 def test_the_workdir_holds_what_it_should(trained):
     names = {path.name for path in trained.workdir.iterdir()}
     assert {"run.json", "metrics.jsonl", "checkpoints", "best", "report.json"} <= names
-    assert {"report.html", "tensorboard"} <= names
+    assert {"report.html", "report.md", "tensorboard"} <= names
     found = json.loads((trained.workdir / "report.json").read_text())
     assert set(found["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert {"training", "encoding", "evaluation"} <= set(found["seconds"])
@@ -159,6 +159,36 @@ def test_the_same_call_again_reuses_the_run(trained, capsys):
     assert "training is complete" in capsys.readouterr().err
     texts = ["the film is mark1", "mark0 of the plot"]
     assert np.array_equal(again.outputs(texts), trained.outputs(texts))
+
+
+def test_slices_asked_for_later_remake_the_report(tmp_path):
+    source = synthetic(256)
+    texts = [text for text, _ in source.rows("test")]
+    stage = tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2)
+    first = train(tmp_path, stages=(stage,))
+    assert {row["by"] for row in first.report["slices"]} == {"class", "length", "cut"}
+    slices = {"film": r"\bfilm\b", "words": lambda text: "many" if len(text) > 60 else "few"}
+    again = train(tmp_path, stages=(stage,), slices=slices)
+    counts = {(row["by"], row["value"]): row["texts"] for row in again.report["slices"]}
+    film = sum("film" in text.split() for text in texts)
+    assert counts["film", "yes"] == film and counts["film", "no"] == len(texts) - film
+    assert counts["words", "many"] + counts["words", "few"] == len(texts)
+    assert again.report["metrics"] == first.report["metrics"]
+    once_more = train(tmp_path, stages=(stage,), slices=slices)
+    assert once_more.report == again.report
+
+
+def test_the_constant_loss_is_the_entropy_of_the_classes():
+    targets = np.array([0] * 30 + [1] * 10 + [2] * 60)
+    task = tfft.tasks.TextClassification(["a", "b", "c", "never"])
+    shares = np.array([0.3, 0.1, 0.6])
+    assert run._constant_loss(task, targets) == pytest.approx(-(shares * np.log(shares)).sum())
+
+
+def test_a_broken_slice_is_found_before_training(tmp_path):
+    with pytest.raises(tfft.UserError, match="no regular expression"):
+        train(tmp_path / "run", slices={"odd": "("})
+    assert not (tmp_path / "run").exists()
 
 
 def test_another_seed_or_stage_is_refused(trained):
@@ -285,7 +315,7 @@ def test_build_gives_a_model_for_a_loop_of_one_s_own():
         tfft.build(tfft.tasks.TextClassification(), tiny())
 
 
-CONFIG = """
+CONFIG = r"""
 train.task = @TextClassification()
 train.backbone = @tiny()
 train.source = @synthetic()
@@ -294,6 +324,7 @@ train.stages = (@Stage(),)
 Stage.freeze_layers = 1
 Stage.epochs = 1
 Stage.learning_rate = 1e-3
+train.slices = {"film": r"\bfilm\b"}
 """
 
 
@@ -315,6 +346,8 @@ def test_the_config_in_the_workdir_repeats_the_run_to_the_bit(tmp_path):
     again = command(tmp_path, "train", "--gin_file=one/config.gin", "--workdir=two")
     assert again.returncode == 0, again.stderr
     assert same(newest(tmp_path / "one"), newest(tmp_path / "two"))
+    sliced = json.loads((tmp_path / "two/report.json").read_text())["slices"]
+    assert {row["value"] for row in sliced if row["by"] == "film"} == {"yes", "no"}
     assert (tmp_path / "one/config.gin").read_text() == (tmp_path / "two/config.gin").read_text()
     (tmp_path / "more.csv").write_text("text,label\nmark1 film,class_1\nmark0 film,class_0\n")
     found = command(tmp_path, "evaluate", "--workdir=one", "--input=more.csv")

@@ -57,7 +57,7 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
       models: names with {"value", "low", "high"}.
       figure_name: of what is compared.
     """
-    figure = Figure((6, 0.75 + 0.5 * len(models)))
+    figure = Figure((5, 0.75 + 0.5 * len(models)))
     axes = _axes(figure)
     for place, (_, entry) in enumerate(models):
         color = FAINT if place else ACCENT
@@ -128,7 +128,7 @@ def curves(
       name: such as "loss".
       best: the record whose weights are kept.
     """
-    figure = Figure((6, 3.4))
+    figure = Figure((5, 3.0))
     axes = _axes(figure)
     places, said = np.arange(1, len(records) + 1), []
     for key, title, color, line in [
@@ -167,7 +167,7 @@ def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
       limit: tokens that are kept, None to draw no line.
       split: whose texts they are.
     """
-    figure = Figure((6, 3.0))
+    figure = Figure((5, 2.7))
     axes = _axes(figure)
     edges, counts = np.array(histogram["edges"]), np.array(histogram["counts"])
     axes.bar(edges[:-1], counts, np.diff(edges) * 0.92, align="edge", color=ACCENT, alpha=0.8)
@@ -190,6 +190,39 @@ def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
         f"tokens, 95 % at most {histogram['p95']:.0f}, the longest {histogram['longest']:,}"
     )
     return _svg(figure, f"Length of the {split} texts", said)
+
+
+@matplotlib.rc_context(STYLE)
+def reliability(calibration: Mapping[str, Any]) -> str:
+    """Draws accuracy against confidence, bin by bin, above how the texts spread over the bins.
+
+    Args:
+      calibration: what `tfft.metrics.reliability` returns.
+    """
+    figure = Figure((5, 4.0))
+    figure.set_layout_engine("constrained")
+    axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    bins = calibration["bins"]
+    axes.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1.2, label="calibrated")
+    sure = np.array([each["confidence"] for each in bins])
+    right, low, high = (
+        np.array([each["accuracy"][key] for each in bins]) for key in ("value", "low", "high")
+    )
+    axes.vlines(sure, low, high, color=ACCENT, linewidth=3, alpha=0.4)
+    axes.plot(sure, right, "o-", color=ACCENT, markersize=5, linewidth=1.2, label="this model")
+    edges = np.array([each["low"] for each in bins])
+    counts = np.array([each["texts"] for each in bins])
+    below.bar(edges, counts, (bins[0]["high"] - bins[0]["low"]) * 0.92, align="edge", color=ACCENT)
+    below.set(xlabel="probability of the predicted class", ylabel="texts")
+    below.grid(axis="x", visible=False)
+    axes.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(edges[0] - 0.02, 1.02))
+    axes.legend(loc="upper left")
+    said = "; ".join(
+        f"{each['texts']:,} texts with mean probability {each['confidence']:.3f}: accuracy "
+        f"{each['accuracy']['value']:.3f}"
+        for each in bins
+    )
+    return _svg(figure, "Reliability of the probabilities", said)
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
@@ -227,7 +260,7 @@ def _svg(figure: Figure, title: str, description: str) -> str:
     names = f"{prefix}-title {prefix}-said"
     opening = (
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}" '
-        f'style="max-width: {width * 1.3:.0f}px" role="img" '
+        f'style="max-width: {width * 1.5:.0f}px" role="img" '
         f'aria-labelledby="{names}">'
         f'<title id="{prefix}-title">{html.escape(title)}</title>'
         f'<desc id="{prefix}-said">{html.escape(description)}</desc>'

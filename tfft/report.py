@@ -1,29 +1,32 @@
-"""A run's figures as report.json, as a page to look at, and as tables for the terminal."""
+"""A run's figures as report.json, with a page to look at and a model card beside it.
+
+The content is made here; `report_tables` puts it in words and tables, `report_page` on the page,
+`report_card` in the card.
+"""
 
 from __future__ import annotations
 
-import importlib.resources
+import collections
 import json
 import math
 import os
 import pathlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-SCHEMA = 1
-SHOWN_MISTAKES = 20
-LONGEST_TEXT = 1000  # characters of a mistake that are kept
-SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
+from tfft.metrics.fitting import fitting
+from tfft.metrics.slices import OWN, slice_rows
+from tfft.report_card import card
+from tfft.report_page import page
+from tfft.report_tables import answer, confusions
+
+SCHEMA = 2
+SHOWN_EXAMPLES = 20
+LONGEST_TEXT = 1000  # characters of an example that are kept
+MOST_PAIRS = 100  # kinds of mistakes
 BARS = 40
-NAMES = {
-    "majority": "most frequent class",
-    "tfidf_logistic_regression": "TF-IDF + logistic regression",
-}
-STRONGEST = "tfidf_logistic_regression"
-Table = tuple[str, list[str], list[list[str]]]
 
 
 def build(
@@ -49,6 +52,9 @@ def build(
     backbone: str | None = None,
     data: str | None = None,
     sequence_length: int | None = None,
+    groups: Mapping[str, Sequence[str]] | None = None,
+    constant_loss: float | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Returns the content of report.json, JSON-able; docs/report.md describes it.
 
@@ -73,7 +79,11 @@ def build(
       command: that repeats it.
       backbone, data: the names of the body and of the source.
       sequence_length: tokens that are kept of a text.
+      groups: for each grouping a value for each of the n texts, see `tfft.metrics.slices`.
+      constant_loss: see `tfft.metrics.fitting`.
+      more: further keys, as they are; the page has sections for those that it knows.
     """
+    frozen = frozen_throughout(stages)
     content = {
         "schema": SCHEMA,
         "task": task,
@@ -82,25 +92,45 @@ def build(
         "labels": list(labels),
         "split": split,
         "answer": "",
+        "trainable_share": frozen["trainable_share"],
         "metrics": dict(metrics),
         "floors": dict(floors),
-        "frozen": frozen_throughout(stages),
+        "slices": slice_rows(groups or {}, outputs.argmax(-1) == truth),
+        "frozen": frozen,
         "stages": list(stages),
         "truncation": dict(truncation),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        "mistake_count": int((outputs.argmax(-1) != truth).sum()),
-        "mistakes": _mistakes(truth, outputs, texts, labels),
+        "confusions": confusions(metrics["confusion_matrix"], labels)[:MOST_PAIRS],
+        **_examples(truth, outputs, texts, labels),
         "curves": list(curves),
+        "fitting": fitting(curves, constant_loss),
         "best": best,
         "seconds": dict(seconds),
         "notes": list(notes),
         "seed": seed,
         "machine": dict(machine),
         "command": command,
+        **(more or {}),
     }
     content["answer"] = answer(content)
     return plain(content)
+
+
+def covers(content: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> bool:
+    """Says whether a report that exists is of this schema and sliced as is asked now."""
+    asked = {
+        (name, value): count
+        for name, values in groups.items()
+        if len(set(values)) > 1
+        for value, count in collections.Counter(values).items()
+    }
+    told = {
+        (row["by"], row["value"]): row["texts"]
+        for row in content.get("slices", ())
+        if row["by"] not in OWN
+    }
+    return content.get("schema") == SCHEMA and asked == told
 
 
 def frozen_throughout(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -147,24 +177,35 @@ def histogram(lengths: np.ndarray, limit: int | None = None) -> dict[str, Any]:
     }
 
 
-def _mistakes(
+def _examples(
     truth: np.ndarray, outputs: np.ndarray, texts: Sequence[str], labels: Sequence[str]
-) -> list[dict[str, Any]]:
-    """Returns the mistakes of which the model was surest, those first."""
+) -> dict[str, Any]:
+    """Returns the mistakes of which the model was surest, and the texts it was least certain of.
+
+    The latter are those with the smallest margin between the two likeliest classes.
+    """
     predicted = outputs.argmax(-1)
     wrong = np.flatnonzero(predicted != truth)
-    surest = wrong[np.argsort(-outputs[wrong].max(-1), kind="stable")][:SHOWN_MISTAKES]
-    return [
-        {
-            "text": texts[row][:LONGEST_TEXT],
-            "characters_left_out": max(0, len(texts[row]) - LONGEST_TEXT),
-            "truth": labels[truth[row]],
-            "predicted": labels[predicted[row]],
-            "probability": float(outputs[row].max()),
-            "probability_of_truth": float(outputs[row, truth[row]]),
-        }
-        for row in surest
-    ]
+    surest = wrong[np.argsort(-outputs[wrong].max(-1), kind="stable")][:SHOWN_EXAMPLES]
+    two = np.partition(outputs, -2, axis=-1)[:, -2:]
+    margins = np.abs(two[:, 1] - two[:, 0])
+    unsure = np.argsort(margins, kind="stable")[:SHOWN_EXAMPLES]
+
+    def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
+        return [
+            {
+                "text": texts[row][:LONGEST_TEXT],
+                "characters_left_out": max(0, len(texts[row]) - LONGEST_TEXT),
+                "truth": labels[truth[row]],
+                "predicted": labels[predicted[row]],
+                "probability": float(outputs[row].max()),
+                "probability_of_truth": float(outputs[row, truth[row]]),
+                "margin": float(margins[row]),
+            }
+            for row in numbers
+        ]
+
+    return {"mistake_count": len(wrong), "mistakes": rows(surest), "least_certain": rows(unsure)}
 
 
 def plain(value: Any) -> Any:
@@ -183,167 +224,9 @@ def write(
     content: Mapping[str, Any],
     write_file: Callable[[pathlib.Path, str], None],
 ) -> None:
-    """Writes report.html and, last, report.json with `write_file(path, text)`."""
+    """Writes report.html, report.md and, last, report.json with `write_file(path, text)`."""
     folder = pathlib.Path(folder)
     write_file(folder / "report.html", page(content))
+    write_file(folder / "report.md", card(content))
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     write_file(folder / "report.json", text + "\n")
-
-
-def number(value: float | None) -> str:
-    """Returns a figure as a person reads it; a dash where there is none."""
-    return "–" if value is None else f"{value:.3f}"
-
-
-def share(entry: Mapping[str, float]) -> str:
-    """Returns a figure with its interval."""
-    if "low" not in entry:
-        return number(entry["value"])
-    return f"{number(entry['value'])} ({number(entry['low'])} to {number(entry['high'])})"
-
-
-def verdict(accuracy: Mapping[str, float], floor: float) -> str:
-    """Says how an accuracy stands to a floor's, given its interval."""
-    if accuracy["low"] > floor:
-        return "above it by more than the interval"
-    if accuracy["high"] < floor:
-        return "below it by more than the interval"
-    side = "above" if accuracy["value"] > floor else "not above"
-    return f"{side} it, and the interval holds both"
-
-
-def answer(content: Mapping[str, Any]) -> str:
-    """Returns the run's result in one sentence, without its full stop."""
-    accuracy = content["metrics"]["accuracy"]
-    where = f" on the {content['split']} split" if content.get("split") else ""
-    text = f"accuracy {share(accuracy)}{where}"
-    floor = content["floors"].get(STRONGEST)
-    if floor is None:
-        return text
-    value = floor["accuracy"]["value"]
-    name = "TF-IDF with logistic regression"
-    return f"{text}; {name} reaches {number(value)}: {verdict(accuracy, value)}"
-
-
-def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Returns this model and the floors, by the names that a person reads."""
-    floors = [(NAMES.get(name, name), entry) for name, entry in content["floors"].items()]
-    return [("this model", content["metrics"]), *floors[::-1]]
-
-
-def tables(content: Mapping[str, Any]) -> list[Table]:
-    """Returns what the terminal shows: title, columns and rows of each table.
-
-    Args:
-      content: of report.json, or as little of it as metrics, floors and labels.
-    """
-    found = [
-        (
-            f"Result: {answer(content)}",
-            ["model", "accuracy (95 % interval)", "macro F1 (95 % interval)"],
-            [
-                [name, share(entry["accuracy"]), share(entry["macro_f1"])]
-                for name, entry in models(content)
-            ],
-        ),
-        _class_table(content["metrics"]["classes"]),
-        _confusion_table(content["metrics"]["confusion_matrix"], content["labels"]),
-    ]
-    if "frozen" in content:
-        found.append(_frozen_table(content["frozen"]))
-    if "seconds" in content:
-        rows = [[phase, f"{value:.1f}"] for phase, value in content["seconds"].items()]
-        rows.append(["all", f"{sum(content['seconds'].values()):.1f}"])
-        found.append(("Seconds", ["phase", "seconds"], rows))
-    return found
-
-
-def _class_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
-    title, shown = "Per class", list(classes.items())
-    if len(shown) > SHOWN_CLASSES:
-        shown = sorted(shown, key=lambda entry: entry[1]["f1"] or 0.0)[:SHOWN_CLASSES]
-        title += f" (the {SHOWN_CLASSES} of {len(classes)} with the lowest F1)"
-    rows = [
-        [name, *(number(row[key]) for key in ("precision", "recall", "f1")), f"{row['support']:,}"]
-        for name, row in shown
-    ]
-    return title, ["class", "precision", "recall", "F1", "texts"], rows
-
-
-def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
-    """Returns the matrix, or its most frequent mistakes where it is too wide for a terminal."""
-    if len(labels) <= SHOWN_CLASSES // 2:
-        rows = [
-            [name, *(f"{count:,}" for count in row)]
-            for name, row in zip(labels, matrix, strict=True)
-        ]
-        return "Confusion matrix (rows: truth)", ["", *labels], rows
-    pairs = confusions(matrix, labels)[:SHOWN_CLASSES]
-    rows = [[truth, predicted, f"{count:,}"] for truth, predicted, count in pairs]
-    return "Most frequent confusions", ["truth", "predicted", "texts"], rows
-
-
-def confusions(
-    matrix: Sequence[Sequence[int]], labels: Sequence[str]
-) -> list[tuple[str, str, int]]:
-    """Returns truth, prediction and count of every kind of mistake, the most frequent first."""
-    found = [
-        (labels[row], labels[column], int(count))
-        for (row, column), count in np.ndenumerate(np.array(matrix))
-        if row != column and count
-    ]
-    return sorted(found, key=lambda entry: -entry[2])
-
-
-def _frozen_table(frozen: Mapping[str, Any]) -> Table:
-    rows = [
-        ["frozen", f"{frozen['parameters']:,}", ", ".join(frozen["groups"]) or "nothing"],
-        ["trained", f"{frozen['trainable_parameters']:,}", f"{frozen['trainable_share']:.1%}"],
-    ]
-    return "What was frozen", ["", "parameters", "groups"], rows
-
-
-def visible(text: str) -> str:
-    """Returns a text whose control characters can be seen."""
-    return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", text)
-
-
-def page(content: Mapping[str, Any]) -> str:
-    """Returns report.html: one file that needs nothing else."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {
-        "number": number,
-        "count": lambda value: f"{value:,}",
-        "visible": visible,
-    }
-    template = importlib.resources.files("tfft").joinpath("report.html.jinja").read_text("utf-8")
-    return environment.from_string(template).render(
-        content=content,
-        answer=answer(content),
-        models=models(content),
-        confusions=confusions(content["metrics"]["confusion_matrix"], content["labels"])[:10],
-        pictures=_pictures(content),
-        longest_phase=max([*content["seconds"].values(), 1e-9]),
-    )
-
-
-def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
-    """Returns inline SVG by name; a picture without figures is left out."""
-    from tfft import plots
-
-    named = [(name, entry["accuracy"]) for name, entry in models(content)]
-    found = {
-        "comparison": plots.comparison(named, "Accuracy"),
-        "confusion": plots.confusion(content["metrics"]["confusion_matrix"], content["labels"]),
-    }
-    for name in ("loss", "accuracy"):
-        if any(record.get(name) is not None for record in content["curves"]):
-            found[name] = plots.curves(content["curves"], name, content["best"])
-    train = content["lengths"].get("train")
-    if train and train["texts"]:
-        found["lengths"] = plots.lengths(train, content.get("sequence_length"), "training")
-    return {name: visible(svg) for name, svg in found.items()}

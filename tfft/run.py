@@ -6,10 +6,11 @@ import os
 import resource
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfft import job as jobs
@@ -17,6 +18,7 @@ from tfft import loop, machine, monitor, report
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import checksums, prove_freeze
+from tfft.metrics.slices import grouped, quartiles
 from tfft.sources.memory import memory
 from tfft.stage import Stage, chain, prepare
 from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
@@ -69,6 +71,7 @@ def train(
     workdir: str | os.PathLike[str] | None = None,
     config_text: str | None = None,
     checkpoint_steps: int = 200,
+    slices: Mapping[str, Callable[[str], str] | str] | None = None,
     say: Any = None,
 ) -> Run:
     """Fine-tunes a pretrained body for a task, evaluates it and writes a report.
@@ -83,10 +86,13 @@ def train(
         continues a stopped run.
       config_text: the config that these arguments came from; it is kept as config.gin.
       checkpoint_steps: batches between two checkpoints within an epoch.
+      slices: parts of the held-out texts that the report has figures on, by the name of each
+        division: a function from a text to the name of its part, or a regular expression, which
+        divides them into those in which it is found and the others.
       say: the console.
 
     Raises:
-      UserError: the data, the stages or the workdir cannot be what was meant.
+      UserError: the data, the stages, the slices or the workdir cannot be what was meant.
     """
     say = say or Console()
     stages = chain(stages, backbone)
@@ -94,6 +100,7 @@ def train(
     source = memory(source) if isinstance(source, tf.data.Dataset) else source
     task = _describe_source(task, source, say)
     head = jobs.built_head(task, backbone)
+    groups = _groups(source, slices)
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
@@ -107,9 +114,11 @@ def train(
         job.encode(source)
         position = job.train(stages, checkpoint_steps, stopped)
         task, head, model = jobs.restore(task, backbone, files)
-        split = "test" if "test" in source.splits else source.splits[-1]
-        run = Run(model, task, backbone, files.path, jobs.texts_of(source, split))
-        run.report = files.read_json("report.json") or _report(job, run, source, split, position)
+        run = Run(model, task, backbone, files.path, jobs.texts_of(source, _held_out(source)))
+        found = files.read_json("report.json")
+        if found is None or not report.covers(found, groups):
+            found = _report(job, run, source, groups, position)
+        run.report = found
         show(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
@@ -132,8 +141,25 @@ def _describe_source(task: Any, source: Any, say: Any) -> Any:
     return task
 
 
-def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Position) -> Any:
+def _held_out(source: Any) -> str:
+    return "test" if "test" in source.splits else source.splits[-1]
+
+
+def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None) -> Any:
+    """Returns how the columns and the functions divide the held-out texts.
+
+    It is done before the training, so that what is wrong with a function is found then.
+    """
+    split = _held_out(source)
+    columns = source.columns(split)
+    return grouped(jobs.texts_of(source, split) if slices else [], slices, columns)
+
+
+def _report(
+    job: jobs.Job, run: Run, source: Any, groups: Mapping[str, Any], position: loop.Position
+) -> Any:
     """Evaluates the best weights on the held-out split beside the floors; writes the report."""
+    split = _held_out(source)
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
@@ -165,9 +191,30 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
         machine=machine.describe_machine(),
         seed=job.seed,
         command=f"tfft train --gin_file={run.workdir / 'config.gin'} --workdir=FOLDER",
+        groups={**_own_groups(encoded, task.labels), **groups},
+        constant_loss=_constant_loss(task, job.splits["train"].targets),
     )
     report.write(run.workdir, content, write_atomic)
     return content
+
+
+def _own_groups(encoded: Any, labels: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Returns the divisions that every report has: by class, by length, by what was cut."""
+    full = encoded.full_lengths
+    return {
+        "class": [labels[number] for number in encoded.targets],
+        "length": quartiles(full, " tokens"),
+        "cut": np.where(full > encoded.tokens.lengths, "cut", "whole").tolist(),
+    }
+
+
+def _constant_loss(task: Any, targets: Any) -> float:
+    """Returns the training loss of answering the shares of the classes for every text."""
+    shares = np.bincount(targets, minlength=len(task.labels)) / len(targets)
+    classes = np.flatnonzero(shares)
+    constant = np.tile(shares.astype(np.float32), (len(classes), 1))
+    weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
+    return float(task.loss()(classes, constant, sample_weight=weights))
 
 
 def check(
@@ -177,6 +224,7 @@ def check(
     stages: Sequence[Stage] = (Stage(),),
     *,
     seed: int = 0,
+    slices: Mapping[str, Callable[[str], str] | str] | None = None,
     say: Any = None,
     **unused: Any,
 ) -> None:
@@ -185,6 +233,7 @@ def check(
     stages = chain(stages, backbone)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
+    _groups(source, slices)
     head = jobs.built_head(task, backbone)
     say.info(f"backbone: {backbone.name}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:

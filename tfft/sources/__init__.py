@@ -24,7 +24,7 @@ SPLIT_NAMES = {  # what files and builders call them
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
 }
-Rows = tuple[Sequence[str], Sequence[str]]  # texts and labels
+Rows = tuple[Sequence[str], ...]  # texts, labels, and further columns
 SEE = "tfft check --gin_file=quick/text.gin --gin.DATA=FILE --gin.TEXT=COLUMN --gin.LABEL=COLUMN"
 
 
@@ -53,14 +53,14 @@ def split_by_hash(
     """
     shares = {"train": 1.0, "validation": validation_share, "test": test_share}
     check_shares(validation_share, test_share)
-    found: dict[str, tuple[list[str], list[str]]] = {
-        split: ([], []) for split in SPLITS if shares[split]
+    found: dict[str, tuple[list[str], ...]] = {
+        split: tuple([] for _ in rows) for split in SPLITS if shares[split]
     }
-    for text, label in zip(*rows, strict=True):
-        part = found[split_of(text, validation_share, test_share)]
-        part[0].append(text)
-        part[1].append(label)
-    counts = {split: collections.Counter(labels) for split, (_, labels) in found.items()}
+    for row in zip(*rows, strict=True):
+        part = found[split_of(row[0], validation_share, test_share)]
+        for column, value in zip(part, row, strict=True):
+            column.append(value)
+    counts = {split: collections.Counter(part[1]) for split, part in found.items()}
     refuse_small(name, counts)
     return dict(found)
 
@@ -274,6 +274,10 @@ class Source:
         """Returns a dataset of {"text", "label"}, scalar strings, always in the same order."""
         raise NotImplementedError
 
+    def columns(self, split: str) -> Mapping[str, Sequence[str]]:
+        """Returns further columns by name, a value for each example: the report's slices."""
+        return {}
+
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
         """What each split holds; made by one pass, when it is first asked for."""
@@ -293,8 +297,12 @@ class Source:
         return dict(sorted(self._summary(split).labels.items()))
 
     def fingerprint(self) -> str:
-        """Returns a SHA-256 over the splits, their texts and labels, in their order."""
+        """Returns a SHA-256 over the splits, their texts, labels and columns, in their order."""
         parts = [f"{split}:{summary.digest}" for split, summary in self.summaries.items()]
+        for split in self.splits:
+            for name, values in self.columns(split).items():
+                digest = summarize(zip(values, [""] * len(values), strict=True)).digest
+                parts.append(f"{split}.{name}:{digest}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _summary(self, split: str) -> Summary:
@@ -308,8 +316,9 @@ class MemorySource(Source):
 
     Args:
       name, notes: as in `Source`.
-      rows: texts and labels by split.
+      rows: texts, labels and the further columns by split.
       where, see: as in `validate`.
+      columns: names of the further columns.
 
     Raises:
       DataError: no run could learn from it (see `validate`).
@@ -322,24 +331,30 @@ class MemorySource(Source):
         notes: Sequence[str] = (),
         where: Callable[[str, int], str] | None = None,
         see: str = SEE,
+        columns: Sequence[str] = (),
     ):
         super().__init__(name, tuple(rows), notes)
+        self._columns = tuple(columns)
         self._rows = {split: rows[split] for split in self.splits}
         validate(name, self.summaries, where, see)
 
     def rows(self, split: str) -> Iterator[tuple[str, str]]:
-        return zip(*self._rows[split], strict=True)
+        texts, labels, *_ = self._rows[split]
+        return zip(texts, labels, strict=True)
+
+    def columns(self, split: str) -> Mapping[str, Sequence[str]]:
+        self._summary(split)
+        return dict(zip(self._columns, self._rows[split][2:], strict=True))
 
     def dataset(self, split: str) -> tf.data.Dataset:
         import tensorflow as tf
 
         self._summary(split)
-        texts, labels = self._rows[split]
+        texts, labels, *_ = self._rows[split]
         columns = {"text": tf.constant(list(texts)), "label": tf.constant(list(labels))}
         return tf.data.Dataset.from_tensor_slices(columns)
 
 
 def take(rows: Rows, numbers: Sequence[int]) -> Rows:
     """Returns the rows of these numbers."""
-    texts, labels = rows
-    return [texts[number] for number in numbers], [labels[number] for number in numbers]
+    return tuple([column[number] for number in numbers] for column in rows)

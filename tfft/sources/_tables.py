@@ -9,7 +9,7 @@ import itertools
 import math
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
@@ -38,6 +38,7 @@ class Table:
       notes: lines for a person.
       lines: the number of the line (row, file) of each text.
       place: from such a number to where it is, for a person.
+      columns: further ones by name, a value for each text, "" where there is none.
     """
 
     texts: list[str]
@@ -45,6 +46,7 @@ class Table:
     notes: tuple[str, ...] = ()
     lines: Sequence[int] = ()
     place: Callable[[int], str] = str
+    columns: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
 
 
 def see_check(path: str) -> str:
@@ -54,7 +56,12 @@ def see_check(path: str) -> str:
 
 
 def read(
-    path: str, *, text: str | None = None, label: str | None = None, labelled: bool = True
+    path: str,
+    *,
+    text: str | None = None,
+    label: str | None = None,
+    labelled: bool = True,
+    columns: Sequence[str] = (),
 ) -> Table:
     """Returns the texts of a file, and its labels unless `labelled` is False.
 
@@ -62,23 +69,30 @@ def read(
       path: a file or a folder per class; "-" is standard input: JSONL when it begins with "{",
         CSV otherwise.
       text, label: the columns' names; found by the rule of `tfft.sources.files` when None.
+      columns: names of further columns.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
     """
     try:
-        return _read(open_format(path), text, label, labelled)
+        return _read(open_format(path), text, label, labelled, columns)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)
         raise
 
 
-def _read(file: Format, text: str | None, label: str | None, labelled: bool) -> Table:
+def _read(
+    file: Format, text: str | None, label: str | None, labelled: bool, more: Sequence[str]
+) -> Table:
     columns, how = choose(file, text, label, labelled)
+    _refuse_unknown(file, more)
     reader = _Reader(file, columns)
-    for number, values in file.rows(columns):
-        reader.add(number, values)
+    others: list[list[str]] = [[] for _ in more]
+    for number, values in file.rows([*columns, *more]):
+        reader.add(number, values[: len(columns)])
+        for other, value in zip(others, values[len(columns) :], strict=True):
+            other.append(_told(value))
     reader.finish()
     found = ", ".join(
         f"{kind} in column {name!r} ({reason})"
@@ -86,7 +100,27 @@ def _read(file: Format, text: str | None, label: str | None, labelled: bool) -> 
     )
     notes = [f"{file.where}: {len(reader.texts):,} rows, {found}", *reader.notes()]
     labels = reader.labels if labelled else None
-    return Table(reader.texts, labels, tuple(notes), reader.lines, file.place)
+    further = dict(zip(more, others, strict=True))
+    return Table(reader.texts, labels, tuple(notes), reader.lines, file.place, further)
+
+
+def _refuse_unknown(file: Format, columns: Sequence[str]) -> None:
+    for name in columns:
+        if name not in file.names or not file.has_header:
+            raise DataError(
+                f"{file.where} has no column {name!r}.",
+                set_in=f"files.columns={list(columns)}",
+                valid=near(name, file.names, 12) if file.has_header else "none: it has no columns",
+            )
+
+
+def _told(value: Any) -> str:
+    """Returns a value of a further column as text; "" where there is none."""
+    if value is None or value is MISSING or value != value:
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return value.strip() if isinstance(value, str) else str(value)
 
 
 class _Reader:

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfft.errors import DataError
 from tfft.sources import (
@@ -41,6 +42,7 @@ def files(
     *,
     text: str | None = None,
     label: str | None = None,
+    columns: Sequence[str] = (),
     validation: str | None = None,
     test: str | None = None,
     validation_share: float = 0.1,
@@ -56,6 +58,7 @@ def files(
       data: a .csv, .tsv, .jsonl or .parquet file; or a folder with a folder of .txt files for each
         class; or a folder with a train, validation (valid, val, dev) and test part of these kinds.
       text, label: the columns' names; found by the rule of this module when None.
+      columns: further columns, in whose values the report slices the evaluated texts.
       validation, test: files of their own.
       validation_share, test_share: what is taken from the training file by a hash of the text, for
         a split that has no file of its own; 0 for no such split.
@@ -67,7 +70,7 @@ def files(
     try:
         return _files(
             *_parts(str(data), validation, test),
-            columns={"text": text, "label": label},
+            columns={"text": text, "label": label, "columns": tuple(dict.fromkeys(columns))},
             name=str(data),
             shares={"validation": validation_share, "test": test_share},
         )
@@ -80,14 +83,15 @@ def files(
 def _files(
     parts: Mapping[str, str],
     notes: list[str],
-    columns: Mapping[str, str | None],
+    columns: Mapping[str, Any],
     name: str,
     shares: Mapping[str, float],
 ) -> Source:
-    tables = {split: read(path, **columns) for split, path in parts.items()}  # type: ignore[arg-type]
+    tables = {split: read(path, **columns) for split, path in parts.items()}
     notes = notes + [note for table in tables.values() for note in table.notes]
     rows: dict[str, Rows] = {
-        split: (table.texts, table.labels or []) for split, table in tables.items()
+        split: (table.texts, table.labels or [], *table.columns.values())
+        for split, table in tables.items()
     }
     _validate_given(name, tables, rows)
     kept, dropped = without_overlap(rows)
@@ -99,14 +103,14 @@ def _files(
         made = {split: lacking.get(split, 0.0) for split in shares}
         rows |= split_by_hash(name, rows["train"], made["validation"], made["test"])
         notes.append(shares_told(lacking))
-    return MemorySource(name, rows, notes, see=see_check(name))
+    return MemorySource(name, rows, notes, see=see_check(name), columns=columns["columns"])
 
 
 def _validate_given(name: str, tables: Mapping[str, Table], rows: Mapping[str, Rows]) -> None:
     """Refuses data as they were given, while a row still knows its line."""
     validate(
         name,
-        {split: summarize(zip(*part, strict=True)) for split, part in rows.items()},
+        {split: summarize(zip(*part[:2], strict=True)) for split, part in rows.items()},
         lambda split, number: tables[split].place(tables[split].lines[number]),
         see_check(name),
     )

@@ -18,6 +18,7 @@ def memory(
     test: Any = None,
     *,
     label_names: Sequence[str] | None = None,
+    columns: Sequence[str] = (),
     validation_share: float = 0.1,
     test_share: float = 0.1,
 ) -> Source:
@@ -27,6 +28,7 @@ def memory(
       train, validation, test: a `tf.data.Dataset` or a list, not batched; elements are
         {"text", "label"} or (text, label).
       label_names: names of integer labels.
+      columns: further keys of the elements, in whose values the report slices the evaluated texts.
       validation_share, test_share: of `train`, by a hash of the text, when only `train` is given.
 
     Raises:
@@ -34,29 +36,49 @@ def memory(
     """
     given = {"train": train, "validation": validation, "test": test}
     rows = {
-        split: _rows(part, split, label_names) for split, part in given.items() if part is not None
+        split: _rows(part, split, label_names, columns)
+        for split, part in given.items()
+        if part is not None
     }
     notes = []
     if len(rows) == 1 and rows["train"][0]:
         rows |= split_by_hash("memory", rows["train"], validation_share, test_share)
         shares = {"validation": validation_share, "test": test_share}
         notes.append(shares_told({split: share for split, share in shares.items() if share}))
-    return MemorySource("memory", rows, notes, see=SEE)
+    return MemorySource("memory", rows, notes, see=SEE, columns=columns)
 
 
-def _rows(elements: Any, split: str, label_names: Sequence[str] | None) -> Rows:
+def _rows(
+    elements: Any, split: str, label_names: Sequence[str] | None, columns: Sequence[str]
+) -> Rows:
     if isinstance(elements, (str, bytes, dict)) or not isinstance(elements, Iterable):
         raise DataError(
             f"memory() got {type(elements).__name__} for {split}.", valid=VALID, see=SEE
         )
     iterate = getattr(elements, "as_numpy_iterator", elements.__iter__)
     texts, labels = [], []
+    others: list[list[str]] = [[] for _ in columns]
     for number, element in enumerate(iterate(), 1):
         where = f"example {number:,} of {split}"
         text, label = _pair(element, where)
         texts.append(_text(text, where))
         labels.append(_label(label, label_names, where))
-    return texts, labels
+        for other, name in zip(others, columns, strict=True):
+            other.append(_value(element, name, where))
+    return (texts, labels, *others)
+
+
+def _value(element: Any, name: str, where: str) -> str:
+    """Returns an element's value of a further column as text."""
+    if not isinstance(element, dict) or name not in element:
+        raise DataError(
+            f"an element has no {name!r}: {str(element)[:80]}",
+            set_in=where,
+            valid=f"a dict with text, label and {name} in every example",
+            see=SEE,
+        )
+    value = element[name]
+    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 def _pair(element: Any, where: str) -> tuple[Any, Any]:

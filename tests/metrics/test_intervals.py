@@ -1,0 +1,146 @@
+"""The bootstrap over examples against scikit-learn on the resampled examples themselves."""
+
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import (
+    average_precision_score,
+    brier_score_loss,
+    log_loss,
+    matthews_corrcoef,
+    roc_auc_score,
+)
+
+from tfft.metrics import intervals
+from tfft.metrics.classification import classification_metrics
+from tfft.metrics.intervals import count_intervals, resamples_for, share_interval
+
+
+def made(count, classes, seed=0, digits=None):
+    """Returns truth and probabilities that are right more often than not."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, classes, count)
+    scores = np.eye(classes)[truth] + rng.normal(size=(count, classes))
+    outputs = np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+    return truth, outputs if digits is None else np.round(outputs, digits)
+
+
+def names(classes):
+    return [str(number) for number in range(classes)]
+
+
+def direct(figure, truth, outputs, draws=400):
+    """Returns the interval of a figure over resampled examples."""
+    rows = np.random.default_rng(5).integers(0, len(truth), (draws, len(truth)))
+    drawn = np.array([figure(truth[row], outputs[row]) for row in rows])
+    found = intervals._corrected(figure(truth, outputs), drawn)
+    return found["low"], found["high"]
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+@pytest.mark.parametrize("digits", [None, 1])  # with one digit most probabilities are equal
+def test_figures_and_intervals_agree_with_scikit_learn(classes, digits):
+    truth, outputs = made(200, classes, digits=digits)
+    outputs = outputs + 1e-3
+    outputs /= outputs.sum(-1, keepdims=True)
+    labels = list(range(classes))
+
+    def macro(area):
+        return lambda t, p: np.mean([area(t == k, p[:, k]) for k in labels])
+
+    figures = {
+        "roc_auc": macro(roc_auc_score),
+        "average_precision": macro(average_precision_score),
+        "log_loss": lambda t, p: log_loss(t, p, labels=labels),
+        "brier_score": lambda t, p: brier_score_loss(t, p[:, 1] if classes == 2 else p),
+        "matthews_correlation": lambda t, p: matthews_corrcoef(t, p.argmax(-1)),
+    }
+    found = classification_metrics(truth, outputs, names(classes))
+    for name, figure in figures.items():
+        assert found[name]["value"] == pytest.approx(figure(truth, outputs), abs=1e-9), name
+        low, high = direct(figure, truth, outputs)
+        close = 0.15 * (high - low)  # the ends of 400 draws vary by about 4 % of the width
+        assert found[name]["low"] == pytest.approx(low, abs=close), name
+        assert found[name]["high"] == pytest.approx(high, abs=close), name
+
+
+@pytest.mark.parametrize("digits", [None, 1, 0])
+def test_weighted_areas_are_those_of_repeated_examples(digits):
+    truth, outputs = made(60, 2, seed=3, digits=digits)
+    weights = np.random.default_rng(0).integers(0, 4, (5, 60)).astype(float)
+    found = intervals._Ranked(truth == 1, outputs[:, 1]).areas(weights)
+    for row, (roc, precision) in zip(weights, found, strict=True):
+        rows = np.repeat(np.arange(60), row.astype(int))
+        assert roc == pytest.approx(roc_auc_score(truth[rows], outputs[rows, 1]))
+        assert precision == pytest.approx(average_precision_score(truth[rows], outputs[rows, 1]))
+
+
+def test_an_interval_holds_the_truth_about_as_often_as_it_says():
+    """The area of two normal distributions one apart is Phi(1 / sqrt(2)) = 0.7602."""
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(60):
+        truth = np.arange(200) % 2
+        score = 1 / (1 + np.exp(-(truth + rng.normal(size=200) - 0.5)))
+        found = classification_metrics(truth, np.column_stack([1 - score, score]), ["a", "b"])
+        held += found["roc_auc"]["low"] <= 0.7602 <= found["roc_auc"]["high"]
+    assert held >= 52  # 57 are expected; below 52 has a chance of 1 %
+
+
+def test_f1_of_each_class_and_shares_have_intervals():
+    truth, outputs = made(400, 3)
+    found = classification_metrics(truth, outputs, names(3))["classes"]["1"]
+    predicted = outputs.argmax(-1)
+    hits = int(((predicted == 1) & (truth == 1)).sum())
+    wilson = share_interval(hits, int((truth == 1).sum()))
+    assert found["intervals"]["recall"] == [wilson["low"], wilson["high"]]
+    low, high = found["intervals"]["f1"]
+    assert low < found["f1"] < high
+    assert share_interval(0, 0) == {"value": None}
+
+
+def test_matthews_of_one_class_is_zero_as_scikit_learn_has_it():
+    found = count_intervals(np.array([[5, 0], [3, 0]]))["matthews_correlation"]
+    assert found == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_one_class_in_the_truth_has_no_areas():
+    found = classification_metrics(np.zeros(4, int), np.full((4, 2), 0.5), ["a", "b"])
+    assert found["roc_auc"] == found["average_precision"] == {"value": None}
+    assert found["log_loss"]["value"] == pytest.approx(np.log(2))
+
+
+def test_constant_probabilities_have_an_area_of_one_half_without_spread():
+    truth = np.arange(50) % 2
+    found = classification_metrics(truth, np.full((50, 2), 0.5), ["a", "b"])
+    assert found["roc_auc"] == {"value": 0.5, "low": 0.5, "high": 0.5}
+
+
+def test_the_same_twice_and_in_pieces(monkeypatch):
+    truth, outputs = made(200, 3)
+    whole = classification_metrics(truth, outputs, names(3))
+    assert classification_metrics(truth, outputs, names(3)) == whole
+    monkeypatch.setattr(intervals, "LARGEST_DRAW", 1000)
+    pieces = classification_metrics(truth, outputs, names(3))
+    for name in ("roc_auc", "log_loss", "brier_score"):
+        assert pieces[name] == pytest.approx(whole[name])
+
+
+def test_fewer_resamples_where_there_is_much_to_do(monkeypatch):
+    assert resamples_for(1000, 2) == resamples_for(25_000, 2) == 1000
+    assert resamples_for(100_000, 2) == 500 and resamples_for(10**7, 50) == 100
+    truth, outputs = made(500, 2)
+    found = classification_metrics(truth, outputs, names(2))
+    assert found["resamples"] == 1000 and found["areas_resampled"]
+    monkeypatch.setattr(intervals, "MOST_WORK", 1000)
+    found = classification_metrics(truth, outputs, names(2))
+    assert not found["areas_resampled"]
+    assert set(found["roc_auc"]) == set(found["average_precision"]) == {"value"}
+    assert set(found["log_loss"]) == {"value", "low", "high"}
+
+
+def test_twenty_five_thousand_examples_are_quick():
+    truth, outputs = made(25_000, 2)
+    began = time.process_time()
+    classification_metrics(truth, outputs, names(2))
+    assert time.process_time() - began < 10

@@ -1,0 +1,236 @@
+"""95 % intervals: Wilson's for shares, the bootstrap over examples for everything else.
+
+A figure is `{"value": v, "low": l, "high": h}`; without an interval it is `{"value": v}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import binomtest, norm
+
+RESAMPLES = 1000
+FEWEST = 100  # resamples, however many examples there are
+WORK = 100_000_000  # resamples times examples times classes: a few seconds
+MOST_WORK = 400_000_000  # above it, areas under curves get no interval
+LARGEST_DRAW = 4_000_000  # counts that are held at once while resampling: 32 MB
+
+Figure = dict[str, Any]
+
+
+def share_interval(hits: int, count: int) -> Figure:
+    """Returns a share with its 95 % Wilson interval (Wilson, 1927).
+
+    A share of nothing is None, without an interval.
+    """
+    if not count:
+        return {"value": None}
+    interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
+    return {"value": hits / count, "low": float(interval.low), "high": float(interval.high)}
+
+
+def resamples_for(examples: int, classes: int) -> int:
+    """Returns how many resamples are drawn: 1,000, or fewer where that would take long.
+
+    The work is resamples x examples x classes; it stays near `WORK`, with 100 resamples at least.
+    """
+    return int(np.clip(WORK // (examples * classes), FEWEST, RESAMPLES))
+
+
+def _corrected(value: float, draws: np.ndarray) -> Figure:
+    """Returns the bias-corrected percentile interval (Efron, 1987, with no acceleration).
+
+    F1 of a resample tends to be lower than that of the sample when classes are rare; the plain
+    percentiles would then leave the value outside of its own interval. Draws that have no value
+    are left out.
+    """
+    draws = draws[np.isfinite(draws)]
+    if not len(draws):
+        return {"value": float(value)}
+    below = np.mean(draws < value) + np.mean(draws == value) / 2
+    shift = norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+    low, high = np.quantile(draws, norm.cdf(2 * shift + norm.ppf([0.025, 0.975])))
+    return {"value": float(value), "low": float(low), "high": float(high)}
+
+
+# Figures of the confusion matrix ------------------------------------------------------------------
+
+
+def count_intervals(
+    matrix: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
+) -> dict[str, Any]:
+    """Returns macro and weighted F1, Matthews' correlation, and F1 of each class.
+
+    Resampling the examples is the same as drawing the confusion counts from a multinomial, so the
+    cost follows the number of cells that are not empty and not the number of examples.
+
+    Args:
+      matrix: confusion counts, int [c c], with the truth in the rows.
+      resamples: the number of draws.
+      seed: of the draws.
+
+    Returns:
+      `macro_f1`, `weighted_f1` and `matthews_correlation` as figures, and `f1`: a list of figures.
+      Macro F1 is the mean over the classes that occur among the truth or the predictions; F1 of
+      another class is None.
+    """
+    rows, columns = np.nonzero(matrix)
+    counts = matrix[rows, columns]
+    examples, cells = int(counts.sum()), len(counts)
+    rng = np.random.default_rng(seed)
+    at_once = max(1, LARGEST_DRAW // max(cells, len(matrix)))
+    drawn = []
+    for done in range(0, resamples, at_once):
+        draw = rng.multinomial(examples, counts / examples, min(at_once, resamples - done))
+        drawn.append(_count_figures(draw, rows, columns, len(matrix)))
+    value = _count_figures(counts[None], rows, columns, len(matrix))[0]
+    draws = np.concatenate(drawn)
+    names = ("macro_f1", "weighted_f1", "matthews_correlation")
+    found: dict[str, Any] = {
+        name: _corrected(value[i], draws[:, i]) for i, name in enumerate(names)
+    }
+    found["f1"] = [
+        {"value": None} if np.isnan(value[i]) else _corrected(value[i], draws[:, i])
+        for i in range(len(names), draws.shape[1])
+    ]
+    return found
+
+
+def _count_figures(
+    counts: np.ndarray, rows: np.ndarray, columns: np.ndarray, classes: int
+) -> np.ndarray:
+    """Returns macro F1, weighted F1, Matthews' correlation and each F1 of draws of cells.
+
+    Args:
+      counts: int [draws cells], of the cells at `rows` and `columns`.
+
+    Returns:
+      float [draws 3+c].
+    """
+    places = np.arange(len(rows))
+
+    def summed_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
+        to_class = sparse.csr_matrix((values, (places, group)), (len(rows), classes))
+        return np.asarray(counts @ to_class, float)
+
+    ones = np.ones(len(rows), np.int64)
+    hits = summed_by(rows, (rows == columns).astype(np.int64))
+    support, predicted = summed_by(rows, ones), summed_by(columns, ones)
+    occurs = support + predicted
+    f1 = 2 * hits / np.where(occurs > 0, occurs, np.nan)
+    total = support.sum(1)
+    macro = np.nansum(f1, 1) / (occurs > 0).sum(1)
+    weighted = (np.nan_to_num(f1) * support).sum(1) / total
+    # Gorodkin (2004); 0 where the truth or the predictions have one class only, as scikit-learn.
+    covariance = hits.sum(1) * total - (support * predicted).sum(1)
+    spread = (total**2 - (support**2).sum(1)) * (total**2 - (predicted**2).sum(1))
+    matthews = np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1)), 0.0)
+    return np.column_stack([macro, weighted, matthews, f1])
+
+
+# Figures of the probabilities ---------------------------------------------------------------------
+
+
+def example_intervals(
+    values: Mapping[str, float | None],
+    losses: Mapping[str, np.ndarray],
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    seed: int = 0,
+) -> dict[str, Figure]:
+    """Returns figures of the probabilities with bootstrap intervals.
+
+    All figures of a resample are of the same examples. Where examples times classes are more than
+    4 million, `roc_auc` and `average_precision` get no interval: it would take minutes.
+
+    Args:
+      values: the figures themselves, `roc_auc` and `average_precision` among them.
+      losses: per example, float [n], for each figure that is a mean over the examples.
+      truth: class numbers, int [n].
+      probabilities: float [n c].
+      seed: of the draws.
+    """
+    count, classes = probabilities.shape
+    resamples = resamples_for(count, classes)
+    areas = _ranked(truth, probabilities) if ranked_are_resampled(count, classes) else []
+    means = np.column_stack(list(losses.values()))
+    rng = np.random.default_rng(seed)
+    at_once = max(1, LARGEST_DRAW // count)
+    drawn_means, drawn_areas = [], []
+    for done in range(0, resamples, at_once):
+        weights = _weights(rng, count, min(at_once, resamples - done))
+        drawn_means.append(weights @ means / count)
+        if areas:
+            each = np.stack([curve.areas(weights) for curve in areas])  # [c draws 2]
+            drawn_areas.append(_mean_of_known(each))
+    draws = dict(zip(losses, np.concatenate(drawn_means).T, strict=True))
+    if drawn_areas:
+        draws |= zip(("roc_auc", "average_precision"), np.concatenate(drawn_areas).T, strict=True)
+    return {
+        name: {"value": value}
+        if value is None or name not in draws
+        else _corrected(value, draws[name])
+        for name, value in values.items()
+    }
+
+
+def ranked_are_resampled(examples: int, classes: int) -> bool:
+    """Says whether areas under curves get intervals for this many examples and classes."""
+    return resamples_for(examples, classes) * examples * classes <= MOST_WORK
+
+
+def _weights(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
+    """Returns how often each example is in each resample: float [draws n]."""
+    rows = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
+    return np.bincount(rows.ravel(), minlength=draws * count).reshape(draws, count).astype(float)
+
+
+def _mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Returns means over the first axis without NaN; NaN where there is nothing else."""
+    known = np.isfinite(values)
+    count = known.sum(0)
+    total = np.where(known, values, 0.0).sum(0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+class _Ranked:
+    """One class against the rest, the examples sorted by its probability, the highest first."""
+
+    def __init__(self, positive: np.ndarray, scores: np.ndarray):
+        self.order = np.argsort(-scores, kind="stable")
+        self.positive = positive[self.order].astype(float)
+        ranked = scores[self.order]
+        # Equal probabilities share a place.
+        starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
+        self.starts = None if len(starts) == len(ranked) else starts
+
+    def areas(self, weights: np.ndarray) -> np.ndarray:
+        """Returns ROC area and average precision of weighted examples, float [draws 2].
+
+        NaN where a resample has no example of the class, or none of another.
+        """
+        everyone = weights[:, self.order]
+        gained = everyone * self.positive
+        if self.starts is not None:
+            everyone = np.add.reduceat(everyone, self.starts, axis=1)
+            gained = np.add.reduceat(gained, self.starts, axis=1)
+        hits, seen = np.cumsum(gained, axis=1), np.cumsum(everyone, axis=1)
+        positives = hits[:, -1]
+        negatives = seen[:, -1] - positives
+        # Each negative loses to the positives above it, and to half of those at its own place.
+        roc = np.einsum("ij,ij->i", everyone - gained, hits - gained / 2)
+        precision = np.einsum("ij,ij->i", gained, hits / np.maximum(seen, 1.0))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            both = np.column_stack([roc / (positives * negatives), precision / positives])
+        return np.where((positives * negatives > 0)[:, None], both, np.nan)
+
+
+def _ranked(truth: np.ndarray, probabilities: np.ndarray) -> list[_Ranked]:
+    """Returns the classes that have examples and others beside them."""
+    present = np.unique(truth)
+    if len(present) < 2:
+        return []
+    return [_Ranked(truth == number, probabilities[:, number]) for number in present]

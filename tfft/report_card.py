@@ -1,0 +1,63 @@
+"""report.md: a model card (Mitchell et al., 2019) in the form of the Hugging Face Hub.
+
+The front matter is YAML in which every value is written as JSON, which YAML includes.
+"""
+
+from __future__ import annotations
+
+import html
+import importlib.resources
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from tfft.report_tables import (
+    METRICS,
+    STANDS,
+    answer,
+    models,
+    number,
+    remarks,
+    share,
+    visible,
+)
+
+SHOWN_SLICES = 10
+SHOWN_LABELS = 50
+# Names of the Hub's metrics; those that it lacks keep ours.
+HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}
+
+
+def card(content: Mapping[str, Any]) -> str:
+    """Returns report.md."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters |= {
+        "json": lambda value: json.dumps(value, ensure_ascii=True),
+        "cell": cell,
+        "share": share,
+        "number": number,
+        "count": lambda value: f"{value:,}",
+    }
+    listed = [HUB_METRICS.get(key, key) for key in METRICS if key in content["metrics"]]
+    template = importlib.resources.files("tfft").joinpath("report.md.jinja").read_text("utf-8")
+    return environment.from_string(template).render(
+        content=content,
+        answer=answer(content),
+        models=models(content),
+        remarks=remarks(content),
+        metric_names=METRICS,
+        hub_metrics=HUB_METRICS,
+        listed_metrics=list(dict.fromkeys(listed)),
+        stands=STANDS,
+        shown_slices=SHOWN_SLICES,
+        shown_labels=SHOWN_LABELS,
+    )
+
+
+def cell(text: str) -> str:
+    """Returns a text that stands in a line or a table of Markdown as it is, on one line."""
+    tidy = " ".join(visible(str(text)).split())
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", html.escape(tidy, quote=False))
