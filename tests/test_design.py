@@ -21,8 +21,9 @@ LAYERS = (
     ("", "__main__", "command_line"),  # "" is the package itself
     ("listing", "config", "strict", "operative", "composition", "annotations", "catalogue"),
     ("run",),
+    ("repeat", "folds", "summary"),
     ("trained",),
-    ("tasks", "backbones", "sources", "methods", "testing"),
+    ("tasks", "backbones", "sources", "methods", "thresholds", "testing"),
     (
         "job",
         "machine",
@@ -44,12 +45,18 @@ LAYERS = (
         "report_tables",
         "report_page",
         "report_card",
+        "outputs",
+        "compare",
+        "decision",
+        "evaluation",
+        "part",
+        "tracking",
     ),
     ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.
-SIBLINGS = {"tasks", "backbones", "sources", "methods"}
+SIBLINGS = {"tasks", "backbones", "sources", "methods", "thresholds"}
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 

@@ -21,6 +21,7 @@ _NAMES = {
     "methods": "",
     "sources": "",
     "tasks": "",
+    "thresholds": "",
 }
 
 

@@ -122,6 +122,17 @@ def _export(options: Options, say: Console) -> None:
         )
 
 
+def _compare(options: Options, say: Console) -> None:
+    from tfft import compare
+
+    if not options.words:
+        raise ConfigError(
+            "tfft compare needs the workdir of a run.", valid="tfft compare out other", see="tfft"
+        )
+    flags = options.flags
+    compare.run(options.words, flags.output, flags.force, flags.shared, say)
+
+
 def _fetch(options: Options, say: Console) -> None:
     if not options.words:
         raise ConfigError("tfft fetch needs a name.", valid=", ".join(fetch.ITEMS), see="tfft list")
@@ -158,6 +169,9 @@ VERBS = {
         _predict, "one JSON object for each text", ("workdir", "input", "output", "force")
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", ("workdir",)),
+    "compare": Verb(
+        _compare, "runs side by side, paired", ("output", "force", "shared"), "RUN [RUN ...]"
+    ),
     "store": Verb(_store, "tokens and features kept on disk", (), "[clear [NAME ...]]"),
     "fetch": Verb(_fetch, "download weights and data", (), "NAME ..."),
 }
@@ -234,6 +248,14 @@ def _config_of(workdir: str) -> config.Config:
             set_in=f"--workdir={workdir}",
             valid="the folder of a run, with its config.gin",
             see=f"tfft train --gin_file=quick/text.gin --gin.DATA=FILE --workdir={workdir}",
+        )
+    runs = sorted(path.parent.name for path in pathlib.Path(workdir).glob("*/config.gin"))
+    if runs and not (pathlib.Path(workdir) / "best").is_dir():
+        raise WorkdirError(
+            f"{workdir} holds a plan of {len(runs)} runs.",
+            set_in=f"--workdir={workdir}",
+            valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
+            see=f"tfft compare {workdir}",
         )
     return config.load([str(path)])
 

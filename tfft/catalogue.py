@@ -19,7 +19,13 @@ from tfft.errors import ConfigError
 
 PACKAGE = pathlib.Path(__file__).parent
 # What a function of a folder must return to be one of its kind; a class always is.
-FOLDERS = {"tasks": "Task", "backbones": "Backbone", "sources": "Source", "methods": "Method"}
+FOLDERS = {
+    "tasks": "Task",
+    "backbones": "Backbone",
+    "sources": "Source",
+    "methods": "Method",
+    "thresholds": "Threshold",
+}
 NAMED = {"train": ("run.py", "verb"), "Stage": ("stage.py", "stage")}
 
 
@@ -50,7 +56,7 @@ class Configurable:
     """A class or function that a config can bind and refer to.
 
     Attributes:
-      kind: "task", "backbone", "source", "method", "stage", "verb", or "" for another.
+      kind: "task", "backbone", "source", "method", "threshold", "stage", "verb", or "" for another.
       parameters: by name, in the order of the signature.
       doc: its docstring.
       where: file and line.

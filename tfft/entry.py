@@ -97,6 +97,20 @@ class Entry:
             yield
 
 
+class Kept:
+    """An array in memory, written like an `Entry`."""
+
+    def __init__(self, values: np.ndarray, parts: dict[int, dict[str, Any]]):
+        self.values, self.parts = values, parts
+
+    def has(self, begin: int, end: int) -> bool:
+        return begin in self.parts
+
+    def write(self, begin: int, rows: np.ndarray, **measured: float) -> None:
+        self.values[begin : begin + len(rows)] = rows
+        self.parts[begin] = {"begin": begin, "end": begin + len(rows), **measured}
+
+
 def release(values: np.ndarray) -> None:
     """Gives back the memory of a mapped file's pages; does nothing to an array in memory."""
     mapped = getattr(values, "_mmap", None)

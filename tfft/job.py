@@ -21,6 +21,7 @@ from tfft.errors import DataError, WorkdirError
 from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
+from tfft.part import POOL, Part
 from tfft.pipeline import Encoded, Inputs, pack, unpack
 from tfft.pipeline import encode as encode_texts
 from tfft.reuse import Decision, Features
@@ -28,6 +29,7 @@ from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
 from tfft.workdir import BEST, Workdir
 
+DECISION = "best/decision.json"  # temperature and threshold
 ENCODED_TEXTS = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
 
 
@@ -58,6 +60,8 @@ class Job:
       files: the workdir.
       say: the console.
       clock: seconds per phase.
+      part: of a plan; None for a run of its own.
+      pool: of a fold, the texts that it is taken from.
     """
 
     task: Any
@@ -69,6 +73,8 @@ class Job:
     clock: Clock = dataclasses.field(default_factory=Clock)
     splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
     pretrained: dict[str, np.ndarray] | None = None  # where a stage goes back to it
+    part: Part | None = None
+    pool: Encoded | None = None
 
     @functools.cached_property
     def store(self) -> Store:
@@ -78,13 +84,19 @@ class Job:
     @functools.cached_property
     def features(self) -> Features:
         """The outputs of frozen layers."""
-        return Features(self.backbone, self.splits, self.store, self.say)
+        splits = self.splits | ({POOL: self.pool} if self.pool else {})
+        return Features(self.backbone, splits, self.store, self.say, self.part)
 
     def encode(self, source: Any) -> None:
         """Tokenises every split once and says how long the texts are and what is cut."""
         with self.clock("encoding"):
+            if self.part and self.part.pool:
+                self.pool = self._encoded(source, POOL)
+                taken = self.part.pool.items()
+                self.splits |= {split: self.pool.take(rows) for split, rows in taken}
             for split in source.splits:
-                self.splits[split] = self._encoded(source, split)
+                if split not in self.splits:
+                    self.splits[split] = self._encoded(source, split)
         self.say.table(
             "Texts, in tokens",
             ["split", "texts", "median", "95 %", "longest", "texts cut", "tokens cut"],
@@ -327,6 +339,9 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     head = built_head(task, backbone)
     variables = named_variables(backbone, head)
     loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
+    decision = files.read_json(DECISION)
+    if decision:
+        task = task.decided(decision, head)
     return task, head, assemble(backbone, head, frozenset()).full
 
 

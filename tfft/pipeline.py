@@ -28,19 +28,38 @@ class Ragged:
     Attributes:
       values: [sum of lengths, ...].
       offsets: int64 [n + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
+      chosen: numbers of the rows that there are to be, in their order; None for all.
     """
 
     values: np.ndarray
     offsets: np.ndarray
+    chosen: np.ndarray | None = None
 
     @property
     def lengths(self) -> np.ndarray:
-        return np.diff(self.offsets)
+        lengths = np.diff(self.offsets)
+        return lengths if self.chosen is None else lengths[self.chosen]
+
+    @property
+    def single(self) -> bool:
+        """Whether each row has one value."""
+        return len(self.values) == len(self.offsets) - 1
+
+    def take(self, rows: np.ndarray) -> Ragged:
+        """Returns some of the rows, in the order given; no value is copied."""
+        return dataclasses.replace(self, chosen=self._places(rows))
+
+    def first(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the values of the given rows, where each has one: [len(rows), ...]."""
+        return self.values[self._places(rows)]
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self.chosen is None else self.chosen[rows]
 
     def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
         """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
         out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
-        for place, row in enumerate(rows):
+        for place, row in enumerate(self._places(rows)):
             begin, end = self.offsets[row], self.offsets[row + 1]
             out[place, : end - begin] = self.values[begin:end]
         return out
@@ -65,6 +84,11 @@ class Encoded:
     @property
     def size(self) -> int:
         return len(self.full_lengths)
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """Returns some of the texts, in the order given."""
+        targets = None if self.targets is None else self.targets[rows]
+        return Encoded(self.tokens.take(rows), targets, self.full_lengths[rows], self.pad_id)
 
     def truncation(self) -> dict[str, int]:
         """Returns how many texts and tokens there were, and how many of them were cut."""
@@ -224,13 +248,13 @@ class Inputs:
 
     @property
     def pooled(self) -> bool:
-        return self.features is not None and len(self.features.values) == self.encoded.size
+        return self.features is not None and self.features.single
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d]."""
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
-            return {"pooled": features.values[batch.rows]}
+            return {"pooled": features.first(batch.rows)}
         mask = np.arange(batch.length) < encoded.tokens.lengths[batch.rows, None]
         mask = mask.astype(np.int32)
         if features is None:

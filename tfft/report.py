@@ -55,6 +55,7 @@ def build(
     groups: Mapping[str, Sequence[str]] | None = None,
     constant_loss: float | None = None,
     more: Mapping[str, Any] | None = None,
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Returns the content of report.json, JSON-able; docs/report.md describes it.
 
@@ -82,7 +83,9 @@ def build(
       groups: for each grouping a value for each of the n texts, see `tfft.metrics.slices`.
       constant_loss: see `tfft.metrics.fitting`.
       more: further keys, as they are; the page has sections for those that it knows.
+      predicted: class numbers, int [n]; None for the most probable ones.
     """
+    predicted = outputs.argmax(-1) if predicted is None else predicted
     frozen = frozen_throughout(stages)
     content = {
         "schema": SCHEMA,
@@ -95,14 +98,14 @@ def build(
         "trainable_share": frozen["trainable_share"],
         "metrics": dict(metrics),
         "floors": dict(floors),
-        "slices": slice_rows(groups or {}, outputs.argmax(-1) == truth),
+        "slices": slice_rows(groups or {}, predicted == truth),
         "frozen": frozen,
         "stages": list(stages),
         "truncation": dict(truncation),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
         "confusions": confusions(metrics["confusion_matrix"], labels)[:MOST_PAIRS],
-        **_examples(truth, outputs, texts, labels),
+        **_examples(truth, predicted, outputs, texts, labels),
         "curves": list(curves),
         "fitting": fitting(curves, constant_loss),
         "best": best,
@@ -178,15 +181,18 @@ def histogram(lengths: np.ndarray, limit: int | None = None) -> dict[str, Any]:
 
 
 def _examples(
-    truth: np.ndarray, outputs: np.ndarray, texts: Sequence[str], labels: Sequence[str]
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    outputs: np.ndarray,
+    texts: Sequence[str],
+    labels: Sequence[str],
 ) -> dict[str, Any]:
     """Returns the mistakes of which the model was surest, and the texts it was least certain of.
 
     The latter are those with the smallest margin between the two likeliest classes.
     """
-    predicted = outputs.argmax(-1)
     wrong = np.flatnonzero(predicted != truth)
-    surest = wrong[np.argsort(-outputs[wrong].max(-1), kind="stable")][:SHOWN_EXAMPLES]
+    surest = wrong[np.argsort(-outputs[wrong, predicted[wrong]], kind="stable")][:SHOWN_EXAMPLES]
     two = np.partition(outputs, -2, axis=-1)[:, -2:]
     margins = np.abs(two[:, 1] - two[:, 0])
     unsure = np.argsort(margins, kind="stable")[:SHOWN_EXAMPLES]
@@ -198,7 +204,7 @@ def _examples(
                 "characters_left_out": max(0, len(texts[row]) - LONGEST_TEXT),
                 "truth": labels[truth[row]],
                 "predicted": labels[predicted[row]],
-                "probability": float(outputs[row].max()),
+                "probability": float(outputs[row, predicted[row]]),
                 "probability_of_truth": float(outputs[row, truth[row]]),
                 "margin": float(margins[row]),
             }

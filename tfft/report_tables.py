@@ -15,6 +15,7 @@ SHOWN_SLICES = 8
 NAMES = {
     "majority": "most frequent class",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "frozen_features_logistic_regression": "frozen features + logistic regression",
 }
 STRONGEST = "tfidf_logistic_regression"
 METRICS = {  # the names that a person reads, in their order

@@ -16,9 +16,10 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfft.entry import Entry
+from tfft.entry import Entry, Kept
 from tfft.errors import ConfigError
 from tfft.keys import Cut, Hashes
+from tfft.part import POOL, Part
 from tfft.pipeline import Encoded, Inputs, Ragged, bucket_lengths, plan_epoch
 from tfft.store import Store, told
 
@@ -51,12 +52,22 @@ class Features:
       splits: by name, as token ids.
       store: for what is kept on disk.
       say: the console.
+      part: of a plan, whose runs share what is in memory and, as folds, the features of a pool.
     """
 
-    def __init__(self, body: Any, splits: Mapping[str, Encoded], store: Store, say: Any):
+    def __init__(
+        self,
+        body: Any,
+        splits: Mapping[str, Encoded],
+        store: Store,
+        say: Any,
+        part: Part | None = None,
+    ):
         self.body, self.splits, self.store, self.say = body, splits, store, say
-        self._hashes = Hashes(body, {split: part.tokens for split, part in splits.items()})
-        self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = {}
+        self.pool = part.pool if part else {}
+        self._hashes = Hashes(body, {split: each.tokens for split, each in splits.items()})
+        self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = part.features if part else {}
+        self._lasting: set[str] | None = None if part else set()
         self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
         self._rounded: dict[str, list[dict[str, Any]]] = {}
 
@@ -92,7 +103,7 @@ class Features:
     def _place(self, stage: Any, cut: Cut, epochs: float, found: str | None) -> Decision:
         size = self.size(cut, stage.half_features)
         memory = psutil.virtual_memory().available
-        disk = _free_disk(self.store)
+        disk = self.store.free_disk()
         layers, depth = self.body.depth, cut.depth or 0
         costs = (
             f"saves {depth} of {layers} layers, {told(size)}, expected gain "
@@ -136,17 +147,18 @@ class Features:
           half: store them in float16.
           via: shallower depths that a later stage needs; they are computed on the way and kept.
         """
+        held = POOL if split in self.pool else split
         for depth in sorted(via):
-            if self._has_room(split, (Cut(depth), cut), kind, half):
-                self._get(split, Cut(depth), kind, half)
+            if self._has_room(held, (Cut(depth), cut), kind, half):
+                self._get(held, Cut(depth), kind, half)
             else:
                 self.say.info(
                     f"{split}: no room for layer {depth} beside layer {cut.depth}; the later stage "
                     "that needs it computes it again"
                 )
-        features, parts = self._get(split, cut, kind, half)
-        self._rounded[split] = parts if half else []
-        return features
+        features, parts = self._get(held, cut, kind, half)
+        self._rounded[held] = parts if half else []
+        return features.take(self.pool[split]) if held == POOL else features
 
     @property
     def measured(self) -> dict[str, float]:
@@ -163,19 +175,31 @@ class Features:
         self._hashes.forget_weights()
         self._calls.clear()  # the precision may be another
         self._rounded.clear()
+        if (
+            self._lasting is None
+        ):  # what the next run of the plan begins with; pooled rows are small
+            pooled = self._names(
+                [Cut(self.body.depth, True)], [*self._read(), *({"test"} & self.splits.keys())]
+            )
+            self._lasting = self._names(cuts, self._read()) | pooled
         below = [Cut(depth) for cut in cuts for depth in range((cut.depth or 0) + 1)]
         self.keep([*cuts, *below])
 
     def keep(self, cuts: Sequence[Cut]) -> None:
         """Forgets what is in memory for other cuts than these."""
-        wanted = {
+        if self._memory:
+            wanted = self._names(cuts, self._read()) | (self._lasting or set())
+            for name in self._memory.keys() - wanted:
+                del self._memory[name]
+
+    def _names(self, cuts: Sequence[Cut], splits: Sequence[str]) -> set[str]:
+        return {
             self._name(split, cut, half)
             for cut in set(cuts)
-            if cut.depth is not None and self._memory
-            for split in self._read()
+            if cut.depth is not None
+            for split in splits
             for half in (False, True)
         }
-        self._memory = {name: kept for name, kept in self._memory.items() if name in wanted}
 
     def _has_room(self, split: str, cuts: Sequence[Cut], kind: str, half: bool) -> bool:
         """Says whether what is not there yet of these cuts fits, all of it at a time."""
@@ -184,7 +208,7 @@ class Features:
             most = psutil.virtual_memory().available // 2
         else:
             cuts = [cut for cut in cuts if not self._is_there(split, cut, half)]
-            most = min(_free_disk(self.store) // 2, self.store.limit)
+            most = min(self.store.free_disk() // 2, self.store.limit)
         return sum(self._bytes(split, cut, half) for cut in cuts) <= most
 
     def _get(
@@ -325,7 +349,8 @@ class Features:
         return entry is not None and entry.complete
 
     def _read(self) -> list[str]:
-        return [name for name in ("train", "validation") if name in self.splits]
+        read = [name for name in ("train", "validation") if name in self.splits]
+        return [POOL] if self.pool else read
 
     def _offsets(self, split: str, pooled: bool) -> np.ndarray:
         encoded = self.splits[split]
@@ -339,20 +364,6 @@ class Features:
 
     def _key(self, split: str, cut: Cut, half: bool) -> dict[str, Any]:
         return self._hashes.key(split, cut, half)
-
-
-class Kept:
-    """Features in memory, written like an `Entry`."""
-
-    def __init__(self, values: np.ndarray, parts: dict[int, dict[str, Any]]):
-        self.values, self.parts = values, parts
-
-    def has(self, begin: int, end: int) -> bool:
-        return begin in self.parts
-
-    def write(self, begin: int, rows: np.ndarray, **measured: float) -> None:
-        self.values[begin : begin + len(rows)] = rows
-        self.parts[begin] = {"begin": begin, "end": begin + len(rows), **measured}
 
 
 def _parts(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
@@ -381,10 +392,3 @@ def _measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "largest_difference": max(part["largest"] for part in parts),
         "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
     }
-
-
-def _free_disk(store: Store) -> int:
-    folder = store.folder
-    while not folder.exists():
-        folder = folder.parent
-    return psutil.disk_usage(str(folder)).free

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import pathlib
 import resource
 import tempfile
 import time
@@ -13,12 +15,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfft import compare, decision, evaluation, loop, machine, monitor, report, tracking
 from tfft import job as jobs
-from tfft import loop, machine, monitor, report
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import checksums, prove_freeze
 from tfft.metrics.slices import grouped, quartiles
+from tfft.part import Part
+from tfft.repeat import Plan, repeat
 from tfft.sources.memory import memory
 from tfft.stage import Stage, chain, prepare
 from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
@@ -68,11 +72,17 @@ def train(
     stages: Sequence[Stage] = (Stage(),),
     *,
     seed: int = 0,
+    seeds: int = 1,
+    folds: int = 1,
+    feature_floor: bool = False,
+    against: str | None = None,
+    mlflow: str | None = None,
     workdir: str | os.PathLike[str] | None = None,
     config_text: str | None = None,
     checkpoint_steps: int = 200,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
     say: Any = None,
+    part: Part | None = None,
 ) -> Run:
     """Fine-tunes a pretrained body for a task, evaluates it and writes a report.
 
@@ -82,6 +92,12 @@ def train(
       source: a Source, or a `tf.data.Dataset` of {"text", "label"} or (text, label).
       stages: trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
+      seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
+      folds: runs that differ in which part of training and validation data is held out.
+      feature_floor: adds the floor of a logistic regression on the frozen body's outputs; it costs
+        a forward pass of the training and the held-out split.
+      against: the folder of a run that the report compares this one with, or "previous".
+      mlflow: an MLflow tracking URI or a folder to log to, beside TensorBoard.
       workdir: the run's folder, a temporary one by default; the same call with the same folder
         continues a stopped run.
       config_text: the config that these arguments came from; it is kept as config.gin.
@@ -90,36 +106,54 @@ def train(
         division: a function from a text to the name of its part, or a regular expression, which
         divides them into those in which it is found and the others.
       say: the console.
+      part: of a plan, set by `repeat`.
+
+    Returns:
+      The run; of a plan, the one with the best validation figures.
 
     Raises:
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
     """
     say = say or Console()
-    stages = chain(stages, backbone)
-    machine.make_deterministic(seed, stages, say)
     source = memory(source) if isinstance(source, tf.data.Dataset) else source
+    given, stages = stages, chain(stages, backbone)
+    if part is None and (seeds, folds) != (1, 1):
+        settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
+        settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
+        one = functools.partial(train, task, backbone, **settings)
+        what = (task, backbone, source, stages, workdir, config_text, against, say)
+        return repeat(Plan(seed, seeds, folds), one, *what)
+    machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
+    decision.check(task, source.splits)
     head = jobs.built_head(task, backbone)
     groups = _groups(source, slices)
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
-    job = jobs.Job(task, backbone, head, seed, files, say)
+    base = compare.resolve(against, files.path, say)
+    job = jobs.Job(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
         identity = jobs.identity(task, backbone, source, stages, seed, config_text)
     with files.open(identity), loop.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
         files.write_json("run.json", {"identity": identity, **machine.describe_machine()})
+        log = tracking.begin(mlflow, files)
         job.encode(source)
+        split = _held_out(source)
+        floors = evaluation.before_training(job, stages, split) if feature_floor else {}
         position = job.train(stages, checkpoint_steps, stopped)
+        decision.decide(job)
         task, head, model = jobs.restore(task, backbone, files)
-        run = Run(model, task, backbone, files.path, jobs.texts_of(source, _held_out(source)))
-        found = files.read_json("report.json")
+        run = Run(model, task, backbone, files.path, jobs.texts_of(source, split))
+        found = evaluation.finished(files)
         if found is None or not report.covers(found, groups):
-            found = _report(job, run, source, groups, position)
+            found = _report(job, run, source, groups, position, floors, base)
         run.report = found
+        log.finish(run.report)
         show(run.report, say)
+        evaluation.show(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
 
@@ -156,9 +190,21 @@ def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None
 
 
 def _report(
-    job: jobs.Job, run: Run, source: Any, groups: Mapping[str, Any], position: loop.Position
+    job: jobs.Job,
+    run: Run,
+    source: Any,
+    groups: Mapping[str, Any],
+    position: loop.Position,
+    floors: Mapping[str, Any],
+    base: pathlib.Path | None,
 ) -> Any:
-    """Evaluates the best weights on the held-out split beside the floors; writes the report."""
+    """Evaluates the best weights on the held-out split beside the floors; writes the report.
+
+    Args:
+      groups: how columns and functions divide the held-out texts.
+      floors: those that are there already.
+      base: the folder of a run to compare with.
+    """
     split = _held_out(source)
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
@@ -168,7 +214,8 @@ def _report(
         outputs = loop.predict(run.model, encoded, advance=bar.advance)
     with job.clock("floors"):
         train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
-        floors = task.floors(train, (run.held_out, truth), job.say.info)
+        floors = evaluation.floors_of(job, train, run.held_out, floors)
+    kept = evaluation.keep(job, task, split, run.held_out, outputs, floors)
     content = report.build(
         task=task.name,
         labels=task.labels,
@@ -177,9 +224,13 @@ def _report(
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
         metrics=task.evaluate(truth, outputs),
-        floors=floors,
+        floors={
+            name: {**job.task.evaluate(truth, floor.probabilities), **floor.described}
+            for name, floor in floors.items()
+        },
         truth=truth,
         outputs=outputs,
+        predicted=task.predicted(outputs),
         texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
         truncation={name: part.truncation() for name, part in job.splits.items()},
@@ -193,6 +244,10 @@ def _report(
         command=f"tfft train --gin_file={run.workdir / 'config.gin'} --workdir=FOLDER",
         groups={**_own_groups(encoded, task.labels), **groups},
         constant_loss=_constant_loss(task, job.splits["train"].targets),
+        more={
+            **decision.described(job.files.read_json(jobs.DECISION), truth, outputs),
+            "comparisons": evaluation.comparisons(kept, base, job.say),
+        },
     )
     report.write(run.workdir, content, write_atomic)
     return content
@@ -224,16 +279,21 @@ def check(
     stages: Sequence[Stage] = (Stage(),),
     *,
     seed: int = 0,
+    seeds: int = 1,
+    folds: int = 1,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
     say: Any = None,
     **unused: Any,
 ) -> None:
     """Goes through `train` with one step a stage, and says what the whole would cost."""
     say = say or Console()
+    if (seeds, folds) != (1, 1):
+        say.info(f"each of {len(Plan(seed, seeds, folds).names)} runs is as follows")
     stages = chain(stages, backbone)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     _groups(source, slices)
+    decision.check(task, source.splits)
     head = jobs.built_head(task, backbone)
     say.info(f"backbone: {backbone.name}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
@@ -250,7 +310,7 @@ def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
     monitor.check(stage, job.task, "validation" in job.splits)
     schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
     cut, _ = job.cuts([stage])
-    decision = job.decide(stage, cut, schedule)
+    features = job.decide(stage, cut, schedule)
     prepared = job.prepare(stage, schedule.total_steps, False, number)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
@@ -266,9 +326,9 @@ def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
     tokens = sum(len(each.rows) * each.length for each in plan)
     epoch = seconds * tokens / (len(batch.rows) * batch.length)
     job.describe(prepared, schedule)
-    job.say.info(f"frozen features: {decision.reason}")
+    job.say.info(f"frozen features: {features.reason}")
     job.say.result(
         f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
-        + (", the later ones quicker with stored features" if decision.kind != "off" else "")
+        + (", the later ones quicker with stored features" if features.kind != "off" else "")
     )
-    return decision.size
+    return features.size

@@ -22,6 +22,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
+import psutil
+
 from tfft.entry import Entry, file_state, read_about, read_journal, to_dtype, values_size
 from tfft.errors import UserError, WorkdirError, near
 from tfft.fetch import cache_dir
@@ -231,6 +233,13 @@ class Store:
             self._remove(self.folder / name)
         self._sweep()
         return sum(kept[name].size for name in wanted)
+
+    def free_disk(self) -> int:
+        """Returns the free bytes of the disk that the folder is on, or will be on."""
+        folder = self.folder
+        while not folder.exists():
+            folder = folder.parent
+        return psutil.disk_usage(str(folder)).free
 
     def _remove(self, path: pathlib.Path) -> None:
         self._verified.pop(path, None)

@@ -33,6 +33,7 @@ SUPPLIED = {
     "strategy": "--strategy=NAME",
     "config_text": "",
     "say": "",
+    "part": "",
 }
 # The kind of thing that an argument of the root is made of.
 TAKES = {"task": "task", "backbone": "backbone", "source": "source", "stages": "stage"}

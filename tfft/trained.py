@@ -19,7 +19,7 @@ from tfft import job as jobs
 from tfft import loop
 from tfft.console import Console
 from tfft.errors import WorkdirError
-from tfft.export import Served, run_export
+from tfft.export import Served, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.report_tables import tables
 from tfft.sources.files import read
@@ -39,6 +39,7 @@ class Run:
       workdir: the run's folder.
       held_out: raw texts on which an export is compared.
       report: the content of report.json.
+      summary: of a plan, the content of its report.json.
     """
 
     model: keras.Model
@@ -47,6 +48,7 @@ class Run:
     workdir: pathlib.Path
     held_out: list[str]
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
+    summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def outputs(self, texts: Sequence[str]) -> np.ndarray:
         """Returns the model's outputs in the order of the texts: float32 [n c]."""
@@ -188,15 +190,15 @@ def predict_export(
     _refuse_existing(output, force)
     texts = read(input, labelled=False).texts
     labels, outputs = run_export(workdir, texts, say)
-    rows = [
-        {
-            "label": labels[int(row.argmax())],
-            "probabilities": dict(zip(labels, map(float, row), strict=True)),
-        }
-        for row in outputs
-    ]
-    _write_lines(rows, output, say)
-    return len(rows)
+    task = _exported_task(workdir, labels)
+    _write_lines([task.prediction(row) for row in outputs], output, say)
+    return len(outputs)
+
+
+def _exported_task(folder: str, labels: Sequence[str]) -> Any:
+    """Returns a task that answers as an export does."""
+    card = json.loads((newest_version(pathlib.Path(folder)) / "tfft.json").read_text())
+    return TextClassification(labels).decided(card["task"].get("decision", {}), None)
 
 
 def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
@@ -204,7 +206,7 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     say = say or Console()
     table = read(input, labelled=True)
     labels, outputs = run_export(workdir, table.texts, say)
-    task = TextClassification(labels)
+    task = _exported_task(workdir, labels)
     return _show_metrics(task, task.targets(table.labels or ()), outputs, say)
 
 

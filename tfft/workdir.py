@@ -71,12 +71,16 @@ class Workdir:
 
     `open` must be entered before anything is written: it takes the lock, which the system gives
     back when the process ends in whatever way, and refuses a folder that holds another run.
+
+    Attributes:
+      watchers: called with the records of all epochs whenever they are written.
     """
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
         self._thread = ThreadPoolExecutor(1, "tfft-workdir")
         self._writing: Future[None] | None = None
+        self.watchers: list[Callable[[list[dict[str, Any]]], None]] = []
 
     @contextlib.contextmanager
     def open(self, identity: dict[str, Any]) -> Iterator[Workdir]:
@@ -155,6 +159,8 @@ class Workdir:
     def write_records(self, records: list[dict[str, Any]]) -> None:
         """Writes metrics.jsonl, one object an epoch."""
         self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        for watch in self.watchers:
+            watch(records)
 
     def save(self, name: str, arrays: dict[str, np.ndarray], state: dict[str, Any]) -> None:
         """Writes named arrays and the JSON-able `state` that belongs to them as one file."""

@@ -27,7 +27,10 @@ from tfft.metrics.reliability import reliability
 
 
 def classification_metrics(
-    truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Returns all that is reported of a classifier.
 
@@ -35,6 +38,7 @@ def classification_metrics(
       truth: class numbers, int [n].
       probabilities: float [n c].
       names: of the classes, in the order of the columns.
+      predicted: class numbers, int [n]; None for the most probable ones.
 
     Returns:
       accuracy with its Wilson interval (Wilson, 1927); with bias-corrected bootstrap intervals
@@ -65,7 +69,7 @@ def classification_metrics(
             valid="a lower Stage.learning_rate, or Stage.clip_norm = 1.0",
         )
     truth, rows = np.asarray(truth), _rows(probabilities)
-    predicted = probabilities.argmax(-1)
+    predicted = probabilities.argmax(-1) if predicted is None else predicted
     matrix = confusion_matrix(truth, predicted, labels=np.arange(len(names)))
     counted = count_intervals(matrix)
     counted["matthews_correlation"]["value"] = float(matthews_corrcoef(truth, predicted))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-
-from tfft.metrics.classification import classification_metrics
+from sklearn.preprocessing import StandardScaler
 
 MOST_TEXTS = 100_000
 MOST_WEIGHTS = 4_000_000  # of the logistic regression: features times classes
@@ -20,15 +19,27 @@ MOST_WEIGHTS = 4_000_000  # of the logistic regression: features times classes
 _UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
+@dataclasses.dataclass(frozen=True)
+class Floor:
+    """What a floor answers.
+
+    Attributes:
+      probabilities: of the test texts, float [n c].
+      described: what it was fitted on, for the report.
+    """
+
+    probabilities: np.ndarray
+    described: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
 def text_floors(
     train_texts: Sequence[str],
     train_labels: np.ndarray,
     test_texts: Sequence[str],
-    test_labels: np.ndarray,
-    names: Sequence[str],
+    classes: int,
     say: Callable[[str], None] | None = None,
-) -> dict[str, Any]:
-    """Returns the metrics of two floors on the test texts.
+) -> dict[str, Floor]:
+    """Returns the answers of two floors on the test texts.
 
     `majority` always answers the most frequent class of the training split, with the shares of
     the classes as its probabilities. `tfidf_logistic_regression` is a logistic regression on
@@ -37,30 +48,43 @@ def text_floors(
     many; above 4 million weights it keeps the most frequent features. Both are deterministic.
 
     Args:
-      train_labels, test_labels: class numbers, int [n].
-      names: of the classes.
+      train_labels: class numbers, int [n].
+      classes: how many there are.
       say: gets a line with what was fitted and how long it took.
 
     Returns:
-      For each floor what `classification_metrics` returns; for the second one also `fitted_on`
-      and `training_texts` (numbers of texts), `features` and their `unit`.
+      The floors by name; the second one is described by `fitted_on` and `training_texts` (numbers
+      of texts), `features` and their `unit`.
     """
     train_labels = np.asarray(train_labels)
-    shares = np.bincount(train_labels, minlength=len(names)) / len(train_labels)
+    shares = np.bincount(train_labels, minlength=classes) / len(train_labels)
     constant = np.tile(shares, (len(test_texts), 1))
     began = time.monotonic()
     rows = _sample(len(train_texts))
-    fitted = _fit([train_texts[row] for row in rows], train_labels[rows], test_texts, len(names))
+    fitted = _fit([train_texts[row] for row in rows], train_labels[rows], test_texts, classes)
     described = {"fitted_on": len(rows), "training_texts": len(train_texts), **fitted[1]}
     if say:
         say(_line(described, time.monotonic() - began))
-    return {
-        "majority": classification_metrics(test_labels, constant, names),
-        "tfidf_logistic_regression": {
-            **classification_metrics(test_labels, fitted[0], names),
-            **described,
-        },
-    }
+    return {"majority": Floor(constant), "tfidf_logistic_regression": Floor(fitted[0], described)}
+
+
+def feature_floor(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, classes: int
+) -> Floor:
+    """Returns a logistic regression on a pretrained body's pooled outputs, its weights frozen.
+
+    The features are scaled to mean 0 and variance 1 on the training split.
+
+    Args:
+      train, test: float [n d].
+      train_labels: class numbers, int [n].
+      classes: how many there are.
+    """
+    rows = _sample(len(train))
+    scaler = StandardScaler().fit(train[rows])
+    fitted, tested = scaler.transform(train[rows]), scaler.transform(test)
+    found = _logistic_regression(fitted, train_labels[rows], tested, classes, 1.0)
+    return Floor(found, {"fitted_on": len(rows), "training_texts": len(train)})
 
 
 def _sample(count: int) -> np.ndarray:
@@ -84,7 +108,8 @@ def _fit(
         train = vectorizer.fit_transform(texts)
     test = vectorizer.transform(test_texts)
     described = {"features": train.shape[1], "unit": unit}
-    return _logistic_regression(train, labels, test, classes), described
+    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
+    return _logistic_regression(train, labels, test, classes, 10.0), described
 
 
 def _vectorizer(unit: str, classes: int) -> TfidfVectorizer:
@@ -104,15 +129,14 @@ def _is_unspaced(texts: Sequence[str]) -> bool:
 
 
 def _logistic_regression(
-    train: sparse.csr_matrix, labels: np.ndarray, test: sparse.csr_matrix, classes: int
+    train: Any, labels: np.ndarray, test: Any, classes: int, inverse_penalty: float
 ) -> np.ndarray:
     present = np.unique(labels)
     known = np.zeros((test.shape[0], classes))
     if len(present) == 1:  # nothing to tell apart: the floor is the majority
         known[:, present] = 1.0
         return known
-    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
-    model = LogisticRegression(C=10.0, max_iter=1000)
+    model = LogisticRegression(C=inverse_penalty, max_iter=1000)
     model.fit(train, labels)
     known[:, model.classes_] = model.predict_proba(test)
     return known

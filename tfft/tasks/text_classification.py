@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,7 +13,9 @@ import numpy as np
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights
 from tfft.metrics.classification import classification_metrics
-from tfft.metrics.floors import text_floors
+from tfft.metrics.floors import Floor, feature_floor, text_floors
+from tfft.metrics.temperature import fit_temperature, with_temperature
+from tfft.metrics.thresholds import Threshold
 
 
 class TextClassification:
@@ -28,6 +31,10 @@ class TextClassification:
       class_weights: what an example counts by its class's name; "balanced" gives each class the
         same sum, n / (classes * examples of the class).
       metrics: shown after each epoch, and what `Stage.monitor` can watch.
+      calibrate: divides the logits by a temperature that is fitted on the validation split, in the
+        model and in its exports (Guo et al., 2017).
+      threshold: of two classes, chosen on the validation split: `f1()`, `recall_at_precision(0.9)`;
+        None gives the more probable class.
     """
 
     name = "text_classification"
@@ -40,6 +47,8 @@ class TextClassification:
         focal_gamma: float = 0.0,
         class_weights: Literal["balanced"] | Mapping[str, float] | None = None,
         metrics: Sequence[Literal["accuracy", "macro_f1"]] = ("accuracy",),
+        calibrate: bool = False,
+        threshold: Threshold | None = None,
     ):
         self.labels = None if labels is None else tuple(str(label) for label in labels)
         self.dropout = dropout
@@ -48,6 +57,8 @@ class TextClassification:
         self.class_weights = class_weights
         self.shown = tuple(metrics)
         self.weights: tuple[float, ...] | None = None
+        self.calibrate, self.threshold = calibrate, threshold
+        self.decision: Mapping[str, Any] = {}
 
     def with_labels(
         self, found: Sequence[str], counts: Mapping[str, int] | None = None
@@ -73,6 +84,8 @@ class TextClassification:
             raise DataError(
                 f"there is one class only: {', '.join(labels)}.", valid="two classes or more"
             )
+        if self.threshold:
+            self.threshold.check(labels)
         task = copy.copy(self)
         task.labels = labels
         task.weights = class_weights(self.class_weights, labels, counts)
@@ -80,6 +93,7 @@ class TextClassification:
 
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able."""
+        aim = {"threshold": dataclasses.asdict(self.threshold)} if self.threshold else {}
         return {
             "task": self.name,
             "labels": list(self.labels or ()),
@@ -88,7 +102,46 @@ class TextClassification:
             "focal_gamma": self.focal_gamma,
             "class_weights": self.class_weights,
             "metrics": list(self.shown),
+            **({"calibrate": True} if self.calibrate else {}),
+            **aim,
+            **({"decision": dict(self.decision)} if self.decision else {}),
         }
+
+    @property
+    def undecided(self) -> bool:
+        """Whether validation data have to settle something."""
+        return bool(self.calibrate or self.threshold) and not self.decision
+
+    def decide(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the temperature and the threshold for validation data, JSON-able.
+
+        Args:
+          truth: class numbers, int [n].
+          outputs: probabilities, float [n c].
+        """
+        found: dict[str, Any] = {}
+        if self.calibrate:
+            found["temperature"] = fit_temperature(truth, outputs)
+            outputs = with_temperature(outputs, found["temperature"])
+        if self.threshold:
+            found["threshold"] = self.threshold.settle(truth, outputs, self.labels or ())
+        return found
+
+    def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
+        """Returns the task that answers by a decision.
+
+        Args:
+          found: what `decide` returned.
+          head: with trained weights; its logits are divided by the temperature, in place. None
+            where there is none, as behind an export.
+        """
+        temperature = found.get("temperature")
+        if head is not None and temperature:
+            for variable in head.layers[-1].weights:
+                variable.assign(variable / temperature)
+        task = copy.copy(self)
+        task.decision = found
+        return task
 
     def targets(self, labels: Sequence[str]) -> np.ndarray:
         """Returns the class numbers of label names: int32 [n].
@@ -141,32 +194,58 @@ class TextClassification:
             )
         return [makers[name]() for name in self.shown]
 
+    def predicted(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the class numbers of outputs [n c]: int [n]."""
+        limits = self.limits
+        return (outputs if limits is None else outputs - np.array(limits, np.float32)).argmax(-1)
+
+    @property
+    def limits(self) -> tuple[float, ...] | None:
+        """The probability above which each class is given; None without a threshold."""
+        found = self.decision.get("threshold")
+        if not found:
+            return None
+        value = found["value"]
+        return tuple(value if name == found["label"] else 1 - value for name in self.labels or ())
+
     def prediction(self, output: np.ndarray) -> dict[str, Any]:
         """Returns what a person reads of one output [n]: the label and each probability."""
-        labels = self.labels or ()
+        labels, found = self.labels or (), self.decision.get("threshold")
         return {
-            "label": labels[int(output.argmax())],
+            "label": labels[int(self.predicted(output[None])[0])],
             "probabilities": {name: float(p) for name, p in zip(labels, output, strict=True)},
+            **({"threshold": {found["label"]: found["value"]}} if found else {}),
         }
 
     def serve(self, outputs: Any) -> dict[str, Any]:
-        """Returns a served model's answers for outputs [b n], as tensors."""
-        number = keras.ops.argmax(outputs, axis=-1)
-        names = _constant(self.labels or ())
-        return {"probabilities": outputs, "label_id": number, "label": _take(names, number)}
+        """Returns a served model's answers for outputs [b n], as tensors.
+
+        With a threshold they say what it is: `threshold`, the probability above which each class
+        is given, [b n].
+        """
+        names, limits = _constant(self.labels or ()), self.limits
+        number = keras.ops.argmax(outputs if limits is None else outputs - limits, axis=-1)
+        answers = {"probabilities": outputs, "label_id": number, "label": _take(names, number)}
+        if limits is not None:
+            answers["threshold"] = keras.ops.ones_like(outputs) * limits
+        return answers
 
     def evaluate(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
         """Returns all metrics of outputs [n c] against class numbers [n]."""
-        return classification_metrics(truth, outputs, self.labels or ())
+        return classification_metrics(truth, outputs, self.labels or (), self.predicted(outputs))
 
     def floors(
         self,
         train: tuple[Sequence[str], np.ndarray],
-        test: tuple[Sequence[str], np.ndarray],
+        test: Sequence[str],
         say: Callable[[str], None] | None = None,
-    ) -> Mapping[str, Any]:
-        """Returns the same metrics for models that need no network."""
-        return text_floors(*train, *test, self.labels or (), say)
+    ) -> dict[str, Floor]:
+        """Returns the answers of models that need no network: to texts, from texts and targets."""
+        return text_floors(*train, test, len(self.labels or ()), say)
+
+    def feature_floor(self, train: np.ndarray, targets: np.ndarray, test: np.ndarray) -> Floor:
+        """Returns the answers of a logistic regression on a frozen body's outputs [n d]."""
+        return feature_floor(train, targets, test, len(self.labels or ()))
 
 
 def _constant(names: Sequence[str]) -> Any:

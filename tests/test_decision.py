@@ -1,0 +1,190 @@
+"""Temperature, threshold, the floor of frozen features and comparisons, through a whole run."""
+
+import json
+
+import numpy as np
+import pytest
+
+import tfft
+from tfft import compare, export, run, thresholds
+from tfft import job as jobs
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ConfigError, WorkdirError
+from tfft.metrics.floors import feature_floor
+from tfft.metrics.temperature import fit_temperature, with_temperature
+from tfft.sources.memory import memory
+from tfft.sources.synthetic import synthetic
+from tfft.tasks.text_classification import TextClassification
+from tfft.workdir import Workdir
+
+STAGE = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=2e-3)
+QUIET = Console(quiet=True)
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory):
+    """A run without a decision."""
+    folder = tmp_path_factory.mktemp("plain") / "run"
+    return run.train(
+        TextClassification(), tiny(), synthetic(256), (STAGE,), workdir=folder, say=QUIET
+    )
+
+
+@pytest.fixture(scope="module")
+def decided(plain):
+    """The same training, calibrated and with a threshold, beside the first."""
+    task = TextClassification(calibrate=True, threshold=thresholds.recall_at_precision(0.7))
+    return run.train(
+        task,
+        tiny(),
+        synthetic(256),
+        (STAGE,),
+        workdir=plain.workdir.parent / "decided",
+        feature_floor=True,
+        against="previous",
+        say=QUIET,
+    )
+
+
+def split(name):
+    rows = list(synthetic(256).rows(name))
+    return [text for text, _ in rows], np.array([label == "class_1" for _, label in rows], int)
+
+
+def test_the_model_is_scaled_by_the_temperature_of_the_validation_split(plain, decided):
+    texts, truth = split("validation")
+    outputs = plain.outputs(texts)
+    temperature = fit_temperature(truth, outputs)
+    assert abs(temperature - 1) > 0.01
+    found = json.loads((decided.workdir / jobs.DECISION).read_text())
+    assert found["temperature"] == pytest.approx(temperature, rel=1e-4)
+    expected = with_temperature(outputs, temperature)
+    assert np.allclose(decided.outputs(texts), expected, atol=1e-5)
+    chosen = thresholds.recall_at_precision(0.7).choose(truth == 1, expected[:, 1])
+    assert found["threshold"]["value"] == pytest.approx(chosen["value"], abs=1e-5)
+
+
+def test_what_was_settled_is_used_everywhere(decided, tmp_path):
+    texts, truth = split("test")
+    value = decided.report["threshold"]["value"]
+    positive = decided.outputs(texts)[:, 1] > value
+    rows = decided.predict(texts)
+    assert [row["label"] == "class_1" for row in rows] == positive.tolist()
+    assert rows[0]["threshold"] == {"class_1": value}
+    accuracy = decided.report["metrics"]["accuracy"]["value"]
+    assert accuracy == pytest.approx(np.mean(positive == truth))
+    assert decided.report["mistake_count"] == int(np.sum(positive != truth))
+    again = run.evaluate(
+        TextClassification(),
+        tiny(),
+        str(decided.workdir),
+        source=lambda: synthetic(256),
+        say=QUIET,
+    )
+    assert again["metrics"]["accuracy"]["value"] == accuracy
+
+
+def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, capsys):
+    import tensorflow as tf
+
+    version = decided.export(tmp_path, say=QUIET)
+    texts, truth = split("test")
+    served = tf.saved_model.load(str(version)).signatures["serving_default"]
+    answer = served(text=tf.constant(texts))
+    assert set(answer) == {"probabilities", "label", "label_id", "threshold"}
+    expected = decided.task.predicted(decided.outputs(texts))
+    assert np.array_equal(answer["label_id"].numpy(), expected)
+    value = decided.report["threshold"]["value"]
+    assert np.allclose(answer["threshold"].numpy(), [[1 - value, value]] * len(texts))
+    labels, outputs = export.run_export(str(tmp_path), texts, QUIET)
+    assert np.allclose(outputs, decided.outputs(texts), atol=1e-5)
+    lines = [
+        "text,label",
+        *(f"{text},class_{number}" for text, number in zip(texts, truth, strict=True)),
+    ]
+    (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
+    found = run.evaluate_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    assert found["metrics"]["accuracy"] == decided.report["metrics"]["accuracy"]
+    capsys.readouterr()
+    run.predict_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    row = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert row["label"] == labels[expected[0]] and row["threshold"] == {"class_1": value}
+
+
+def test_the_report_has_both_figures_before_and_after(plain, decided):
+    texts, truth = split("test")
+    calibration = decided.report["temperature"]
+    loss = plain.report["metrics"]["log_loss"]["value"]
+    assert calibration["before"]["log_loss"] == pytest.approx(loss, abs=1e-4)
+    after = decided.report["metrics"]["log_loss"]["value"]
+    assert calibration["after"]["log_loss"] == pytest.approx(after, abs=1e-5)
+    assert "temperature" not in plain.report and "threshold" not in plain.report
+    page = (decided.workdir / "report.html").read_text()
+    assert "temperature" in page and "on the validation split" in page
+    assert "temperature" not in (plain.workdir / "report.html").read_text()
+
+
+def test_the_floor_of_frozen_features_is_that_of_the_pretrained_body(plain, decided):
+    name = "frozen_features_logistic_regression"
+    assert set(decided.report["floors"]) == {"majority", "tfidf_logistic_regression", name}
+    assert name not in plain.report["floors"]
+    body = tiny()
+    pooled = {}
+    for part in ("train", "test"):
+        batch = body.preprocessor(split(part)[0])
+        pooled[part] = np.array(body.outputs(batch, training=False)["pooled"])
+    floor = feature_floor(pooled["train"], split("train")[1], pooled["test"], 2)
+    kept = compare.open_run(decided.workdir).kept[0]
+    assert np.allclose(kept.probabilities[name], floor.probabilities, atol=1e-3)
+    accuracy = np.mean(floor.probabilities.argmax(-1) == split("test")[1])
+    assert decided.report["floors"][name]["accuracy"]["value"] == accuracy
+
+
+def test_the_floor_leaves_the_training_as_it_is(plain, decided):
+    curves = [[row["val_loss"] for row in each.report["curves"]] for each in (plain, decided)]
+    assert curves[0] == curves[1]
+
+
+def test_the_report_compares_with_floors_and_the_previous_run(plain, decided):
+    found = {each["base"]: each for each in decided.report["comparisons"]}
+    assert set(found) == {
+        "most frequent class",
+        "TF-IDF + logistic regression",
+        "frozen features + logistic regression",
+        str(plain.workdir),
+    }
+    _, truth = split("test")
+    previous = found[str(plain.workdir)]
+    accuracies = [each.report["metrics"]["accuracy"]["value"] for each in (plain, decided)]
+    assert previous["accuracy"]["value"] == pytest.approx(accuracies[1] - accuracies[0])
+    assert previous["examples"] == len(truth) and 0 <= previous["mcnemar"]["p"] <= 1
+    assert [each["base"] for each in plain.report["comparisons"]] == list(found)[:2]
+
+
+def test_a_decision_without_validation_data_is_refused(tmp_path):
+    pairs = [(f"the film {n}", f"class_{n % 2}") for n in range(20)]
+    data = memory(pairs, test=pairs[:4])
+    for task in (TextClassification(calibrate=True), TextClassification(threshold=thresholds.f1())):
+        with pytest.raises(ConfigError, match="settled on validation data"):
+            run.train(task, tiny(), data, (STAGE,), workdir=tmp_path / "run", say=QUIET)
+        with pytest.raises(ConfigError, match="settled on validation data"):
+            run.check(task, tiny(), data, (STAGE,), say=QUIET)
+
+
+def test_a_run_to_compare_with_is_looked_for_before_training(tmp_path):
+    with pytest.raises(WorkdirError, match="holds no finished run"):
+        run.train(
+            TextClassification(),
+            tiny(),
+            synthetic(64),
+            (STAGE,),
+            workdir=tmp_path / "run",
+            against=str(tmp_path),
+            say=QUIET,
+        )
+    assert Workdir(tmp_path / "run").read_json("run.json") is None
+
+
+def test_a_task_without_a_decision_is_described_as_before():
+    assert not {"calibrate", "threshold", "decision"} & set(TextClassification(["a", "b"]).config())

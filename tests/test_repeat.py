@@ -1,0 +1,227 @@
+"""Seeds and folds: the bits of a run alone, resuming, what is shared, and the warning."""
+
+import collections
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import tfft
+from tfft import __main__ as cli
+from tfft import compare, folds, reuse, run, summary
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ConfigError, DataError, WorkdirError
+from tfft.sources.synthetic import synthetic
+from tfft.workdir import Workdir
+
+STAGES = (
+    tfft.Stage("head", freeze_layers="all", epochs=2, learning_rate=1e-2, features="memory"),
+    tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features="memory"),
+)
+QUIET = Console(quiet=True)
+
+
+def train(folder, examples=128, **settings):
+    settings = {"stages": STAGES, "say": QUIET} | settings
+    task = tfft.tasks.TextClassification()
+    return run.train(task, tiny(), synthetic(examples), workdir=folder, **settings)
+
+
+def best(folder):
+    return load_file(folder / "best/weights.safetensors")
+
+
+def same(one, two):
+    assert one.keys() == two.keys() and one
+    return all(np.array_equal(one[name], two[name]) for name in one)
+
+
+@pytest.fixture(scope="module")
+def filled():
+    """Counts how often the features of each split and depth, and the floors, are computed."""
+    counts, fill = collections.Counter(), reuse.Features._fill
+    task = tfft.tasks.TextClassification
+    floors = task.floors
+
+    def fitting(self, *args):
+        counts["floors"] += 1
+        return floors(self, *args)
+
+    def counting(self, split, cut, *args):
+        counts[split, cut.depth, cut.pooled] += 1
+        fill(self, split, cut, *args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reuse.Features, "_fill", counting)
+        patch.setattr(task, "floors", fitting)
+        yield counts
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory, filled):
+    filled.clear()
+    found = train(tmp_path_factory.mktemp("plan"), seed=3, seeds=2)
+    return found, dict(filled)
+
+
+def test_each_run_of_a_plan_is_the_run_alone(plan, tmp_path):
+    folder = plan[0].workdir.parent
+    assert sorted(path.name for path in folder.glob("seed-*")) == ["seed-3", "seed-4"]
+    train(tmp_path, seed=4)
+    assert same(best(folder / "seed-4"), best(tmp_path))
+    assert not same(best(folder / "seed-3"), best(folder / "seed-4"))
+
+
+def test_frozen_features_and_floors_are_computed_once(plan):
+    # The first stage's pooled features by way of the second stage's depth.
+    cuts = [(split, *cut) for split in ("train", "validation") for cut in ((1, False), (2, True))]
+    assert plan[1] == dict.fromkeys([*cuts, "floors"], 1)
+
+
+def newest(folder):
+    return sorted((folder / "checkpoints").iterdir())[-1]
+
+
+@pytest.mark.parametrize("within", [False, True])
+def test_a_stopped_plan_continues_to_the_same_bits(plan, tmp_path, within):
+    """Stopped between two runs, and after the last checkpoint but one of the second run."""
+    folder, again = plan[0].workdir.parent, tmp_path / "again"
+    shutil.copytree(folder, again)
+    (again / "report.json").unlink()
+    if within:
+        (again / "seed-4/report.json").unlink()
+        newest(again / "seed-4").unlink()
+    else:
+        shutil.rmtree(again / "seed-4")
+    found = train(again, seed=3, seeds=2)
+    assert same(best(folder / "seed-4"), best(again / "seed-4"))
+    assert same(load_file(newest(folder / "seed-4")), load_file(newest(again / "seed-4")))
+    for key in ("figures", "gains", "best"):
+        assert found.summary[key] == plan[0].summary[key]
+
+
+def test_check_says_how_many_runs(capsys):
+    task = tfft.tasks.TextClassification()
+    run.check(task, tiny(), synthetic(64), STAGES[1:], seeds=5, say=Console())
+    assert "each of 5 runs is as follows" in capsys.readouterr().err
+
+
+def test_the_summary_is_mean_and_spread(plan):
+    found = plan[0].summary
+    folder = plan[0].workdir.parent
+    opened = [compare.open_run(folder / name) for name in ("seed-3", "seed-4")]
+    values = [each.report["metrics"]["accuracy"]["value"] for each in opened]
+    assert found["figures"]["accuracy"]["values"] == values
+    assert found["figures"]["accuracy"]["value"] == pytest.approx(np.mean(values))
+    assert found["figures"]["accuracy"]["sd"] == pytest.approx(np.std(values, ddof=1))
+    assert {"val_loss", "val_accuracy"} <= set(found["validation"])
+    assert [gain["over"] for gain in found["gains"]][0] == "most frequent class"
+    assert (folder / "report.html").exists() and plan[0].workdir.name == found["best"]
+    assert len(compare.open_run(folder).kept) == 2
+    texts = ["the film is mark1", "mark0 of the plot"]
+    assert np.array_equal(plan[0].outputs(texts), plan[0].outputs(texts))
+
+
+def test_a_plan_is_compared_with_a_named_run(plan):
+    folder = plan[0].workdir.parent
+    names = ["seed-3", "seed-4"]
+    content = summary.summarize_plan("seeds", names, Workdir(folder), folder / "seed-3")
+    [found] = content["comparisons"]
+    values = content["figures"]["accuracy"]["values"]
+    assert found["accuracy"]["value"] == pytest.approx(np.mean(values) - values[0])
+    assert found["base"] == str(folder / "seed-3") and found["other"] == "this plan"
+    small = abs(found["accuracy"]["value"]) < content["figures"]["accuracy"]["sd"]
+    assert bool(found["warning"]) == small
+    assert plan[0].summary["comparisons"] == []
+
+
+def test_the_best_run_is_the_one_returned(plan):
+    folder = plan[0].workdir.parent
+    reports = {n: compare.open_run(folder / n).report for n in ("seed-3", "seed-4")}
+    key = {n: (r["best"]["val_accuracy"], -r["best"]["val_loss"]) for n, r in reports.items()}
+    assert plan[0].summary["best"] == max(key, key=lambda name: key[name])
+    texts = [text for text, _ in synthetic(128).rows("test")]
+    kept = compare.open_run(plan[0].workdir).kept[0]
+    assert np.allclose(plan[0].outputs(texts), kept.probabilities["model"], atol=1e-6)
+
+
+def test_another_plan_is_refused_in_the_same_folder(plan):
+    folder = plan[0].workdir.parent
+    with pytest.raises(WorkdirError, match="plan: there"):
+        train(folder, seed=3, seeds=3)
+    with pytest.raises(WorkdirError, match="plan: there"):
+        train(folder, seed=3)
+
+
+@pytest.mark.parametrize("numbers", [{"seeds": 2, "folds": 2}, {"seeds": 0}, {"folds": -1}])
+def test_a_plan_that_is_none_is_refused(numbers, tmp_path):
+    with pytest.raises(ConfigError, match="make no plan"):
+        train(tmp_path, **numbers)
+
+
+def test_folds_hold_out_each_text_once_in_the_same_shares():
+    texts = [f"text {number // 2 if number < 40 else number}" for number in range(200)]
+    labels = ["rare" if number % 10 == 9 or number < 40 else "usual" for number in range(200)]
+    found = folds.fold_numbers((texts, labels), 4, 0)
+    held = np.concatenate([fold["validation"] for fold in found])
+    assert sorted(held) == list(range(200))
+    for fold in found:
+        parts = [{texts[row] for row in fold[split]} for split in ("train", "validation")]
+        assert not parts[0] & parts[1] and len(fold["train"]) + len(fold["validation"]) == 200
+        rare = len({texts[row] for row in fold["validation"] if labels[row] == "rare"})
+        assert rare in (9, 10)  # 36 of them
+    again = folds.fold_numbers((texts, labels), 4, 0)
+    assert all(np.array_equal(a["train"], b["train"]) for a, b in zip(found, again, strict=True))
+    with pytest.raises(DataError, match="5 folds need 5 different texts .* 'b' has 3"):
+        folds.fold_numbers((list("abcdefghi"), list("aaaaaabbb")), 5, 0)
+
+
+def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, filled):
+    filled.clear()
+    stage = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="memory")
+    found = train(tmp_path / "folds", folds=3, stages=(stage,), feature_floor=True)
+    assert filled.pop("floors") == 3  # each on training data of its own
+    assert filled == {("pool", 1, False): 1, ("pool", 2, True): 1, ("test", 2, True): 1}
+    reports = [compare.open_run(tmp_path / f"folds/fold-{n}").report for n in range(3)]
+    sizes = [[one["truncation"][s]["texts"] for s in ("train", "validation")] for one in reports]
+    assert {sum(pair) for pair in sizes} == {160} and min(pair[1] for pair in sizes) >= 53
+    assert {one["truncation"]["test"]["texts"] for one in reports} == {32}
+    assert found.summary["plan"] == "folds" and len(found.summary["runs"]) == 3
+    # The second fold's data in a source of its own, nothing shared and nothing stored.
+    source = synthetic(128)
+    pool = folds.lists(source, ["train", "validation"])
+    numbers = folds.fold_numbers(pool, 3, 0)[1]
+    alone = run.train(
+        tfft.tasks.TextClassification(),
+        tiny(),
+        folds.FoldSource(source, pool, numbers),
+        (tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="off"),),
+        workdir=tmp_path / "alone",
+        say=QUIET,
+    )
+    losses = [[row["val_loss"] for row in one["curves"]] for one in (reports[1], alone.report)]
+    assert np.allclose(*losses, atol=1e-5)
+
+
+def gained(gains):
+    floor, model = {"accuracy": {"value": 0.8}}, [{"value": 0.8 + gain} for gain in gains]
+    every = [{"metrics": {"accuracy": one}, "floors": {"majority": floor}} for one in model]
+    return summary._gain("majority", every)
+
+
+def test_a_gain_smaller_than_the_spread_is_warned_of():
+    found = gained([0.03, -0.02, 0.01])
+    assert found["value"] == pytest.approx(0.02 / 3) and found["sd"] == pytest.approx(0.0251661)
+    assert "+0.007 is smaller than the spread over the runs, 0.025" in found["warning"]
+    assert gained([0.03, 0.02, 0.04])["warning"] is None
+
+
+def test_a_verb_on_a_plan_names_its_runs(tmp_path, capsys):
+    for name in ("", "seed-0", "seed-1"):
+        (tmp_path / "out" / name).mkdir(exist_ok=True, parents=True)
+        (tmp_path / "out" / name / "config.gin").write_text("train.seeds = 2\n")
+    assert cli.command(["predict", f"--workdir={tmp_path / 'out'}", "--input=x.csv"]) == 2
+    told = capsys.readouterr().err
+    assert "holds a plan of 2 runs" in told and f"--workdir={tmp_path / 'out/seed-0'}" in told

@@ -1,0 +1,343 @@
+"""Runs beside each other: paired on the same texts, on the terminal and as a page.
+
+Needs no TensorFlow: a run keeps what it answered (see `outputs`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.resources
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft import outputs, report, report_tables
+from tfft.errors import DataError, WorkdirError
+from tfft.metrics.paired import compare_predictions, mean_difference
+from tfft.outputs import MODEL, Outputs
+from tfft.workdir import Workdir, write_atomic
+
+PREVIOUS = "previous"
+Key = tuple[Any, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answers:
+    """What one model, or the models of a plan's runs, answered.
+
+    Attributes:
+      name: for a person.
+      runs: of the plan; 1 without one.
+      predicted: labels by example, one from each run that evaluated it.
+    """
+
+    name: str
+    runs: int
+    predicted: Mapping[Key, tuple[str, ...]]
+
+    def right(self, keys: Sequence[Key]) -> np.ndarray:
+        """Returns the share of right answers to each example, float [n]."""
+        shares = [np.mean([label == key[1] for label in self.predicted[key]]) for key in keys]
+        return np.array(shares, float)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+    """A run's or a plan's folder: its report, and its answers."""
+
+    report: Mapping[str, Any]
+    kept: tuple[Outputs, ...]
+    answers: Answers
+
+    @property
+    def spread(self) -> float | None:
+        """The standard deviation of accuracy over a plan's runs; None for a run alone."""
+        figures = self.report.get("figures")
+        return figures["accuracy"]["sd"] if figures else None
+
+
+def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
+    """Returns one model's answers out of what runs kept.
+
+    Args:
+      name: for a person.
+      kept: of one run, or of a plan's runs.
+      column: "model" or a floor's name.
+    """
+    found: dict[Key, list[str]] = {}
+    for each in kept:
+        for key, number in zip(each.keys(), each.predicted[column], strict=True):
+            found.setdefault(key, []).append(each.labels[number])
+    shown = report_tables.NAMES.get(name, name)
+    return Answers(shown, len(kept), {key: tuple(labels) for key, labels in found.items()})
+
+
+def open_run(path: str | pathlib.Path) -> Opened:
+    """Reads a run or a plan.
+
+    Raises:
+      WorkdirError: it is none, or is not complete.
+    """
+    files = Workdir(path)
+    content = files.read_json("report.json")
+    if content is None:
+        raise WorkdirError(
+            f"{path} holds no finished run.",
+            valid="the workdir of a run that has its report.json",
+            see="tfft train --gin_file=FILE --workdir=FOLDER",
+        )
+    folders = [files.path / one["name"] for one in content.get("runs", ())] or [files.path]
+    if not all((folder / outputs.FILE).exists() for folder in folders):
+        raise WorkdirError(
+            f"{path} was evaluated by a version that kept no outputs.",
+            valid="the command that trained it once more: it evaluates the weights again",
+        )
+    kept = tuple(outputs.load(Workdir(folder)) for folder in folders)
+    return Opened(content, kept, answers(str(path), kept))
+
+
+def resolve(against: str | None, workdir: pathlib.Path, say: Any) -> pathlib.Path | None:
+    """Returns the folder that `train(against=...)` means; None when there is nothing to compare.
+
+    Args:
+      against: a folder, "previous" for the run beside `workdir` that was finished last, or None.
+      workdir: of this run.
+
+    Raises:
+      WorkdirError: the folder holds no finished run.
+    """
+    if against is None:
+        return None
+    if against != PREVIOUS:
+        open_run(against)
+        return pathlib.Path(against)
+    beside = [path for path in workdir.resolve().parent.glob("*/report.json")]
+    beside = [path for path in beside if path.parent != workdir.resolve()]
+    for path in sorted(beside, key=lambda path: -path.stat().st_mtime):
+        try:
+            open_run(path.parent)
+        except WorkdirError:
+            continue
+        return path.parent
+    say.info(f"there is no finished run beside {workdir} to compare with")
+    return None
+
+
+def difference(base: Answers, other: Answers) -> dict[str, Any]:
+    """Returns how another model stands to a base on the examples that both answered.
+
+    Returns:
+      The names, `examples` and `left_out` (numbers of examples), `accuracy` with its interval, and
+      for two runs alone `macro_f1` and `mcnemar` (see `compare_predictions`).
+    """
+    shared = [key for key in base.predicted if key in other.predicted]
+    union = len(base.predicted) + len(other.predicted) - len(shared)
+    found = {"base": base.name, "other": other.name, "examples": len(shared)}
+    found["left_out"] = union - len(shared)
+    if not shared:
+        return found
+    if base.runs > 1 or other.runs > 1:
+        return {**found, "accuracy": mean_difference(base.right(shared), other.right(shared))}
+    names = [[key[1] for key in shared]]
+    names += [[each.predicted[key][0] for key in shared] for each in (base, other)]
+    numbers = np.unique(names, return_inverse=True)[1].reshape(3, -1)
+    return {**found, **compare_predictions(*numbers)}
+
+
+def partly(found: Mapping[str, Any]) -> str:
+    """Returns the line that says on how many examples a comparison stands."""
+    return (
+        f"{found['base']} and {found['other']} were not evaluated on the same texts: "
+        f"{found['examples']:,} are shared, {found['left_out']:,} are left out"
+    )
+
+
+def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
+    """Returns several runs' figures and their differences to the first one, JSON-able.
+
+    One run alone is compared with its floors.
+
+    Args:
+      paths: of runs or plans.
+      shared: compare on the texts that two runs share, when they were evaluated on others too.
+
+    Raises:
+      WorkdirError: a folder holds no finished run.
+      DataError: two runs were evaluated on different texts.
+    """
+    opened = [open_run(path) for path in paths]
+    if len(opened) == 1:
+        [one] = opened
+        names = [name for name in one.kept[0].predicted if name != MODEL]
+        bases = [answers(name, one.kept, name) for name in names]
+        differences = [judged(difference(base, one.answers), one.spread) for base in bases]
+    else:
+        differences = []
+        for other in opened[1:]:
+            found = difference(opened[0].answers, other.answers)
+            if not found["examples"] or (found["left_out"] and not shared):
+                raise DataError(
+                    partly(found) + ".",
+                    valid="runs on the same data"
+                    + ("; or --shared, for the texts that they share" * bool(found["examples"])),
+                )
+            spreads = [run.spread for run in (opened[0], other) if run.spread is not None]
+            differences.append(judged(found, max(spreads, default=None)))
+    runs = [_row(path, run) for path, run in zip(paths, opened, strict=True)]
+    return report.plain({"runs": runs, "differences": differences})
+
+
+def judged(found: dict[str, Any], spread: float | None) -> dict[str, Any]:
+    """Adds the spread over seeds or folds and a warning when the difference is smaller."""
+    value = found["accuracy"]["value"]
+    warning = None
+    if spread is not None and abs(value) < spread:
+        warning = smaller_than_spread(f"{found['other']} against {found['base']}", value, spread)
+    return {**found, "spread": spread, "warning": warning}
+
+
+def smaller_than_spread(what: str, value: float, spread: float) -> str:
+    """Returns the warning about a difference that another seed could undo."""
+    return (
+        f"{what}: a difference of {value:+.3f} is smaller than the spread over the runs, "
+        f"{spread:.3f} (one standard deviation)"
+    )
+
+
+def _row(path: str, run: Opened) -> dict[str, Any]:
+    """Returns what one line of the table says of a run or a plan."""
+    content, figures = run.report, run.report.get("figures")
+    metrics = figures or content["metrics"]
+    frozen = content.get("frozen") or {}
+    return {
+        "name": path,
+        "backbone": content.get("backbone"),
+        "data": content.get("data"),
+        "runs": len(run.kept),
+        "accuracy": metrics["accuracy"],
+        "macro_f1": metrics["macro_f1"],
+        "log_loss": metrics["log_loss"],
+        "trained": frozen.get("trainable_parameters"),
+        "seconds": sum(content.get("seconds", {}).values()),
+    }
+
+
+def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
+    """Returns what the terminal shows of `side_by_side`."""
+    runs = [
+        [
+            run["name"],
+            *(_figure(run[name], run["runs"]) for name in ("accuracy", "macro_f1", "log_loss")),
+            "–" if run["trained"] is None else f"{run['trained']:,}",
+            f"{run['seconds']:.0f}",
+        ]
+        for run in content["runs"]
+    ]
+    columns = ["run", "accuracy", "macro F1", "log loss", "trained weights", "seconds"]
+    return [("Runs", columns, runs), difference_table(content["differences"])]
+
+
+def _figure(entry: Mapping[str, float], runs: int) -> str:
+    """Returns a figure with its interval, or as mean and standard deviation of several runs."""
+    if runs == 1:
+        return report_tables.share(entry)
+    mean, sd = (report_tables.number(entry[key]) for key in ("value", "sd"))
+    return f"{mean} ± {sd} ({runs} runs)"
+
+
+def difference_table(differences: Sequence[Mapping[str, Any]]) -> report_tables.Table:
+    """Returns the table of paired differences."""
+    rows = []
+    for found in differences:
+        test = found.get("mcnemar") or {}
+        rows.append(
+            [
+                f"{found['other']} against {found['base']}",
+                signed(found["accuracy"]),
+                signed(found.get("macro_f1")),
+                f"{test['only_other']:,} / {test['only_base']:,}" if test else "–",
+                chance(test.get("p")),
+                f"{found['examples']:,}",
+            ]
+        )
+    columns = ["difference", "accuracy (95 % interval)", "macro F1 (95 % interval)"]
+    columns += ["only one right", "p", "texts"]
+    return "Paired differences (p: how often chance alone differs as much)", columns, rows
+
+
+def signed(entry: Mapping[str, float] | None) -> str:
+    """Returns a difference with its interval."""
+    if entry is None:
+        return "–"
+    return f"{entry['value']:+.3f} ({entry['low']:+.3f} to {entry['high']:+.3f})"
+
+
+def chance(p: float | None) -> str:
+    """Returns a p-value as a person reads it."""
+    if p is None:
+        return "–"
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def page(
+    title: str,
+    shown: Sequence[report_tables.Table],
+    warnings: Sequence[str],
+    named: Sequence[tuple[str, Mapping[str, float]]],
+) -> str:
+    """Returns tables as one HTML file that needs nothing else.
+
+    Args:
+      title: of the page.
+      shown: the tables.
+      warnings: sentences.
+      named: accuracies to draw, by name.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    from tfft import plots
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = importlib.resources.files("tfft").joinpath("compare.html.jinja").read_text("utf-8")
+    return environment.from_string(template).render(
+        title=title,
+        tables=shown,
+        warnings=warnings,
+        picture=report_tables.visible(plots.comparison(named, "Accuracy")),
+        visible=report_tables.visible,
+    )
+
+
+def interval(entry: Mapping[str, float]) -> dict[str, float]:
+    """Returns a figure with ends to draw: its interval, or a plan's lowest and highest run."""
+    ends = ("low", "high") if "low" in entry else ("least", "most")
+    low, high = (entry[end] for end in ends)
+    return {"value": entry["value"], "low": low, "high": high}
+
+
+def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) -> None:
+    """Shows runs side by side; writes the page when `output` is a file.
+
+    Raises:
+      WorkdirError: a folder holds no finished run, or `output` exists and `force` is off.
+    """
+    if output != "-" and not force and pathlib.Path(output).exists():
+        raise WorkdirError(
+            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
+        )
+    content = side_by_side(paths, shared)
+    found = tables(content)
+    for table in found:
+        say.table(*table, result=True)
+    warnings = [each["warning"] for each in content["differences"] if each["warning"]]
+    warnings += [partly(each) for each in content["differences"] if each["left_out"]]
+    for warning in warnings:
+        say.warn(warning)
+    if output != "-":
+        named = [(run["name"], interval(run["accuracy"])) for run in content["runs"]]
+        write_atomic(output, page("Runs compared", found, warnings, named))
+        say.result(f"page: {output}")

@@ -1,0 +1,93 @@
+"""From a model's outputs to answers: temperature and threshold, settled on validation data.
+
+What was settled lies beside the best weights; `job.restore` gives it to the task and the head.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft import job as jobs
+from tfft import loop
+from tfft.errors import ConfigError
+from tfft.metrics.temperature import calibration_figures, with_temperature
+
+
+def check(task: Any, splits: Sequence[str]) -> None:
+    """Refuses a decision that has no data to be made on.
+
+    Raises:
+      ConfigError: there is no validation split.
+    """
+    if getattr(task, "undecided", False) and "validation" not in splits:
+        raise ConfigError(
+            "calibrate and threshold are settled on validation data, and there is no such split.",
+            valid="a validation split, such as files.validation_share = 0.1",
+            see="tfft show --gin_file=FILE",
+        )
+
+
+def decide(job: jobs.Job) -> None:
+    """Settles on the validation split what the task leaves open, once."""
+    if not getattr(job.task, "undecided", False) or job.files.read_json(jobs.DECISION):
+        return
+    validation = job.splits["validation"]
+    truth: Any = validation.targets
+    with job.clock("calibration"):
+        _, _, model = jobs.restore(job.task, job.backbone, job.files)
+        found = job.task.decide(truth, loop.predict(model, validation))
+    job.files.write_json(jobs.DECISION, found)
+
+
+def described(found: dict[str, Any] | None, truth: np.ndarray, outputs: np.ndarray) -> Any:
+    """Returns what the report says of a decision: `temperature` and `threshold`, where there are.
+
+    Args:
+      found: the decision.
+      truth: class numbers of the held-out split, int [n].
+      outputs: of the calibrated model, float [n c].
+    """
+    content: dict[str, Any] = {}
+    if found and "temperature" in found:
+        before = with_temperature(outputs, 1 / found["temperature"])
+        content["temperature"] = {
+            "value": found["temperature"],
+            "before": calibration_figures(truth, before),
+            "after": calibration_figures(truth, outputs),
+        }
+    if found and "threshold" in found:
+        content["threshold"] = found["threshold"]
+    return content
+
+
+def show(content: dict[str, Any], say: Any) -> None:
+    """Prints what `described` returned."""
+    temperature, threshold = content.get("temperature"), content.get("threshold")
+    if temperature:
+        rows = [
+            [name, *(f"{temperature[name][key]:.4f}" for key in temperature["before"])]
+            for name in ("before", "after")
+        ]
+        title = f"Calibration: temperature {temperature['value']:.3f}"
+        say.table(title, ["", "log loss", "expected calibration error"], rows, result=True)
+    if threshold:
+        if not threshold["reached"]:
+            say.warn(f"the threshold does not reach its aim: {threshold_line(threshold)}")
+        else:
+            say.result(threshold_line(threshold))
+
+
+def threshold_line(found: dict[str, Any]) -> str:
+    """Returns a threshold in one sentence."""
+    asked = f" {found['asked']:g}" if found.get("asked") else ""
+    figures = ", ".join(
+        f"{name} {'–' if found[name] is None else format(found[name], '.3f')}"
+        for name in ("precision", "recall", "f1")
+    )
+    return (
+        f"{found['label']!r} above a probability of {found['value']:.4f}, chosen for "
+        f"{found['aim']}{asked} on the validation split ({figures} there)"
+    )

@@ -1,0 +1,80 @@
+"""Folds of a source: which examples train a run and which are held out from it."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedKFold
+
+from tfft.errors import DataError
+from tfft.part import POOL
+from tfft.sources import MemorySource, Rows, Source, summarize, take
+
+
+class FoldSource(MemorySource):
+    """A source whose training and validation splits are taken from both of another's.
+
+    Args:
+      source: the other; its test split stays what it is.
+      pool: its training and validation examples.
+      numbers: of the pool's examples, by split.
+    """
+
+    def __init__(self, source: Source, pool: Rows, numbers: Mapping[str, np.ndarray]):
+        rows: dict[str, Rows] = {
+            split: take(pool, part.tolist()) for split, part in numbers.items()
+        }
+        if "test" in source.splits:
+            rows["test"] = lists(source, ["test"])
+        super().__init__(source.name, rows, source.notes)
+        self._rows[POOL] = pool
+        self._source, self._numbers = source, numbers
+        self.summaries[POOL] = summarize(self.rows(POOL))
+
+    def columns(self, split: str) -> Mapping[str, Sequence[str]]:
+        if split not in self._numbers:
+            return self._source.columns(split)
+        parts = [self._source.columns(each) for each in self._source.splits if each != "test"]
+        whole = {name: [value for part in parts for value in part[name]] for name in parts[0]}
+        rows = self._numbers[split].tolist()
+        return {name: [values[row] for row in rows] for name, values in whole.items()}
+
+
+def lists(source: Source, splits: Sequence[str]) -> Rows:
+    """Returns the texts and the labels of several splits, one after the other."""
+    pairs = [pair for split in splits for pair in source.rows(split)]
+    return [text for text, _ in pairs], [label for _, label in pairs]
+
+
+def fold_numbers(pool: Rows, folds: int, seed: int) -> list[dict[str, np.ndarray]]:
+    """Returns for each fold the numbers of its training and its validation examples.
+
+    Each label has the same share in every fold, as far as its examples allow; equal texts are in
+    the same fold.
+
+    Raises:
+      DataError: a label has fewer texts than there are folds.
+    """
+    texts, labels = pool
+    first: dict[str, str] = {}
+    for text, label in zip(texts, labels, strict=True):
+        first.setdefault(text, label)
+    label, count = min(collections.Counter(first.values()).items(), key=lambda item: item[1])
+    if count < folds:
+        raise DataError(
+            f"{folds} folds need {folds} different texts of each label, and {label!r} has {count}.",
+            set_in="train.folds",
+            valid=f"2 to {count}" if count > 1 else "more examples of it",
+        )
+    distinct = list(first)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
+    fold_of: dict[str, int] = {}
+    for number, (_, held) in enumerate(splitter.split(distinct, list(first.values()))):
+        fold_of |= {distinct[place]: number for place in held}
+    places = np.array([fold_of[text] for text in texts])
+    return [
+        {"train": np.flatnonzero(places != fold), "validation": np.flatnonzero(places == fold)}
+        for fold in range(folds)
+    ]

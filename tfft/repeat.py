@@ -1,0 +1,165 @@
+"""Several runs as one: seeds or folds, with mean and spread."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from tfft import compare, evaluation, loop
+from tfft import job as jobs
+from tfft.errors import ConfigError, FreezeError
+from tfft.folds import FoldSource, fold_numbers, lists
+from tfft.freeze import frozen_names
+from tfft.model import named_variables
+from tfft.part import Part
+from tfft.sources import Source
+from tfft.stage import Stage
+from tfft.summary import summarize_plan, write
+from tfft.trained import Run
+from tfft.workdir import Workdir
+
+HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Which runs there are.
+
+    Args:
+      seed: of the first run; of all where they are folds.
+      seeds: how many runs with a seed each.
+      folds: how many runs with a part of the data held out each.
+
+    Raises:
+      ConfigError: both are asked for, or a number is too small.
+    """
+
+    seed: int
+    seeds: int
+    folds: int
+
+    def __post_init__(self) -> None:
+        if min(self.seeds, self.folds) < 1 or min(self.seeds, self.folds) > 1:
+            raise ConfigError(
+                f"seeds={self.seeds} and folds={self.folds} make no plan.",
+                set_in="train.seeds, train.folds",
+                valid="2 or more of one of them; 1 of the other",
+            )
+
+    @property
+    def kind(self) -> str:
+        return "seeds" if self.seeds > 1 else "folds"
+
+    @property
+    def names(self) -> list[str]:
+        """The folders of the runs."""
+        if self.seeds > 1:
+            return [f"seed-{self.seed + number}" for number in range(self.seeds)]
+        return [f"fold-{number}" for number in range(self.folds)]
+
+    def seed_of(self, number: int) -> int:
+        return self.seed + number if self.seeds > 1 else self.seed
+
+
+def repeat(
+    plan: Plan,
+    one: Callable[..., Run],
+    task: Any,
+    backbone: Any,
+    source: Source,
+    stages: Sequence[Stage],
+    workdir: str | os.PathLike[str] | None,
+    config_text: str | None,
+    against: str | None,
+    say: Any,
+) -> Run:
+    """Trains the runs of a plan that are not complete, then reports on all of them.
+
+    Each run begins with the body's weights as they are now. Frozen features stay in memory from
+    run to run; folds pick theirs from those of the training and validation data together.
+
+    Args:
+      plan: which runs.
+      one: `run.train` with all that they have in common.
+      task, backbone, source, stages, config_text, say: as in `run.train`; stages written out.
+      workdir: has a folder for each run.
+      against: the folder of a run or plan to compare with, or "previous".
+
+    Returns:
+      The run with the best validation figures; its `summary` is the content of the plan's
+      report.json.
+    """
+    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    base = compare.resolve(against, files.path, say)
+    identity = jobs.identity(task, backbone, source, stages, plan.seed, config_text)
+    with files.open({**identity, "plan": plan.names}):
+        if config_text:
+            files.write("config.gin", config_text)
+        files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
+        head = jobs.built_head(task.with_labels(source.labels), backbone)
+        trained = _trained(backbone, head, stages)
+        before = loop.values(trained)
+        features: dict[str, Any] = {}
+        floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
+        for number, (name, numbers, data) in enumerate(_parts(plan, source)):
+            if evaluation.finished(Workdir(files.path / name)):
+                say.info(f"{name} is complete")
+                continue
+            say.info(f"{name}: run {number + 1} of {len(plan.names)}")
+            loop.assign(trained, before)
+            _check_weights(backbone, identity["weights"])
+            part = Part(name, numbers, features, floors)
+            text = config_text and HEADER.format(name=name) + config_text
+            folder = files.path / name
+            one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
+        content = files.read_json("report.json") or summarize_plan(
+            plan.kind, plan.names, files, base
+        )
+        write(files, content, say)
+        found = _chosen(content["best"], task, backbone, source, files)
+        found.summary = content
+    return found
+
+
+def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:
+    """Yields the name, the numbers of the pool's examples and the data of each run."""
+    if plan.kind == "seeds":
+        for name in plan.names:
+            yield name, {}, source
+        return
+    pool = lists(source, [split for split in source.splits if split != "test"])
+    every = fold_numbers(pool, plan.folds, plan.seed)
+    for name, numbers in zip(plan.names, every, strict=True):
+        yield name, numbers, FoldSource(source, pool, numbers)
+
+
+def _trained(backbone: Any, head: Any, stages: Sequence[Stage]) -> dict[str, Any]:
+    """Returns the body's variables that a stage may change, by name."""
+    masks = [frozen_names(stage, backbone, head) for stage in stages]
+    always = frozenset.intersection(*masks)
+    variables = named_variables(backbone, head)
+    return {
+        name: variable
+        for name, variable in variables.items()
+        if name not in always and not name.startswith("head/")
+    }
+
+
+def _check_weights(backbone: Any, wanted: str) -> None:
+    if backbone.fingerprint() != wanted:
+        raise FreezeError(
+            "the body is not what it was before the plan's first run: a run changed more of it "
+            "than its stages train.",
+            valid="the same command again: it continues with a body that is loaded anew",
+        )
+
+
+def _chosen(name: str, task: Any, backbone: Any, source: Source, files: Workdir) -> Run:
+    folder = Workdir(files.path / name)
+    task, _, model = jobs.restore(task, backbone, folder)
+    split = "test" if "test" in source.splits else source.splits[-1]
+    content = folder.read_json("report.json") or {}
+    return Run(model, task, backbone, folder.path, jobs.texts_of(source, split), content)

@@ -1,0 +1,120 @@
+"""A run's figures in MLflow, beside TensorBoard's."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfft.errors import ConfigError
+from tfft.workdir import Workdir
+
+EXPERIMENT = "tfft"  # where MLFLOW_EXPERIMENT_NAME says nothing else
+STATE = "mlflow.json"
+
+
+class Off:
+    """Logs nothing."""
+
+    def finish(self, report: Mapping[str, Any]) -> None:
+        pass
+
+
+class Mlflow:
+    """Logs the records of epochs as they are written, and the report at the end.
+
+    A run that is continued goes on in the same MLflow run: its id is kept in the workdir.
+
+    Args:
+      uri: a tracking URI, or a folder.
+      files: the run's workdir.
+
+    Raises:
+      ConfigError: MLflow is not installed, or `uri` is none of its stores.
+    """
+
+    def __init__(self, uri: str, files: Workdir):
+        try:
+            from mlflow import MlflowClient
+            from mlflow.exceptions import MlflowException
+        except ImportError as error:
+            raise ConfigError(
+                "train.mlflow needs MLflow, which is not installed.",
+                set_in="train.mlflow",
+                valid="pip install 'tfft[mlflow]'; or train.mlflow = None",
+            ) from error
+        address = uri
+        if ":" not in uri:
+            address = pathlib.Path(uri).resolve().as_uri()
+            # MLflow asks for this since folders get no new features of it any more.
+            os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
+        self.files = files
+        try:
+            self.client = MlflowClient(tracking_uri=address)
+            self.run_id = self._continued(address) or self._begun(address)
+        except MlflowException as error:
+            raise ConfigError(
+                f"MLflow refuses {uri!r}: {error}",
+                set_in="train.mlflow",
+                valid='a folder such as "mlruns", or http://HOST:PORT',
+            ) from error
+        history = self.client.get_metric_history(self.run_id, "seconds")
+        self.logged = {metric.step for metric in history}
+        files.watchers.append(self.records)
+
+    def _continued(self, address: str) -> str | None:
+        state = self.files.read_json(STATE)
+        if state is None or state["uri"] != address:
+            return None
+        self.client.update_run(state["run_id"], "RUNNING")
+        return state["run_id"]
+
+    def _begun(self, address: str) -> str:
+        name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+        found = self.client.get_experiment_by_name(name)
+        experiment = found.experiment_id if found else self.client.create_experiment(name)
+        path = self.files.path
+        run_id = self.client.create_run(experiment, run_name=path.name).info.run_id
+        identity = (self.files.read_json("run.json") or {}).get("identity", {})
+        for key in ("data", "weights", "seed"):
+            self.client.log_param(run_id, key, identity.get(key))
+        self.files.write_json(STATE, {"uri": address, "run_id": run_id})
+        return run_id
+
+    def records(self, records: Sequence[Mapping[str, Any]]) -> None:
+        """Logs the numbers of the epochs that were not logged before."""
+        from mlflow.entities import Metric
+
+        for record in records:
+            if record["step"] in self.logged:
+                continue
+            now = int(time.time() * 1000)
+            metrics = [
+                Metric(name, float(value), now, record["step"])
+                for name, value in record.items()
+                if isinstance(value, int | float) and name != "step"
+            ]
+            self.client.log_batch(self.run_id, metrics)
+            self.logged.add(record["step"])
+
+    def finish(self, report: Mapping[str, Any]) -> None:
+        """Logs the held-out figures and the files of the report; ends MLflow's run."""
+        for name, entry in report["metrics"].items():
+            if isinstance(entry, dict) and entry.get("value") is not None:
+                self.client.log_metric(self.run_id, f"{report['split']}_{name}", entry["value"])
+        for name in ("config.gin", "report.json", "report.html"):
+            if (self.files.path / name).exists():
+                self.client.log_artifact(self.run_id, str(self.files.path / name))
+        self.client.set_terminated(self.run_id)
+
+
+def begin(uri: str | None, files: Workdir) -> Off | Mlflow:
+    """Returns where a run is logged beside TensorBoard.
+
+    Args:
+      uri: an MLflow tracking URI or a folder; None logs nothing.
+      files: the run's workdir.
+    """
+    return Off() if uri is None else Mlflow(uri, files)
