@@ -34,6 +34,8 @@ LAYERS = (
         "averaging",
         "stage",
         "freeze",
+        "adapters",
+        "reinit",
         "optimizer",
         "pipeline",
         "reuse",
