@@ -35,6 +35,8 @@ LAYERS = (
         "averaging",
         "stage",
         "freeze",
+        "adapters",
+        "reinit",
         "optimizer",
         "pipeline",
         "reuse",
@@ -52,7 +54,7 @@ LAYERS = (
         "part",
         "tracking",
     ),
-    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots"),
+    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots", "clock"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

@@ -225,3 +225,11 @@ def test_a_verb_on_a_plan_names_its_runs(tmp_path, capsys):
     assert cli.command(["predict", f"--workdir={tmp_path / 'out'}", "--input=x.csv"]) == 2
     told = capsys.readouterr().err
     assert "holds a plan of 2 runs" in told and f"--workdir={tmp_path / 'out/seed-0'}" in told
+
+
+def test_each_run_of_a_plan_makes_its_own_adapters(tmp_path):
+    stage = tfft.Stage("lora", method=tfft.methods.lora(), epochs=1, learning_rate=3e-3)
+    train(tmp_path / "plan", stages=(stage,), seed=3, seeds=2)
+    for seed in (3, 4):
+        train(tmp_path / f"alone-{seed}", stages=(stage,), seed=seed)
+        assert same(best(tmp_path / f"plan/seed-{seed}"), best(tmp_path / f"alone-{seed}"))

@@ -327,3 +327,9 @@ def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings,
     model.train_on_batch(BATCH, TARGETS)
     assert float(scaled.dynamic_scale) == 2.0**10 and int(scaled.iterations) == 1
     prove_freeze(before, prepared, body, head)
+
+
+def test_weights_that_are_replaced_are_not_gone_back_to(body):
+    for settings in ({"l2_sp": 1.0}, {"wise_ft": (0.5,)}):
+        with pytest.raises(ConfigError, match="goes back to the pretrained weights"):
+            chain((Stage(reinit_layers=1, **settings),), body)

@@ -17,6 +17,7 @@ _NAMES = {
     "build": "tfft.run",
     "check": "tfft.run",
     "train": "tfft.run",
+    "adapters": "",
     "backbones": "",
     "methods": "",
     "sources": "",

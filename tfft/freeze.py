@@ -6,8 +6,12 @@ import dataclasses
 import fnmatch
 import hashlib
 import math
+from collections.abc import Iterable
 from typing import Any
 
+import keras
+
+from tfft.adapters import Adapter, added_variables, attach
 from tfft.errors import DepthError, FreezeError, near
 from tfft.model import is_seed, named_variables, prefix_depth
 
@@ -23,14 +27,33 @@ class Method:
     Attributes:
       name: shown in messages.
       trains: patterns as in `Stage.freeze`.
+      adds: small weights beside the body's own, to be trained; None for nothing new.
     """
 
     name: str
     trains: tuple[str, ...]
+    adds: Adapter | None = None
+
+
+def adapt(stages: Iterable[Any], body: Any, seed: int) -> None:
+    """Adds to a body, once, what the methods of stages train beside its own weights.
+
+    The layers below a stage's `freeze_layers` get nothing.
+
+    Args:
+      stages: of a run, all of them, for masks and checkpoints name the weights of each.
+      body: a Backbone.
+      seed: of the run.
+    """
+    for stage in stages:
+        if stage.method is not None and stage.method.adds is not None:
+            attach(stage.method.adds, body, seed, _frozen_groups(stage.freeze_layers, body))
 
 
 def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
     """Returns the names of the variables that the stage does not train.
+
+    What a method has added is trained by a stage with that method alone.
 
     Raises:
       DepthError: `freeze_layers` is not a depth of this body.
@@ -43,7 +66,10 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
     frozen = {name for name in names if name.split("/")[0] in groups}
     for pattern in stage.freeze:
         frozen |= matching(pattern, names, "Stage.freeze")
-    if stage.method is not None:
+    if stage.method is None:
+        added = added_variables(body)
+        frozen |= {name for name in names if id(variables[name]) in added}
+    else:
         frozen |= _left_alone(stage.method, names)
     if not any(variables[name].trainable for name in names if name not in frozen):
         raise FreezeError(
@@ -56,6 +82,12 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
 def _left_alone(method: Method, names: list[str]) -> set[str]:
     """Returns the variables of the body that a method does not train."""
     hits = set().union(*(_hits(pattern, names) for pattern in method.trains))
+    if not hits and method.adds is not None:
+        raise FreezeError(
+            f"{method.name} has nothing to train: freeze_layers freezes every layer of its "
+            f"targets, {', '.join(method.adds.targets)}.",
+            valid="a smaller freeze_layers",
+        )
     if not hits:
         raise FreezeError(
             f"{method.name} has nothing to train in this body: it has no variable of "
@@ -168,8 +200,10 @@ def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str
             for layer in group.layers:
                 layer.trainable = False
     # After the layers: setting a layer's `trainable` sets it on all its variables.
-    for name, variable in variables.items():
-        if name in frozen:
+    stay = {id(variable) for name, variable in variables.items() if name in frozen}
+    _stop_statistics(body, head, stay)
+    for variable in variables.values():
+        if id(variable) in stay:
             variable.trainable = False
     # A group whose weights all belong to a lower one (shared layers) is frozen with it.
     owners = {id(v): name.split("/")[0] for name, v in variables.items()}
@@ -178,6 +212,18 @@ def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str
         if all(owners.get(id(v)) in still for v in weights):
             still.add(group.name)
     return frozenset(still)
+
+
+def _stop_statistics(body: Any, head: Any, frozen: set[int]) -> None:
+    """Puts norms whose statistics are frozen into inference mode, their scales and shifts not."""
+    for layer in _layers(body, head):
+        for norm in layer._flatten_layers():
+            if not isinstance(norm, keras.layers.BatchNormalization):
+                continue
+            if id(norm.moving_mean) in frozen or id(norm.moving_variance) in frozen:
+                norm.trainable = False
+                for variable in norm._trainable_variables:
+                    variable.trainable = id(variable) not in frozen
 
 
 def freeze_table(
@@ -229,7 +275,7 @@ def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) ->
     broken = sorted(changed & prepared.frozen)
     still = sorted(trainable - changed)
     invariant = [n for n in still if any(fnmatch.fnmatch(n, pattern) for pattern in INVARIANT)]
-    unmoved = [name for name in still if name not in invariant]
+    unmoved = [name for name in still if name not in invariant and not _waits(name, prepared)]
     if broken or unmoved:
         kind = "frozen but changed" if broken else "trainable but did not move"
         names = ", ".join((broken or unmoved)[:5])
@@ -240,6 +286,16 @@ def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) ->
         )
     return {
         "frozen_bit_identical": len(prepared.frozen),
-        "trainable_moved": len(trainable) - len(invariant),
+        "trainable_moved": len(trainable & changed),
         "cannot_move": invariant,
     }
+
+
+def _waits(name: str, prepared: Any) -> bool:
+    """Says whether a variable has no gradient before its adapter's others have moved."""
+    method, optimizer = prepared.stage.method, prepared.trained.optimizer
+    if method is None or method.adds is None:
+        return False
+    steps = int(getattr(optimizer, "inner_optimizer", optimizer).iterations)
+    late = (f"*/{method.adds.name}/{each}" for each in method.adds.late)
+    return steps < 2 and any(fnmatch.fnmatch(name, pattern) for pattern in late)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
 import math
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Any
@@ -16,14 +14,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import averaging, loop, monitor
+from tfft import adapters, averaging, loop, monitor
+from tfft.clock import Clock
 from tfft.errors import DataError, WorkdirError
-from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze
+from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
 from tfft.part import POOL, Part
 from tfft.pipeline import Encoded, Inputs, pack, unpack
 from tfft.pipeline import encode as encode_texts
+from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
 from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
@@ -31,21 +31,6 @@ from tfft.workdir import BEST, Workdir
 
 DECISION = "best/decision.json"  # temperature and threshold
 ENCODED_TEXTS = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
-
-
-class Clock:
-    """Adds up the seconds of named phases."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-
-    @contextlib.contextmanager
-    def __call__(self, phase: str) -> Iterator[None]:
-        began = time.monotonic()
-        try:
-            yield
-        finally:
-            self.seconds[phase] = self.seconds.get(phase, 0.0) + time.monotonic() - began
 
 
 @dataclasses.dataclass
@@ -130,6 +115,7 @@ class Job:
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
     ) -> loop.Position:
         """Trains what is left to train and returns the position at the end."""
+        adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
         self.pretrained = averaging.pretrained(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
@@ -152,7 +138,9 @@ class Job:
         checkpoint_steps: int,
         stopped: threading.Event,
     ) -> None:
-        stage = stages[position.stage]
+        stage, begins = stages[position.stage], position.epoch == position.step == 0
+        if begins:
+            reinitialise(stages, position.stage, self.backbone, self.head, self.seed, self.say)
         monitor.check(stage, self.task, "validation" in self.splits)
         schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
@@ -168,12 +156,12 @@ class Job:
             position,
             kept,
             self.files,
-            {"labels": list(self.task.labels)},
+            {"labels": list(self.task.labels), "adapters": adapters.described(self.backbone)},
             self.say,
             checkpoint_steps,
             stopped,
         )
-        if position.epoch == 0 and position.step == 0:
+        if begins:
             loop.reseed(kept, (self.seed, position.stage))
             position.before = checksums(self.backbone, self.head)
         elif arrays is not None:
@@ -194,6 +182,7 @@ class Job:
             {
                 "name": stage.name,
                 "groups": prepared.table,
+                "trainable_share": prepared.trainable_share,
                 "proof": proof,
                 "wise_ft": recorder.mixed,
                 "features": {"kept": position.reuse, **self.features.measured},
@@ -261,7 +250,7 @@ class Job:
         stage = prepared.stage
         rated = any("rate_factors" in row for row in prepared.table)
         self.say.table(
-            f"Stage {stage.name!r}: what is trained",
+            f"Stage {stage.name!r}: {prepared.trainable_share:.2%} of the weights are trained",
             ["group", "parameters", "trained", *(["rate"] if rated else [])],
             [
                 [
@@ -336,6 +325,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     """Returns the task with its labels, the head and the model with a run's best weights."""
     arrays, state = files.load(BEST)
     task = task.with_labels(state["labels"]) if not task.labels else task
+    adapters.attach_again(backbone, state.get("adapters", []))
     head = built_head(task, backbone)
     variables = named_variables(backbone, head)
     loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)

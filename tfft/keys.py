@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.adapters import Part
 from tfft.pipeline import Ragged
 
 FORMAT = 2  # a change makes all features new
@@ -93,13 +94,32 @@ def _group_hash(group: Any) -> str:
     """Returns a hash of a group's weights and of what its layers do with them."""
     digest = hashlib.sha256(group.name.encode())
     for layer in group.layers:
-        for part in layer._flatten_layers():
+        inner = layer._flatten_layers()
+        adapters = [part for part in inner if isinstance(part, Part)]
+        # An adapter that does nothing yet leaves the outputs as they are without it.
+        neutral = [part for part in adapters if part.is_neutral()]
+        left_out = {
+            id(each) for part in neutral for each in (*part._flatten_layers(), *part.weights)
+        }
+        for part in inner:
+            if id(part) in left_out:
+                continue
             activation = getattr(part, "activation", None)
             name = getattr(activation, "__name__", str(activation))
-            settings = [type(part).__name__, name, getattr(part, "epsilon", None)]
+            kind = repr(part.kind) if isinstance(part, Part) else type(part).__name__
+            settings = [kind, name, getattr(part, "epsilon", None)]
             digest.update(json.dumps(settings).encode())
         for variable in layer.weights:
+            if id(variable) in left_out:
+                continue
             array = variable.numpy()
             digest.update(f"{variable.name} {array.dtype} {array.shape}".encode())
             digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
+
+
+def _neutral(layer: Any) -> set[int]:
+    """Returns the ids of what belongs to adapters that leave the outputs as they are without."""
+    parts = [each for each in layer._flatten_layers() if isinstance(each, Part)]
+    held = ((part._flatten_layers(), part.weights) for part in parts if part.is_neutral())
+    return {id(each) for layers, weights in held for each in (*layers, *weights)}

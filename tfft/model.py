@@ -220,7 +220,7 @@ def _upper(
     return head(features if additions is None else additions.blend(features))
 
 
-def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:
+def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[str, Any]:
     """Returns every variable, norm statistics and random seeds included, by group and place.
 
     A variable that two layers share has the name of the first.
@@ -228,7 +228,7 @@ def named_variables(body: Any, head: keras.layers.Layer) -> dict[str, Any]:
     named: dict[str, Any] = {}
     seen: set[int] = set()
     parts = [(group.name, layer) for group in body.groups for layer in group.layers]
-    for group, layer in [*parts, ("head", head)]:
+    for group, layer in [*parts, *([] if head is None else [("head", head)])]:
         for variable in layer.variables:
             if id(variable) in seen:
                 continue

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import compare, evaluation, loop
+from tfft import adapters, compare, evaluation, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, lists
@@ -101,7 +101,7 @@ def repeat(
         files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
         head = jobs.built_head(task.with_labels(source.labels), backbone)
         trained = _trained(backbone, head, stages)
-        before = loop.values(trained)
+        before, adapted = loop.values(trained), set(adapters.parts(backbone))
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):
@@ -109,6 +109,7 @@ def repeat(
                 say.info(f"{name} is complete")
                 continue
             say.info(f"{name}: run {number + 1} of {len(plan.names)}")
+            adapters.detach(backbone, adapted)  # each run makes its own
             loop.assign(trained, before)
             _check_weights(backbone, identity["weights"])
             part = Part(name, numbers, features, floors)

@@ -117,6 +117,8 @@ class Features:
             return Decision(stage.features, asked, needed)
         if found:
             return Decision(found, f"{where}: {costs}")
+        if not depth and not cut.pooled:
+            return Decision("off", "computed at every step: nothing but the embeddings is frozen")
         if epochs <= 1:
             return Decision("off", "computed at every step: the stage has one epoch only")
         if size <= memory / 2:

@@ -19,9 +19,10 @@ from tfft import compare, decision, evaluation, loop, machine, monitor, report, 
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.freeze import checksums, prove_freeze
+from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics.slices import grouped, quartiles
 from tfft.part import Part
+from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
 from tfft.sources.memory import memory
 from tfft.stage import Stage, chain, prepare
@@ -62,7 +63,10 @@ def build(
             "by the loop of tfft.train.",
             valid="average='ema', which Keras' fit does when it ends; or tfft.train",
         )
-    return prepare(stage or Stage(), backbone, task.head(), task, steps).split.full
+    stage, head = stage or Stage(), jobs.built_head(task, backbone)
+    adapt([stage], backbone, 0)
+    reinitialise([stage], 0, backbone, head, 0, Console())
+    return prepare(stage, backbone, head, task, steps).split.full
 
 
 def train(
@@ -299,14 +303,17 @@ def check(
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
         job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
         job.encode(source)
+        adapt(stages, backbone, seed)
         job.trained_variables(stages)
-        stored = max(_check_stage(job, stage, number) for number, stage in enumerate(stages))
+        stored = max(_check_stage(job, stages, number) for number in range(len(stages)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
 
 
-def _check_stage(job: jobs.Job, stage: Stage, number: int) -> int:
+def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
+    stage = stages[number]
+    reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)
     monitor.check(stage, job.task, "validation" in job.splits)
     schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
     cut, _ = job.cuts([stage])

@@ -15,6 +15,7 @@ from tfft import averaging
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
+    adapt,
     freeze_table,
     frozen_names,
     matching,
@@ -38,8 +39,10 @@ class Stage:
         0 trains everything.
       freeze: patterns of more to freeze, matched against a group's name ("layer_2") or a
         variable's ("layer_2/*/bias"), with the wildcards of `fnmatch`.
-      method: trains few of the weights that are not frozen, beside the head: `bitfit()`,
-        `norm_tuning()`.
+      method: trains few weights of the layers that are not frozen, or few new ones, beside the
+        head: `bitfit()`, `norm_tuning()`, `lora()`, `adapters()`, `ia3()`.
+      reinit_layers: gives the top K layers and the pooler new weights before the first stage that
+        says so (Zhang et al. 2021, Revisiting few-sample BERT fine-tuning).
       dropout: the rate of the body's dropout layers, one number for all or numbers for patterns
         such as "layer_*/feedforward_dropout"; None leaves them as they are.
       epochs: how often the training split is seen; None when `steps` says how long.
@@ -105,6 +108,7 @@ class Stage:
     freeze: tuple[str, ...] = ()
     method: Method | None = None
     dropout: float | Mapping[str, float] | None = None
+    reinit_layers: int = 0
     epochs: int | None = 3
     steps: int | None = None
     batch_size: int = 32
@@ -146,7 +150,13 @@ class Stage:
         limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
         limits += [("accumulate", 1), ("patience", 1), ("min_change", 0)]
         limits += [(name, 0) for name in ("r_drop", "mixup", "adversarial", "noise")]
-        limits += [("cycles", 1), ("l2_sp", 0), ("ema_momentum", 0), ("swa_start", 0)]
+        limits += [
+            ("cycles", 1),
+            ("l2_sp", 0),
+            ("ema_momentum", 0),
+            ("swa_start", 0),
+            ("reinit_layers", 0),
+        ]
         for field, least in limits:
             if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
                 raise ConfigError(
@@ -193,8 +203,21 @@ def chain(stages: Sequence[Stage], body: Any) -> tuple[Stage, ...]:
     """Returns the stages with those that unfreeze gradually written out, bottom layers last.
 
     Raises:
-      ConfigError: a stage has nothing to unfreeze.
+      ConfigError: a stage has nothing to unfreeze, or two give other layers new weights.
     """
+    asked = {stage.reinit_layers for stage in stages if stage.reinit_layers}
+    if len(asked) > 1:
+        raise ConfigError(
+            f"stages ask for reinit_layers={' and '.join(map(str, sorted(asked)))}.",
+            valid="one number; the first stage that says so gives the weights",
+        )
+    back = [stage for stage in stages if stage.l2_sp or stage.wise_ft]
+    if asked and back:
+        raise ConfigError(
+            f"stage {back[0].name!r} goes back to the pretrained weights (l2_sp or wise_ft), and "
+            "reinit_layers replaces some of them.",
+            valid="one of the two",
+        )
     return tuple(part for stage in stages for part in _unfrozen(stage, body))
 
 
@@ -207,6 +230,11 @@ def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
             f"stage {stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
             set_in="Stage.freeze_layers",
             valid=f"0 to {body.depth - 1}",
+        )
+    if stage.reinit_layers:
+        raise ConfigError(
+            f"stage {stage.name!r} freezes the layers first that reinit_layers gives new weights.",
+            valid="unfreeze=None, or reinit_layers=0",
         )
     last = int(stage.freeze_layers)
     depths = [*range(body.depth - stage.unfreeze_layers, last, -stage.unfreeze_layers), last]
@@ -293,6 +321,12 @@ class Prepared:
     table: list[dict[str, Any]]
     start: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
+    @property
+    def trainable_share(self) -> float:
+        """How much of all weights the stage trains, 0 to 1, the head and adapters included."""
+        trained, whole = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
+        return trained / whole
+
 
 def prepare(
     stage: Stage,
@@ -326,6 +360,7 @@ def prepare(
         )
     if not head.built:
         head.build((None, body.dim))
+    adapt([stage], body, 0)
     frozen = frozen_names(stage, body, head)
     set_precision(body, head, stage.precision)
     body.packed = not use_xla(stage.xla)

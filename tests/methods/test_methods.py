@@ -1,9 +1,11 @@
 """Methods: what they train moves, all else keeps its bits, and the share is small."""
 
+import keras
 import numpy as np
 import pytest
 
 import tfft
+from tfft.backbones import Group
 from tfft.backbones.tiny import tiny
 from tfft.errors import FreezeError
 from tfft.freeze import Method, checksums, prove_freeze
@@ -58,3 +60,86 @@ def test_a_method_leaves_frozen_layers_alone():
 def test_a_method_that_finds_nothing_says_so():
     with pytest.raises(FreezeError, match="nothing to train in this body"):
         one_step(tiny(layers=2), Method("odd", ("*/none",)))
+
+
+class Block(keras.layers.Layer):
+    """A dense layer with batch normalisation and a residual."""
+
+    def __init__(self, dim, name):
+        super().__init__(name=name)
+        self.dense, self.norm = (
+            keras.layers.Dense(dim, use_bias=False, name="dense"),
+            keras.layers.BatchNormalization(momentum=0.5, name="norm"),
+        )
+
+    def build(self, shape):
+        self.dense.build(shape)
+        self.norm.build(shape)
+
+    def call(self, x, training=None):
+        return x + self.norm(self.dense(x), training=training)
+
+
+class Normed:
+    """A body with norms that gather statistics."""
+
+    name, depth, dim, packed = "normed", 2, 8, False
+
+    def __init__(self):
+        self.embedding = keras.layers.Embedding(30, self.dim, name="embedding")
+        self.embedding.build()
+        blocks = [Block(self.dim, f"block_{n}") for n in range(self.depth)]
+        for block in blocks:
+            block.build((None, None, self.dim))
+        groups = [(block,) for block in blocks]
+        names = ("embeddings", *(f"layer_{n}" for n in range(self.depth)))
+        self.groups = tuple(map(Group, names, [(self.embedding,), *groups]))
+
+    def embed(self, batch, training=None):
+        return self.embedding(batch["token_ids"])
+
+    def layers(self, first, hidden, padding_mask, modes, pooled_next=False):
+        for group, mode in zip(self.groups[first + 1 :], modes, strict=False):
+            hidden = group.layers[0](hidden, training=mode)
+        return hidden
+
+    def pool(self, hidden, padding_mask, training=None):
+        return keras.ops.mean(hidden, axis=1)
+
+
+@pytest.mark.parametrize(
+    "settings,moving",
+    [
+        ({}, {"layer_0", "layer_1"}),
+        ({"freeze_layers": 1}, {"layer_1"}),
+        ({"freeze_layers": "all"}, set()),
+        ({"freeze": ("layer_1",)}, {"layer_0"}),
+        ({"freeze": ("layer_0/*/moving_*",)}, {"layer_1"}),
+        ({"freeze": ("*/moving_mean",)}, set()),
+        ({"method": bitfit()}, set()),
+        ({"method": norm_tuning()}, set()),
+    ],
+)
+def test_the_statistics_of_a_frozen_norm_never_move(settings, moving):
+    body = Normed()
+    settings = {"method": None, **settings}
+    moved, prepared, head = one_step(body, **settings)
+    statistics = {name for name in moved if "moving" in name}
+    assert {name.split("/")[0] for name in statistics} == moving
+    assert len(statistics) == 2 * len(moving)
+    trained = {v.path for v in prepared.trained.trainable_variables}
+    if settings["method"] is not None:
+        assert trained and {path.rsplit("/", 1)[1] for path in trained} <= {
+            *("gamma", "beta", "bias", "kernel")
+        }
+        assert any(path.endswith("norm/beta") for path in trained)
+        assert any(name.endswith("norm/beta") for name in moved)
+        again = [np.array(prepared.trained(BATCH, training=mode)) for mode in (True, False)]
+        assert np.array_equal(*again)  # no mean of a batch was used
+
+
+def test_a_later_stage_may_move_statistics_again():
+    body = Normed()
+    one_step(body, bitfit())
+    moved, _, _ = one_step(body, None)
+    assert sum("moving" in name for name in moved) == 4

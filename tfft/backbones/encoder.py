@@ -201,13 +201,9 @@ def _attention(
     """Attention over packed tokens [m d], for all of them or for one a text, [b d]."""
     heads, scale = attention._num_heads, 1.0 / math.sqrt(attention._key_dim)
 
-    def projected(dense: Any, rows: Any) -> Any:
-        kernel = tf.reshape(_value(dense.kernel), [rows.shape[-1], -1])
-        return tf.nn.bias_add(tf.matmul(rows, kernel), tf.reshape(_value(dense.bias), [-1]))
-
-    query = projected(attention._query_dense, asking) * scale
-    key = _split_heads(projected(attention._key_dense, tokens), heads, packing)
-    value = _split_heads(projected(attention._value_dense, tokens), heads, packing)
+    query = _product(asking, attention._query_dense, training) * scale
+    key = _split_heads(_product(tokens, attention._key_dense, training), heads, packing)
+    value = _split_heads(_product(tokens, attention._value_dense, training), heads, packing)
     every = asking is tokens
     one = [packing.batch, heads, 1, attention._key_dim]
     query = _split_heads(query, heads, packing) if every else tf.reshape(query, one)
@@ -215,7 +211,7 @@ def _attention(
     mixed = tf.matmul(shares, value)
     joined = [packing.batch, heads * attention._key_dim]
     mixed = _join_heads(mixed, packing) if every else tf.reshape(mixed, joined)
-    return projected(attention._output_dense, mixed)
+    return _product(mixed, attention._output_dense, training)
 
 
 @tf.custom_gradient
@@ -230,9 +226,20 @@ def _shares(query: Any, key: Any, bias: Any) -> Any:
     return shares, gradient
 
 
+def _product(rows: Any, dense: Any, training: bool | None) -> Any:
+    """Product and bias of a Dense or EinsumDense layer, [m d] to [m f], with its adapter."""
+
+    def product(rows: Any) -> Any:
+        kernel = tf.reshape(_value(dense.kernel), [rows.shape[-1], -1])
+        return tf.nn.bias_add(tf.matmul(rows, kernel), tf.reshape(_value(dense.bias), [-1]))
+
+    adapter = getattr(dense, "adapter", None)
+    return product(rows) if adapter is None else adapter.apply(product, rows, training, _dropout)
+
+
 def _dense(tokens: Any, dense: Any, training: bool | None) -> Any:
     """Product, bias and activation of a Dense layer, [m d] to [m f]."""
-    outer = tf.nn.bias_add(tf.matmul(tokens, _value(dense.kernel)), _value(dense.bias))
+    outer = _product(tokens, dense, training)
     exact = dense.activation is exact_gelu and training
     return _gelu(outer) if exact else dense.activation(outer)
 

@@ -1,6 +1,9 @@
 """What a stage can train instead of whole layers, one file a method."""
 
+from tfft.methods.adapters import adapters
 from tfft.methods.bitfit import bitfit
+from tfft.methods.ia3 import ia3
+from tfft.methods.lora import lora
 from tfft.methods.norm_tuning import norm_tuning
 
-__all__ = ["bitfit", "norm_tuning"]
+__all__ = ["adapters", "bitfit", "ia3", "lora", "norm_tuning"]

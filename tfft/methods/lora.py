@@ -1,0 +1,95 @@
+"""LoRA: a low-rank change of chosen kernels."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tfft.adapters import Adapter
+from tfft.errors import ConfigError
+from tfft.freeze import Method
+
+ops = keras.ops
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LowRank(Adapter):
+    """A kernel W [i o] becomes W + alpha / rank * a b, with a [i r] and b [r o].
+
+    Keras' own `enable_lora` has no dropout, and on a kernel with an axis of heads its a has r$
+    columns for each head: several times the weights of the paper's method.
+    """
+
+    name: ClassVar[str] = "lora"
+    late: ClassVar[tuple[str, ...]] = ("a",)
+
+    rank: int
+    alpha: float
+
+    def weights(
+        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        """As the paper's code: a uniform within 1 / sqrt(i), b zero."""
+        if self.rank > min(inputs, outputs):
+            raise ConfigError(
+                f"lora.rank={self.rank} is above the rank of {place}, [{inputs} {outputs}].",
+                valid=f"1 to {min(inputs, outputs)}; 4 to 16 is usual",
+            )
+        bound = inputs**-0.5
+        a = rng.uniform(-bound, bound, (inputs, self.rank))
+        return {"a": a.astype(np.float32), "b": np.zeros((self.rank, outputs), np.float32)}
+
+    def apply(
+        self,
+        part: Any,
+        product: Callable[[Any], Any],
+        rows: Any,
+        training: bool | None,
+        drop: Callable[[Any, Any, Any], Any],
+    ) -> Any:
+        """Adds the change as a branch; then no gradient of a whole kernel is computed."""
+        inner = ops.matmul(drop(part, rows, training), part.a)
+        return ops.add(product(rows), ops.matmul(inner * (self.alpha / self.rank), part.b))
+
+    def merged(
+        self, values: Mapping[str, np.ndarray], kernel: np.ndarray, bias: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return kernel + self.alpha / self.rank * (values["a"] @ values["b"]), bias
+
+    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
+        return not values["b"].any()
+
+
+def lora(
+    rank: int = 8,
+    alpha: float = 16.0,
+    dropout: float = 0.0,
+    targets: tuple[str, ...] = ("*/query", "*/value"),
+) -> Method:
+    """Trains low-rank changes of kernels, and the head (Hu et al. 2021, LoRA).
+
+    Args:
+      rank: r, the rank of a change.
+      alpha: a change is multiplied by alpha / rank.
+      dropout: the share of a change's inputs that is dropped while training.
+      targets: patterns of the Dense layers that change: "*/query", "*/key", "*/value",
+        "*/attention_output", "*/feedforward_intermediate_dense", "*/feedforward_output_dense".
+
+    Returns:
+      A method that begins with the pretrained body as it is; an export has plain kernels. About
+      0.3 % of the weights of a BERT. A rate ten times that of full fine-tuning is usual.
+
+    Raises:
+      ConfigError: a number that cannot be.
+    """
+    if rank < 1 or not 0 <= dropout < 1 or alpha <= 0:
+        raise ConfigError(
+            f"lora(rank={rank}, alpha={alpha}, dropout={dropout}) cannot be.",
+            valid="rank 1 or more, alpha above 0, dropout 0 to below 1",
+        )
+    adapter = LowRank(rank=rank, alpha=alpha, dropout=dropout, targets=tuple(targets))
+    return Method("lora", ("*/lora/a", "*/lora/b"), adapter)
