@@ -36,13 +36,14 @@ LAYERS = (
         "freeze",
         "optimizer",
         "pipeline",
+        "windows",
         "reuse",
         "keys",
         "workdir",
         "export",
         "report",
     ),
-    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots"),
+    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "archives", "console", "plots"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from tfft.metrics.ledger import tables as long_texts
+
 SCHEMA = 1
 SHOWN_MISTAKES = 20
 LONGEST_TEXT = 1000  # characters of a mistake that are kept
@@ -46,6 +48,7 @@ def build(
     machine: Mapping[str, Any],
     seed: int,
     command: str,
+    ledger: Mapping[str, Any] | None = None,
     backbone: str | None = None,
     data: str | None = None,
     sequence_length: int | None = None,
@@ -71,6 +74,7 @@ def build(
       machine: versions, devices and git commit.
       seed: of the run.
       command: that repeats it.
+      ledger: what was cut, see `metrics.ledger`.
       backbone, data: the names of the body and of the source.
       sequence_length: tokens that are kept of a text.
     """
@@ -87,6 +91,7 @@ def build(
         "frozen": frozen_throughout(stages),
         "stages": list(stages),
         "truncation": dict(truncation),
+        "ledger": dict(ledger or {}),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
         "mistake_count": int((outputs.argmax(-1) != truth).sum()),
@@ -249,6 +254,7 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
         _class_table(content["metrics"]["classes"]),
         _confusion_table(content["metrics"]["confusion_matrix"], content["labels"]),
     ]
+    found += long_texts(content.get("ledger") or {})
     if "frozen" in content:
         found.append(_frozen_table(content["frozen"]))
     if "seconds" in content:
@@ -327,6 +333,7 @@ def page(content: Mapping[str, Any]) -> str:
         models=models(content),
         confusions=confusions(content["metrics"]["confusion_matrix"], content["labels"])[:10],
         pictures=_pictures(content),
+        long_texts=long_texts(content.get("ledger") or {}),
         longest_phase=max([*content["seconds"].values(), 1e-9]),
     )
 

@@ -17,6 +17,7 @@ from tfft import loop, machine, monitor, report
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import checksums, prove_freeze
+from tfft.metrics import ledger
 from tfft.sources.memory import memory
 from tfft.stage import Stage, chain, prepare
 from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
@@ -157,6 +158,10 @@ def _report(job: jobs.Job, run: Run, source: Any, split: str, position: loop.Pos
         texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
         truncation={name: part.truncation() for name, part in job.splits.items()},
+        ledger={
+            **ledger.ledger(job.splits, task.labels),
+            "accuracy": ledger.accuracy(encoded, outputs.argmax(-1) == truth),
+        },
         stages=position.proofs,
         curves=position.records,
         best=position.best,
