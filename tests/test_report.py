@@ -274,3 +274,16 @@ def test_pictures_are_described():
     assert "12 of 15 are right; most often, 2 times, good is taken for bad<" in said
     drawn = plots.lengths(report.histogram(np.arange(1, 60)), 48, "training")
     assert "cut at 48" in drawn and "half have at most 30 tokens" in drawn
+
+
+def test_the_ledger_stands_on_the_page_where_texts_were_cut(content):
+    assert content["ledger"] == {} and "Cut, by class" not in report.page(content)
+    row = {"texts": 40, "cut_texts": 4, "tokens": 400, "cut_tokens": 70}
+    accuracy = {"cut": {"value": 0.5, "low": 0.2, "high": 0.8, "texts": 4}}
+    ledger = {"splits": {"train": {"<b>": row}}, "accuracy": accuracy}
+    found = built(ledger=ledger)
+    page = report.page(found)
+    assert "Cut, by class" in page and "70 (18%)" in page and "&lt;b&gt;" in page
+    assert "0.500 (0.200 to 0.800)" in page
+    titles = [title for title, _, _ in report.tables(found)]
+    assert "Cut, by class" in titles and "Accuracy by how much was read" in titles

@@ -308,3 +308,18 @@ def test_another_average_is_another_run_with_the_same_tokens():
     one, two = windows(), windows("probabilities")
     assert one.config() != two.config()
     assert one.preprocessor.fingerprint() == two.preprocessor.fingerprint()
+
+
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
+    settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
+    found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
+    assert np.isfinite([row["loss"] for row in found.report["curves"]]).all()
+    assert np.isfinite(found.outputs([told(50, "good"), "bad"])).all()
+
+
+def test_features_of_texts_are_mixed_and_probabilities_are_not(tmp_path):
+    found = train(tmp_path / "1", windows(), mixup=0.4, epochs=1)
+    assert np.isfinite(found.report["curves"][0]["loss"])
+    with pytest.raises(ConfigError, match="mixes the features of two texts"):
+        train(tmp_path / "2", windows("probabilities"), mixup=0.4, epochs=1)
