@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email
+import email.errors
 import email.header
 import email.message
 import html
@@ -93,7 +94,7 @@ def _subject(message: email.message.Message) -> str:
     given = str(message.get("Subject", ""))
     try:
         return str(email.header.make_header(email.header.decode_header(given)))
-    except (UnicodeError, LookupError, ValueError, email.header.HeaderParseError):
+    except (UnicodeError, LookupError, ValueError, email.errors.HeaderParseError):
         return given
 
 
