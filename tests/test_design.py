@@ -39,6 +39,7 @@ LAYERS = (
         "reinit",
         "optimizer",
         "pipeline",
+        "windows",
         "reuse",
         "keys",
         "workdir",
@@ -54,7 +55,18 @@ LAYERS = (
         "part",
         "tracking",
     ),
-    ("preprocess", "metrics", "losses", "store", "entry", "fetch", "console", "plots", "clock"),
+    (
+        "preprocess",
+        "metrics",
+        "losses",
+        "store",
+        "entry",
+        "fetch",
+        "archives",
+        "console",
+        "plots",
+        "clock",
+    ),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

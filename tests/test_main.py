@@ -123,7 +123,8 @@ def test_help_names_all_verbs_and_flags(capsys):
         ),
         (
             ["fetch"],
-            "tfft fetch needs a name.\n  valid   minilm_l6, movie_reviews\n  see     tfft list\n",
+            "tfft fetch needs a name.\n  valid   minilm_l6, movie_reviews, spam_assassin\n"
+            "  see     tfft list\n",
         ),
         (
             ["fetch", "minilm_l7"],

@@ -400,3 +400,16 @@ def test_every_key_of_a_real_report_is_documented(tmp_path, request):
     assert "## Limits" in (tmp_path / "report.md").read_text("utf-8")
     assert sum(row["texts"] for row in found["slices"] if row["by"] == "class") == 32
     assert 0 < found["trainable_share"] == found["frozen"]["trainable_share"] < 1
+
+
+def test_the_ledger_stands_on_the_page_where_texts_were_cut(content):
+    assert content["ledger"] == {} and "Cut, by class" not in report.page(content)
+    row = {"texts": 40, "cut_texts": 4, "tokens": 400, "cut_tokens": 70}
+    accuracy = {"cut": {"value": 0.5, "low": 0.2, "high": 0.8, "texts": 4}}
+    ledger = {"splits": {"train": {"<b>": row}}, "accuracy": accuracy}
+    found = built(ledger=ledger)
+    page = report.page(found)
+    assert "Cut, by class" in page and "70 (18%)" in page and "&lt;b&gt;" in page
+    assert "0.500 (0.200 to 0.800)" in page
+    titles = [title for title, _, _ in report_tables.tables(found)]
+    assert "Cut, by class" in titles and "Accuracy by how much was read" in titles

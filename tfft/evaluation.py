@@ -56,9 +56,7 @@ def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
     with job.clock("floors"):
         top, where = Cut(job.backbone.depth, True), "memory" if kind == "off" else kind
         train, held_out = (
-            job.features.get(name, top, where, False)
-            .first(np.arange(job.splits[name].size))
-            .astype(np.float32)
+            _of_texts(job.splits[name], job.features.get(name, top, where, False))
             for name in ("train", split)
         )
         floor = job.task.feature_floor(train, job.splits["train"].targets, held_out)
@@ -69,6 +67,15 @@ def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
         f"{time.monotonic() - began:.1f} s"
     )
     return floor
+
+
+def _of_texts(encoded: Any, features: Any) -> np.ndarray:
+    """Returns the pooled features of each text, float32 [n d]: the mean of its windows' ones."""
+    windows = encoded.windows
+    rows = features.first(np.arange(len(encoded.tokens.lengths))).astype(np.float32)
+    if windows is None:
+        return rows
+    return np.add.reduceat(rows, windows.offsets[:-1]) / windows.counts[:, None]
 
 
 def floors_of(

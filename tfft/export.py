@@ -36,8 +36,8 @@ class Served(tf.Module):
     """What is exported: the preprocessor, the model and the names of its answers.
 
     Args:
-      model: from token_ids and padding_mask, int32 [b t].
-      preprocessor: from strings to token ids.
+      model: from token_ids and padding_mask, int32 [b t], or [b n t] for texts in windows.
+      preprocessor: from strings to the model's inputs.
       answer: from the model's outputs to a dict of named tensors.
       names: of the outputs, in their order.
     """
@@ -52,6 +52,9 @@ class Served(tf.Module):
         super().__init__()
         self.model, self.preprocessor, self._answer = model, preprocessor, answer
         self._names = list(names)
+        shape = [None] * (3 if getattr(preprocessor, "windowed", False) else 2)
+        spec = [tf.TensorSpec(shape, tf.int32, name=n) for n in ("token_ids", "padding_mask")]
+        self.token_ids = tf.function(self._from_ids, input_signature=spec, autograph=False)
 
     @tf.function(input_signature=[], autograph=False)
     def labels(self):
@@ -61,20 +64,10 @@ class Served(tf.Module):
     @tf.function(input_signature=TEXTS, autograph=False)
     def text(self, text):
         """From raw strings [b]."""
-        tokens = self.preprocessor.tokenize(text)
-        tokens = self.preprocessor.truncate(tokens, self.preprocessor.sequence_length)
-        batch = self.preprocessor.pad(tokens)
-        return self._answer(self.model(dict(batch), training=False))
+        return self._answer(self.model(dict(self.preprocessor(text)), training=False))
 
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, None], tf.int32, name="token_ids"),
-            tf.TensorSpec([None, None], tf.int32, name="padding_mask"),
-        ],
-        autograph=False,
-    )
-    def token_ids(self, token_ids, padding_mask):
-        """From token ids and their mask, [b t]."""
+    def _from_ids(self, token_ids: Any, padding_mask: Any) -> Any:
+        """From token ids and their mask, [b t]; [b n t] for texts in windows."""
         inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
         return self._answer(self.model(inputs, training=False))
 

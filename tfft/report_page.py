@@ -6,6 +6,7 @@ import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.metrics.ledger import tables as long_texts
 from tfft.report_tables import (
     METRICS,
     NAMES,
@@ -43,6 +44,7 @@ def page(content: Mapping[str, Any]) -> str:
         answer=answer(content),
         models=models(content),
         remarks=remarks(content),
+        long_texts=long_texts(content.get("ledger") or {}),
         metric_names=METRICS,
         stands=STANDS,
         floor=content["floors"].get(STRONGEST),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.metrics.ledger import tables as long_texts
 from tfft.metrics.reliability import told as calibration_told
 
 SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
@@ -104,6 +105,7 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
         _class_table(metrics["classes"]),
         _confusion_table(metrics["confusion_matrix"], content["labels"]),
     ]
+    found += long_texts(content.get("ledger") or {})
     if content.get("slices"):
         found.append(_slice_table(content["slices"]))
     if "frozen" in content:

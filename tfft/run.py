@@ -20,6 +20,7 @@ from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
+from tfft.metrics import ledger
 from tfft.metrics.slices import grouped, quartiles
 from tfft.part import Part
 from tfft.reinit import reinitialise
@@ -238,6 +239,10 @@ def _report(
         texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
         truncation={name: part.truncation() for name, part in job.splits.items()},
+        ledger={
+            **ledger.ledger(job.splits, task.labels),
+            "accuracy": ledger.accuracy(encoded, task.predicted(outputs) == truth),
+        },
         stages=position.proofs,
         curves=position.records,
         best=position.best,
@@ -263,7 +268,7 @@ def _own_groups(encoded: Any, labels: Sequence[str]) -> dict[str, Sequence[str]]
     return {
         "class": [labels[number] for number in encoded.targets],
         "length": quartiles(full, " tokens"),
-        "cut": np.where(full > encoded.tokens.lengths, "cut", "whole").tolist(),
+        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
     }
 
 

@@ -28,7 +28,7 @@ class Schedule:
         Raises:
           ConfigError: `Stage.lengths` has no room for the longest text.
         """
-        lengths, given = self.encoded.tokens.lengths, self.stage.lengths
+        lengths, given = self.encoded.sizes, self.stage.lengths
         if given is None:
             return batch_shapes(lengths, self.stage.batch_size, self.stage.batch_tokens)
         if not given or min(given) < 1 or max(given) < lengths.max():
@@ -97,13 +97,15 @@ class Schedule:
         """Returns lines that say how batches are shaped, and what is repeated or left out.
 
         Args:
-          limit: the length that all would be padded to without buckets.
+          limit: the length that all would be padded to without buckets; with windows it is that of
+            the longest text.
           how: the batches are computed.
         """
         stage, plan = self.stage, self.plan(0)
-        lengths = self.encoded.tokens.lengths
+        sizes = self.encoded.sizes
+        limit = max(limit, int(sizes.max()))
         padded = sum(len(batch.rows) * batch.length for batch in plan)
-        used = sum(int(lengths[batch.rows].sum()) for batch in plan)
+        used = sum(int(sizes[batch.rows].sum()) for batch in plan)
         whole = sum(len(batch.rows) for batch in plan) * limit
         size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
         found = [
@@ -125,8 +127,7 @@ class Schedule:
 
     def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
         size, tokens = self.stage.batch_size, self.stage.batch_tokens
-        lengths = self.encoded.tokens.lengths[self.rows]
-        plan = plan_epoch(lengths, self.shapes, size, rng, tokens)
+        plan = plan_epoch(self.encoded.sizes[self.rows], self.shapes, size, rng, tokens)
         if not self.stage.oversample:
             return plan
         return [Batch(self.rows[batch.rows], batch.length) for batch in plan]

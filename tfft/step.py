@@ -43,6 +43,7 @@ class Entrance(keras.layers.Layer):
         if padding_mask is None:
             return tf.cast(noise * self.noise * tf.math.rsqrt(size), hidden.dtype)
         tokens = tf.reduce_sum(tf.cast(padding_mask, tf.float32), axis=1)[:, None, None]
+        tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
         return tf.cast(noise * self.noise * tf.math.rsqrt(tokens * size), hidden.dtype)
 
 

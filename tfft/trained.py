@@ -9,7 +9,7 @@ import json
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -21,6 +21,7 @@ from tfft.console import Console
 from tfft.errors import WorkdirError
 from tfft.export import Served, newest_version, run_export
 from tfft.export import export as write_export
+from tfft.metrics import ledger
 from tfft.report_tables import tables
 from tfft.sources.files import read
 from tfft.tasks.text_classification import TextClassification
@@ -34,7 +35,8 @@ class Run:
     """A trained model and where it came from.
 
     Attributes:
-      model: a `keras.Model` from token_ids and padding_mask, int32 [b t].
+      model: a `keras.Model` from token_ids and padding_mask, int32 [b t]; [b n t] where texts are
+        read in windows.
       task, backbone: as they were trained.
       workdir: the run's folder.
       held_out: raw texts on which an export is compared.
@@ -124,11 +126,19 @@ def evaluate(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
         f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
     )
-    return _show_metrics(task, targets, outputs, say)
+    found = ledger.accuracy(encoded, task.predicted(outputs) == targets)
+    return _show_metrics(task, targets, outputs, say, {"accuracy": found})
 
 
-def _show_metrics(task: Any, targets: Any, outputs: np.ndarray, say: Any) -> dict[str, Any]:
+def _show_metrics(
+    task: Any,
+    targets: Any,
+    outputs: np.ndarray,
+    say: Any,
+    of_lengths: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     content = {"metrics": task.evaluate(targets, outputs), "floors": {}, "labels": task.labels}
+    content["ledger"] = of_lengths or {}
     show(content, say)
     return content
 

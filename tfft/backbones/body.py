@@ -16,6 +16,7 @@ from tfft.errors import ConfigError, DepthError
 from tfft.preprocess.text import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
+AVERAGES = ("features", "probabilities")
 FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
 
 
@@ -47,9 +48,11 @@ class Backbone:
         "pooler" (a dense layer over the first token) where the body has one.
       preset: where it came from, as it was asked for.
       notes: lines for a person.
+      average: what is averaged over the windows of a text, "features" or "probabilities"; of no
+        meaning where the preprocessor makes no windows.
 
     Raises:
-      ConfigError: the body has no such pooling.
+      ConfigError: the body has no such pooling, or there is no such average.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Backbone:
         pooling: str = "mean",
         preset: str = "",
         notes: tuple[str, ...] = (),
+        average: str = "features",
     ):
         valid = (*POOLINGS, *(("pooler",) if architecture.pooler else ()))
         if pooling not in valid:
@@ -71,6 +75,9 @@ class Backbone:
         self.model, self.architecture, self.preprocessor = model, architecture, preprocessor
         self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
         self.notes = tuple(notes)
+        if average not in AVERAGES:
+            raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
+        self.average = average if getattr(preprocessor, "windowed", False) else None
         # Layers without padding (see `encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
@@ -159,6 +166,7 @@ class Backbone:
             "pooling": self.pooling,
             "parameters": int(self.model.count_params()),
             "preprocessor": dict(self.preprocessor.config()),
+            **({"window_average": self.average} if self.average else {}),
         }
 
     def fingerprint(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from typing import Any
+from typing import Any, Literal
 
 import h5py
 
@@ -16,13 +16,22 @@ from tfft.backbones.body import Backbone
 from tfft.backbones.presets import handles
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocess.windows import with_long_texts
 
 # All that a body and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
 
 
 def hub(
-    preset: str, *, sequence_length: int = 128, pooling: str = "mean", dtype: str | None = None
+    preset: str,
+    *,
+    sequence_length: int = 128,
+    pooling: str = "mean",
+    dtype: str | None = None,
+    long_texts: Literal["cut", "windows"] = "cut",
+    window_overlap: int | None = None,
+    most_windows: int = 8,
+    window_average: Literal["features", "probabilities"] = "features",
 ) -> Backbone:
     """Loads a pretrained body with its preprocessor.
 
@@ -30,14 +39,20 @@ def hub(
       preset: a name that `tfft fetch` knows, a KerasHub preset, a handle (hf:// or kaggle://), or
         a folder in KerasHub's layout or in Transformers' (config.json, model.safetensors, and the
         vocabulary).
-      sequence_length: the most tokens a text may have, special tokens included.
+      sequence_length: the most tokens that are read at once, special tokens included.
       pooling: "cls", "mean", "max", or "pooler" where the body has one.
       dtype: a Keras dtype policy, such as "mixed_bfloat16".
+      long_texts: "cut" leaves out what is behind `sequence_length`; "windows" reads all of it, in
+        overlapping windows of that length.
+      window_overlap: tokens that two windows share; None for a quarter of `sequence_length`.
+      most_windows: windows of a text; what is behind them is cut.
+      window_average: what is averaged over the windows of a text: the pooled "features", before
+        the head, or the head's "probabilities".
 
     Raises:
       WeightsError: weights are missing, pickled, torn, of an unsupported kind, or do not fit.
       DepthError: `sequence_length` is beyond the body's positions.
-      ConfigError: the body has no such pooling.
+      ConfigError: the body has no such pooling, or windows that cannot be.
     """
     folder, notes = _resolve(preset)
     model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
@@ -54,10 +69,11 @@ def hub(
     return Backbone(
         model,
         architecture,
-        preprocessor,
+        with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
         pooling=pooling,
         preset=preset,
         notes=tuple(dict.fromkeys((*notes, *folders.notes(folder), *more))),
+        average=window_average,
     )
 
 

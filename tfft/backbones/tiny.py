@@ -6,7 +6,7 @@ import io
 import itertools
 import string
 import zlib
-from typing import Any
+from typing import Any, Literal
 
 import keras_hub
 import numpy as np
@@ -15,6 +15,7 @@ from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.body import Backbone
 from tfft.backbones.tokenizers import from_hub
 from tfft.errors import ConfigError, near
+from tfft.preprocess.windows import with_long_texts
 
 WORDS = [
     *("a", "an", "and", "are", "bad", "be", "but", "film", "for", "good", "great", "in", "is"),
@@ -34,6 +35,10 @@ def tiny(
     dropout: float = 0.1,
     seed: int = 0,
     dtype: str | None = None,
+    long_texts: Literal["cut", "windows"] = "cut",
+    window_overlap: int | None = None,
+    most_windows: int = 8,
+    window_average: Literal["features", "probabilities"] = "features",
 ) -> Backbone:
     """Returns a body with random weights and a vocabulary of letters and a few words.
 
@@ -47,9 +52,10 @@ def tiny(
       dropout: the share of dropped activations while training.
       seed: of the weights; the vocabulary is always the same.
       dtype: a Keras dtype policy.
+      long_texts, window_overlap, most_windows, window_average: as in `hub`.
 
     Raises:
-      ConfigError: an unknown architecture or pooling.
+      ConfigError: an unknown architecture or pooling, or windows that cannot be.
     """
     if architecture not in ARCHITECTURES:
         raise ConfigError(
@@ -77,10 +83,13 @@ def tiny(
     return Backbone(
         model,
         kind,
-        from_hub(kind, tokenizer, sequence_length),
+        with_long_texts(
+            from_hub(kind, tokenizer, sequence_length), long_texts, window_overlap, most_windows
+        ),
         pooling=pooling,
         preset=f"tiny {architecture}",
         notes=("random weights, for tests",),
+        average=window_average,
     )
 
 

@@ -29,6 +29,8 @@ class TextPreprocessor(tf.Module):
       sequence_length: the most tokens a text may have, special tokens included.
     """
 
+    windowed = False  # whether a text may be several rows; see `preprocess.windows`
+
     def __init__(
         self, subwords: Any, *, start_id: int, end_id: int, pad_id: int, sequence_length: int = 128
     ):

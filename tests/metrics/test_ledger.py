@@ -1,0 +1,109 @@
+"""The ledger of cut texts, against counts made by hand."""
+
+import math
+import types
+
+import numpy as np
+import pytest
+
+from tfft.metrics import ledger
+
+FULL = np.array([10, 30, 20, 50, 16])
+TARGETS = np.array([0, 1, 1, 0, 2])
+
+
+def part(kept, counts=None, targets=TARGETS, full=FULL):
+    windows = None if counts is None else types.SimpleNamespace(counts=np.array(counts))
+    return types.SimpleNamespace(
+        full_lengths=np.array(full), kept=np.array(kept), targets=targets, windows=windows
+    )
+
+
+def test_texts_and_tokens_are_counted_by_class():
+    found = ledger.ledger({"train": part(np.minimum(FULL, 16))}, ["a", "b", "c", "d"])
+    assert found["splits"]["train"] == {
+        "a": {"texts": 2, "cut_texts": 1, "tokens": 60, "cut_tokens": 34},
+        "b": {"texts": 2, "cut_texts": 2, "tokens": 50, "cut_tokens": 18},
+        "c": {"texts": 1, "cut_texts": 0, "tokens": 16, "cut_tokens": 0},
+        "d": {"texts": 0, "cut_texts": 0, "tokens": 0, "cut_tokens": 0},
+    }
+    windows = ledger.ledger({"test": part([10, 30, 20, 36, 16], [1, 2, 2, 3, 1])}, ["a", "b", "c"])
+    assert windows["splits"]["test"]["a"] == {
+        "texts": 2,
+        "cut_texts": 1,
+        "tokens": 60,
+        "cut_tokens": 14,
+        "windows": 4,
+    }
+
+
+def wilson(hits, count, z=1.959963984540054):
+    centre = (hits + z * z / 2) / (count + z * z)
+    half = z / (count + z * z) * math.sqrt(hits * (count - hits) / count + z * z / 4)
+    return centre - half, centre + half
+
+
+def test_accuracy_is_that_of_each_kind_of_text():
+    right = np.array([True, False, True, True, True])
+    found = ledger.accuracy(part([10, 30, 20, 36, 16], [1, 2, 2, 3, 1]), right)
+    assert {name: (row["value"], row["texts"]) for name, row in found.items()} == {
+        "whole": (1.0, 2),
+        "windows": (0.5, 2),
+        "cut": (1.0, 1),
+    }
+    assert (found["windows"]["low"], found["windows"]["high"]) == pytest.approx(wilson(1, 2))
+    assert set(ledger.accuracy(part(FULL), right)) == {"whole"}
+
+
+def test_tables_are_shown_where_something_is_cut():
+    cut = part(np.minimum(FULL, 16))
+    content = ledger.ledger({"train": cut}, ["a", "b", "c"])
+    content["accuracy"] = ledger.accuracy(cut, np.ones(5, bool))
+    classes, kinds = ledger.tables(content)
+    assert classes[2] == [
+        ["train", "a", "2", "1 (50%)", "60", "34 (57%)"],
+        ["train", "b", "2", "2 (100%)", "50", "18 (36%)"],
+    ]
+    assert [row[:2] for row in kinds[2]] == [["read whole, at once", "2"], ["cut", "3"]]
+    whole = ledger.ledger({"train": part(FULL)}, ["a", "b", "c"])
+    whole["accuracy"] = ledger.accuracy(part(FULL), np.ones(5, bool))
+    assert ledger.tables(whole) == [] and ledger.tables({}) == []
+
+
+def test_the_cost_of_a_remedy_is_the_formula():
+    full = np.array([10, 100, 34])
+    # A window of 16 tokens has room for 14, and the next begins 10 further on.
+    counts = [1, 10, 3]
+    assert [1 + math.ceil(max(0, length - 16) / 10) for length in full] == counts
+
+    def cost(lengths):
+        return sum(length * (12 * 64 + 2 * length * 8) for length in lengths)
+
+    now = cost([10, 16, 16])
+    found = ledger.remedies(full, 16, 8, 64)
+    by_name = {one.setting: one for one in found}
+    windows = by_name['long_texts="windows", most_windows=10']
+    assert windows.cost == pytest.approx(cost([10] + [16] * 13) / now) and windows.cut == 0
+    longer = by_name["sequence_length=64"]
+    assert longer.cost == pytest.approx(cost([10, 64, 34]) / now)
+    assert longer.cut == pytest.approx(36 / 144)
+    assert found == sorted(found, key=lambda one: one.cost)
+
+
+def test_a_hint_names_the_remedy_only_where_many_are_cut():
+    full, limit = np.full(100, 10), 16
+    full[:9] = 100
+    few = part(np.minimum(full, limit), full=full)
+    assert ledger.hint(few, limit, 8, 512) is None and ledger.notes(few, limit, 8, 512) == []
+    full[9] = 100
+    many = part(np.minimum(full, limit), full=full)
+    [said] = ledger.notes(many, limit, 8, 512)
+    assert said.startswith("10% of the training texts are cut, 44% of all tokens. Read more with ")
+    assert 'long_texts="windows"' in said and "times the computation" in said
+    windows = part(np.minimum(full, 36), np.where(full > 16, 3, 1), full=full)
+    lines = ledger.notes(windows, limit, 8, 512)
+    assert lines[0] == (
+        "long texts in windows of 16 tokens: 10 of the 100 training texts have several, "
+        "at most 3; 120 windows in all"
+    )
+    assert "A larger most_windows reads more" in lines[1]

@@ -1,0 +1,307 @@
+"""Long texts in windows: the windows, the averages, and runs in which a text is one example."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from safetensors.numpy import load_file
+
+import tfft
+from tfft import export, job, loop, run
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ConfigError
+from tfft.model import assemble
+from tfft.pipeline import Batch, Inputs, pack, unpack
+from tfft.sources.memory import memory
+from tfft.tasks.text_classification import TextClassification
+
+WORDS = ["the", "film", "is", "a", "plot", "of", "it", "and", "movie", "on", "was", "with"]
+LENGTH, OVERLAP = 16, 4
+QUIET = Console(quiet=True)
+
+
+def windows(average="features", **settings):
+    settings = {"sequence_length": LENGTH, "window_overlap": OVERLAP} | settings
+    return tiny(long_texts="windows", window_average=average, **settings)
+
+
+def told(count, last, seed=0):
+    """Returns a text of `count` words and one more."""
+    rng = np.random.default_rng([seed, count])
+    return " ".join([*rng.choice(WORDS, count), last])
+
+
+def examples(count, lengths, seed=0):
+    """Returns texts whose label stands in their last word."""
+    rng = np.random.default_rng(seed)
+    names = ["bad", "good"]
+    return [
+        (told(int(rng.integers(*lengths)), names[n % 2], seed + n), names[n % 2])
+        for n in range(count)
+    ]
+
+
+def source(lengths=(2, 40), count=160):
+    rows = [examples(n, lengths, seed) for n, seed in ((count, 0), (48, 1000), (64, 2000))]
+    return memory(*rows)
+
+
+def train(folder, body, data=None, **settings):
+    stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
+    task = TextClassification()
+    return run.train(task, body, data or source(), [stage], workdir=folder, say=QUIET)
+
+
+def by_hand(ids, length, overlap, most):
+    """Returns the windows of a text's ids without special tokens, and how many are read."""
+    room = length - 2
+    if len(ids) <= room:
+        return [ids], len(ids)
+    begins = list(range(0, len(ids) - room, room - overlap)) + [len(ids) - room]
+    if len(begins) > most:
+        begins = [number * (room - overlap) for number in range(most)]
+    return [ids[begin : begin + room] for begin in begins], begins[-1] + room
+
+
+@pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta"])
+@pytest.mark.parametrize("overlap,most", [(0, 8), (4, 8), (13, 50), (4, 2), (4, 1)])
+def test_windows_are_those_made_by_hand(kind, overlap, most):
+    text = windows(architecture=kind, window_overlap=overlap, most_windows=most).preprocessor
+    texts = [told(count, "good") for count in (1, 5, 12, 13, 14, 15, 23, 24, 33, 34, 80)]
+    whole = [row[1:-1] for row in text.tokenize(texts).to_list()]
+    rows, counts, full, kept = text.windows(texts)
+    rows, counts = rows.to_list(), counts.numpy().tolist()
+    assert full.numpy().tolist() == [len(ids) + 2 for ids in whole]
+    for ids, count, read in zip(whole, counts, kept.numpy(), strict=True):
+        wanted, covered = by_hand(ids, LENGTH, overlap, most)
+        found, rows = rows[:count], rows[count:]
+        assert [row[1:-1] for row in found] == wanted and read == covered + 2
+        assert all(row[0] == text.start_id and row[-1] == text.end_id for row in found)
+    assert rows == []
+
+
+def test_a_text_that_fits_is_as_it_was():
+    cut, text = tiny(sequence_length=LENGTH).preprocessor, windows().preprocessor
+    texts = [told(count, "good") for count in (1, 5, 12)]
+    one, two = cut(texts), text(texts)
+    for name, value in one.items():
+        assert np.array_equal(value, two[name][:, 0])
+    assert text.fingerprint() != cut.fingerprint()
+    assert "long_texts" not in cut.config() and "window_average" not in tiny().config()
+
+
+def encoded(body, texts, targets=None):
+    return job.encode_list(texts, targets, body.preprocessor, size=3)
+
+
+def test_a_split_in_windows_is_stored_and_batched():
+    body = windows(most_windows=3)
+    texts = [told(count, "good") for count in (3, 20, 7, 60)]
+    data = encoded(body, texts, np.arange(4, dtype=np.int32))
+    assert data.size == 4 and data.windows.counts.tolist() == [1, 2, 1, 3]
+    assert data.sizes.tolist() == [6, 32, 10, 48]
+    assert data.full_lengths.tolist() == [6, 23, 10, 63] and data.kept.tolist() == [6, 23, 10, 36]
+    assert data.truncation() == {"texts": 4, "cut_texts": 1, "tokens": 102, "cut_tokens": 27}
+    batch = Inputs(data).batch(Batch(np.array([3, 0, 1]), 48))
+    expected = body.preprocessor([texts[3], texts[0], texts[1]])
+    for name, value in batch.items():
+        assert value.dtype == np.int32 and np.array_equal(value, expected[name])
+    short = Inputs(data).batch(Batch(np.array([2, 0]), 10))
+    assert short["token_ids"].shape == (2, 1, 10)
+    again = unpack(pack(data), data.targets, data.pad_id)
+    assert again.sizes.tolist() == data.sizes.tolist() and again.kept.tolist() == [6, 23, 10, 36]
+    assert data.by_row().sizes.tolist() == [6, 16, 16, 10, 16, 16, 16]
+
+
+@pytest.mark.parametrize("average", ["features", "probabilities"])
+@pytest.mark.parametrize("frozen", [(), ("embeddings", "layer_0"), "all"])
+def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
+    body, task = windows(average), TextClassification(["a", "b", "c"])
+    names = [group.name for group in body.groups] if frozen == "all" else frozen
+    head = job.built_head(task, body)
+    model = assemble(body, head, frozenset(names)).full
+    texts = [told(count, "good") for count in (3, 50, 20, 12)]
+    found = model(dict(body.preprocessor(texts)), training=False).numpy()
+    rows, counts, *_ = body.preprocessor.windows(texts)
+    pooled = body.outputs(body.preprocessor.pad(rows), training=False)["pooled"]
+    parts = np.split(pooled.numpy(), np.cumsum(counts.numpy())[:-1])
+    if average == "features":
+        expected = head(np.stack([part.mean(0) for part in parts])).numpy()
+    else:
+        expected = np.stack([head(part).numpy().mean(0) for part in parts])
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
+    data = source((2, 12))
+    bodies = {"cut": tiny(sequence_length=LENGTH), "windows": windows()}
+    for name, body in bodies.items():
+        train(tmp_path / name, body, data, freeze_layers=freeze_layers)
+    one, two = (load_file(tmp_path / name / "best/weights.safetensors") for name in bodies)
+    assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
+    records = [
+        [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").open()] for name in bodies
+    ]
+    for first, second in zip(*records, strict=True):
+        assert first | {"seconds": 0} == second | {"seconds": 0}
+
+
+@pytest.mark.parametrize("average", ["features", "probabilities"])
+def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
+    data, settings = source((20, 40), 320), {"freeze_layers": 0, "epochs": 8, "learning_rate": 1e-2}
+    cut = train(tmp_path / "cut", tiny(sequence_length=LENGTH), data, **settings)
+    read = train(tmp_path / "read", windows(average), data, **settings)
+    assert cut.report["metrics"]["accuracy"]["value"] < 0.7
+    assert read.report["metrics"]["accuracy"]["value"] > 0.8
+    assert set(cut.report["ledger"]["accuracy"]) == {"cut"}
+    assert set(read.report["ledger"]["accuracy"]) == {"windows"}
+
+
+@pytest.mark.parametrize("average", ["features", "probabilities"])
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
+def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freeze_layers):
+    runs = [
+        train(tmp_path / kind, windows(average), features=kind, freeze_layers=freeze_layers)
+        for kind in ("memory", "off")
+    ]
+    losses = [[row["loss"] for row in one.report["curves"]] for one in runs]
+    assert np.allclose(*losses, atol=1e-5)
+    texts = [told(count, "good") for count in (3, 50, 20, 12)]
+    assert np.allclose(runs[0].outputs(texts), runs[1].outputs(texts), atol=1e-4)
+
+
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
+    data = source()
+    found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)
+    [record] = found.report["curves"]
+    texts, labels = zip(*data.rows("validation"), strict=True)
+    truth = found.task.targets(labels)
+    outputs = found.outputs(texts)
+    assert record["val_accuracy"] == pytest.approx((outputs.argmax(-1) == truth).mean())
+    losses = -np.log(outputs[np.arange(len(truth)), truth])
+    assert record["val_loss"] == pytest.approx(losses.mean(), abs=1e-5)
+    assert found.report["truncation"]["train"]["texts"] == 160
+    assert record["step"] == 5  # 160 texts in batches of 32
+
+
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
+def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
+    settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
+    train(tmp_path / "whole", windows(), **settings)
+    count = loop.Recorder.on_train_batch_end
+
+    def stop(self, batch, logs=None):
+        if self.position.total_steps == 7:
+            self.stopped.set()
+        count(self, batch, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Recorder, "on_train_batch_end", stop)
+        train(tmp_path / "stopped", windows(), **settings)
+    assert not (tmp_path / "stopped/report.json").exists()
+    train(tmp_path / "stopped", windows(), **settings)
+    newest = [
+        sorted((tmp_path / name / "checkpoints").glob("step-*"))[-1]
+        for name in ("whole", "stopped")
+    ]
+    one, two = map(load_file, newest)
+    assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("average", ["features", "probabilities"])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
+    found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
+    version = found.export(tmp_path / "export", say=QUIET)
+    texts = [told(count, "good") for count in (3, 120, 20, 12)]
+    labels, outputs = export.run_export(str(tmp_path / "export"), texts, Console())
+    np.testing.assert_allclose(outputs, found.outputs(texts), atol=1e-4)
+    loaded = tf.saved_model.load(str(version))
+    [alone] = loaded.signatures["serving_default"](text=tf.constant(texts[1:2]))["probabilities"]
+    np.testing.assert_allclose(alone, outputs[1], atol=1e-4)
+    ids = loaded.signatures["token_ids"](**found.backbone.preprocessor(texts))
+    np.testing.assert_allclose(ids["probabilities"], outputs, atol=1e-4)
+    rows = found.predict(texts)
+    assert [row["label"] for row in rows] == [labels[row.argmax()] for row in outputs]
+
+
+def test_predictions_do_not_depend_on_the_other_texts():
+    body, task = windows(), TextClassification(["a", "b"])
+    model = assemble(body, job.built_head(task, body), frozenset()).full
+    texts = [told(count % 70, "good", count) for count in range(200)]
+    together = loop.predict(model, encoded(body, texts), batch_size=8)
+    for row in (0, 69, 131):
+        alone = loop.predict(model, encoded(body, texts[row : row + 1]))
+        np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+def test_a_model_of_one_s_own_loop_takes_what_the_preprocessor_gives():
+    body = windows()
+    model = tfft.build(TextClassification(["a", "b"]), body, tfft.Stage(freeze_layers=1))
+    inputs = dict(body.preprocessor([told(30, "good"), "bad"]))
+    found = model.train_on_batch(inputs, np.array([1, 0]), return_dict=True)
+    assert np.isfinite(found["loss"]) and model(inputs).shape == (2, 2)
+
+
+def test_lengths_of_batches_may_be_given(tmp_path):
+    found = train(tmp_path, windows(), lengths=(16, 48, 128), epochs=1)
+    assert found.report["curves"]
+    with pytest.raises(ConfigError, match="the longest text has 64 tokens"):
+        train(tmp_path / "2", windows(), lengths=(16, 48), epochs=1)
+    found = train(tmp_path / "3", windows(), batch_tokens=512, epochs=1)
+    assert found.report["curves"]
+
+
+def test_check_reads_windows(capsys):
+    run.check(TextClassification(), windows(), source(), [tfft.Stage(freeze_layers=1)])
+    shown = capsys.readouterr()
+    assert shown.out.strip().endswith("ready")
+    assert "long texts in windows of 16 tokens: " in shown.err
+
+
+@pytest.mark.parametrize(
+    "settings,message",
+    [
+        ({"long_texts": "window"}, "long_texts='window' is not known"),
+        ({"long_texts": "windows", "window_overlap": 14}, "window_overlap=14 does not fit"),
+        ({"long_texts": "windows", "window_overlap": -1}, "window_overlap=-1 does not fit"),
+        ({"long_texts": "windows", "most_windows": 0}, "most_windows=0 reads nothing"),
+        ({"long_texts": "windows", "window_average": "mean"}, "window_average='mean' is none"),
+        ({"window_overlap": 4}, 'no effect with long_texts="cut"'),
+    ],
+)
+def test_settings_that_cannot_be(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        tiny(sequence_length=LENGTH, **settings)
+
+
+def test_the_smallest_window_holds_one_token():
+    text = tiny(sequence_length=3, long_texts="windows").preprocessor
+    _, counts, full, kept = text.windows(["the film is a plot"])
+    assert counts.numpy().tolist() == [5] and full.numpy() == kept.numpy() == 7
+
+
+def test_another_average_is_another_run_with_the_same_tokens():
+    one, two = windows(), windows("probabilities")
+    assert one.config() != two.config()
+    assert one.preprocessor.fingerprint() == two.preprocessor.fingerprint()
+
+
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
+    settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
+    found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
+    assert np.isfinite([row["loss"] for row in found.report["curves"]]).all()
+    assert np.isfinite(found.outputs([told(50, "good"), "bad"])).all()
+
+
+def test_features_of_texts_are_mixed_and_probabilities_are_not(tmp_path):
+    found = train(tmp_path / "1", windows(), mixup=0.4, epochs=1)
+    assert np.isfinite(found.report["curves"][0]["loss"])
+    with pytest.raises(ConfigError, match="mixes the features of two texts"):
+        train(tmp_path / "2", windows("probabilities"), mixup=0.4, epochs=1)

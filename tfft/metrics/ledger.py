@@ -1,0 +1,242 @@
+"""What is cut off long texts: how much, of which class, what it costs, and what would mend it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.metrics.classification import share_interval
+
+MANY = 0.1  # share of the training texts from which on a person is told what would mend it
+SHOWN = 20  # rows of a table on the terminal
+GROUPS = {
+    "whole": "read whole, at once",
+    "windows": "read whole, in windows",
+    "cut": "cut",
+}
+Table = tuple[str, list[str], list[list[str]]]
+
+
+def ledger(splits: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
+    """Returns what was cut, by split and class, JSON-able.
+
+    Args:
+      splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `targets` (class numbers,
+        int [n]) and `windows` (with `counts`, or None).
+      labels: the class names.
+
+    Returns:
+      splits: for each split and class `texts`, `cut_texts`, `tokens`, `cut_tokens`, and `windows`
+      where texts are read in windows.
+    """
+    return {"splits": {name: _by_class(part, labels) for name, part in splits.items()}}
+
+
+def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
+    cut = part.full_lengths - part.kept
+    columns = {
+        "texts": np.ones(len(cut), int),
+        "cut_texts": cut > 0,
+        "tokens": part.full_lengths,
+        "cut_tokens": cut,
+        **({} if part.windows is None else {"windows": part.windows.counts}),
+    }
+    sums = {
+        key: np.bincount(part.targets, column, len(labels)).astype(int).tolist()
+        for key, column in columns.items()
+    }
+    return {label: {key: sums[key][i] for key in sums} for i, label in enumerate(labels)}
+
+
+def accuracy(part: Any, right: np.ndarray) -> dict[str, dict[str, float]]:
+    """Returns the accuracy on texts read whole, read in several windows, and cut.
+
+    Args:
+      part: as the splits of `ledger`.
+      right: whether the prediction was, bool [n].
+
+    Returns:
+      For each kind that there is: `value` with its 95 % Wilson interval (Wilson, 1927), `texts`.
+    """
+    cut = part.full_lengths > part.kept
+    several = np.zeros(len(cut), bool) if part.windows is None else part.windows.counts > 1
+    groups = {"whole": ~cut & ~several, "windows": ~cut & several, "cut": cut}
+    return {
+        name: {**share_interval(int(right[rows].sum()), int(rows.sum())), "texts": int(rows.sum())}
+        for name, rows in groups.items()
+        if rows.any()
+    }
+
+
+def lengths_table(splits: Mapping[str, Any]) -> Table:
+    """Returns a table of how long the texts of each split are, and what is cut."""
+    return (
+        "Texts, in tokens",
+        ["split", "texts", "median", "95 %", "longest", "texts cut", "tokens cut"],
+        [[split, *_length_row(part)] for split, part in splits.items()],
+    )
+
+
+def _length_row(part: Any) -> list[str]:
+    full, cut = part.full_lengths, part.truncation()
+    median, high = np.percentile(full, [50, 95])
+    return [
+        f"{len(full):,}",
+        f"{median:.0f}",
+        f"{math.ceil(high)}",
+        f"{full.max()}",
+        f"{cut['cut_texts']:,}",
+        f"{cut['cut_tokens']:,} of {cut['tokens']:,}",
+    ]
+
+
+def tables(content: Mapping[str, Any]) -> list[Table]:
+    """Returns title, columns and rows of what a person should see; nothing where nothing is cut.
+
+    Args:
+      content: what `ledger` returns, and `accuracy` with what that returns.
+    """
+    rows = [
+        (split, label, row)
+        for split, classes in content.get("splits", {}).items()
+        for label, row in classes.items()
+        if row["cut_texts"]
+    ]
+    rows = sorted(rows, key=lambda entry: -entry[2]["cut_tokens"])[:SHOWN]
+    found = []
+    if rows:
+        found.append(
+            (
+                "Cut, by class",
+                ["split", "class", "texts", "texts cut", "tokens", "tokens cut"],
+                [
+                    [
+                        split,
+                        label,
+                        f"{row['texts']:,}",
+                        _of(row["cut_texts"], row["texts"]),
+                        f"{row['tokens']:,}",
+                        _of(row["cut_tokens"], row["tokens"]),
+                    ]
+                    for split, label, row in rows
+                ],
+            )
+        )
+    groups = content.get("accuracy", {})
+    if set(groups) - {"whole"}:
+        found.append(
+            (
+                "Accuracy by how much was read",
+                ["texts", "number", "accuracy (95 % interval)"],
+                [
+                    [
+                        GROUPS[name],
+                        f"{entry['texts']:,}",
+                        f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})",
+                    ]
+                    for name, entry in groups.items()
+                ],
+            )
+        )
+    return found
+
+
+def _of(part: int, whole: int) -> str:
+    return f"{part:,} ({part / whole:.0%})" if whole else f"{part:,}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Remedy:
+    """A setting that would cut less.
+
+    Attributes:
+      setting: as it is written.
+      cost: the computation, as a multiple of today's.
+      cut: the share of all tokens that would still be cut.
+    """
+
+    setting: str
+    cost: float
+    cut: float
+
+
+def computation(lengths: np.ndarray, dim: int) -> float:
+    """Returns the products of an encoder layer for rows of these lengths, up to a factor.
+
+    For each of t tokens 12 d^2 in the dense layers, of which the inner one has 4 d units, and 2 t d
+    in attention.
+    """
+    wide = np.asarray(lengths, np.float64)
+    return float((wide * (12 * dim**2 + 2 * wide * dim)).sum())
+
+
+def remedies(
+    full: np.ndarray, limit: int, dim: int, longest: int, overlap: int | None = None
+) -> list[Remedy]:
+    """Returns what would cut less than cutting at `limit`, the cheapest first.
+
+    Args:
+      full: the tokens of each text, int [n].
+      limit: `sequence_length`.
+      dim: d, the width of the body.
+      longest: the tokens that the body has positions for.
+      overlap: of windows; None for a quarter of `limit`.
+    """
+    now, tokens = computation(np.minimum(full, limit), dim), int(full.sum())
+    room = limit - 2
+    step = room - (min(limit // 4, room - 1) if overlap is None else overlap)
+    needed = 1 + np.ceil(np.maximum(full - limit, 0) / step).astype(int)
+    most = max(8, math.ceil(np.percentile(needed, 95)))
+    read = np.minimum(needed, most)
+    kept = np.minimum(full, limit + (read - 1) * step)
+    work = computation(np.minimum(full, limit), dim) + float(
+        ((read - 1) * computation(np.array([limit]), dim)).sum()
+    )
+    setting = 'long_texts="windows"' + (f", most_windows={most}" if most > 8 else "")
+    found = [Remedy(setting, work / now, 1 - int(kept.sum()) / tokens)]
+    longer = min(longest, 32 * math.ceil(np.percentile(full, 95) / 32))
+    if longer > limit:
+        kept = np.minimum(full, longer)
+        cost = computation(kept, dim) / now
+        found.append(Remedy(f"sequence_length={longer}", cost, 1 - int(kept.sum()) / tokens))
+    return sorted(found, key=lambda remedy: remedy.cost)
+
+
+def notes(part: Any, limit: int, dim: int, longest: int) -> list[str]:
+    """Returns lines for a person: how texts are read in windows, and what would cut less.
+
+    Args:
+      part: the training split, as in `ledger`.
+      limit, dim, longest: as in `remedies`.
+    """
+    found = []
+    if part.windows is not None:
+        counts = part.windows.counts
+        found.append(
+            f"long texts in windows of {limit} tokens: {int((counts > 1).sum()):,} of the "
+            f"{len(counts):,} training texts have several, at most {counts.max()}; "
+            f"{counts.sum():,} windows in all"
+        )
+    told = hint(part, limit, dim, longest)
+    return [*found, told] if told else found
+
+
+def hint(part: Any, limit: int, dim: int, longest: int) -> str | None:
+    """Returns what would mend it when many training texts are cut, else None."""
+    cut = part.full_lengths - part.kept
+    texts = float((cut > 0).mean())
+    if texts < MANY:
+        return None
+    told = f"{texts:.0%} of the training texts are cut, {cut.sum() / part.full_lengths.sum():.0%} "
+    told += "of all tokens. "
+    if part.windows is not None:
+        return told + "A larger most_windows reads more (docs/long_texts.md)"
+    each = [
+        f"{one.setting} at {one.cost:.1f} times the computation, which cuts {one.cut:.0%}"
+        for one in remedies(part.full_lengths, limit, dim, longest)
+    ]
+    return f"{told}Read more with {'; or '.join(each)} (docs/long_texts.md)"

@@ -1,0 +1,131 @@
+"""Long texts as overlapping windows instead of cut ones, in the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from tfft.errors import ConfigError, near
+from tfft.preprocess.text import TEXTS, TextPreprocessor
+
+CHOICES = ("cut", "windows")
+
+
+class WindowPreprocessor(TextPreprocessor):
+    """Reads a text that is too long in windows of `sequence_length` tokens.
+
+    Each window has the special tokens at its ends and repeats the last `overlap` tokens of the one
+    before it; the last window of a text begins earlier, so that it is full too. A text that fits is
+    one window, with the ids that `TextPreprocessor` gives it.
+
+    Args:
+      subwords, settings: as in `TextPreprocessor`.
+      overlap: tokens that two neighbours share; None for a quarter of `sequence_length`.
+      most: windows of a text; what is behind them is cut.
+    """
+
+    windowed = True
+
+    def __init__(
+        self, subwords: Any, *, overlap: int | None = None, most: int = 8, **settings: Any
+    ):
+        super().__init__(subwords, **settings)
+        room = self.sequence_length - 2
+        overlap = min(self.sequence_length // 4, room - 1) if overlap is None else overlap
+        if isinstance(overlap, bool) or not 0 <= overlap < room:
+            raise ConfigError(
+                f"window_overlap={overlap!r} does not fit sequence_length={self.sequence_length}.",
+                valid=f"0 to {room - 1}, below the {room} tokens of a text in a window",
+            )
+        if isinstance(most, bool) or most < 1:
+            raise ConfigError(f"most_windows={most!r} reads nothing.", valid="1 or more")
+        self.overlap, self.most = int(overlap), int(most)
+
+    @tf.function(input_signature=TEXTS, autograph=False)
+    def windows(self, texts):
+        """Returns the windows of texts, end to end.
+
+        Args:
+          texts: strings, [b].
+
+        Returns:
+          int32 [w (t)], the windows with special tokens; int64 [b], how many a text has; int64 [b],
+          the lengths of the whole texts and of what is in some window, special tokens counted once.
+        """
+        ids = self.subwords.ids(texts)
+        lengths = tf.cast(ids.row_lengths(), tf.int64)
+        room = self.sequence_length - 2
+        step = room - self.overlap
+        counts = tf.minimum(1 + (tf.maximum(lengths - room, 0) + step - 1) // step, self.most)
+        text = tf.repeat(tf.range(tf.size(counts)), counts)
+        number = tf.range(tf.reduce_sum(counts)) - tf.gather(
+            tf.cumsum(counts, exclusive=True), text
+        )
+        length = tf.gather(lengths, text)
+        begin = tf.minimum(number * step, tf.maximum(length - room, 0))
+        begin += tf.cast(tf.gather(ids.row_starts(), text), tf.int64)
+        places = tf.ragged.range(begin, begin + tf.minimum(length, room))
+        inner = places.with_values(tf.gather(ids.flat_values, places.values))
+        start = tf.fill([places.nrows(), 1], tf.constant(self.start_id, tf.int32))
+        end = tf.fill([places.nrows(), 1], tf.constant(self.end_id, tf.int32))
+        kept = tf.minimum(lengths, room + (counts - 1) * step)
+        return tf.concat([start, inner, end], axis=1), counts, lengths + 2, kept + 2
+
+    @tf.function(input_signature=TEXTS, autograph=False)
+    def rows(self, texts):
+        """Returns what is stored of texts, [b].
+
+        Returns:
+          int64 [b], the lengths of the whole texts; int32 [sum of window lengths]; int64 [w], the
+          lengths of the windows; int64 [b], how many a text has; int64 [b], the tokens of a text
+          that are in some window.
+        """
+        windows, counts, full, kept = self.windows(texts)
+        return full, windows.flat_values, windows.row_lengths(), counts, kept
+
+    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
+        """Returns the model's inputs for strings [b]: int32 [b n t], 0 in the mask at padding."""
+        windows, counts, _, _ = self.windows(texts)
+        return {
+            name: tf.RaggedTensor.from_row_lengths(rows, counts).to_tensor(
+                self.pad_id if name == "token_ids" else 0
+            )
+            for name, rows in self.pad(windows).items()
+        }
+
+    def config(self) -> Mapping[str, Any]:
+        found = {"long_texts": "windows", "window_overlap": self.overlap, "most_windows": self.most}
+        return {**super().config(), **found}
+
+
+def with_long_texts(
+    preprocessor: TextPreprocessor, choice: str, overlap: int | None, most: int
+) -> TextPreprocessor:
+    """Returns the preprocessor that does with long texts what `choice` says: "cut" or "windows".
+
+    Raises:
+      ConfigError: another choice, or settings of windows that cannot be.
+    """
+    if choice not in CHOICES:
+        raise ConfigError(
+            f"long_texts={choice!r} is not known.", valid=near(choice, CHOICES, len(CHOICES))
+        )
+    if choice == "cut":
+        if overlap is not None:
+            raise ConfigError(
+                f'window_overlap={overlap} has no effect with long_texts="cut".',
+                valid='long_texts="windows"',
+                see="docs/long_texts.md",
+            )
+        return preprocessor
+    return WindowPreprocessor(
+        preprocessor.subwords,
+        overlap=overlap,
+        most=most,
+        start_id=preprocessor.start_id,
+        end_id=preprocessor.end_id,
+        pad_id=preprocessor.pad_id,
+        sequence_length=preprocessor.sequence_length,
+    )

@@ -1,0 +1,128 @@
+"""Texts read in several windows: which rows are a text's, and one answer a text in the model.
+
+A batch is [b n t]: b texts of n windows of t tokens, of which some are padding. The body sees
+windows as texts, [b*n t]; its pooled features, or the head's probabilities, are averaged over the
+windows of a text. So losses, metrics and answers are those of texts everywhere.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfft.errors import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class Windows:
+    """Which windows belong to which text of a split.
+
+    Attributes:
+      offsets: int64 [n + 1]; text i has the windows offsets[i] to before offsets[i + 1].
+      kept: int32 [n], the tokens of a text that are in some window, special ones counted once.
+      length: the tokens of a full window; all windows of a text that has several are full.
+    """
+
+    offsets: np.ndarray
+    kept: np.ndarray
+    length: int
+
+    @property
+    def counts(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+    def sizes(self, lengths: np.ndarray) -> np.ndarray:
+        """Returns the tokens of each text with all its windows, from those of the windows."""
+        one = lengths[self.offsets[:-1]]
+        return np.where(self.counts == 1, one, self.counts * self.length)
+
+    def shape(self, size: int) -> tuple[int, int]:
+        """Returns how many windows, and of how many tokens, hold texts of at most `size`."""
+        return -(-size // self.length), min(size, self.length)
+
+    def rows(self, texts: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the windows of texts, and their places in a batch of `count` windows a text."""
+        counts = self.counts[texts]
+        number = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+        first = np.repeat(np.arange(len(texts)) * count, counts)
+        return np.repeat(self.offsets[texts], counts) + number, first + number
+
+
+def spread(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int], fill: Any) -> np.ndarray:
+    """Returns windows [w ...] at their places in a batch, [b n ...], with `fill` elsewhere."""
+    out = np.full((shape[0] * shape[1], *rows.shape[1:]), fill, rows.dtype)
+    out[places] = rows
+    return out.reshape(*shape, *rows.shape[1:])
+
+
+class Flat(keras.layers.Layer):
+    """From texts of windows, [b n ...], to windows, [b*n ...]."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.reshape(inputs, (-1, *keras.ops.shape(inputs)[2:]))
+
+
+class Stacked(keras.layers.Layer):
+    """From windows, [b*n ...], to texts of windows, [b n ...], as the mask [b n t] has them."""
+
+    def call(self, rows: Any, padding_mask: Any) -> Any:
+        ops = keras.ops
+        return ops.reshape(rows, (*ops.shape(padding_mask)[:2], *ops.shape(rows)[1:]))
+
+
+class Average(keras.layers.Layer):
+    """The mean over the windows of a text: from [b*n d] and the mask [b n t] to [b d].
+
+    A window is there when its first token is. Summed in float32.
+    """
+
+    def call(self, rows: Any, padding_mask: Any) -> Any:
+        ops = keras.ops
+        there = padding_mask[:, :, :1]
+        wide = ops.reshape(ops.cast(rows, "float32"), (*ops.shape(there)[:2], rows.shape[-1]))
+        total = ops.sum(ops.where(there > 0, wide, 0.0), axis=1)
+        return ops.cast(total / ops.sum(ops.cast(there, "float32"), axis=1), rows.dtype)
+
+
+def flat(body: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns a batch as the body sees it: as it is, or with the windows of all texts in a row."""
+    if body.average is None:
+        return inputs
+    return {name: Flat(name=f"flat_{name}")(value) for name, value in inputs.items()}
+
+
+def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
+    """Undoes `flat` for what the body's lower part gives."""
+    return rows if body.average is None else Stacked(name="stacked")(rows, padding_mask)
+
+
+def answer(body: Any, head: Any, pooled: Any, padding_mask: Any, additions: Any = None) -> Any:
+    """From pooled features of all windows, [b*n d], to the task's output, [b c].
+
+    Args:
+      body: its `average` says what is averaged: "features" or "probabilities"; None for texts that
+        are one row each.
+      head: from pooled features to the output.
+      pooled: [b*n d].
+      padding_mask: int32 [b n t].
+      additions: `Additions` that mix the features of texts before the head; None for nothing.
+
+    Raises:
+      ConfigError: texts are to be mixed of which each window has an answer of its own.
+    """
+    if body.average == "probabilities":
+        if additions is not None and additions.mixup:
+            raise ConfigError(
+                f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
+                'window_average="probabilities" has none of whole texts.',
+                valid='window_average="features", or Stage.mixup = 0.0',
+                see="docs/long_texts.md",
+            )
+        return Average(name="average")(head(pooled), padding_mask)
+    if body.average == "features":
+        pooled = Average(name="average")(pooled, padding_mask)
+    return head(pooled if additions is None else additions.blend(pooled))
