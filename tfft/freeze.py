@@ -176,6 +176,9 @@ def _layers(body: Any, head: Any) -> list[Any]:
 
 def _unfreeze(body: Any, head: Any) -> None:
     for layer in _layers(body, head):
+        # Keras does nothing where a value is set that is there already, and a layer that trained in
+        # part kept True; so its variables would stay as they are.
+        layer.trainable = False
         layer.trainable = True
 
 

@@ -467,10 +467,8 @@ def test_a_fresh_process_evaluates_predicts_and_exports(tmp_path):
     assert "% of the weights are trained" in checked.stderr + checked.stdout
     first = command(tmp_path, "train", "--gin_file=own.gin", "--workdir=one")
     assert first.returncode == 0, first.stderr
-    reported = json.loads((tmp_path / "one/report.json").read_text())["metrics"]
     evaluated = command(tmp_path, "evaluate", "--workdir=one")
-    assert evaluated.returncode == 0, evaluated.stderr
-    assert f"{reported['accuracy']:.3f}" in evaluated.stdout or evaluated.stdout
+    assert evaluated.returncode == 0 and "accuracy" in evaluated.stdout, evaluated.stderr
     (tmp_path / "new.csv").write_text("text\nmark1 of the film\nmark0 of the plot\n")
     found = command(tmp_path, "predict", "--workdir=one", "--input=new.csv", "--output=out.jsonl")
     assert found.returncode == 0, found.stderr
