@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from tfft.errors import FreezeError
-from tfft.windows import answer, flat, stacked
+from tfft.windows import answer, average_of, flat, stacked
 
 REMEDY = (
     "`trainable` was changed after the model was compiled; Keras would ignore that. "
@@ -161,7 +161,7 @@ def assemble(
       additions: `Additions` whose layers stand before the trained part and before the head.
     """
     # Tokens of a text; or windows, and their tokens.
-    shape = (None,) if body.average is None else (None, None)
+    shape = (None,) if average_of(body) is None else (None, None)
     inputs = {
         name: keras.Input(shape, dtype="int32", name=name) for name in ("token_ids", "padding_mask")
     }
@@ -178,7 +178,7 @@ def assemble(
     prefix = keras.Model(inputs, hidden, name="prefix_model")
     name, given = ("pooled", shape[1:]) if whole else ("hidden", shape)
     between = {name: keras.Input((*given, body.dim), dtype=hidden.dtype, name=name)}
-    if not whole or body.average is not None:
+    if not whole or average_of(body) is not None:
         between["padding_mask"] = keras.Input(shape, dtype="int32", name="padding_mask")
     rows = flat(body, between)
     if not whole:

@@ -88,16 +88,21 @@ class Average(keras.layers.Layer):
         return ops.cast(total / ops.sum(ops.cast(there, "float32"), axis=1), rows.dtype)
 
 
+def average_of(body: Any) -> str | None:
+    """Returns what a body averages over windows; None where a text is one row."""
+    return getattr(body, "average", None)
+
+
 def flat(body: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
     """Returns a batch as the body sees it: as it is, or with the windows of all texts in a row."""
-    if body.average is None:
+    if average_of(body) is None:
         return inputs
     return {name: Flat(name=f"flat_{name}")(value) for name, value in inputs.items()}
 
 
 def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
     """Undoes `flat` for what the body's lower part gives."""
-    return rows if body.average is None else Stacked(name="stacked")(rows, padding_mask)
+    return rows if average_of(body) is None else Stacked(name="stacked")(rows, padding_mask)
 
 
 def answer(body: Any, head: Any, pooled: Any, padding_mask: Any, additions: Any = None) -> Any:
@@ -114,7 +119,7 @@ def answer(body: Any, head: Any, pooled: Any, padding_mask: Any, additions: Any 
     Raises:
       ConfigError: texts are to be mixed of which each window has an answer of its own.
     """
-    if body.average == "probabilities":
+    if average_of(body) == "probabilities":
         if additions is not None and additions.mixup:
             raise ConfigError(
                 f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
@@ -123,6 +128,6 @@ def answer(body: Any, head: Any, pooled: Any, padding_mask: Any, additions: Any 
                 see="docs/long_texts.md",
             )
         return Average(name="average")(head(pooled), padding_mask)
-    if body.average == "features":
+    if average_of(body) == "features":
         pooled = Average(name="average")(pooled, padding_mask)
     return head(pooled if additions is None else additions.blend(pooled))
