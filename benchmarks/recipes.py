@@ -90,7 +90,7 @@ def row(name: str, reports: list[dict[str, Any]]) -> str:
     trained = max(_share(stage) for stage in reports[0]["stages"])
     return (
         f"| `{name}` | {header(name, 'when')} | {accuracy} | {len(reports)} | {seconds:.0f} "
-        f"| {100 * trained:.2g} % | {peak:.1f} GiB |"
+        f"| {100 * trained:.3g} % | {peak:.1f} GiB |"
     )
 
 
