@@ -50,6 +50,20 @@ def test_the_weights_of_a_group_make_each_example_count_alike():
         np.testing.assert_allclose(shares, 1 / total)
 
 
+@pytest.mark.parametrize("accumulate", [2, 5, 11])
+def test_groups_longer_than_an_epoch_weigh_each_example_alike(accumulate):
+    data = encoded(np.random.default_rng(1).integers(3, 20, 11), np.zeros(11))
+    schedule = Schedule(data, Stage(accumulate=accumulate, batch_size=4, epochs=8), (0, 0))
+    epochs = range(schedule.epochs)
+    sizes = [len(batch.rows) for epoch in epochs for batch in schedule.plan(epoch)]
+    weights = [weight for epoch in epochs for weight in schedule.weights(epoch)]
+    assert len(sizes) == len(weights) == schedule.total_steps and schedule.steps_per_epoch == 3
+    for start in range(0, len(sizes), accumulate):
+        group = slice(start, start + accumulate)
+        shares = [w / accumulate / n for w, n in zip(weights[group], sizes[group], strict=True)]
+        np.testing.assert_allclose(shares, 1 / sum(sizes[group]))
+
+
 def test_fewer_batches_than_a_step_needs_are_refused():
     data = encoded([4] * 10, np.zeros(10))
     with pytest.raises(ConfigError, match="3 batches, and accumulate=4"):

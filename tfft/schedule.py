@@ -73,13 +73,15 @@ class Schedule:
     def weights(self, epoch: int) -> list[float] | None:
         """Returns what each batch's examples weigh, so that groups of batches count as one batch.
 
-        A group goes on in the next epoch where an epoch's batches make no whole number of groups.
+        A group goes on in the next epochs where an epoch's batches make no whole number of groups.
         """
         size = self.stage.accumulate
         if size == 1:
             return None
-        start = epoch * self.steps_per_epoch
-        around = range(max(epoch - 1, 0), min(epoch + 2, self.epochs))
+        start, places = epoch * self.steps_per_epoch, range(len(self.plan(epoch)))
+        # From the first batch of the first group to the last of the last.
+        first, last = start // size * size, (start + len(places) - 1) // size * size + size - 1
+        around = range(first // self.steps_per_epoch, last // self.steps_per_epoch + 1)
         counts = {
             each * self.steps_per_epoch + place: len(batch.rows)
             for each in around
@@ -88,10 +90,7 @@ class Schedule:
         groups: dict[int, int] = {}
         for number, count in counts.items():
             groups[number // size] = groups.get(number // size, 0) + count
-        return [
-            size * counts[start + place] / groups[(start + place) // size]
-            for place in range(len(self.plan(epoch)))
-        ]
+        return [size * counts[start + place] / groups[(start + place) // size] for place in places]
 
     def describe(self, limit: int, how: str) -> list[str]:
         """Returns lines that say how batches are shaped, and what is repeated or left out.
