@@ -8,11 +8,13 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 
 import tfft
-from tfft import export, job, loop, run
+from tfft import compare, export, folds, job, loop, reuse, run, store, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.keys import Cut
 from tfft.model import assemble
+from tfft.part import POOL
 from tfft.pipeline import Batch, Inputs, pack, unpack
 from tfft.sources.memory import memory
 from tfft.tasks.text_classification import TextClassification
@@ -305,3 +307,106 @@ def test_features_of_texts_are_mixed_and_probabilities_are_not(tmp_path):
     assert np.isfinite(found.report["curves"][0]["loss"])
     with pytest.raises(ConfigError, match="mixes the features of two texts"):
         train(tmp_path / "2", windows("probabilities"), mixup=0.4, epochs=1)
+
+
+def test_some_texts_of_a_split_are_as_they_are_alone():
+    body, targets = windows(most_windows=3), np.arange(6, dtype=np.int32)
+    texts = [told(count, "good", count) for count in (3, 20, 7, 60, 40, 12)]
+    whole = encoded(body, texts, targets)
+    for rows in ([4, 0, 3], [1, 2, 5], [2, 2, 1], [0]):
+        alone = encoded(body, [texts[row] for row in rows], targets[rows])
+        some = whole.take(np.array(rows))
+        for name in ("sizes", "kept", "full_lengths", "targets", "size"):
+            assert np.array_equal(getattr(some, name), getattr(alone, name))
+        assert np.array_equal(some.windows.offsets, alone.windows.offsets)
+        assert some.truncation() == alone.truncation()
+        batch = Batch(np.arange(len(rows))[::-1], 48)
+        one, two = Inputs(some).batch(batch), Inputs(alone).batch(batch)
+        assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
+
+
+@pytest.mark.parametrize("cut", [Cut(0), Cut(1), Cut(2, True)])
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_features_of_a_fold_are_picked_window_by_window(cut, kind):
+    body = windows(most_windows=4)
+    texts = [told(count, "good", count) for count in range(1, 70, 3)]
+    pool = encoded(body, texts)
+    fold = {"train": np.arange(23) % 3 != 1, "validation": np.arange(23) % 3 == 1}
+    splits = {split: pool.take(np.flatnonzero(rows)) for split, rows in fold.items()}
+    rows = {split: each.by_row() for split, each in {**splits, POOL: pool}.items()}
+    features = reuse.Features(body, rows, store.Store(QUIET), QUIET)
+    for split, some in splits.items():
+        alone = encoded(body, [texts[row] for row in np.flatnonzero(fold[split])])
+        found = features.get(split, cut, kind, False)
+        parts = reuse.Features(body, {split: alone.by_row()}, store.Store(QUIET), QUIET)
+        batch = Batch(np.arange(some.size), 64)
+        one = Inputs(some, found).batch(batch)
+        two = Inputs(alone, parts.get(split, cut, "memory", False)).batch(batch)
+        assert one.keys() == two.keys()
+        for name in one:
+            np.testing.assert_allclose(one[name], two[name], atol=1e-5)
+
+
+def of_fold(data, number, count):
+    """Returns the texts and labels of a fold in a source of its own."""
+    pool = folds.lists(data, ["train", "validation"])
+    rows = folds.fold_numbers(pool, count, 0)[number]
+    pairs = list(zip(*pool, strict=True))
+    held = [[pairs[row] for row in rows[split]] for split in ("train", "validation")]
+    return memory(*held, list(data.rows("test")))
+
+
+def train_folds(folder, average, features, data, **settings):
+    stages = [
+        tfft.Stage("head", freeze_layers="all", epochs=1, features=features),
+        tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features=features),
+    ]
+    settings = {"workdir": folder, "feature_floor": True, "say": QUIET} | settings
+    return run.train(TextClassification(), windows(average), data, stages, **settings)
+
+
+@pytest.mark.parametrize("average,features", [("features", "off"), ("probabilities", "memory")])
+def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
+    filled, fill = [], reuse.Features._fill
+
+    def counting(self, split, cut, *rest):
+        filled.append((split, cut.depth))
+        fill(self, split, cut, *rest)
+
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
+    data = source((2, 60), 60)
+    with monkeypatch.context() as patch:
+        patch.setattr(reuse.Features, "_fill", counting)
+        best = train_folds(tmp_path / "folds", average, features, data, folds=2)
+    stored = [(POOL, 1), (POOL, 2), ("test", 2)]
+    assert sorted(filled) == (stored[1:] if features == "off" else stored)
+    train_folds(tmp_path / "alone", average, "off", of_fold(data, 1, 2))
+    one, two = map(compare.open_run, (tmp_path / "folds/fold-1", tmp_path / "alone"))
+    for name in ("truncation", "lengths"):
+        assert one.report[name] == two.report[name]
+    bits = features == "off"  # stored ones are computed in other batches, which round otherwise
+    for first, second in zip(one.report["curves"], two.report["curves"], strict=True):
+        assert not bits or first | {"seconds": 0} == second | {"seconds": 0}
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
+            assert first[name] == pytest.approx(second[name], abs=1e-6)
+    found, wanted = one.kept[0].probabilities, two.kept[0].probabilities
+    assert not bits or np.array_equal(found["model"], wanted["model"])
+    assert found.keys() == wanted.keys() and len(found) == 4  # with three floors
+    for name in found:
+        np.testing.assert_allclose(found[name], wanted[name], atol=1e-5)
+    if features == "memory":
+        check_verbs(best, data, tmp_path / "export")
+
+
+def check_verbs(best, data, folder):
+    """Evaluates and exports the best run of a plan."""
+    again = trained.evaluate(
+        TextClassification(), windows("probabilities"), best.workdir, source=data, say=QUIET
+    )
+    for name, value in best.report["metrics"].items():
+        assert again["metrics"][name] == value
+    assert again["ledger"]["accuracy"] == best.report["ledger"]["accuracy"]
+    best.export(folder, say=QUIET)
+    texts = [told(count, "good") for count in (3, 120, 20, 12)]
+    _, outputs = export.run_export(str(folder), texts, Console())
+    np.testing.assert_allclose(outputs, best.outputs(texts), atol=1e-4)

@@ -15,7 +15,6 @@ import tensorflow as tf
 from safetensors.numpy import load, save
 
 from tfft.entry import release
-from tfft.errors import ConfigError
 from tfft.windows import Windows, spread
 
 MAX_SHAPES = 6
@@ -102,19 +101,11 @@ class Encoded:
         return self.tokens.lengths if self.windows is None else self.windows.kept
 
     def take(self, rows: np.ndarray) -> Encoded:
-        """Returns some of the texts, in the order given.
-
-        Raises:
-          ConfigError: texts are read in windows.
-        """
-        if self.windows is not None:
-            raise ConfigError(
-                "folds of texts in windows are not there yet.",
-                set_in="train.folds",
-                valid='train.seeds; or hub.long_texts = "cut"',
-            )
+        """Returns some of the texts with all their windows, in the order given."""
+        windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
         targets = None if self.targets is None else self.targets[rows]
-        return Encoded(self.tokens.take(rows), targets, self.full_lengths[rows], self.pad_id)
+        full_lengths = self.full_lengths[rows]
+        return Encoded(self.tokens.take(taken), targets, full_lengths, self.pad_id, windows)
 
     def by_row(self) -> Encoded:
         """Returns the same tokens with each row as a text of its own, without targets."""

@@ -49,10 +49,10 @@ class Features:
 
     Args:
       body: a Backbone.
-      splits: by name, as token ids.
+      splits: by name, as token ids; of a fold, the pool that they are taken from beside them.
       store: for what is kept on disk.
       say: the console.
-      part: of a plan, whose runs share what is in memory and, as folds, the features of a pool.
+      part: of a plan, whose runs share what is in memory.
     """
 
     def __init__(
@@ -64,7 +64,6 @@ class Features:
         part: Part | None = None,
     ):
         self.body, self.splits, self.store, self.say = body, splits, store, say
-        self.pool = part.pool if part else {}
         self._hashes = Hashes(body, {split: each.tokens for split, each in splits.items()})
         self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = part.features if part else {}
         self._lasting: set[str] | None = None if part else set()
@@ -149,7 +148,8 @@ class Features:
           half: store them in float16.
           via: shallower depths that a later stage needs; they are computed on the way and kept.
         """
-        held = POOL if split in self.pool else split
+        chosen = self.splits[split].tokens.chosen  # of the pool's rows: texts, or windows
+        held = split if chosen is None else POOL
         for depth in sorted(via):
             if self._has_room(held, (Cut(depth), cut), kind, half):
                 self._get(held, Cut(depth), kind, half)
@@ -160,7 +160,7 @@ class Features:
                 )
         features, parts = self._get(held, cut, kind, half)
         self._rounded[held] = parts if half else []
-        return features.take(self.pool[split]) if held == POOL else features
+        return features if chosen is None else features.take(chosen)
 
     @property
     def measured(self) -> dict[str, float]:
@@ -352,7 +352,7 @@ class Features:
 
     def _read(self) -> list[str]:
         read = [name for name in ("train", "validation") if name in self.splits]
-        return [POOL] if self.pool else read
+        return [POOL] if POOL in self.splits else read
 
     def _offsets(self, split: str, pooled: bool) -> np.ndarray:
         encoded = self.splits[split]

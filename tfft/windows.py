@@ -51,6 +51,12 @@ class Windows:
         first = np.repeat(np.arange(len(texts)) * count, counts)
         return np.repeat(self.offsets[texts], counts) + number, first + number
 
+    def take(self, texts: np.ndarray) -> tuple[Windows, np.ndarray]:
+        """Returns the windows of some texts, in the order given, and the rows they were."""
+        offsets = np.concatenate([[0], np.cumsum(self.counts[texts])]).astype(np.int64)
+        rows, _ = self.rows(texts, 0)
+        return Windows(offsets, self.kept[texts], self.length), rows
+
 
 def spread(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int], fill: Any) -> np.ndarray:
     """Returns windows [w ...] at their places in a batch, [b n ...], with `fill` elsewhere."""
