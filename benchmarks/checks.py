@@ -1,7 +1,8 @@
-"""Two checks on real sentences: early stopping under wrong labels, and rare classes at 1:20.
+"""Checks on real sentences: early stopping under wrong labels, rare classes at 1:20, few examples.
 
-`python -m benchmarks.checks noisy` and `... rare`, five seeds each; the figures go to
-`benchmarks/results/checks.json` and by hand into docs/training.md.
+`python -m benchmarks.checks noisy`, `... rare` and `... small`; the figures go to
+`benchmarks/results/checks.json`, those of `small` from there into docs/recipes.md, the others by
+hand into docs/training.md.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from sklearn.metrics import f1_score
 import tfft
 from benchmarks.harness import RAW, commit, note
 from benchmarks.sides import minilm
+from tfft.config import load
 from tfft.console import Console
 from tfft.sources.memory import MemorySource
 from tfft.sources.movie_reviews import movie_reviews
@@ -108,13 +110,37 @@ def rare(seeds: Sequence[int]) -> list[dict[str, Any]]:
     return found
 
 
+def small(seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """500 sentences to train on and 200 to validate: the recipe `small_data` beside others."""
+    found = []
+    for seed in seeds:
+        data = source(
+            "small",
+            train=drawn("train", seed)[:500],
+            validation=drawn("validation", seed)[:200],
+            test=drawn("test", 0),
+        )
+        entry: dict[str, Any] = {"seed": seed}
+        for name in ("small_data", "full", "freeze_lower", "head_only"):
+            config = load(["results/movie_reviews.gin", f"runs/{name}.gin"])
+            [stage] = config.kwargs(only=("stages",))["stages"]
+            run, _ = trained(data, stage, seed)
+            entry[name] = run.report["metrics"]["accuracy"]["value"]
+        note(str(entry))
+        found.append(entry)
+    return found
+
+
+CHECKS = {"noisy": noisy, "rare": rare, "small": small}
+
+
 def main() -> None:
     """Runs one check, prints means and spreads, and keeps the figures."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.checks", description=__doc__)
-    parser.add_argument("name", choices=("noisy", "rare"))
+    parser.add_argument("name", choices=sorted(CHECKS))
     parser.add_argument("--seeds", type=int, default=5)
     options = parser.parse_args()
-    entries = {"noisy": noisy, "rare": rare}[options.name](range(options.seeds))
+    entries = CHECKS[options.name](range(options.seeds))
     for key in entries[0]:
         values = [e[key]["value"] if isinstance(e[key], dict) else e[key] for e in entries]
         if key != "seed":
