@@ -11,7 +11,7 @@ import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from trainings import newest, same
 
 import tfft
 from tfft import export, run
@@ -49,16 +49,6 @@ def trained(tmp_path_factory):
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def newest(folder):
-    return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
-
-
-def same(first, second):
-    one, two = load_file(first), load_file(second)
-    assert one.keys() == two.keys() and one
-    return all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def start(folder):
