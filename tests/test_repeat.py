@@ -1,6 +1,7 @@
 """Seeds and folds: the bits of a run alone, resuming, what is shared, and the warning."""
 
 import collections
+import dataclasses
 import shutil
 
 import numpy as np
@@ -145,6 +146,40 @@ def test_the_best_run_is_the_one_returned(plan):
     texts = [text for text, _ in synthetic(128).rows("test")]
     kept = compare.open_run(plan[0].workdir).kept[0]
     assert np.allclose(plan[0].outputs(texts), kept.probabilities["model"], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("watched", "best"),
+    [(None, "a"), ("val_loss", "b"), ("val_macro_f1", "c"), ("loss", "d"), ("accuracy", "c")],
+)
+def test_the_best_run_is_that_of_the_monitored_figure(watched, best):
+    """Accuracies and F1: more is better; losses: less. Each figure has a best run of its own."""
+    names = ("val_accuracy", "val_loss", "val_macro_f1", "loss", "accuracy")
+    rows = {
+        "a": (0.9, 0.5, 0.3, 0.5, 0.3),
+        "b": (0.8, 0.1, 0.2, 0.4, 0.4),
+        "c": (0.7, 0.4, 0.8, 0.3, 0.9),
+        "d": (0.6, 0.3, 0.1, 0.2, 0.2),
+    }
+    reports = {name: {"best": dict(zip(names, row, strict=True))} for name, row in rows.items()}
+    assert summary._best(reports, watched) == best
+
+
+def test_without_validation_the_first_run_is_taken_unless_something_is_watched():
+    reports = {name: {"best": {"loss": loss}} for name, loss in (("a", 0.5), ("b", 0.1))}
+    assert summary._best(reports, None) == "a" and summary._best(reports, "loss") == "b"
+
+
+def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
+    stages = (STAGES[0], dataclasses.replace(STAGES[1], monitor="loss"))
+    found = train(tmp_path, stages=stages, seeds=2)
+    content = found.summary
+    watched = {row["name"]: row["watched"] for row in content["runs"]}
+    for name, value in watched.items():
+        assert value == compare.open_run(tmp_path / name).report["best"]["loss"]
+    assert content["best"] == found.workdir.name == min(watched, key=lambda name: watched[name])
+    [columns] = [columns for title, columns, _ in summary.tables(content) if title == "Runs"]
+    assert content["monitor"] == "loss" and "monitor: loss" in columns
 
 
 def test_another_plan_is_refused_in_the_same_folder(plan):

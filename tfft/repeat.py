@@ -89,8 +89,8 @@ def repeat(
       against: the folder of a run or plan to compare with, or "previous".
 
     Returns:
-      The run with the best validation figures; its `summary` is the content of the plan's
-      report.json.
+      The run whose best epoch is the best by the last stage's `monitor`; its `summary` is the
+      content of the plan's report.json.
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = compare.resolve(against, files.path, say)
@@ -119,7 +119,7 @@ def repeat(
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json") or summarize_plan(
-            plan.kind, plan.names, files, base
+            plan.kind, plan.names, files, base, stages[-1].monitor
         )
         write(files, content, say)
         found = _chosen(content["best"], task, backbone, source, files)

@@ -114,7 +114,7 @@ def train(
       part: of a plan, set by `repeat`.
 
     Returns:
-      The run; of a plan, the one with the best validation figures.
+      The run; of a plan, the one whose best epoch is the best by the last stage's `monitor`.
 
     Raises:
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
