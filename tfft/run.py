@@ -127,7 +127,7 @@ def train(
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
-        return repeat(Plan(seed, seeds, folds), one, *what)
+        return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     decision.check(task, source.splits)
@@ -192,6 +192,11 @@ def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None
     split = _held_out(source)
     columns = source.columns(split)
     return grouped(jobs.texts_of(source, split) if slices else [], slices, columns)
+
+
+def _covers(slices: Mapping[str, Callable[[str], str] | str] | None) -> Callable[..., bool]:
+    """Returns a function that says whether a report of a source has these slices."""
+    return lambda found, source: report.covers(found, _groups(source, slices))
 
 
 def _report(
