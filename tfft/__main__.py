@@ -82,10 +82,11 @@ def _evaluate(options: Options, say: Console) -> None:
     run = _library(say)
     with _explained(found):
         run.evaluate(
-            **found.kwargs(only=("task", "backbone")),
+            **found.kwargs(only=("task", "backbone", "slices")),
             workdir=workdir,
             source=lambda: found.kwargs(only=("source",))["source"],
             input=options.flags.input,
+            columns=found.value("files.columns") or (),
             text=found.value("files.text"),
             label=found.value("files.label"),
             say=say,
