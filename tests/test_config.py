@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
+import re
 import subprocess
 import sys
+import types
 from typing import Any, Literal
 
 import pytest
 
-from tfft import config
+from tfft import config, lookup
 from tfft.annotations import accepts, describe
 from tfft.catalogue import Configurable, configurables, of_objects
 from tfft.composition import Macro, Reference
@@ -100,7 +103,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def load(*files_, strict=True, allow=("tfft.",), seed=None, **overrides):
+def load(*files_, strict=True, allow=(), seed=None, **overrides):
     return config.load(
         list(files_ or ["run.gin"]),
         {name.replace("__", "."): value for name, value in overrides.items()},
@@ -313,23 +316,29 @@ def test_same_name_twice_in_a_file(folder):
 # Refusals of code.
 
 
+def leave(module):
+    return f"--allow_imports={module}, which runs its code; modules of tfft need no flag"
+
+
 @pytest.mark.parametrize(
-    "line",
+    ("line", "valid"),
     [
-        "import os",
-        "from os import system",
-        "import tfft.run as x",
-        "import tfftx.run",
-        "from __gin__ import dynamic_registration",
+        ("import os", leave("os")),
+        ("from os import system", leave("os")),
+        ("import mine.deep as x", leave("mine")),
+        ("import tfftx.run", leave("tfftx")),
+        ("import tfft.run as x", "import tfft.run, under its own name"),
+        ("from __gin__ import dynamic_registration", leave("__gin__")),
     ],
 )
-def test_import_is_refused_before_it_runs(folder, line):
+def test_import_is_refused_before_it_runs(folder, line, valid):
+    (folder / "mine").mkdir()
+    (folder / "mine/deep.py").write_text("raise SystemExit('executed')")
     assert refused(folder, line + "\n") == (
         f"{line!r} is refused: a config executes no code of others.\n"
-        "  set in  run.gin:11\n"
-        "  valid   modules of tfft, under their own names\n"
-        "  see     tfft list"
+        f"  set in  run.gin:11\n  valid   {valid}\n  see     tfft list"
     )
+    assert str(folder) not in sys.path and "mine" not in sys.modules
 
 
 def test_own_modules_may_be_imported_and_must_exist(folder):
@@ -341,13 +350,180 @@ def test_own_modules_may_be_imported_and_must_exist(folder):
     )
 
 
-def test_allowed_module_is_read_and_not_executed(folder, monkeypatch):
-    monkeypatch.syspath_prepend(folder)
-    (folder / "mine.py").write_text("1 / 0\ndef Other(depth: int = 1): pass\n")
+@pytest.fixture
+def own(folder, monkeypatch):
+    """A function that writes a module of one's own; it can be imported in this test alone."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+    def write(text, place=folder, name="mine"):
+        place.mkdir(exist_ok=True)
+        (place / f"{name}.py").write_text(text)
+
+    yield write
+    for name in ("mine", "yours", "my_tasks", "helpers_of_mine", "tests_stand_in"):
+        sys.modules.pop(name, None)
+
+
+MINE = """\
+from typing import Callable
+
+def has(text, words: tuple[str, ...] = ("not",)) -> bool:
+    return any(word in text.split() for word in words)
+
+class Own(Task):
+    def __init__(self, scorer: Callable | None = None, depth: int = 1, **further):
+        self.scorer, self.depth, self.further = scorer, depth, further
+
+class Plain(Task):
+    pass
+
+def files(data: str):
+    return f"my {data}"
+"""
+LATE = "from tests_stand_in import Task\n"
+
+
+@pytest.fixture
+def mine(own):
+    """A module with a task, whose base is the stand-in, and a config that uses it."""
+    sys.modules["tests_stand_in"] = types.SimpleNamespace(Task=Task)
+    own(LATE + MINE)
+    return "import mine\n" + WHOLE.replace("@Task()", "@mine.Own()")
+
+
+def test_own_tasks_and_functions_work_without_a_decorator(folder, mine):
+    extra = "Own.scorer = @mine.has\nhas.words = ('no', 'not')\nOwn.dropout = 0.5\n"
+    (folder / "run.gin").write_text(mine + extra)
+    found = load(allow=("mine",))
+    assert "mine" not in sys.modules
+    task = found.kwargs()["task"]
+    assert (type(task).__name__, task.depth, task.further["dropout"]) == ("Own", 1, 0.5)
+    assert task.scorer("say no") and task.scorer("do not") and not task.scorer("yes")
+    # The text has the import and the flag, and repeats the run with them alone.
+    assert "--gin_file=THIS_FILE --allow_imports=mine --workdir" in found.text
+    assert "\nimport mine\n" in found.text and "mine.has.words = ('no', 'not')" in found.text
+    (folder / "again.gin").write_text(found.text)
+    again = load("again.gin", allow=("mine",))
+    assert again.text == found.text
+    assert again.kwargs(only=["task"])["task"].scorer("no")
+    with pytest.raises(ConfigError, match="'import mine' is refused"):
+        load("again.gin")
+
+
+def test_a_function_is_passed_as_it_is(folder, mine):
+    (folder / "run.gin").write_text(mine + "Own.scorer = @has\n")
+    found = load(allow=("mine",))
+    assert found.kwargs()["task"].scorer is sys.modules["mine"].has
+    assert "has.words" not in found.text
+
+
+def test_a_function_may_be_called_and_passed(folder, mine, own):
+    own(LATE + MINE + "def maker(text='x', inner=None): return inner, text\n")
+    extra = "Wrap.inner = [@mine.Own(), @maker()]\nOwn.scorer = @maker\nmaker.inner = @Plain()\n"
+    (folder / "run.gin").write_text(mine.replace("@mine.Own()", "@Wrap()") + extra)
+    found = load(allow=("mine",))
+    (folder / "again.gin").write_text(found.text)
+    for each in (found, load("again.gin", allow=("mine",))):
+        task, (inner, text) = each.kwargs()["task"].inner
+        assert type(inner).__name__ == "Plain" and text == "x"
+    inner, text = found.kwargs()["task"].inner[0].scorer("y")
+    assert type(inner).__name__ == "Plain" and text == "y"
+
+
+def refused_text(allow):
+    with pytest.raises(ConfigError) as caught:
+        load(allow=allow)
+    return str(caught.value)
+
+
+def test_a_bare_name_is_the_package_s_first(folder, mine):
+    (folder / "run.gin").write_text(mine + "Own.dropout = 0.2\n")
+    assert load(allow=("mine",)).kwargs()["source"] == "reviews.csv/None"
+    text = mine.replace("@files()", "@mine.files()").replace("files.data", "mine.files.data")
+    (folder / "run.gin").write_text(text)
+    assert load(allow=("mine",)).kwargs()["source"] == "my reviews.csv"
+    # Gin keeps what it registered: a load without the module is as it ever was.
+    (folder / "run.gin").write_text(WHOLE)
+    assert load().kwargs()["source"] == "reviews.csv/None"
+
+
+def test_flags_reach_one_s_own(folder, mine):
+    (folder / "run.gin").write_text(mine)
+    settings = {"Own.depth": "3", "mine.Own.dropout": "0.3", "train.backbone": "@hub()"}
+    task = load(allow=("mine",), **settings).kwargs()["task"]
+    assert (task.depth, task.further["dropout"]) == (3, 0.3)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (
+            "Own.depht = 2",
+            "mine.Own has no parameter 'depht'.\n  set in  run.gin:12\n  valid   depth",
+        ),
+        ("Own.depth = 'two'", "mine.Own.depth = 'two' is of the wrong type"),
+        ("Own.dropout = 'much'", "mine.Own.dropout = 'much' is of the wrong type"),
+        ("Plain.dropout = 0.2", "nothing uses mine.Plain.dropout: no reference leads from train"),
+        ("Own.scorer = @mine.hass", "nothing is called 'mine.hass'"),
+        ("Own.scorer = @hass", "nothing is called 'hass'.\n  set in  run.gin:12\n  valid   has"),
+        ("Own.labels = @mine.has", "passes mine.has itself, not what it makes"),
+        ("Own.scorer = @mine.has()", "mine.has.text is not set, and it has no default"),
+        ("train.backbone = @mine.Plain()", "train.backbone is set twice"),
+        ("x/Own.depth = 2", "no reference has the scope 'x'"),
+    ],
+)
+def test_the_strict_checks_hold_for_one_s_own(folder, mine, line, message):
+    (folder / "run.gin").write_text(mine + line + "\n")
+    assert message in refused_text(("mine",)).replace("mine.train", "train")
+
+
+def test_a_task_in_the_place_of_a_backbone_is_refused(folder, mine):
+    (folder / "run.gin").write_text(mine.replace("@hub()", "@mine.Plain()"))
+    assert "train.backbone = @mine.Plain() is of the wrong type" in refused_text(("mine",))
+
+
+def test_see_leads_to_one_s_own_file(folder, mine):
+    (folder / "run.gin").write_text(mine + "Own.depth = 'two'\n")
+    assert f"see     {folder / 'mine.py'}:7" in refused_text(("mine",))
+
+
+def test_the_name_of_two_things_is_told(folder, mine, own):
+    own("def has(text: str) -> str: return text\n", name="yours")
+    (folder / "run.gin").write_text("import yours\n" + mine + "Own.scorer = @has\n")
+    message = refused_text(("mine", "yours"))
+    assert "'has' is 2 things.\n  set in  run.gin:13\n  valid   yours.has or mine.has" in message
+
+
+def test_a_module_beside_the_config_is_found_and_finds_its_neighbours(folder, own):
+    own(
+        "from helpers_of_mine import WORD\ndef Other(depth: int = 1): return WORD * depth\n",
+        folder / "deep",
+    )
+    own("WORD = 'a'\n", folder / "deep", "helpers_of_mine")
+    text = "import mine\n" + WHOLE.replace("@files()", "@mine.Other()")
+    text = text.replace("files.data = %DATA", "Other.depth = 3").replace('DATA = "reviews.csv"', "")
+    (folder / "deep/run.gin").write_text(text)
+    assert load("deep/run.gin", allow=("mine",)).kwargs()["source"] == "aaa"
+
+
+def test_a_module_that_is_not_there_or_no_python_is_told(folder, own):
+    (folder / "run.gin").write_text("import mine\n" + WHOLE)
+    assert refused_text(("mine",)) == (
+        "there is no module mine.\n  set in  run.gin:1\n"
+        "  valid   mine.py in this folder or beside the config, or PYTHONPATH=FOLDER for another\n"
+        "  see     tfft list"
+    )
+    own("def has(text:\n")
+    assert "mine is no Python: " in refused_text(("mine",))
+    (folder / "run.gin").write_text("import sys\n" + WHOLE)
+    assert "there is no module sys" in refused_text(("sys",))
+
+
+def test_allowed_module_is_read_and_not_executed(folder, own):
+    own("1 / 0\ndef Other(depth: int = 1): pass\n")
     text = WHOLE.replace("hub.preset = ", "hub.preset = 'x'\nOther.depth = ")
     (folder / "run.gin").write_text("import mine\n" + text)
-    with pytest.raises(ConfigError, match="Other.depth = 'small' is of the wrong type"):
-        load(allow=("tfft.", "mine."))
+    assert "mine.Other.depth = 'small' is of the wrong type" in refused_text(("mine",))
     assert "mine" not in sys.modules
 
 
@@ -630,7 +806,7 @@ def test_offers_what_is_named_as_its_file():
     assert "freezes the embeddings" in known["Stage"].meanings()["freeze_layers"]
 
 
-@pytest.mark.parametrize("path", sorted(config.packaged().rglob("*.gin")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(lookup.packaged().rglob("*.gin")), ids=lambda p: p.name)
 def test_packaged_configs_hold(path):
     found = config.load([str(path)], strict=False)
     assert not found.mistakes
@@ -699,7 +875,19 @@ def test_stages_of_a_later_file_replace_the_earlier_ones_whole(folder):
         load("run.gin", "two.gin", EPOCHS="5")
 
 
-@pytest.mark.parametrize("path", sorted((config.packaged() / "runs").glob("*.gin")), ids=str)
+@pytest.mark.parametrize("path", sorted((lookup.packaged() / "runs").glob("*.gin")), ids=str)
 def test_every_recipe_follows_own_data(path):
     found = config.load(["quick/text.gin", f"runs/{path.name}"], {"DATA": "a.csv"})
     assert not found.mistakes and not found.missing
+
+
+def test_the_documented_module_and_config_hold(folder, own):
+    page = (pathlib.Path(config.__file__).parents[1] / "docs/config.md").read_text("utf-8")
+    [module] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    [text] = re.findall(r"```\n(import my_tasks.*?)```", page, re.DOTALL)
+    own(module, name="my_tasks")
+    (folder / "own.gin").write_text(text)
+    found = config.load(["own.gin"], {"DATA": "a.csv"}, allow=["my_tasks"])
+    assert "train.task = @my_tasks.MyTask()" in found.text
+    assert "my_tasks.MyTask.dropout = 0.2" in found.text
+    assert found.kwargs(only=["slices"])["slices"]["negated"]("this is not it")

@@ -20,6 +20,7 @@ train.backbone = @tiny()
 train.source = @files()
 files.data = "reviews.csv"
 files.text = "body"
+files.columns = ("year",)
 train.stages = (@Stage(),)
 Stage.freeze_layers = 9
 """
@@ -92,7 +93,7 @@ def test_help_names_all_verbs_and_flags(capsys):
         (
             ["export", "--input=x"],
             "tfft export takes no --input.\n"
-            "  valid   --workdir, --verbose, --quiet\n  see     tfft\n",
+            "  valid   --workdir, --allow_imports, --verbose, --quiet\n  see     tfft\n",
         ),
         (
             ["predict", "--gin.DATA=x"],
@@ -173,6 +174,7 @@ def test_evaluate_and_predict_take_the_runs_own_config(verbs, tmp_path):
     evaluate, predict, export = (kwargs for _, _, kwargs in verbs.calls)
     assert evaluate["input"] == "new.csv"
     assert (evaluate["text"], evaluate["label"]) == ("body", None)
+    assert (evaluate["columns"], evaluate["slices"]) == (("year",), "slices")
     assert evaluate["source"]() == export["source"]() == "source"
     assert (predict["task"], predict["backbone"], predict["text"]) == ("task", "backbone", "body")
     assert (predict["input"], predict["output"], predict["force"]) == ("-", "-", True)
@@ -206,7 +208,7 @@ def test_an_error_of_the_run_says_where_it_was_set(verbs, capsys, monkeypatch):
     monkeypatch.setattr(verbs, "train", fail, raising=False)
     assert refusal(capsys, "train", "--gin_file=run.gin", "--workdir=out") == (
         "tfft: freeze_layers=9, but this backbone has 2 layers.\n"
-        "  set in  run.gin:7\n"
+        "  set in  run.gin:8\n"
         '  valid   0 to 2, or "all"\n'
         "  see     tfft check --gin_file=run.gin\n"
     )

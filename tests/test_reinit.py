@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from trainings import newest, same, stopped_after
 
 import tfft
-from tfft import loop, run
+from tfft import run
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
@@ -131,32 +132,13 @@ def train(folder, stages=STAGES):
     return run.train(task, tiny(), synthetic(128), stages, **settings)
 
 
-def newest(folder):
-    return sorted((folder / "checkpoints").glob("step-*"))[-1]
-
-
 @pytest.mark.parametrize("at", [4, 7, 13])
-def test_a_stopped_run_does_it_once(tmp_path, monkeypatch, at):
-    from safetensors.numpy import load_file
-
+def test_a_stopped_run_does_it_once(tmp_path, at):
     train(tmp_path / "whole")
-    plain, steps = loop.Recorder.checkpoint, []
-
-    def stops(self, best=False):
-        plain(self, best)
-        steps.append(self.position.total_steps)
-        if steps[-1] >= at:
-            self.workdir.finish()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop.Recorder, "checkpoint", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_after(at):
         train(tmp_path / "stopped")
-    monkeypatch.undo()
     train(tmp_path / "stopped")
-    one, two = (load_file(newest(tmp_path / name)) for name in ("whole", "stopped"))
-    assert one.keys() == two.keys()
-    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
 def test_stored_features_are_of_the_new_weights(tmp_path, monkeypatch):

@@ -1,6 +1,7 @@
 """Seeds and folds: the bits of a run alone, resuming, what is shared, and the warning."""
 
 import collections
+import dataclasses
 import shutil
 
 import numpy as np
@@ -13,6 +14,7 @@ from tfft import compare, folds, reuse, run, summary
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError, WorkdirError
+from tfft.sources import MemorySource
 from tfft.sources.synthetic import synthetic
 from tfft.workdir import Workdir
 
@@ -147,6 +149,40 @@ def test_the_best_run_is_the_one_returned(plan):
     assert np.allclose(plan[0].outputs(texts), kept.probabilities["model"], atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("watched", "best"),
+    [(None, "a"), ("val_loss", "b"), ("val_macro_f1", "c"), ("loss", "d"), ("accuracy", "c")],
+)
+def test_the_best_run_is_that_of_the_monitored_figure(watched, best):
+    """Accuracies and F1: more is better; losses: less. Each figure has a best run of its own."""
+    names = ("val_accuracy", "val_loss", "val_macro_f1", "loss", "accuracy")
+    rows = {
+        "a": (0.9, 0.5, 0.3, 0.5, 0.3),
+        "b": (0.8, 0.1, 0.2, 0.4, 0.4),
+        "c": (0.7, 0.4, 0.8, 0.3, 0.9),
+        "d": (0.6, 0.3, 0.1, 0.2, 0.2),
+    }
+    reports = {name: {"best": dict(zip(names, row, strict=True))} for name, row in rows.items()}
+    assert summary._best(reports, watched) == best
+
+
+def test_without_validation_the_first_run_is_taken_unless_something_is_watched():
+    reports = {name: {"best": {"loss": loss}} for name, loss in (("a", 0.5), ("b", 0.1))}
+    assert summary._best(reports, None) == "a" and summary._best(reports, "loss") == "b"
+
+
+def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
+    stages = (STAGES[0], dataclasses.replace(STAGES[1], monitor="loss"))
+    found = train(tmp_path, stages=stages, seeds=2)
+    content = found.summary
+    watched = {row["name"]: row["watched"] for row in content["runs"]}
+    for name, value in watched.items():
+        assert value == compare.open_run(tmp_path / name).report["best"]["loss"]
+    assert content["best"] == found.workdir.name == min(watched, key=lambda name: watched[name])
+    [columns] = [columns for title, columns, _ in summary.tables(content) if title == "Runs"]
+    assert content["monitor"] == "loss" and "monitor: loss" in columns
+
+
 def test_another_plan_is_refused_in_the_same_folder(plan):
     folder = plan[0].workdir.parent
     with pytest.raises(WorkdirError, match="plan: there"):
@@ -203,6 +239,50 @@ def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, fi
     )
     losses = [[row["val_loss"] for row in one["curves"]] for one in (reports[1], alone.report)]
     assert np.allclose(*losses, atol=1e-5)
+
+
+def dated(*splits):
+    """Returns a source with a further column."""
+    source, rows = synthetic(96), {}
+    for split in splits:
+        texts, labels = zip(*source.rows(split), strict=True)
+        rows[split] = texts, labels, [str(1990 + len(text) % 3) for text in texts]
+    return MemorySource("dated", rows, columns=["year"])
+
+
+@pytest.mark.parametrize("splits", [("train", "validation", "test"), ("train", "validation")])
+def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
+    stage = tfft.Stage(freeze_layers="all", epochs=1, learning_rate=1e-2)
+
+    def sliced(**slices):
+        task, source = tfft.tasks.TextClassification(), dated(*splits)
+        settings = {"folds": 3, "slices": slices, "workdir": tmp_path, "say": QUIET}
+        run.train(task, tiny(), source, (stage,), **settings)
+        return source, [compare.open_run(tmp_path / f"fold-{n}").report for n in range(3)]
+
+    source, reports = sliced(film=r"\bfilm\b", even=lambda text: len(text) % 2 == 0)
+    pool = folds.lists(source, ["train", "validation"])
+    numbers = folds.fold_numbers(pool, 3, 0)
+    for fold, content in enumerate(reports):
+        texts = [pool[0][row] for row in numbers[fold]["validation"]]
+        if "test" in splits:
+            texts = folds.lists(source, ["test"])[0]
+        wanted = {
+            "year": collections.Counter(str(1990 + len(text) % 3) for text in texts),
+            "film": collections.Counter("yes" if " film " in f" {t} " else "no" for t in texts),
+            "even": collections.Counter("no" if len(text) % 2 else "yes" for text in texts),
+        }
+        told = collections.defaultdict(dict)
+        for row in content["slices"]:
+            told[row["by"]][row["value"]] = row["texts"]
+        assert {name: told[name] for name in wanted} == wanted
+    # Other slices remake the reports of complete runs, and train nothing.
+    written = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/metrics.jsonl"))]
+    for content in sliced(long=lambda text: len(text) > 60)[1]:
+        asked = {row["by"] for row in content["slices"]} - {"class", "length", "cut"}
+        assert asked == {"year", "long"}
+    again = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/metrics.jsonl"))]
+    assert len(written) == 3 and again == written
 
 
 def gained(gains):

@@ -203,7 +203,7 @@ def test_the_page_stands_alone_and_escapes(content):
     assert [name for name, _ in written] == ["report.html", "report.md", "report.json"]
     page = checked(written[0][1])
     assert "&lt;script&gt;" in page and "tuned for sentence similarity" in page
-    assert page.count("<svg") == page.count('role="img"') == page.count("<desc") == 6
+    assert page.count("<svg") == page.count('role="img"') == page.count("<desc") == 8
     without = page.replace("http://www.w3.org/2000/svg", "")
     assert "http" not in without.replace("http://www.w3.org/1999/xlink", "")
 
@@ -303,6 +303,31 @@ def test_a_reliability_picture_says_its_figures(content):
     assert "accuracy against" not in drawn and "texts with mean probability" in drawn
 
 
+def test_curves_say_their_figures_and_whose_they_are(content):
+    [entry] = content["ranking"]  # as frequent as the other, so it is the second
+    assert entry["label"] == "good" and entry["share"] == 0.5
+    drawn = plots.roc(content["ranking"], {"good": 0.9375})
+    assert "good: area 0.938; true-positive rate by false-positive rate: 0.000 at 0.01" in drawn
+    drawn = plots.precision_recall(content["ranking"], {"good": 0.9375})
+    assert "good: area 0.938, by chance 0.500; precision by recall: " in drawn
+    page = report.page(content)
+    assert "those of good, the second of two equally frequent classes" in page
+    assert "ROC curves" in page and "Precision-recall curves" in page
+    truth = np.arange(90) % 9
+    names = [f"class {number}" for number in range(9)]
+    outputs = np.eye(9)[np.where(np.arange(90) % 4, truth, (truth + 1) % 9)] * 0.8 + 0.02
+    page = checked(report.page(built(names, truth, outputs)))
+    assert "those of the 6 of 9 classes with the lowest PR area, the lowest first" in page
+    page = report.page(built(names[:3], truth % 3, outputs[:, :3]))
+    assert "those of each class against the rest" in page
+
+
+def test_classes_that_cannot_be_told_apart_have_no_curve():
+    found = built(truth=np.zeros(40, int))
+    assert found["ranking"] == []
+    assert 'id="ranking"' not in checked(report.page(found))
+
+
 def test_slices_are_shown_worst_first_and_the_rest_is_folded(content):
     assert [row["by"] for row in content["slices"]].count("year") == 3
     stands = [row["stands"] for row in content["slices"]]
@@ -373,7 +398,7 @@ def test_the_card_is_markdown_with_yaml_in_front(content):
 
 def test_remarks_follow_from_the_figures(content):
     said = report_tables.remarks(content)
-    assert set(said) == {"fitting", "calibration", "resamples", "slices"}
+    assert set(said) == {"fitting", "calibration", "resamples", "ranking", "slices"}
     assert said["fitting"].startswith("2 epochs: too few")
     assert "1,000 bootstrap resamples of the texts for the rest." in said["resamples"]
     many = content["metrics"] | {"resamples": 100, "areas_resampled": False}

@@ -6,9 +6,10 @@ import threading
 import keras
 import numpy as np
 import pytest
+from trainings import steps
 
 from tfft import job as jobs
-from tfft import loop, machine, reuse
+from tfft import machine, reuse
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
@@ -50,33 +51,16 @@ def make(folder, body=None, rows=96):
     return job
 
 
-def steps(folder, architecture, stage):
-    """Returns the loss of each step, and the predictions at the end."""
-    job = make(folder, tiny(architecture, layers=2, dropout=0.2))
-    schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
-    cut, via = job.cuts([stage])
-    kept = job.trained_variables([stage])
-    prepared = job.prepare(stage, schedule.total_steps, stage.features != "off")
-    loop.reseed(kept, (0, 0))
-    inputs = job.inputs(stage, "train", cut, stage.features, via)
-    losses = []
-    for epoch in range(schedule.epochs):
-        for batch, targets in inputs.dataset(schedule.plan(epoch)):
-            prepared.trained.reset_metrics()
-            losses.append(float(prepared.trained.train_on_batch(batch, targets)[0]))
-    return losses, loop.predict(prepared.split.full, job.splits["test"]), inputs
-
-
 @pytest.mark.parametrize("depth", ["all", "half"])
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_every_body_trains_as_without(tmp_path, architecture, depth):
     # Layers that share their weights can only be frozen together.
     layers = {"all": "all", "half": 2 if architecture == "albert" else 1}[depth]
     stage = Stage(freeze_layers=layers, epochs=2, batch_size=16, learning_rate=3e-3)
-    found = {
-        kind: steps(tmp_path, architecture, dataclasses.replace(stage, features=kind))
-        for kind in ("off", "memory", "disk")
-    }
+    found = {}
+    for kind in ("off", "memory", "disk"):
+        job = make(tmp_path, tiny(architecture, layers=2, dropout=0.2))
+        found[kind] = steps(job, dataclasses.replace(stage, features=kind))
     assert len(found["off"][0]) > 8
     for kind in ("memory", "disk"):
         np.testing.assert_allclose(found[kind][0], found["off"][0], atol=1e-5)

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pathlib
+import re
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from trainings import newest, same
 
 import tfft
 from tfft import export, run
@@ -49,16 +50,6 @@ def trained(tmp_path_factory):
 
 def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
-
-
-def newest(folder):
-    return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
-
-
-def same(first, second):
-    one, two = load_file(first), load_file(second)
-    assert one.keys() == two.keys() and one
-    return all(np.array_equal(one[name], two[name]) for name in one)
 
 
 def start(folder):
@@ -290,6 +281,30 @@ def test_evaluate_reports_the_held_out_split_as_the_run_did(trained):
         say=Console(quiet=True),
     )
     assert found["metrics"]["confusion_matrix"] == trained.report["metrics"]["confusion_matrix"]
+    assert found["slices"] == trained.report["slices"]
+
+
+def test_evaluate_slices_a_new_file(trained, tmp_path, capsys):
+    rows = [
+        f"{'a film' if n % 3 else 'no'} mark{n % 2},class_{n % 2},{1990 + n % 4}" for n in range(24)
+    ]
+    (tmp_path / "new.csv").write_text("\n".join(["text,label,year", *rows]) + "\n")
+    found = run.evaluate(
+        tfft.tasks.TextClassification(),
+        tiny(),
+        str(trained.workdir),
+        input=str(tmp_path / "new.csv"),
+        columns=("year", "place"),
+        slices={"film": r"\bfilm\b", "second": lambda text: text.endswith("1")},
+        say=Console(quiet=True),
+    )
+    counts = {(row["by"], row["value"]): row["texts"] for row in found["slices"]}
+    assert all(counts["year", str(year)] == 6 for year in range(1990, 1994))
+    assert (counts["film", "yes"], counts["film", "no"]) == (16, 8)
+    assert counts["second", "yes"] == counts["class", "class_1"] == 12
+    shown = capsys.readouterr()
+    assert "Slices (the worst" in shown.out
+    assert "new.csv has no column 'place': there are no slices by it" in shown.err
 
 
 def test_check_ends_ready_and_trains_one_step(capsys):
@@ -328,6 +343,48 @@ train.slices = {"film": r"\bfilm\b"}
 """
 
 
+OWN = """
+from tfft.tasks.text_classification import TextClassification
+
+def has_negation(text, words=("not", "no")):
+    return any(word in text.split() for word in words)
+
+class OwnTask(TextClassification):
+    name = "own_task"
+"""
+OWN_CONFIG = (
+    "import my_tasks\n"
+    + CONFIG.replace("@TextClassification()", "@my_tasks.OwnTask()").replace(
+        'r"\\bfilm\\b"', '@my_tasks.has_negation, "even": @my_tasks.has_negation'
+    )
+    + 'OwnTask.dropout = 0.2\nhas_negation.words = ("film",)\n'
+)
+
+
+def test_own_tasks_and_slices_from_the_command_line(tmp_path):
+    (tmp_path / "own.gin").write_text(OWN_CONFIG)
+    (tmp_path / "my_tasks.py").write_text(OWN)
+    refused = command(tmp_path, "train", "--gin_file=own.gin", "--workdir=one")
+    assert refused.returncode == 2 and "--allow_imports=my_tasks" in refused.stderr
+    allow = "--allow_imports=my_tasks"
+    trained = command(tmp_path, "train", "--gin_file=own.gin", "--workdir=one", allow)
+    assert trained.returncode == 0, trained.stderr
+    found = json.loads((tmp_path / "one/report.json").read_text())
+    assert found["task"] == "own_task" and allow in found["command"]
+    assert {row["value"] for row in found["slices"] if row["by"] == "film"} == {"yes", "no"}
+    (tmp_path / "more.csv").write_text("text,label\nmark1 film,class_1\nmark0 plot,class_0\n")
+    words = ("evaluate", "--workdir=one", "--input=more.csv")
+    assert "'import my_tasks' is refused" in command(tmp_path, *words).stderr
+    evaluated = command(tmp_path, *words, allow)
+    assert evaluated.returncode == 0, evaluated.stderr
+    assert re.search(r"^film +yes +1 ", evaluated.stdout, re.MULTILINE)
+    again = command(tmp_path, "train", "--gin_file=one/config.gin", "--workdir=one", allow)
+    assert again.returncode == 0, again.stderr
+    shown = command(tmp_path, "show", "OwnTask", "--gin_file=own.gin", allow)
+    assert re.search(r"^dropout +0.1 ", shown.stdout, re.MULTILINE), shown.stderr
+    assert re.search(r"^my_tasks.OwnTask.dropout +0.2 ", shown.stdout, re.MULTILINE)
+
+
 def command(folder, *words):
     """Runs the binary as a person does."""
     return subprocess.run(
@@ -349,9 +406,10 @@ def test_the_config_in_the_workdir_repeats_the_run_to_the_bit(tmp_path):
     sliced = json.loads((tmp_path / "two/report.json").read_text())["slices"]
     assert {row["value"] for row in sliced if row["by"] == "film"} == {"yes", "no"}
     assert (tmp_path / "one/config.gin").read_text() == (tmp_path / "two/config.gin").read_text()
-    (tmp_path / "more.csv").write_text("text,label\nmark1 film,class_1\nmark0 film,class_0\n")
+    (tmp_path / "more.csv").write_text("text,label\nmark1 film,class_1\nmark0 plot,class_0\n")
     found = command(tmp_path, "evaluate", "--workdir=one", "--input=more.csv")
     assert found.returncode == 0 and "accuracy" in found.stdout, found.stderr
+    assert re.search(r"^film +yes +1 ", found.stdout, re.MULTILINE)
     (tmp_path / "odd.csv").write_text("text,label\nmark1 film,class_9\nmark0 film,class_0\n")
     odd = command(tmp_path, "evaluate", "--workdir=one", "--input=odd.csv")
     assert odd.returncode == 2 and "Traceback" not in odd.stderr

@@ -1,13 +1,12 @@
 """Ways to train, from the first step of a run to its report: early stopping, exact resuming."""
 
 import json
-import pathlib
 import signal
 
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from trainings import newest, same
 
 import tfft
 from tfft import run
@@ -94,10 +93,6 @@ def train(folder, stages, say=None, task=None, source=None):
     )
 
 
-def newest(folder):
-    return load_file(sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1])
-
-
 def test_a_stopped_run_with_everything_on_continues_to_the_same_bits(tmp_path):
     train(tmp_path / "whole", (EVERYTHING,))
     with pytest.raises(KeyboardInterrupt):
@@ -105,9 +100,7 @@ def test_a_stopped_run_with_everything_on_continues_to_the_same_bits(tmp_path):
     say = Interrupting(0)
     train(tmp_path / "stopped", (EVERYTHING,), say)
     assert any("continuing in" in line and "epoch 1, batch 14" in line for line in say.lines)
-    one, two = newest(tmp_path / "whole"), newest(tmp_path / "stopped")
-    assert one.keys() == two.keys()
-    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
 def test_stored_features_change_nothing_with_everything_on(tmp_path):
@@ -151,8 +144,7 @@ def test_a_stage_that_had_stopped_stays_stopped_after_a_resume(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path / "stopped", stages, Interrupting(steps - 7), task(), source)
     train(tmp_path / "stopped", stages, None, task(), source)
-    one, two = newest(tmp_path / "whole"), newest(tmp_path / "stopped")
-    assert all(np.array_equal(one[name], two[name]) for name in one)
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
 def test_the_best_epoch_is_that_of_the_monitored_figure(tmp_path):

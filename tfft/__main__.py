@@ -48,11 +48,13 @@ def _list(options: Options, say: Console) -> None:
 
 
 def _show(options: Options, say: Console) -> int:
-    for name in options.words:
-        listing.configurable(name, say)
     if options.words and not options.flags.gin_file:
+        for name in options.words:
+            listing.configurable(name, say)
         return 0
     found = _config(options, say, strict=False)
+    for name in options.words:
+        listing.configurable(name, say, found.composition.configurables)
     listing.settings(found, say)
     for mistake in found.mistakes:
         print(f"tfft: {mistake}", file=sys.stderr)
@@ -78,14 +80,15 @@ def _evaluate(options: Options, say: Console) -> None:
         run = _library(say)
         run.evaluate_export(workdir, input=_needed(options, "input", "new.csv"), say=say)
         return
-    found = _config_of(workdir)
+    found = _config_of(workdir, options)
     run = _library(say)
     with _explained(found):
         run.evaluate(
-            **found.kwargs(only=("task", "backbone")),
+            **found.kwargs(only=("task", "backbone", "slices")),
             workdir=workdir,
             source=lambda: found.kwargs(only=("source",))["source"],
             input=options.flags.input,
+            columns=found.value("files.columns") or (),
             text=found.value("files.text"),
             label=found.value("files.label"),
             say=say,
@@ -102,7 +105,7 @@ def _predict(options: Options, say: Console) -> None:
     if _is_export(workdir):
         _library(say).predict_export(workdir, **files, say=say)
         return
-    found = _config_of(workdir)
+    found = _config_of(workdir, options)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
@@ -111,7 +114,7 @@ def _predict(options: Options, say: Console) -> None:
 
 def _export(options: Options, say: Console) -> None:
     workdir = _needed(options, "workdir", "out")
-    found = _config_of(workdir)
+    found = _config_of(workdir, options)
     run = _library(say)
     with _explained(found):
         run.export(
@@ -156,7 +159,8 @@ def _store(options: Options, say: Console) -> None:
         )
 
 
-CONFIGURED = ("gin_file", "seed")
+CONFIGURED = ("gin_file", "seed", "allow_imports")
+TRAINED = ("workdir", "allow_imports")
 VERBS = {
     "list": Verb(
         _list, "tasks, models, configs and data; KerasHub's presets", (), "[presets [WORD]]"
@@ -164,11 +168,11 @@ VERBS = {
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
-    "evaluate": Verb(_evaluate, "report on held-out texts or a file", ("workdir", "input")),
+    "evaluate": Verb(_evaluate, "report on held-out texts or a file", (*TRAINED, "input")),
     "predict": Verb(
-        _predict, "one JSON object for each text", ("workdir", "input", "output", "force")
+        _predict, "one JSON object for each text", (*TRAINED, "input", "output", "force")
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", ("workdir",)),
+    "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
     "compare": Verb(
         _compare, "runs side by side, paired", ("output", "force", "shared"), "RUN [RUN ...]"
     ),
@@ -232,14 +236,18 @@ def _config(options: Options, say: Console, strict: bool = True) -> config.Confi
             "--gin_file is missing.", valid="--gin_file=quick/text.gin", see="tfft list"
         )
     found = config.load(
-        options.flags.gin_file, options.overrides, seed=options.flags.seed, strict=strict
+        options.flags.gin_file,
+        options.overrides,
+        seed=options.flags.seed,
+        strict=strict,
+        allow=options.flags.allow_imports,
     )
     for note in found.notes:
         say.info(note)
     return found
 
 
-def _config_of(workdir: str) -> config.Config:
+def _config_of(workdir: str, options: Options) -> config.Config:
     """Returns the config of a run."""
     path = pathlib.Path(workdir) / "config.gin"
     if not path.is_file():
@@ -257,7 +265,7 @@ def _config_of(workdir: str) -> config.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    return config.load([str(path)])
+    return config.load([str(path)], allow=options.flags.allow_imports)
 
 
 def _is_export(workdir: str) -> bool:

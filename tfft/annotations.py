@@ -22,6 +22,7 @@ _WORDS = {
     "None": "None",
     "list": "a list in brackets",
     "dict": "a dict in braces",
+    "Callable": "a function, as @module.name",
 }
 _SEQUENCES = {"tuple", "list", "Sequence", "Iterable", "Collection"}
 _MAPPINGS = {"dict", "Mapping"}
@@ -43,7 +44,8 @@ def accepts(annotation: str | None, value: Any) -> bool:
 
     Args:
       annotation: as written in the source: "int | None", "Literal['a', 'b']", "tuple[str, ...]".
-      value: a literal, a `Reference`, or a `Macro` that has no value yet, which fits anywhere.
+      value: a literal, a `Reference`, or a `Macro` that has no value yet, which fits anywhere. What
+        is passed itself fits `Callable` alone.
     """
     if annotation is None or isinstance(value, Macro):
         return True
@@ -92,10 +94,12 @@ def _members(node: ast.expr) -> list[ast.expr]:
 
 def _fits(node: ast.expr, value: Any) -> bool:
     name = _name(node)
+    if isinstance(value, Reference) and not value.called:
+        return name == "Callable"
     if name in ("Any", "object"):
         return True
     if isinstance(value, Reference):
-        return value.called and name not in {*_SIMPLE, *_CONTAINERS}
+        return name not in {*_SIMPLE, *_CONTAINERS}
     if name in _SIMPLE:
         return _SIMPLE[name](value)
     if name == "Literal":

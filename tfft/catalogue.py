@@ -61,6 +61,7 @@ class Configurable:
       doc: its docstring.
       where: file and line.
       load: imports and returns it.
+      module: a person's own that it is in, "" for the package's.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Configurable:
     doc: str
     where: str
     load: Callable[[], Any]
+    module: str = ""
 
     @property
     def about(self) -> str:
@@ -108,9 +110,38 @@ def configurables() -> dict[str, Configurable]:
     return found
 
 
-def of_module(path: pathlib.Path, module: str) -> dict[str, Configurable]:
-    """Returns the public classes and functions of another file, by name."""
-    return {node.name: _read(node, path, "", module) for node in _public(path)}
+def of_module(
+    path: pathlib.Path, module: str, known: Mapping[str, Configurable] | None = None
+) -> dict[str, Configurable]:
+    """Returns the public classes and functions of a person's own file, by full name.
+
+    Args:
+      path: of the file.
+      module: its name.
+      known: what its classes may inherit from.
+
+    Raises:
+      ConfigError: it is no Python.
+    """
+    bases, found = dict(known or {}), {}
+    try:
+        nodes = _public(path)
+    except SyntaxError as error:
+        raise ConfigError(
+            f"{module} is no Python: {error.msg}.", set_in=f"{path}:{error.lineno}"
+        ) from error
+    for node in nodes:
+        entry = _read(node, path, _own_kind(node, bases), module, bases)
+        found[entry.name] = bases[node.name] = entry
+    return found
+
+
+def full_name(name: str, known: Mapping[str, Any]) -> str:
+    """Returns the one known name that ends with this one; this one when none does, or several."""
+    if name in known:
+        return name
+    found = [full for full in known if full.endswith(f".{name}")]
+    return found[0] if len(found) == 1 else name
 
 
 def of_objects(objects: Mapping[str, Any]) -> dict[str, Configurable]:
@@ -152,34 +183,64 @@ def _is_of(node: Definition, made: str) -> bool:
     return node.returns is not None and ast.unparse(node.returns) == made
 
 
-def _read(node: Definition, path: pathlib.Path, kind: str, module: str = "") -> Configurable:
-    if not module:
-        module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+def _own_kind(node: Definition, bases: Mapping[str, Configurable]) -> str:
+    """Returns what a person's own class inherits, or what a function says that it returns."""
+    kinds = {made: made.lower() for made in FOLDERS.values()}
+    if isinstance(node, ast.ClassDef):
+        kinds |= {name: entry.kind for name, entry in bases.items()}
+        return next((kinds[base] for base in map(_last, node.bases) if kinds.get(base)), "")
+    return kinds.get(_last(node.returns), "") if node.returns else ""
+
+
+def _last(node: ast.expr) -> str:
+    return ast.unparse(node).rpartition(".")[2]
+
+
+def _read(
+    node: Definition,
+    path: pathlib.Path,
+    kind: str,
+    own: str = "",
+    bases: Mapping[str, Configurable] | None = None,
+) -> Configurable:
+    module = own or ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
 
     def load() -> Any:
         return getattr(importlib.import_module(module), node.name)
 
-    parameters = _class_parameters(node) if isinstance(node, ast.ClassDef) else _arguments(node)
+    if isinstance(node, ast.ClassDef):
+        parameters = _class_parameters(node, bases or {})
+    else:
+        parameters = _arguments(node)
     if parameters is None:  # the constructor is inherited: only an import can tell
         parameters = _signature(load())
-    own = PACKAGE in path.parents
-    where = f"{path.relative_to(PACKAGE.parent) if own else path}:{node.lineno}"
-    doc = ast.get_docstring(node) or ""
-    return Configurable(node.name, kind, {p.name: p for p in parameters}, doc, where, load)
+    where = f"{path if own else path.relative_to(PACKAGE.parent)}:{node.lineno}"
+    doc, name = ast.get_docstring(node) or "", f"{own}.{node.name}" if own else node.name
+    return Configurable(name, kind, {p.name: p for p in parameters}, doc, where, load, own)
 
 
-def _class_parameters(node: ast.ClassDef) -> list[Parameter] | None:
-    """Returns a constructor's parameters, a dataclass's fields; None when it is inherited."""
+def _class_parameters(
+    node: ast.ClassDef, bases: Mapping[str, Configurable]
+) -> list[Parameter] | None:
+    """Returns a constructor's parameters, a dataclass's fields; None when it is inherited.
+
+    Those of a base that is known count where the class has no constructor, or passes keywords on.
+    """
+    known = [bases[base] for base in map(_last, node.bases) if base in bases]
+    inherited = list(known[0].parameters.values()) if known else None
     for member in node.body:
         if isinstance(member, ast.FunctionDef) and member.name == "__init__":
-            return _arguments(member)[1:]
+            own = _arguments(member)[1:]
+            further = inherited if member.args.kwarg and inherited else []
+            return [*own, *(p for p in further if p.name not in {q.name for q in own})]
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
-        return [
+        own = [
             Parameter(ast.unparse(f.target), ast.unparse(f.annotation), _source(f.value))
             for f in fields
         ]
-    return None if node.bases else []
+        return [*{p.name: p for p in [*(inherited or []), *own]}.values()]
+    return inherited if node.bases else []
 
 
 def _arguments(node: ast.FunctionDef) -> list[Parameter]:
@@ -206,6 +267,8 @@ def _signature(target: Any) -> list[Parameter]:
     empty = inspect.Parameter.empty
     found = []
     for parameter in inspect.signature(target).parameters.values():
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            continue
         kind = parameter.annotation
         text = kind if isinstance(kind, str) else inspect.formatannotation(kind)
         default = None if parameter.default is empty else repr(parameter.default)

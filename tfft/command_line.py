@@ -43,6 +43,8 @@ def _flags() -> flags.FlagValues:
     for name, default, about in text:
         flags.DEFINE_string(name, default, about, flag_values=values)
     flags.DEFINE_multi_string("gin_file", [], "a config; the later ones win", flag_values=values)
+    about = "own modules that a config may import, which runs their code"
+    flags.DEFINE_list("allow_imports", [], about, flag_values=values)
     flags.DEFINE_integer("seed", None, "of all that is random", flag_values=values)
     switches = [
         ("force", None, "replace an existing output"),

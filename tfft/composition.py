@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.catalogue import Configurable
+from tfft.catalogue import Configurable, full_name
 from tfft.errors import ConfigError
 
 ROOT = "train"
@@ -73,11 +73,12 @@ class Binding:
 
 @dataclasses.dataclass(frozen=True)
 class Use:
-    """A configurable called in a scope, with the bindings that reach it there."""
+    """A configurable called in a scope, or only passed, with the bindings that reach it there."""
 
     scope: str
     target: Configurable
     bindings: Mapping[str, Binding]
+    called: bool = True
 
     @property
     def key(self) -> str:
@@ -115,6 +116,18 @@ def replaced(value: Any, change: Any) -> Any:
     if isinstance(value, list | tuple):
         return type(value)(replaced(item, change) for item in value)
     return change(value)
+
+
+def in_full(binding: Binding, known: Mapping[str, Configurable]) -> Binding:
+    """Returns the binding with the full names of what it is of and of what it refers to."""
+
+    def change(part: Any) -> Any:
+        if not isinstance(part, Reference):
+            return part
+        return dataclasses.replace(part, name=full_name(part.name, known))
+
+    name = full_name(binding.name, known) if binding.parameter else binding.name
+    return dataclasses.replace(binding, name=name, value=replaced(binding.value, change))
 
 
 class Composition:
@@ -168,41 +181,43 @@ class Composition:
     def uses(self, only: tuple[str, ...] | None = None) -> list[Use]:
         """Returns each configurable in each scope that the root reaches, callers first.
 
+        One that is called and also passed itself is there twice.
+
         Args:
           only: the root's parameters to follow; None for all.
 
         Raises:
           ConfigError: a reference leads back to itself.
         """
-        found: dict[str, Use] = {}
-        self._reach(ROOT, "", (), found, only)
+        found: dict[tuple[str, bool], Use] = {}
+        self._reach(Reference(ROOT), (), found, only)
         return list(found.values())
 
     def _reach(
         self,
-        name: str,
-        scope: str,
+        reference: Reference,
         callers: tuple[str, ...],
-        found: dict[str, Use],
+        found: dict[tuple[str, bool], Use],
         only: tuple[str, ...] | None = None,
     ) -> None:
+        name, scope = reference.name, reference.scope
         if name not in self.configurables:
             return
         bindings = self._bindings_of(name, scope)
         if only is not None:
             bindings = {key: value for key, value in bindings.items() if key in only}
-        use = Use(scope, self.configurables[name], bindings)
-        if use.key in found:
+        use = Use(scope, self.configurables[name], bindings, reference.called)
+        if (use.key, use.called) in found:
             return
-        found[use.key] = use
+        found[use.key, use.called] = use
         for binding in use.bindings.values():
-            for reference in references(self.resolve(binding.value)):
-                inner = Reference(reference.name, reference.scope or scope).key
-                if inner in (*callers, use.key):
+            for part in references(self.resolve(binding.value)):
+                inner = dataclasses.replace(part, scope=part.scope or scope)
+                if inner.key in (*callers, use.key):
                     raise ConfigError(
-                        f"@{inner}() is part of its own arguments.", set_in=str(binding.origin)
+                        f"@{inner.key}() is part of its own arguments.", set_in=str(binding.origin)
                     )
-                self._reach(reference.name, reference.scope or scope, (*callers, use.key), found)
+                self._reach(inner, (*callers, use.key), found)
 
     def _bindings_of(self, name: str, scope: str) -> dict[str, Binding]:
         """Returns bindings by parameter, in the order of the signature."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import importlib.util
+import functools
 import pathlib
 import re
 import tokenize
@@ -20,7 +20,7 @@ import gin
 from gin import config_parser
 
 from tfft.annotations import accepts
-from tfft.catalogue import PACKAGE, of_module, of_objects
+from tfft.catalogue import PACKAGE, full_name, of_module, of_objects
 from tfft.catalogue import configurables as offered
 from tfft.composition import (
     ROOT,
@@ -30,15 +30,17 @@ from tfft.composition import (
     Origin,
     Reference,
     Use,
+    in_full,
     macro_names,
     replaced_stages,
     written,
 )
 from tfft.errors import ConfigError, UserError, near
-from tfft.operative import HEADER, Setting, all_settings, blamed, operative_text
+from tfft.lookup import OWN, find_config, find_module, flags_of, is_allowed, shown
+from tfft.operative import Setting, all_settings, blamed, operative_text, whole_text
 from tfft.strict import expectations, missing, mistakes
 
-ALLOWED_IMPORTS = ("tfft.",)
+ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +48,7 @@ class Config:
     """A composed and checked config.
 
     Attributes:
+      flags: that name the files, and what they import.
       files: as they were named.
       settings: macros, then every object that the run makes with all its arguments.
       text: the whole as one file that repeats the run.
@@ -53,6 +56,7 @@ class Config:
       mistakes, missing: what `load(..., strict=False)` found instead of raising it.
     """
 
+    flags: str
     files: tuple[str, ...]
     settings: tuple[Setting, ...]
     text: str
@@ -77,7 +81,7 @@ class Config:
           UserError: a constructor refused its arguments; the error says where they were set.
         """
         uses = self.composition.uses(None if only is None else tuple(only))
-        with _gin(uses, operative_text(uses, self.composition, only)) as arguments:
+        with _gin(uses, operative_text(uses, self.composition, only, _flat)) as arguments:
             try:
                 return arguments()
             except _Carried as carried:
@@ -96,7 +100,7 @@ class Config:
         if error.set_in is None:
             error.set_in = blamed(error.problem, self.composition, use)
         if error.see:
-            error.see = error.see.replace("--gin_file=FILE", _files(self.files))
+            error.see = error.see.replace("--gin_file=FILE", self.flags)
         return error
 
 
@@ -106,7 +110,7 @@ def load(
     *,
     seed: int | None = None,
     strict: bool = True,
-    allow: Sequence[str] = ALLOWED_IMPORTS,
+    allow: Sequence[str] = (),
     configurables: Mapping[str, Any] | None = None,
 ) -> Config:
     """Reads, composes and checks configs; the later ones win.
@@ -116,7 +120,7 @@ def load(
       overrides: from a macro's name or "scope/configurable.parameter" to a value as text.
       seed: the value of --seed.
       strict: raise the first mistake; otherwise the config lists them.
-      allow: what modules a config may import begin with.
+      allow: modules and packages that a config may import beside those of the package.
       configurables: classes and functions by name; what the package offers by default.
 
     Raises:
@@ -126,11 +130,13 @@ def load(
     dropped: list[Binding] = []
     for file in files:
         before, reader.bindings = reader.bindings, []
-        reader.read(_find(file, pathlib.Path(), None))
+        reader.read(find_config(file, pathlib.Path(), None))
+        reader.bindings = [in_full(binding, reader.known) for binding in reader.bindings]
         gone = replaced_stages(before, reader.bindings, reader.known)
         dropped += gone
         reader.bindings = [b for b in before if b not in gone] + reader.bindings
-    see = f"tfft show {_files(files)}"
+    named = flags_of(files, reader.modules)
+    see = f"tfft show {named}"
     bindings = reader.bindings
     for name, text in (overrides or {}).items():
         bindings = [*bindings, _override(name, text, Composition(bindings, reader.known), see)]
@@ -142,40 +148,9 @@ def load(
     wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
     if strict and (wrong or lacking):
         raise [*wrong, *lacking][0]
-    text = HEADER + operative_text(composition.uses(), composition)
+    text = whole_text(composition, reader.modules)
     settings = tuple(all_settings(composition))
-    return Config(tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
-
-
-def packaged() -> pathlib.Path:
-    """Returns the folder of the packaged configs: in the wheel, or at the top of a checkout."""
-    here = pathlib.Path(__file__).parent
-    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
-
-
-def _files(files: Sequence[str]) -> str:
-    return " ".join(f"--gin_file={file}" for file in files) or "--gin_file=FILE"
-
-
-def _find(name: str, folder: pathlib.Path, origin: Origin | None) -> pathlib.Path:
-    """Returns the config of that name beside `folder`'s files or among the packaged ones."""
-    for place in (folder / name, packaged() / name):
-        if place.is_file():
-            return place
-    shipped = [str(path.relative_to(packaged())) for path in packaged().rglob("*.gin")]
-    own = [path.name for path in folder.glob("*.gin")]
-    raise ConfigError(
-        f"there is no config {name!r}.",
-        set_in=str(origin) if origin else f"--gin_file={name}",
-        valid=near(name, [*shipped, *own]),
-        see="tfft list",
-    )
-
-
-def _shown(path: pathlib.Path) -> str:
-    """Returns the path as a person would type it from here."""
-    path, here = path.resolve(), pathlib.Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return Config(named, tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
 
 
 class _Delegate(config_parser.ParserDelegate):
@@ -196,11 +171,12 @@ class _Reader:
         self.allow = allow
         self.known = offered() if objects is None else of_objects(objects)
         self.bindings: list[Binding] = []
+        self.modules: list[str] = []
         self.open: list[pathlib.Path] = []
 
     def read(self, path: pathlib.Path, origin: Origin | None = None) -> None:
         if path.resolve() in self.open:
-            chain = " -> ".join(_shown(each) for each in (*self.open, path))
+            chain = " -> ".join(shown(each) for each in (*self.open, path))
             raise ConfigError(f"configs include each other: {chain}.", set_in=str(origin))
         self.open.append(path.resolve())
         set_here: dict[str, Origin] = {}
@@ -209,7 +185,7 @@ class _Reader:
         self.open.pop()
 
     def _take(self, statement: Any, path: pathlib.Path, set_here: dict[str, Origin]) -> None:
-        origin = Origin(_shown(path), statement.location.line_num)
+        origin = Origin(shown(path), statement.location.line_num)
         if isinstance(statement, config_parser.BindingStatement):
             binding = Binding(
                 statement.scope, statement.selector, statement.arg_name, statement.value, origin
@@ -223,39 +199,30 @@ class _Reader:
             set_here[binding.key] = origin
             self.bindings.append(binding)
         elif isinstance(statement, config_parser.IncludeStatement):
-            self.read(_find(statement.filename, path.parent, origin), origin)
+            self.read(find_config(statement.filename, path.parent, origin), origin)
         elif isinstance(statement, config_parser.ImportStatement):
-            self._import(statement, origin)
+            self._import(statement, path)
 
-    def _import(self, statement: config_parser.ImportStatement, origin: Origin) -> None:
+    def _import(self, statement: config_parser.ImportStatement, path: pathlib.Path) -> None:
         """Takes note of a module's names; what it holds is imported when a run needs it."""
-        module = statement.module
-        if not f"{module}.".startswith(self.allow) or statement.alias:
-            allowed = " or ".join(prefix.rstrip(".") for prefix in self.allow)
+        module, origin = statement.module, Origin(shown(path), statement.location.line_num)
+        refusal = ""
+        if statement.alias:
+            refusal = f"import {module}, under its own name"
+        if not is_allowed(module, self.allow):
+            top = module.partition(".")[0]
+            refusal = f"--allow_imports={top}, which runs its code; modules of {OWN} need no flag"
+        if refusal:
             raise ConfigError(
                 f"{statement.format()!r} is refused: a config executes no code of others.",
                 set_in=str(origin),
-                valid=f"modules of {allowed}, under their own names",
+                valid=refusal,
                 see="tfft list",
             )
-        path = _module_path(module)
-        if path is None:
-            raise ConfigError(f"there is no module {module}.", set_in=str(origin), see="tfft list")
-        if PACKAGE not in path.parents:
-            self.known |= of_module(path, module)
-
-
-def _module_path(module: str) -> pathlib.Path | None:
-    """Returns the file of a module without importing it; packages above it are imported."""
-    if f"{module}.".startswith("tfft."):  # whose packages load TensorFlow
-        stem = PACKAGE.parent.joinpath(*module.split("."))
-        found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
-        return found[0] if found else None
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        return None
-    return pathlib.Path(spec.origin) if spec and spec.origin else None
+        found = find_module(module, path.parent, origin)
+        if PACKAGE not in found.parents:
+            self.modules.append(module)
+            self.known |= of_module(found, module, self.known)
 
 
 def _statements(path: pathlib.Path) -> list[Any]:
@@ -269,17 +236,17 @@ def _statements(path: pathlib.Path) -> list[Any]:
     except UnicodeDecodeError as error:
         line = path.read_bytes()[: error.start].count(b"\n") + 1
         raise ConfigError(
-            "the config is not UTF-8.", set_in=f"{_shown(path)}:{line}", valid="a text in UTF-8"
+            "the config is not UTF-8.", set_in=f"{shown(path)}:{line}", valid="a text in UTF-8"
         ) from error
     try:
         return list(config_parser.ConfigParser(text, _Delegate()))
     except (SyntaxError, tokenize.TokenError, RecursionError) as error:
         line, reason = _syntax(error)
         lines = [*text.splitlines(), ""]
-        shown = lines[min(line, len(lines)) - 1].strip()
+        there = lines[min(line, len(lines)) - 1].strip()
         raise ConfigError(
-            f"this line cannot be read: {shown}\n  {reason}",
-            set_in=f"{_shown(path)}:{line}",
+            f"this line cannot be read: {there}\n  {reason}",
+            set_in=f"{shown(path)}:{line}",
             valid='NAME = VALUE, where text stands in quotes: files.data = "reviews.csv"',
         ) from error
 
@@ -299,6 +266,10 @@ def _override(name: str, text: str, composition: Composition, see: str) -> Bindi
     """Returns the binding of --gin.NAME=VALUE; a bare word is text where text is expected."""
     origin = Origin(f"--gin.{name}={text}")
     owner, dot, parameter = name.rpartition(".")
+    scope, slash, selector = (owner if dot else name).rpartition("/")
+    if dot:
+        selector = full_name(selector, composition.configurables)
+        name = f"{scope}{slash}{selector}.{parameter}"
     if not dot:
         values = [*composition.macros.values(), *composition.bindings.values()]
         known = composition.macros.keys() | {m for b in values for m in macro_names(b.value)}
@@ -311,13 +282,13 @@ def _override(name: str, text: str, composition: Composition, see: str) -> Bindi
             )
         expected = expectations(name, composition)
     else:
-        target = composition.configurables.get(owner.rpartition("/")[2])
+        target = composition.configurables.get(selector)
         found = target.parameters.get(parameter) if target else None
         expected = [found.annotation] if found and found.annotation else []
-    scope, _, selector = (owner if dot else name).rpartition("/")
     known_value = composition.macros.get(name) or composition.bindings.get(name)
     value = _parsed(text, expected, known_value and known_value.value, origin)
-    return Binding(scope, selector, parameter if dot else "", value, origin)
+    binding = Binding(scope, selector, parameter if dot else "", value, origin)
+    return in_full(binding, composition.configurables)
 
 
 def _parsed(text: str, expected: Sequence[str], current: Any, origin: Origin) -> Any:
@@ -363,6 +334,14 @@ class _Carried(BaseException):
         self.error, self.use = error, use
 
 
+def _flat(part: Reference) -> Reference:
+    """Returns a reference as gin gets it: always called, and without a dot.
+
+    Gin takes a short name for any longer one that ends with it, of an earlier load too.
+    """
+    return Reference(part.name.replace(".", "__") + ITSELF * (not part.called), part.scope)
+
+
 @contextlib.contextmanager
 def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """Hands a text to gin; yields a function that makes the root's arguments.
@@ -371,7 +350,8 @@ def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]
     """
     scopes: dict[str, dict[str, Use]] = {}
     for use in uses:
-        scopes.setdefault(use.target.name, {})[use.scope] = use
+        named = _flat(Reference(use.target.name, called=use.called)).name
+        scopes.setdefault(named, {})[use.scope] = use
     gin.clear_config(clear_constants=True)
     try:
         with gin.config.interactive_mode():  # which lets a second config define the same names
@@ -388,7 +368,10 @@ def _register(name: str, scopes: Mapping[str, Use]) -> Callable[..., Any]:
     def make(**arguments: Any) -> Any:
         use = scopes["/".join(gin.current_scope())]
         try:
-            return use.target.load()(**arguments)
+            target = use.target.load()
+            if use.called:
+                return target(**arguments)
+            return functools.partial(target, **arguments) if arguments else target
         except Exception as error:
             raise _Carried(error, use) from error
 

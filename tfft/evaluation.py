@@ -12,6 +12,7 @@ from tfft import compare, decision, loop, outputs
 from tfft.job import Job
 from tfft.keys import Cut
 from tfft.metrics.floors import Floor
+from tfft.metrics.slices import quartiles
 from tfft.stage import Stage
 from tfft.workdir import Workdir
 
@@ -128,6 +129,16 @@ def keep(
     )
     kept.save(job.files)
     return kept
+
+
+def own_groups(encoded: Any, labels: Sequence[str]) -> dict[str, Sequence[str]]:
+    """Returns the divisions that every report has: by class, by length, by what was cut."""
+    full = encoded.full_lengths
+    return {
+        "class": [labels[number] for number in encoded.targets],
+        "length": quartiles(full, " tokens"),
+        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
+    }
 
 
 def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:

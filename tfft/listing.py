@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pathlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from tfft import fetch
 from tfft.annotations import describe
-from tfft.catalogue import Configurable, configurables
-from tfft.config import Config, packaged
+from tfft.catalogue import Configurable, configurables, full_name
+from tfft.config import Config
 from tfft.errors import ConfigError, UserError, near
+from tfft.lookup import packaged
 from tfft.operative import Setting
 from tfft.store import told
 from tfft.strict import SUPPLIED
@@ -92,13 +94,19 @@ def _short(text: str) -> str:
     return text if len(text) <= SHOWN_WORDS else text[: SHOWN_WORDS - 4] + " ..."
 
 
-def configurable(name: str, say: Any) -> None:
+def configurable(name: str, say: Any, known: Mapping[str, Configurable] | None = None) -> None:
     """Shows what a class or function takes.
+
+    Args:
+      name: of it.
+      say: the console.
+      known: what a config can name; by default what the package offers.
 
     Raises:
       ConfigError: there is none of that name.
     """
-    known = configurables()
+    known = configurables() if known is None else known
+    name = full_name(name, known)
     if name not in known:
         is_file = name.endswith(".gin")
         raise ConfigError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfft.catalogue import Parameter
@@ -25,7 +25,7 @@ from tfft.strict import settable
 
 HEADER = """\
 # The whole config of a run: every object with all its arguments. The same run again:
-#   tfft train --gin_file=THIS_FILE --workdir=FOLDER
+#   tfft train --gin_file=THIS_FILE{} --workdir=FOLDER
 
 """
 
@@ -62,9 +62,13 @@ def all_settings(composition: Composition) -> Iterator[Setting]:
     for name in sorted(unset):
         yield Setting(name, "", "")
     used: set[str] = set()
+    told: set[str] = set()
     for use in composition.uses():
         for parameter in _parameters(use):
             name, bound = f"{use.key}.{parameter.name}", use.bindings.get(parameter.name)
+            if name in told or bound is None and not use.called:
+                continue  # what is passed itself gets the rest from who calls it
+            told.add(name)
             if bound is None:
                 yield Setting(name, parameter.default or "", "default" * bool(parameter.default))
                 continue
@@ -85,8 +89,18 @@ def _parameters(use: Use) -> list[Parameter]:
     return [use.target.parameters[name] for name in settable(use.target)]
 
 
+def whole_text(composition: Composition, modules: Sequence[str]) -> str:
+    """Returns the file that repeats the run, with the modules that it imports."""
+    header = HEADER.format(f" --allow_imports={','.join(modules)}" if modules else "")
+    imports = "".join(f"import {module}\n" for module in modules) + "\n" * bool(modules)
+    return header + imports + operative_text(composition.uses(), composition)
+
+
 def operative_text(
-    uses: Sequence[Use], composition: Composition, only: Sequence[str] | None = None
+    uses: Sequence[Use],
+    composition: Composition,
+    only: Sequence[str] | None = None,
+    refer: Callable[[Reference], Reference] = lambda reference: reference,
 ) -> str:
     """Returns the uses as gin, each with all its arguments; no macro and no inherited scope.
 
@@ -94,30 +108,39 @@ def operative_text(
       uses: in the order in which they are written.
       composition: that they belong to.
       only: the root's arguments to write; None for all.
+      refer: how a reference is written.
     """
-    blocks = []
+    blocks: dict[str, str] = {}
     for use in uses:
         lines = []
+        key = refer(Reference(use.target.name, use.scope, use.called)).key
         for parameter in _parameters(use):
             if use.target.name == ROOT and only is not None and parameter.name not in only:
                 continue
-            for value in _values(use, parameter, composition):
-                prefix = f"{use.key}.{parameter.name} = "
+            for value in _values(use, parameter, composition, refer):
+                prefix = f"{key}.{parameter.name} = "
                 lines.append(prefix + written(value, prefix) + "\n")
-        blocks.append("".join(lines))
-    return "\n".join(block for block in blocks if block)
+        if use.called or key not in blocks:  # where it is called too, it has all its arguments
+            blocks[key] = "".join(lines)
+    return "\n".join(block for block in blocks.values() if block)
 
 
-def _values(use: Use, parameter: Parameter, composition: Composition) -> tuple[Any, ...]:
+def _values(
+    use: Use,
+    parameter: Parameter,
+    composition: Composition,
+    refer: Callable[[Reference], Reference],
+) -> tuple[Any, ...]:
     """Returns the one value in a tuple; an empty one when a config cannot express it."""
 
     def with_scope(part: Any) -> Any:
-        inherits = isinstance(part, Reference) and not part.scope and use.scope
-        return dataclasses.replace(part, scope=use.scope) if inherits else part
+        if not isinstance(part, Reference):
+            return part
+        return refer(dataclasses.replace(part, scope=part.scope or use.scope))
 
     binding = use.bindings.get(parameter.name)
     if binding is None:
-        return parameter.literal
+        return parameter.literal if use.called else ()
     return (replaced(composition.resolve(binding.value), with_scope),)
 
 
@@ -153,7 +176,8 @@ def blamed(problem: str, composition: Composition, use: Use | None = None) -> st
 
 def _is_named(problem: str, use: Use, binding: Binding, value: Any) -> bool:
     """Says whether the message has "Stage.epochs" or "epochs=3", with this very value."""
-    owner, name = re.escape(use.target.name), re.escape(binding.parameter)
+    owner = re.escape(use.target.name.rpartition(".")[2])
+    name = re.escape(binding.parameter)
     shown = re.escape(repr(value))
     return bool(re.search(rf"\b{owner}\.{name}\b(?!=)|\b{name}={shown}(?!\w)", problem))
 

@@ -47,6 +47,7 @@ STYLE: Any = {
 }
 MOST_LABELS = 24  # class names beside a confusion matrix
 LONGEST_LABEL = 18
+LINES = [(color, line) for line in ("-", (0, (4, 1.5))) for color in (ACCENT, SECOND, INK)]
 
 
 @matplotlib.rc_context(STYLE)
@@ -223,6 +224,61 @@ def reliability(calibration: Mapping[str, Any]) -> str:
         for each in bins
     )
     return _svg(figure, "Reliability of the probabilities", said)
+
+
+@matplotlib.rc_context(STYLE)
+def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
+    """Draws the share of a class that is found against the share of the rest that is taken for it.
+
+    Args:
+      entries: what `tfft.metrics.ranking` returns.
+      areas: by the name of the class.
+    """
+    figure, axes = _square("false-positive rate", "true-positive rate")
+    chance = "chance" if len(entries) == 1 else None
+    axes.plot([0, 1], [0, 1], ":", color=FAINT, linewidth=1.2, label=chance)
+    said = []
+    for entry, (color, line) in zip(entries, LINES, strict=False):
+        name, (x, y) = entry["label"], entry["roc"].values()
+        axes.plot(x, y, color=color, linestyle=line, label=_named(name, areas))
+        told = ", ".join(f"{np.interp(at, x, y):.3f} at {at:g}" for at in (0.01, 0.05, 0.1, 0.2))
+        said.append(
+            f"{name}: area {areas[name]:.3f}; true-positive rate by false-positive rate: {told}"
+        )
+    figure.legend(loc="outside lower center", ncols=2)
+    return _svg(figure, "ROC curves", "; ".join(said))
+
+
+@matplotlib.rc_context(STYLE)
+def precision_recall(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
+    """Draws the precision of a class against its recall; arguments as in `roc`."""
+    figure, axes = _square("recall", "precision")
+    if len(entries) == 1:
+        chance = entries[0]["share"]
+        axes.axhline(chance, color=FAINT, linewidth=1.2, linestyle=":", label="chance")
+    said = []
+    for entry, (color, line) in zip(entries, LINES, strict=False):
+        name, (x, y) = entry["label"], entry["precision_recall"].values()
+        axes.plot(x, y, color=color, linestyle=line, label=_named(name, areas))
+        told = ", ".join(f"{np.interp(at, x, y):.3f} at {at:g}" for at in (0.5, 0.8, 0.9, 0.95))
+        said.append(
+            f"{name}: area {areas[name]:.3f}, by chance {entry['share']:.3f}; precision by recall: "
+            f"{told}"
+        )
+    figure.legend(loc="outside lower center", ncols=2)
+    return _svg(figure, "Precision-recall curves", "; ".join(said))
+
+
+def _square(across: str, up: str) -> tuple[Figure, Any]:
+    """Returns a figure whose axes go from 0 to 1."""
+    figure = Figure((5, 4.4))
+    axes = _axes(figure)
+    axes.set(xlabel=across, ylabel=up, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+    return figure, axes
+
+
+def _named(name: str, areas: Mapping[str, float]) -> str:
+    return f"{shortened(name)} {areas[name]:.3f}"
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:

@@ -67,6 +67,7 @@ class Plan:
 def repeat(
     plan: Plan,
     one: Callable[..., Run],
+    covers: Callable[[Any, Any], bool],
     task: Any,
     backbone: Any,
     source: Source,
@@ -84,13 +85,14 @@ def repeat(
     Args:
       plan: which runs.
       one: `run.train` with all that they have in common.
+      covers: says whether the report of a complete run on its data has the slices that are asked.
       task, backbone, source, stages, config_text, say: as in `run.train`; stages written out.
       workdir: has a folder for each run.
       against: the folder of a run or plan to compare with, or "previous".
 
     Returns:
-      The run with the best validation figures; its `summary` is the content of the plan's
-      report.json.
+      The run whose best epoch is the best by the last stage's `monitor`; its `summary` is the
+      content of the plan's report.json.
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = compare.resolve(against, files.path, say)
@@ -107,7 +109,8 @@ def repeat(
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):
-            if evaluation.finished(Workdir(files.path / name)):
+            found = evaluation.finished(Workdir(files.path / name))
+            if found and covers(found, data):
                 say.info(f"{name} is complete")
                 continue
             say.info(f"{name}: run {number + 1} of {len(plan.names)}")
@@ -119,12 +122,12 @@ def repeat(
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json") or summarize_plan(
-            plan.kind, plan.names, files, base
+            plan.kind, plan.names, files, base, stages[-1].monitor
         )
         write(files, content, say)
-        found = _chosen(content["best"], task, backbone, source, files)
-        found.summary = content
-    return found
+        best = _chosen(content["best"], task, backbone, source, files)
+        best.summary = content
+    return best
 
 
 def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:

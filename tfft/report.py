@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfft.metrics.fitting import fitting
+from tfft.metrics.ranking import ranking
 from tfft.metrics.slices import OWN, slice_rows
 from tfft.report_card import card
 from tfft.report_page import page
@@ -100,6 +101,7 @@ def build(
         "trainable_share": frozen["trainable_share"],
         "metrics": dict(metrics),
         "floors": dict(floors),
+        "ranking": ranking(truth, outputs, labels, metrics["classes"]),
         "slices": slice_rows(groups or {}, predicted == truth),
         "frozen": frozen,
         "stages": list(stages),

@@ -72,6 +72,11 @@ def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
     }
     if "calibration" in metrics:
         found["reliability"] = plots.reliability(metrics["calibration"])
+    if ranked := content.get("ranking"):
+        classes = metrics["classes"].items()
+        found["roc"] = plots.roc(ranked, {name: row["roc_auc"] for name, row in classes})
+        areas = {name: row["average_precision"] for name, row in classes}
+        found["precision_recall"] = plots.precision_recall(ranked, areas)
     for name in ("loss", "accuracy"):
         if any(record.get(name) is not None for record in content["curves"]):
             found[name] = plots.curves(content["curves"], name, content["best"])

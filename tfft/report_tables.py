@@ -198,14 +198,17 @@ def _frozen_table(frozen: Mapping[str, Any]) -> Table:
 def remarks(content: Mapping[str, Any]) -> dict[str, str]:
     """Returns sentences that follow from the figures, by what they are about.
 
-    Keys: `fitting`, `calibration`, `resamples`, `slices`; "" stands where there are no figures.
+    Keys: `fitting`, `calibration`, `resamples`, `ranking`, `slices`; "" stands where there are no
+    figures.
     """
     metrics = content["metrics"]
     calibration, slices = metrics.get("calibration"), content.get("slices")
+    ranked = [entry["label"] for entry in content.get("ranking") or ()]
     return {
         "fitting": content.get("fitting", {}).get("sentence", ""),
         "calibration": calibration_told(calibration) if calibration else "",
         "resamples": _resamples_told(metrics) if "resamples" in metrics else "",
+        "ranking": _ranking_told(ranked, metrics["classes"]) if ranked else "",
         "slices": _slices_told(slices) if slices else "",
     }
 
@@ -222,6 +225,20 @@ def _resamples_told(metrics: Mapping[str, Any]) -> str:
     if not metrics["areas_resampled"]:
         text += "; the areas have none, which would take minutes"
     return f"{text}. They say what other texts could give, not what another seed could."
+
+
+def _ranking_told(drawn: Sequence[str], classes: Mapping[str, Mapping[str, Any]]) -> str:
+    """Says which classes have a curve."""
+    known = [row["support"] for row in classes.values() if row["roc_auc"] is not None]
+    if len(classes) == 2:
+        which = "second of two equally frequent" if known[0] == known[1] else "rarer of two"
+        text = f"The curves are those of {visible(drawn[0])}, the {which} classes"
+    elif len(drawn) < len(known):
+        text = f"The curves are those of the {len(drawn)} of {len(classes)} classes with the "
+        text += "lowest PR area, the lowest first, each against the rest"
+    else:
+        text = "The curves are those of each class against the rest"
+    return f"{text}. Behind the name stands the area."
 
 
 def _slices_told(slices: Sequence[Mapping[str, Any]]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import pathlib
+import re
 import resource
 import tempfile
 import time
@@ -21,7 +22,7 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
-from tfft.metrics.slices import grouped, quartiles
+from tfft.metrics.slices import grouped
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
@@ -114,7 +115,7 @@ def train(
       part: of a plan, set by `repeat`.
 
     Returns:
-      The run; of a plan, the one with the best validation figures.
+      The run; of a plan, the one whose best epoch is the best by the last stage's `monitor`.
 
     Raises:
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
@@ -127,7 +128,7 @@ def train(
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
-        return repeat(Plan(seed, seeds, folds), one, *what)
+        return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     decision.check(task, source.splits)
@@ -194,6 +195,11 @@ def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None
     return grouped(jobs.texts_of(source, split) if slices else [], slices, columns)
 
 
+def _covers(slices: Mapping[str, Callable[[str], str] | str] | None) -> Callable[..., bool]:
+    """Returns a function that says whether a report of a source has these slices."""
+    return lambda found, source: report.covers(found, _groups(source, slices))
+
+
 def _report(
     job: jobs.Job,
     run: Run,
@@ -250,8 +256,8 @@ def _report(
         notes=[*source.notes, *run.backbone.notes],
         machine=machine.describe_machine(),
         seed=job.seed,
-        command=f"tfft train --gin_file={run.workdir / 'config.gin'} --workdir=FOLDER",
-        groups={**_own_groups(encoded, task.labels), **groups},
+        command=_repeated(run.workdir / "config.gin"),
+        groups={**evaluation.own_groups(encoded, task.labels), **groups},
         constant_loss=_constant_loss(task, job.splits["train"].targets),
         more={
             **decision.described(job.files.read_json(jobs.DECISION), truth, outputs),
@@ -262,14 +268,12 @@ def _report(
     return content
 
 
-def _own_groups(encoded: Any, labels: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Returns the divisions that every report has: by class, by length, by what was cut."""
-    full = encoded.full_lengths
-    return {
-        "class": [labels[number] for number in encoded.targets],
-        "length": quartiles(full, " tokens"),
-        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
-    }
+def _repeated(config: pathlib.Path) -> str:
+    """Returns the command that repeats a run, with leave for what its config imports."""
+    text = config.read_text("utf-8") if config.exists() else ""
+    modules = ",".join(re.findall(r"^import (\S+)$", text, re.MULTILINE))
+    leave = f" --allow_imports={modules}" if modules else ""
+    return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
 def _constant_loss(task: Any, targets: Any) -> float:

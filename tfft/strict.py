@@ -67,7 +67,7 @@ def missing(composition: Composition, see: str) -> Iterator[ConfigError]:
         if not is_typo:
             yield error
     for use in composition.uses():
-        for name in settable(use.target):
+        for name in settable(use.target) if use.called else ():
             if use.target.parameters[name].default is None and name not in use.bindings:
                 yield _unset_parameter(use, name, composition)
 
@@ -98,7 +98,7 @@ def _unset_parameter(use: Use, parameter: str, composition: Composition) -> Conf
     return ConfigError(
         f"{use.key}.{parameter} is not set, and it has no default.",
         valid=f"{use.key}.{parameter} = {example}",
-        see="tfft list" if kind else f"tfft show {use.target.name}",
+        see="tfft list" if kind else _see(use.target.name, composition),
     )
 
 
@@ -120,7 +120,7 @@ def _check_target(binding: Binding, composition: Composition, see: str) -> Itera
             f"{binding.name} has no parameter {binding.parameter!r}.",
             set_in=where,
             valid=near(binding.parameter, settable(target)),
-            see=f"tfft show {binding.name}",
+            see=_see(binding.name, composition),
         )
 
 
@@ -130,10 +130,13 @@ def settable(target: Configurable) -> list[str]:
 
 
 def _unknown(name: str, where: str, composition: Composition) -> ConfigError:
+    known = composition.configurables
+    several = [full for full in known if full.endswith(f".{name}")]
+    short = {full.rpartition(".")[2] for full in known}
     return ConfigError(
-        f"nothing is called {name!r}.",
+        f"nothing is called {name!r}." if not several else f"{name!r} is {len(several)} things.",
         set_in=where,
-        valid=near(name, composition.configurables),
+        valid=" or ".join(several) or near(name, short if "." not in name else known),
         see="tfft list",
     )
 
@@ -142,14 +145,6 @@ def _check_references(binding: Binding, composition: Composition) -> Iterator[Co
     for reference in references(binding.value):
         if reference.name not in composition.configurables:
             yield _unknown(reference.name, str(binding.origin), composition)
-        elif not reference.called:
-            yield ConfigError(
-                f"{binding.key} = {written(binding.value)} passes {reference.name} itself, "
-                "not what it makes.",
-                set_in=str(binding.origin),
-                valid=f"{reference!r}()",
-                see=f"tfft show {reference.name}",
-            )
 
 
 def _annotation(binding: Binding, composition: Composition) -> str | None:
@@ -193,12 +188,14 @@ def _check_macros(composition: Composition, see: str) -> Iterator[ConfigError]:
 
 def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigError]:
     value = composition.resolve(binding.value)
-    if any(not reference.called for reference in references(value)):
-        return  # told as a mistake of its own
     source = composition.source_of(binding)
     through = "" if source is binding else f", from %{source.key},"
-    wrong = _wrong_kind(binding, value, composition)
     annotation = _annotation(binding, composition)
+    passed = [part for part in references(value) if not part.called]
+    if passed and not ("Callable" in (annotation or "") and accepts(annotation, value)):
+        yield _passed_itself(binding, passed[0], composition)
+        return
+    wrong = _wrong_kind(binding, value, composition)
     if not wrong and not accepts(annotation, value):
         wrong = describe(annotation or "Any")
     if wrong:
@@ -206,8 +203,23 @@ def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigE
             f"{binding.key} = {written(value)}{through} is of the wrong type.",
             set_in=str(source.origin),
             valid=wrong,
-            see=f"tfft show {binding.name}",
+            see=_see(binding.name, composition),
         )
+
+
+def _passed_itself(binding: Binding, part: Reference, composition: Composition) -> ConfigError:
+    return ConfigError(
+        f"{binding.key} = {written(binding.value)} passes {part.name} itself, not what it makes.",
+        set_in=str(composition.source_of(binding).origin),
+        valid=f"{part!r}()",
+        see=_see(part.name, composition),
+    )
+
+
+def _see(name: str, composition: Composition) -> str:
+    """Returns the command that shows what a configurable takes, or where a person's own one is."""
+    target = composition.configurables.get(name)
+    return target.where if target and target.module else f"tfft show {name}"
 
 
 def _wrong_kind(binding: Binding, value: Any, composition: Composition) -> str:
@@ -217,9 +229,15 @@ def _wrong_kind(binding: Binding, value: Any, composition: Composition) -> str:
         name for name, entry in composition.configurables.items() if kind and entry.kind == kind
     ]
     found = [part for part in parts(value) if not isinstance(part, list | tuple | Macro)]
-    if not names or all(isinstance(p, Reference) and p.name in names for p in found):
+    # A person's own function says nothing of what it makes.
+    fits = [*names, *(n for n, entry in composition.configurables.items() if _is_open(entry))]
+    if not names or all(isinstance(p, Reference) and p.name in fits for p in found):
         return ""
     return f"a {kind}: " + ", ".join(f"@{name}()" for name in names)
+
+
+def _is_open(entry: Configurable) -> bool:
+    return bool(entry.module) and not entry.kind
 
 
 def _check_reach(composition: Composition, see: str) -> Iterator[ConfigError]:

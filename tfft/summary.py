@@ -13,13 +13,16 @@ from tfft import compare, monitor, outputs, report, report_tables
 from tfft.workdir import Workdir, write_atomic
 
 
-def _best(reports: Mapping[str, Mapping[str, Any]]) -> str:
-    """Returns the run whose best epoch has the best validation figures, the first of equals."""
+def _best(reports: Mapping[str, Mapping[str, Any]], watched: str | None) -> str:
+    """Returns the run whose best epoch is the best by the figure watched, the first of equals.
+
+    Without a figure to watch it is validation accuracy, then loss.
+    """
     names = list(reports)
     best = names[0]
     for name in names[1:]:
         record, other = reports[name]["best"], reports[best]["best"]
-        if record and "val_loss" in record and monitor.better(record, other, None):
+        if record and (watched or "val_loss" in record) and monitor.better(record, other, watched):
             best = name
     return best
 
@@ -46,7 +49,11 @@ def _figures(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def summarize_plan(
-    kind: str, names: Sequence[str], files: Workdir, base: pathlib.Path | None
+    kind: str,
+    names: Sequence[str],
+    files: Workdir,
+    base: pathlib.Path | None,
+    watched: str | None = None,
 ) -> dict[str, Any]:
     """Returns the content of a plan's report.json; docs/compare.md describes it.
 
@@ -55,6 +62,7 @@ def summarize_plan(
       names: of the runs, all complete.
       files: of the plan.
       base: a run or a plan to compare with.
+      watched: `monitor` of the runs' last stage, by which the best run is chosen.
     """
     reports = {name: Workdir(files.path / name).read_json("report.json") or {} for name in names}
     every = list(reports.values())
@@ -79,8 +87,9 @@ def summarize_plan(
         "floors": {n: _figures([each["floors"][n] for each in every]) for n in every[0]["floors"]},
         "gains": gains,
         "comparisons": _comparisons(kept, figures["accuracy"]["sd"], base),
-        "best": _best(reports),
-        "runs": [_line(name, each) for name, each in reports.items()],
+        "best": _best(reports, watched),
+        "monitor": watched,
+        "runs": [_line(name, each, watched) for name, each in reports.items()],
         "seconds": _summed([each["seconds"] for each in every]),
     }
     return report.plain(content)
@@ -114,7 +123,7 @@ def _answer(kind: str, runs: int, figures: Mapping[str, Any], split: str) -> str
     )
 
 
-def _line(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
+def _line(name: str, content: Mapping[str, Any], watched: str | None) -> dict[str, Any]:
     metrics, best = content["metrics"], content["best"] or {}
     figures = {key: metrics[key]["value"] for key in ("accuracy", "macro_f1", "log_loss")}
     seconds = sum(content["seconds"].values())
@@ -126,6 +135,7 @@ def _line(name: str, content: Mapping[str, Any]) -> dict[str, Any]:
         "high": metrics["accuracy"]["high"],
         "val_accuracy": best.get("val_accuracy"),
         "val_loss": best.get("val_loss"),
+        **({"watched": best.get(watched)} if watched else {}),
         "seconds": seconds,
     }
 
@@ -139,7 +149,11 @@ def _summed(every: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     """Returns what the terminal and the page show of a plan's report."""
-    keys = ("accuracy", "macro_f1", "log_loss", "val_accuracy", "val_loss")
+    keys = ["accuracy", "macro_f1", "log_loss", "val_accuracy", "val_loss"]
+    names = [key.replace("_", " ") for key in keys]
+    watched = content.get("monitor")
+    if watched and watched not in ("val_accuracy", "val_loss"):
+        keys, names = [*keys, "watched"], [*names, f"monitor: {watched}"]
     runs = [
         [run["name"], *(report_tables.number(run[key]) for key in keys), f"{run['seconds']:.0f}"]
         for run in content["runs"]
@@ -154,7 +168,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     ]
     found = [
         (f"Result: {content['answer']}", ["figure", "mean", "sd", "least", "most"], figures),
-        ("Runs", ["run", *(key.replace("_", " ") for key in keys), "seconds"], runs),
+        ("Runs", ["run", *names, "seconds"], runs),
         ("Accuracy beside the floors", ["", "mean difference", "sd"], gains),
     ]
     if content["comparisons"]:

@@ -15,13 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters, loop
+from tfft import adapters, evaluation, loop
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import WorkdirError
 from tfft.export import Served, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
+from tfft.metrics.slices import Slicer, grouped, slice_rows
 from tfft.report_tables import tables
 from tfft.sources.files import read
 from tfft.tasks.text_classification import TextClassification
@@ -98,6 +99,8 @@ def evaluate(
     input: str | None = None,
     text: str | None = None,
     label: str | None = None,
+    columns: Sequence[str] = (),
+    slices: Mapping[str, Slicer] | None = None,
     say: Any = None,
 ) -> dict[str, Any]:
     """Reports a run's best weights on its held-out split or on another labelled file.
@@ -105,6 +108,9 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
+      text, label: the names of the file's columns.
+      columns: further ones, whose values make slices; those that the file lacks are told.
+      slices: as in `run.train`.
     """
     say = say or Console()
     files = Workdir(workdir)
@@ -114,10 +120,15 @@ def evaluate(
         split = "test" if "test" in opened.splits else opened.splits[-1]
         texts, where = jobs.texts_of(opened, split), f"the {split} split"
         targets = np.concatenate([t for _, t in jobs.labelled_batches(opened, split, task)])
+        further = opened.columns(split)
     else:
-        table = read(input, text=text, label=label, labelled=True)
-        texts, where = table.texts, input
+        table = read(input, text=text, label=label, columns=columns, needed=False)
+        texts, where, further = table.texts, input, table.columns
         targets = task.targets(table.labels or ())
+        for name in columns:
+            if name not in further:
+                say.warn(f"{input} has no column {name!r}: there are no slices by it")
+    groups = grouped(texts, slices, further)
     encoded = jobs.encode_list(texts, targets, backbone.preprocessor)
     with say.progress(f"evaluating {where}", len(texts)) as progress:
         outputs = loop.predict(model, encoded, advance=progress.advance)
@@ -126,19 +137,17 @@ def evaluate(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
         f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
     )
-    found = ledger.accuracy(encoded, task.predicted(outputs) == targets)
-    return _show_metrics(task, targets, outputs, say, {"accuracy": found})
+    right = task.predicted(outputs) == targets
+    rows = slice_rows({**evaluation.own_groups(encoded, task.labels), **groups}, right)
+    more = {"accuracy": ledger.accuracy(encoded, right)}
+    return _show_metrics(task, targets, outputs, say, ledger=more, slices=rows)
 
 
 def _show_metrics(
-    task: Any,
-    targets: Any,
-    outputs: np.ndarray,
-    say: Any,
-    of_lengths: Mapping[str, Any] | None = None,
+    task: Any, targets: Any, outputs: np.ndarray, say: Any, **more: Any
 ) -> dict[str, Any]:
-    content = {"metrics": task.evaluate(targets, outputs), "floors": {}, "labels": task.labels}
-    content["ledger"] = of_lengths or {}
+    metrics = task.evaluate(targets, outputs)
+    content = {"metrics": metrics, "floors": {}, "labels": task.labels, **more}
     show(content, say)
     return content
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from safetensors.numpy import load_file
+from trainings import newest, same, steps, stopped_after
 
 import tfft
 from tfft import adapters as core
@@ -278,26 +278,13 @@ def test_mixed_precision_trains_float32_adapters(method, precision):
     assert {v.dtype for v in prepared.trained.trainable_variables} == {"float32"}
 
 
-def steps(folder, architecture, stage):
-    """Returns the loss of each step, the predictions at the end, and the inputs."""
+def job_of(folder, architecture, stage):
     machine.make_deterministic(0, [stage], QUIET)
     source, body = synthetic(96), tiny(architecture, layers=2, dropout=0.2)
     task = tfft.tasks.TextClassification().with_labels(source.labels)
     job = jobs.Job(task, body, jobs.built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
-    adapt([stage], body, 0)
-    schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
-    cut, via = job.cuts([stage])
-    kept = job.trained_variables([stage])
-    prepared = job.prepare(stage, schedule.total_steps, stage.features != "off")
-    loop.reseed(kept, (0, 0))
-    inputs = job.inputs(stage, "train", cut, stage.features, via)
-    losses = []
-    for epoch in range(schedule.epochs):
-        for batch, targets in inputs.dataset(schedule.plan(epoch)):
-            prepared.trained.reset_metrics()
-            losses.append(float(prepared.trained.train_on_batch(batch, targets)[0]))
-    return losses, loop.predict(prepared.split.full, job.splits["test"])
+    return job
 
 
 @pytest.mark.parametrize("method", ["lora", "ia3", "adapters"])
@@ -307,10 +294,8 @@ def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, m
     depth = 0 if architecture == "albert" else 1  # layers that share weights freeze together
     method = METHODS[method]
     stage = Stage(freeze_layers=depth, method=method, epochs=2, batch_size=16, learning_rate=3e-3)
-    found = {
-        kind: steps(tmp_path, architecture, dataclasses.replace(stage, features=kind))
-        for kind in ("off", "memory")
-    }
+    stages = {kind: dataclasses.replace(stage, features=kind) for kind in ("off", "memory")}
+    found = {kind: steps(job_of(tmp_path, architecture, s), s) for kind, s in stages.items()}
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     np.testing.assert_allclose(found["memory"][1], found["off"][1], atol=1e-4)
 
@@ -344,33 +329,13 @@ def train(folder, stages=STAGES, body=None, **settings):
     return run.train(task, body or tiny(), synthetic(256), stages, workdir=folder, **settings)
 
 
-def newest(folder):
-    return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
-
-
-def same(first, second):
-    one, two = load_file(first), load_file(second)
-    assert one.keys() == two.keys() and one
-    return all(np.array_equal(one[name], two[name]) for name in one)
-
-
 @pytest.mark.parametrize("at", [4, 11, 19])  # checkpoints in the head's stage, lora's first, second
-def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, at):
+def test_a_stopped_run_continues_to_the_same_bits(tmp_path, at):
     train(tmp_path / "whole")
-    plain, count = loop.Recorder.checkpoint, []
-
-    def stops(self, best=False):
-        plain(self, best)
-        if self.position.total_steps >= at:
-            self.workdir.finish()
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(loop.Recorder, "checkpoint", stops)
-    with pytest.raises(KeyboardInterrupt):
+    with stopped_after(at):
         train(tmp_path / "stopped")
-    monkeypatch.undo()
     train(tmp_path / "stopped")
-    assert not count and same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
     name = "best/weights.safetensors"
     assert same(tmp_path / "whole" / name, tmp_path / "stopped" / name)
 

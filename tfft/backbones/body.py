@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfft.backbones import encoder
+import tfft.backbones.encoder as encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.errors import ConfigError, DepthError
 from tfft.preprocess.text import TextPreprocessor

@@ -62,6 +62,7 @@ def read(
     label: str | None = None,
     labelled: bool = True,
     columns: Sequence[str] = (),
+    needed: bool = True,
 ) -> Table:
     """Returns the texts of a file, and its labels unless `labelled` is False.
 
@@ -70,12 +71,16 @@ def read(
         CSV otherwise.
       text, label: the columns' names; found by the rule of `tfft.sources.files` when None.
       columns: names of further columns.
+      needed: refuses a file that lacks one of them; otherwise it is left out.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
     """
     try:
-        return _read(open_format(path), text, label, labelled, columns)
+        file = open_format(path)
+        if not needed:
+            columns = [name for name in columns if file.has_header and name in file.names]
+        return _read(file, text, label, labelled, columns)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)

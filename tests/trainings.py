@@ -1,0 +1,56 @@
+"""Trainings that tests compare: step by step, and stopped and continued."""
+
+import contextlib
+import pathlib
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+from tfft import loop
+from tfft.freeze import adapt
+
+
+def steps(job, stage):
+    """Returns the loss of each step, the outputs on the test split, and the training inputs."""
+    adapt([stage], job.backbone, 0)
+    schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
+    cut, via = job.cuts([stage])
+    kept = job.trained_variables([stage])
+    prepared = job.prepare(stage, schedule.total_steps, stage.features != "off")
+    loop.reseed(kept, (0, 0))
+    inputs = job.inputs(stage, "train", cut, stage.features, via)
+    losses = []
+    for epoch in range(schedule.epochs):
+        for batch, targets in inputs.dataset(schedule.plan(epoch)):
+            prepared.trained.reset_metrics()
+            losses.append(float(prepared.trained.train_on_batch(batch, targets)[0]))
+    return losses, loop.predict(prepared.split.full, job.splits["test"]), inputs
+
+
+@contextlib.contextmanager
+def stopped_after(at):
+    """Stops a run once it has saved a checkpoint at `at` batches or later."""
+    plain = loop.Recorder.checkpoint
+
+    def stops(self, best=False):
+        plain(self, best)
+        if self.position.total_steps >= at:
+            self.workdir.finish()
+            raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(loop.Recorder, "checkpoint", stops)
+        yield
+
+
+def newest(folder):
+    """Returns the path of a run's last checkpoint."""
+    return sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
+
+
+def same(first, second):
+    """Says whether two files hold the same arrays, bit for bit."""
+    one, two = load_file(first), load_file(second)
+    assert one.keys() == two.keys() and one
+    return all(np.array_equal(one[name], two[name]) for name in one)

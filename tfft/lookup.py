@@ -1,0 +1,84 @@
+"""Where a config finds what it names: other configs, and a person's own modules."""
+
+from __future__ import annotations
+
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from tfft.catalogue import PACKAGE
+from tfft.composition import Origin
+from tfft.errors import ConfigError, near
+
+OWN = "tfft"  # whose modules need no leave
+
+
+def packaged() -> pathlib.Path:
+    """Returns the folder of the packaged configs: in the wheel, or at the top of a checkout."""
+    here = pathlib.Path(__file__).parent
+    return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
+
+
+def find_config(name: str, folder: pathlib.Path, origin: Origin | None) -> pathlib.Path:
+    """Returns the config of that name beside `folder`'s files or among the packaged ones."""
+    for place in (folder / name, packaged() / name):
+        if place.is_file():
+            return place
+    shipped = [str(path.relative_to(packaged())) for path in packaged().rglob("*.gin")]
+    own = [path.name for path in folder.glob("*.gin")]
+    raise ConfigError(
+        f"there is no config {name!r}.",
+        set_in=str(origin) if origin else f"--gin_file={name}",
+        valid=near(name, [*shipped, *own]),
+        see="tfft list",
+    )
+
+
+def shown(path: pathlib.Path) -> str:
+    """Returns the path as a person would type it from here."""
+    path, here = path.resolve(), pathlib.Path.cwd()
+    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+
+
+def flags_of(files: Sequence[str], modules: Sequence[str]) -> str:
+    """Returns the flags that name configs, and the modules that they import."""
+    flags = [f"--gin_file={file}" for file in files] or ["--gin_file=FILE"]
+    return " ".join([*flags, *([f"--allow_imports={','.join(modules)}"] if modules else [])])
+
+
+def is_allowed(module: str, allow: Sequence[str]) -> bool:
+    """Says whether a module, or a package that it is in, is one of those allowed."""
+    return any(f"{module}.".startswith(f"{name}.") for name in (OWN, *allow))
+
+
+def find_module(module: str, folder: pathlib.Path, origin: Origin) -> pathlib.Path:
+    """Returns the file of a module without importing it; packages above it are imported.
+
+    What is installed comes first, then `folder`, then the current folder; the two become part of
+    Python's path, so that the module finds its neighbours.
+
+    Raises:
+      ConfigError: there is no such module, or it has no source.
+    """
+    if is_allowed(module, ()):  # whose packages load TensorFlow
+        stem = PACKAGE.parent.joinpath(*module.split("."))
+        found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
+        valid = None
+    else:
+        places = (str(folder.resolve()), str(pathlib.Path.cwd()))
+        sys.path += [place for place in dict.fromkeys(places) if place not in sys.path]
+        importlib.invalidate_caches()
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ModuleNotFoundError, ValueError):
+            spec = None
+        path = pathlib.Path(spec.origin) if spec and spec.origin else None
+        found = [path] if path and path.suffix == ".py" else []
+        name = module.replace(".", "/")
+        valid = f"{name}.py in this folder or beside the config, or PYTHONPATH=FOLDER for another"
+    if not found:
+        raise ConfigError(
+            f"there is no module {module}.", set_in=str(origin), valid=valid, see="tfft list"
+        )
+    return found[0]

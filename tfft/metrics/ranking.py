@@ -1,0 +1,95 @@
+"""ROC and precision-recall curves: how a class is told from the rest at every threshold."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+MOST_CURVES = 6  # that one picture can hold
+MOST_POINTS = 200
+UNSEEN = 0.0005  # of an axis: a quarter of a pixel on the page
+
+
+def ranking(
+    truth: np.ndarray,
+    probabilities: np.ndarray,
+    names: Sequence[str],
+    classes: Mapping[str, Mapping[str, Any]],
+) -> list[dict[str, Any]]:
+    """Returns the curves of the classes that are worth to be drawn, each against the rest.
+
+    Of two classes it is the rarer one, the second where they are equally frequent. Of more it is
+    all, or the `MOST_CURVES` with the lowest average precision, the lowest first. Classes without
+    areas, as those that do not occur, have no curve.
+
+    Args:
+      truth: class numbers, int [n].
+      probabilities: float [n c].
+      names: of the classes, in the order of the columns.
+      classes: by name, with `support`, `roc_auc` and `average_precision`.
+
+    Returns:
+      `label`; `share`, of its texts, which is the precision of chance; `roc` with
+      `false_positive_rate` and `true_positive_rate`; `precision_recall` with `recall` and
+      `precision`. The points of a curve go from 0 to 1 and are joined by straight lines.
+    """
+    known = [name for name in names if classes[name]["roc_auc"] is not None]
+    if len(names) == 2:
+        known = sorted(known[::-1], key=lambda name: classes[name]["support"])[:1]
+    if len(known) > MOST_CURVES:
+        known = sorted(known, key=lambda name: classes[name]["average_precision"])[:MOST_CURVES]
+    numbers = {name: number for number, name in enumerate(names)}
+    return [
+        _curves(name, truth == numbers[name], probabilities[:, numbers[name]]) for name in known
+    ]
+
+
+def _curves(name: str, positive: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    false, true, _ = roc_curve(positive, scores)
+    precision, recall, _ = precision_recall_curve(positive, scores, drop_intermediate=True)
+    # Each precision holds from its recall down to the next: average precision is the area below
+    # these steps. The last point, which scikit-learn adds, is no figure of any threshold.
+    steps = np.repeat(recall, 2)[1:][::-1], np.repeat(precision, 2)[:-1][::-1]
+    return {
+        "label": name,
+        "share": float(positive.mean()),
+        "roc": _thinned("false_positive_rate", "true_positive_rate", false, true),
+        "precision_recall": _thinned("recall", "precision", *(column[1:] for column in steps)),
+    }
+
+
+def _thinned(across: str, up: str, x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    kept = kept_points(x, y)
+    return {across: x[kept].round(5).tolist(), up: y[kept].round(5).tolist()}
+
+
+def kept_points(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> list[int]:
+    """Returns the numbers of the points that a line needs, its ends among them.
+
+    The point that lies farthest from the line so far comes first (Douglas and Peucker, 1973), until
+    there are `most` or none lies farther than `UNSEEN`.
+    """
+    points = np.column_stack([x, y])
+    kept, open_ = {0, len(points) - 1}, [_farthest(points, 0, len(points) - 1)]
+    while len(kept) < most and -open_[0][0] > UNSEEN:
+        _, first, at, last = heapq.heappop(open_)
+        kept.add(at)
+        heapq.heappush(open_, _farthest(points, first, at))
+        heapq.heappush(open_, _farthest(points, at, last))
+    return sorted(kept)
+
+
+def _farthest(points: np.ndarray, first: int, last: int) -> tuple[float, int, int, int]:
+    """Returns minus the distance, and the number, of the point farthest from a straight piece."""
+    begin, along = points[first], points[last] - points[first]
+    inner = points[first + 1 : last] - begin
+    if not len(inner):
+        return 0.0, first, first, last
+    share = np.clip(inner @ along / max(along @ along, 1e-12), 0, 1)
+    distances = np.linalg.norm(inner - share[:, None] * along, axis=1)
+    at = int(distances.argmax())
+    return -float(distances[at]), first, first + 1 + at, last
