@@ -36,7 +36,7 @@ test: fetch
 bench: fetch
 	$(BIN)/python -m benchmarks all
 
-# An hour or so: every recipe on the movie reviews, into docs/recipes.md; it can be stopped.
+# An hour or so: the recipes on the movie reviews, into docs/recipes.md; it can be stopped.
 results: fetch
 	$(BIN)/python -m benchmarks.recipes
 

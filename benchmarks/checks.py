@@ -8,6 +8,7 @@ hand into docs/training.md.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import pathlib
 import statistics
@@ -42,10 +43,16 @@ def source(name: str, **splits: Rows) -> MemorySource:
     return MemorySource(name, parts)
 
 
-def trained(data: MemorySource, stage: Any, seed: int, **task: Any) -> Any:
+def recipe(name: str) -> dict[str, Any]:
+    """Returns the task and the stages of a recipe of configs/runs."""
+    config = load(["results/movie_reviews.gin", f"runs/{name}.gin"])
+    return config.kwargs(only=("task", "stages"))
+
+
+def trained(data: MemorySource, stage: Any, seed: int, task: Any = None) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         found = tfft.train(
-            tfft.tasks.TextClassification(**task),
+            task or tfft.tasks.TextClassification(),
             minilm("mean"),
             data,
             (stage,),
@@ -94,13 +101,13 @@ def rare(seeds: Sequence[int]) -> list[dict[str, Any]]:
             many = [row for row in rows if row[1] != seldom]
             splits[split] = many + [row for row in rows if row[1] == seldom][: len(many) // 20]
         data = source("rare", **splits)
-        base: dict[str, Any] = {"epochs": 6, "learning_rate": 2e-4, "freeze_layers": 4}
-        recipe = {**base, "monitor": "val_macro_f1", "patience": 2}
         entry: dict[str, Any] = {"seed": seed}
-        weights = {"class_weights": "balanced", "metrics": ("accuracy", "macro_f1")}
+        made = recipe("imbalanced")
+        [stage] = made["stages"]
+        plain = dataclasses.replace(stage, monitor=None, patience=None)
         whole = [row for row in movie_reviews().rows("test")]
-        for name, stage, task in (("plain", base, {}), ("imbalanced", recipe, weights)):
-            run, _ = trained(data, tfft.Stage(**stage), seed, **task)
+        for name, each, task in (("plain", plain, None), ("imbalanced", stage, made["task"])):
+            run, _ = trained(data, each, seed, task)
             entry[name] = run.report["metrics"]["macro_f1"]
             guesses = [answer["label"] for answer in run.predict([text for text, _ in whole])]
             truth = [label for _, label in whole]
@@ -122,9 +129,7 @@ def small(seeds: Sequence[int]) -> list[dict[str, Any]]:
         )
         entry: dict[str, Any] = {"seed": seed}
         for name in ("small_data", "full", "freeze_lower", "head_only"):
-            config = load(["results/movie_reviews.gin", f"runs/{name}.gin"])
-            [stage] = config.kwargs(only=("stages",))["stages"]
-            run, _ = trained(data, stage, seed)
+            run, _ = trained(data, *recipe(name)["stages"], seed)
             entry[name] = run.report["metrics"]["accuracy"]["value"]
         note(str(entry))
         found.append(entry)

@@ -1,4 +1,6 @@
-"""Trains every recipe of configs/runs on the movie reviews and writes docs/recipes.md.
+"""Trains the recipes of configs/runs on the movie reviews and writes docs/recipes.md.
+
+All but `small_data`, for which `benchmarks.checks small` has a table of its own on the page.
 
 Each run is the command that a person would type, in a process of its own with an empty store; the
 test split is evaluated once a run. A recipe that is done is not run again: remove its folder below
@@ -113,10 +115,9 @@ def write() -> None:
     counts = {split: cut["texts"] for split, cut in first["truncation"].items()}
     commits = sorted({report["commit"] for reports in done.values() for report in reports})
     found = machine()
-    content = (
-        json.loads((RAW / "checks.json").read_text()) if (RAW / "checks.json").exists() else {}
-    )
-    rows += few(content["small"]) if "small" in content else []
+    checks = RAW / "checks.json"
+    small = json.loads(checks.read_text()).get("small") if checks.exists() else None
+    rows += few(small) if small else []
     foot = f"{time.strftime('%Y-%m-%d')}, {found['processor']}, {found['cores']} cores, commits "
     PAGE.write_text(
         HEAD.format(floor=floor, **counts) + "\n".join(rows) + f"\n\n{foot}{', '.join(commits)}.\n"
@@ -128,17 +129,16 @@ def few(found: dict[str, Any]) -> list[str]:
     """Returns the lines about recipes on 500 sentences."""
     runs = found["runs"]
     names = [name for name in runs[0] if name != "seed"]
-    told = []
-    for name in names:
-        values = [run[name] for run in runs]
-        told.append(
-            f"| `{name}` | {statistics.fmean(values):.3f} | {statistics.stdev(values):.3f} |"
-        )
+    values = {name: [run[name] for run in runs] for name in names}
+    told = [
+        f"| `{name}` | {statistics.fmean(each):.3f} | {statistics.stdev(each):.3f} |"
+        for name, each in values.items()
+    ]
     return [
         "",
         "`small_data` is for hundreds of texts and costs too much on thousands. On 500 training",
         f"and 200 validation sentences drawn by the seed, {len(runs)} seeds, {found['commit']}",
-        "(`python -m benchmarks.checks small`):",
+        f"(`.venv/bin/python -m benchmarks.checks small --seeds={len(runs)}`):",
         "",
         "| recipe | accuracy, mean | sd |",
         "|---|---|---|",

@@ -7,7 +7,7 @@ import io
 import itertools
 import re
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import matplotlib
@@ -237,14 +237,10 @@ def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str
     figure, axes = _square("false-positive rate", "true-positive rate")
     chance = "chance" if len(entries) == 1 else None
     axes.plot([0, 1], [0, 1], ":", color=FAINT, linewidth=1.2, label=chance)
-    said = []
-    for entry, (color, line) in zip(entries, LINES, strict=False):
-        name, (x, y) = entry["label"], entry["roc"].values()
-        axes.plot(x, y, color=color, linestyle=line, label=_named(name, areas))
-        told = ", ".join(f"{np.interp(at, x, y):.3f} at {at:g}" for at in (0.01, 0.05, 0.1, 0.2))
-        said.append(
-            f"{name}: area {areas[name]:.3f}; true-positive rate by false-positive rate: {told}"
-        )
+    said = [
+        f"{name}: area {areas[name]:.3f}; true-positive rate by false-positive rate: {told}"
+        for name, told in _lines(axes, entries, "roc", areas, (0.01, 0.05, 0.1, 0.2))
+    ]
     figure.legend(loc="outside lower center", ncols=2)
     return _svg(figure, "ROC curves", "; ".join(said))
 
@@ -256,15 +252,11 @@ def precision_recall(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, f
     if len(entries) == 1:
         chance = entries[0]["share"]
         axes.axhline(chance, color=FAINT, linewidth=1.2, linestyle=":", label="chance")
-    said = []
-    for entry, (color, line) in zip(entries, LINES, strict=False):
-        name, (x, y) = entry["label"], entry["precision_recall"].values()
-        axes.plot(x, y, color=color, linestyle=line, label=_named(name, areas))
-        told = ", ".join(f"{np.interp(at, x, y):.3f} at {at:g}" for at in (0.5, 0.8, 0.9, 0.95))
-        said.append(
-            f"{name}: area {areas[name]:.3f}, by chance {entry['share']:.3f}; precision by recall: "
-            f"{told}"
-        )
+    shares = {entry["label"]: entry["share"] for entry in entries}
+    said = [
+        f"{name}: area {areas[name]:.3f}, by chance {shares[name]:.3f}; precision by recall: {told}"
+        for name, told in _lines(axes, entries, "precision_recall", areas, (0.5, 0.8, 0.9, 0.95))
+    ]
     figure.legend(loc="outside lower center", ncols=2)
     return _svg(figure, "Precision-recall curves", "; ".join(said))
 
@@ -277,8 +269,19 @@ def _square(across: str, up: str) -> tuple[Figure, Any]:
     return figure, axes
 
 
-def _named(name: str, areas: Mapping[str, float]) -> str:
-    return f"{shortened(name)} {areas[name]:.3f}"
+def _lines(
+    axes: Any,
+    entries: Sequence[Mapping[str, Any]],
+    curve: str,
+    areas: Mapping[str, float],
+    places: Sequence[float],
+) -> Iterator[tuple[str, str]]:
+    """Draws a curve of each class; yields its name, and in words how high it is at some places."""
+    for entry, (color, line) in zip(entries, LINES, strict=False):
+        name, (x, y) = entry["label"], entry[curve].values()
+        label = f"{shortened(name)} {areas[name]:.3f}"
+        axes.plot(x, y, color=color, linestyle=line, label=label)
+        yield name, ", ".join(f"{np.interp(at, x, y):.3f} at {at:g}" for at in places)
 
 
 def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
