@@ -1,0 +1,181 @@
+"""What every task says of itself: inputs, head, loss, figures, and how a prediction reads.
+
+A file of `tfft/tasks` declares one problem. What is usual is said here once; a task overrides the
+rest. Nothing outside asks which task it is: it asks these questions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tfft.metrics.floors import Floor
+
+Sums = Mapping[str, np.ndarray]
+LONGEST_TEXT = 1000  # characters of an example that a report keeps
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Some examples of a source, as a task reads them.
+
+    Attributes:
+      inputs: a sequence of n values for each of the task's inputs.
+      answers: what the source holds as the right answer of each, n strings; None where unknown.
+      targets: what the head learns of them, see `Task.targets`; None where unknown.
+      encoded: their tokens; None where there is no preprocessor, as behind an export.
+    """
+
+    inputs: tuple[Sequence[str], ...]
+    answers: Sequence[str] | None = None
+    targets: Any = None
+    encoded: Any = None
+
+    def __len__(self) -> int:
+        return len(self.inputs[0])
+
+
+class Task:
+    """A problem.
+
+    Attributes:
+      name: in lower case; the name of the file that declares it.
+      inputs: names of what a prediction is made from, also in an export's signature.
+      classes: whether each answer is one of `labels`, so that a source without two of them, or with
+        one that the training split lacks, is refused.
+      reads: "pooled", one vector a row, or "tokens", one a token.
+      rows: whether an example is several rows, each with an output of its own: [b r ...].
+      random_inputs: whether the inputs of an example differ each time it is seen.
+      labels: names of the outputs; None until the training data are known.
+      figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
+        the main one: of the answer in one line, of slices and of comparisons.
+      lower: keys of `figures` of which less is better.
+    """
+
+    name: ClassVar[str] = ""
+    inputs: ClassVar[tuple[str, ...]] = ("text",)
+    classes: ClassVar[bool] = False
+    reads: ClassVar[str] = "pooled"
+    rows: ClassVar[bool] = False
+    random_inputs: ClassVar[bool] = False
+    figures: ClassVar[Mapping[str, str]] = {}
+    lower: ClassVar[frozenset[str]] = frozenset()
+
+    labels: tuple[str, ...] | None = ()
+    undecided: bool = False
+
+    # Data ---------------------------------------------------------------------------------------
+
+    def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
+        """Returns the task for the answers that the training split holds.
+
+        Args:
+          found: the distinct answers; or the labels of a task that was trained before.
+          counts: how many training examples have each.
+        """
+        return self
+
+    def preprocessor(self, subwords: Any) -> Any:
+        """Returns what makes the model's inputs out of the task's, from a body's preprocessor."""
+        return subwords
+
+    def targets(self, examples: Examples) -> Any:
+        """Returns what the head learns of examples: [n ...], or `Ragged` with a row of tokens each.
+
+        Raises:
+          DataError: an answer is none that this task knows.
+        """
+        raise NotImplementedError
+
+    def config(self) -> dict[str, Any]:
+        """Returns what makes two tasks the same, JSON-able."""
+        raise NotImplementedError
+
+    # Model --------------------------------------------------------------------------------------
+
+    def head(self) -> keras.layers.Layer:
+        """Returns the layers from what is read, [b d] or [b t d], to the output."""
+        raise NotImplementedError
+
+    def loss(self) -> keras.losses.Loss:
+        raise NotImplementedError
+
+    def metrics(self) -> list[Any]:
+        """Returns what is shown after each epoch."""
+        return []
+
+    def constant_loss(self, targets: Any) -> float | None:
+        """Returns the training loss of the best answer that is the same for every example."""
+        return None
+
+    def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns what validation data settle, JSON-able."""
+        return {}
+
+    def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
+        """Returns the task that answers by a decision."""
+        return self
+
+    # Answers ------------------------------------------------------------------------------------
+
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        """Returns what a person reads of each output."""
+        raise NotImplementedError
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns a served model's answers, as tensors.
+
+        Args:
+          outputs: of the model.
+          read: what the preprocessor gave, offsets included.
+        """
+        raise NotImplementedError
+
+    # Figures ------------------------------------------------------------------------------------
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns all figures of outputs, those of `figures` with their intervals."""
+        raise NotImplementedError
+
+    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+        """Returns what each example adds to the main figure, [n] each."""
+        raise NotImplementedError
+
+    def main(self, sums: Sums) -> np.ndarray:
+        """Returns the main figure of sums over examples; any shape, the same for all of them."""
+        raise NotImplementedError
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the answers of models that need no network, as outputs for the test examples."""
+        return {}
+
+    def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
+        """Returns divisions of evaluated examples that every report has, a value for each."""
+        return {}
+
+    def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns further content of report.json."""
+        return {}
+
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns examples for the report: `mistake_count`, `mistakes`, `least_certain`.
+
+        The latter two are lists of dicts: `text`, `characters_left_out`, `truth`, `predicted`, and
+        what more the task knows.
+        """
+        return {"mistake_count": 0, "mistakes": [], "least_certain": []}
+
+
+def text_of(examples: Examples, row: int) -> dict[str, Any]:
+    """Returns an example's inputs as a report shows them: cut, and how much of them is left out."""
+    text = "\n".join(str(column[row]) for column in examples.inputs)
+    return {
+        "text": text[:LONGEST_TEXT],
+        "characters_left_out": max(0, len(text) - LONGEST_TEXT),
+    }
