@@ -15,7 +15,6 @@ import numpy as np
 
 from tfft.metrics.floors import Floor
 
-Sums = Mapping[str, np.ndarray]
 LONGEST_TEXT = 1000  # characters of an example that a report keeps
 
 
@@ -53,6 +52,7 @@ class Task:
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
         the main one: of the answer in one line, of slices and of comparisons.
+      measure: how the main figure follows from `sums`, a name of `tfft.metrics.corpus`.
       lower: keys of `figures` of which less is better.
     """
 
@@ -63,6 +63,7 @@ class Task:
     rows: ClassVar[bool] = False
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
+    measure: ClassVar[str] = "mean"
     lower: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] | None = ()
@@ -142,11 +143,7 @@ class Task:
         raise NotImplementedError
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        """Returns what each example adds to the main figure, [n] each."""
-        raise NotImplementedError
-
-    def main(self, sums: Sums) -> np.ndarray:
-        """Returns the main figure of sums over examples; any shape, the same for all of them."""
+        """Returns what each example adds to the main figure, [n] each; keys as `measure` asks."""
         raise NotImplementedError
 
     def floors(
