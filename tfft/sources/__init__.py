@@ -1,12 +1,10 @@
-"""Where examples come from: texts with labels, their splits, and what a person should know of them.
+"""Where examples come from: texts with answers, their splits, and what a person should know.
 
-A label is a string everywhere. A split that nobody gave is taken from the training split by a hash
-of the text, so that the same text is always in the same split, on every machine.
+An answer is a string everywhere: a label, a number, or JSON of what a task asks for.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import functools
 import hashlib
@@ -14,98 +12,44 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from tfft.errors import DataError
+from tfft.sources._splits import (
+    SEE,
+    SPLIT_NAMES,
+    SPLITS,
+    Rows,
+    check_shares,
+    refuse_small,
+    share_of,
+    shares_told,
+    split_by_hash,
+    split_of,
+    told,
+    without_overlap,
+)
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {  # what files and builders call them
-    "train": ("train", "training"),
-    "validation": ("validation", "valid", "val", "dev"),
-    "test": ("test",),
-}
-Rows = tuple[Sequence[str], ...]  # texts, labels, and further columns
-SEE = "tfft check --gin_file=quick/text.gin --gin.DATA=FILE --gin.TEXT=COLUMN --gin.LABEL=COLUMN"
-
-
-def share_of(text: str) -> float:
-    """Returns a number in [0, 1) that depends on the text alone."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
-
-
-def split_of(text: str, validation_share: float, test_share: float) -> str:
-    """Returns the split that a text belongs to, by its hash: the same text, the same split."""
-    place = share_of(text)
-    if place < test_share:
-        return "test"
-    return "validation" if place < test_share + validation_share else "train"
-
-
-def split_by_hash(
-    name: str, rows: Rows, validation_share: float, test_share: float
-) -> dict[str, Rows]:
-    """Returns rows by split. A share of 0 makes no split.
-
-    Raises:
-      DataError: shares that leave nothing to train on, or so few examples that a split would be
-        empty or without one of the labels.
-    """
-    shares = {"train": 1.0, "validation": validation_share, "test": test_share}
-    check_shares(validation_share, test_share)
-    found: dict[str, tuple[list[str], ...]] = {
-        split: tuple([] for _ in rows) for split in SPLITS if shares[split]
-    }
-    for row in zip(*rows, strict=True):
-        part = found[split_of(row[0], validation_share, test_share)]
-        for column, value in zip(part, row, strict=True):
-            column.append(value)
-    counts = {split: collections.Counter(part[1]) for split, part in found.items()}
-    refuse_small(name, counts)
-    return dict(found)
-
-
-def check_shares(validation_share: float, test_share: float) -> None:
-    """Refuses shares that are no shares."""
-    if min(validation_share, test_share) < 0 or validation_share + test_share >= 1:
-        raise DataError(
-            f"validation_share={validation_share} and test_share={test_share} leave nothing to "
-            "train on, or are below 0.",
-            set_in=f"validation_share={validation_share}, test_share={test_share}",
-            valid="each 0 or more, together less than 1",
-            see=SEE,
-        )
-
-
-def refuse_small(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuses a split by hash in which a part is empty or lacks a label."""
-    total: collections.Counter[str] = collections.Counter()
-    for part in counts.values():
-        total.update(part)
-    for split, part in counts.items():
-        lacking = sorted(set(total) - set(part))
-        what = f"would have no example of {told(lacking)}" if part else "would be empty"
-        if lacking or not part:
-            rarest = min(total.values(), default=0)
-            raise DataError(
-                f"{name} is too small to be split: of its {total.total():,} examples the {split} "
-                f"split {what}; the rarest label has {rarest:,}.",
-                valid="more examples of each label, a larger share, or files of their own: "
-                "--gin.files.validation=FILE --gin.files.test=FILE",
-                see=SEE,
-            )
-
-
-def told(labels: Sequence[str], most: int = 8) -> str:
-    """Returns labels as text, the first few of them when there are many."""
-    rest = f" and {len(labels) - most} more" if len(labels) > most else ""
-    return ", ".join(repr(label) for label in labels[:most]) + rest
-
-
-def shares_told(shares: Mapping[str, float]) -> str:
-    """Returns the note about splits that were made."""
-    parts = ", ".join(f"{share:.0%} {split}" for split, share in shares.items())
-    return f"split by a hash of the text, taken from train: {parts}"
+__all__ = [
+    "SEE",
+    "SPLITS",
+    "SPLIT_NAMES",
+    "MemorySource",
+    "Rows",
+    "Source",
+    "Summarizer",
+    "Summary",
+    "check_shares",
+    "refuse_small",
+    "share_of",
+    "shares_told",
+    "split_by_hash",
+    "split_of",
+    "summarize",
+    "take",
+    "validate",
+    "without_overlap",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,10 +58,11 @@ class Summary:
 
     Attributes:
       size: the number of examples.
-      labels: how many of each, by label.
-      first: the number, from 0, of the first example of each label.
-      empty: the numbers of the first texts without a visible character, and how many there are.
-      digest: SHA-256 over texts and labels in their order.
+      labels: how many of each, by answer.
+      first: the number, from 0, of the first example of each answer.
+      empty: the numbers of the first examples with an input that has no visible character, and how
+        many there are.
+      digest: SHA-256 over inputs and answers in their order.
     """
 
     size: int
@@ -137,9 +82,10 @@ class Summarizer:
         self._empty: list[int] = []
         self._digest = hashlib.sha256()
 
-    def add(self, text: str, label: str) -> None:
-        """Counts one example."""
-        if not text or text.isspace():
+    def add(self, *example: str) -> None:
+        """Counts one example: its inputs, then its answer."""
+        label = example[-1]
+        if any(not text or text.isspace() for text in example[:-1]):
             self._empties += 1
             if len(self._empty) < 3:
                 self._empty.append(self._size)
@@ -147,7 +93,8 @@ class Summarizer:
             self._labels[label], self._first[label] = 0, self._size
         self._labels[label] += 1
         # Lengths first: no text can be written so that two different splits hash alike.
-        self._digest.update(f"{len(text)},{len(label)}:{text}{label}".encode())
+        lengths = ",".join(str(len(part)) for part in example)
+        self._digest.update(f"{lengths}:{''.join(example)}".encode())
         self._size += 1
 
     def result(self) -> Summary:
@@ -156,11 +103,11 @@ class Summarizer:
         return Summary(self._size, self._labels, self._first, empty, self._digest.hexdigest())
 
 
-def summarize(rows: Iterable[tuple[str, str]]) -> Summary:
+def summarize(rows: Iterable[tuple[str, ...]]) -> Summary:
     """Returns what a split holds, in one pass."""
     summarizer = Summarizer()
-    for text, label in rows:
-        summarizer.add(text, label)
+    for row in rows:
+        summarizer.add(*row)
     return summarizer.result()
 
 
@@ -169,6 +116,7 @@ def validate(
     summaries: Mapping[str, Summary],
     where: Callable[[str, int], str] | None = None,
     see: str = SEE,
+    classes: bool = True,
 ) -> None:
     """Refuses data that no run could learn from or be judged on.
 
@@ -177,17 +125,18 @@ def validate(
       summaries: by split.
       where: from a split and the number of an example, from 0, to its place for a person.
       see: the next command.
+      classes: whether the answers are labels.
 
     Raises:
-      DataError: no training examples, empty texts, one class only, or a label that only an
-        evaluation split has.
+      DataError: no training examples, empty texts, and of labels one class only, or one that only
+        an evaluation split has.
     """
     where = where or (lambda split, number: f"example {number + 1:,} of the {split} split")
     for split in ("train", *summaries):
         if split not in summaries or not summaries[split].size:
             raise DataError(
                 f"{name} has no examples in its {split} split.",
-                valid="two examples or more, of two labels",
+                valid="two examples or more" + (", of two labels" if classes else ""),
                 see=see,
             )
     for split, summary in summaries.items():
@@ -200,7 +149,8 @@ def validate(
                 valid="a text in every row; take out the rows that have none",
                 see=see,
             )
-    _validate_labels(name, summaries, where, see)
+    if classes:
+        _validate_labels(name, summaries, where, see)
 
 
 def _validate_labels(
@@ -227,51 +177,35 @@ def _validate_labels(
             )
 
 
-def without_overlap(rows: Mapping[str, Rows]) -> tuple[dict[str, list[int]], list[str]]:
-    """Finds what to keep so that no text is in two splits; the test split stays untouched.
-
-    Returns:
-      The numbers of the rows to keep by split, and a note for each split that loses some.
-    """
-    kept: dict[str, list[int]] = {}
-    notes = []
-    later: set[str] = set()
-    for split in reversed(SPLITS):
-        if split in rows:
-            texts = rows[split][0]
-            kept[split] = [number for number, text in enumerate(texts) if text not in later]
-            dropped = len(texts) - len(kept[split])
-            if dropped:
-                held = "validation or test" if split == "train" else "test"
-                notes.append(f"{dropped:,} rows of {split} dropped: their text is also in {held}")
-            later.update(texts)
-    if not kept["train"] and rows["train"][0]:
-        raise DataError(
-            "every training text is also in the validation or the test split.",
-            valid="other files for them, or none: then they are taken from the training file",
-        )
-    return kept, notes
-
-
 class Source:
-    """Texts with labels, in splits. Subclasses say how to walk through a split.
+    """Texts with answers, in splits. Subclasses say how to walk through a split.
 
     Args:
       name: for a person.
       splits: "train", and "validation" and "test" where there are.
       notes: lines for a person: where columns were found, what was dropped, how it was split.
+      inputs: names of an example's inputs.
+      classes: whether the answers are labels, of which an example has one.
     """
 
-    def __init__(self, name: str, splits: Sequence[str], notes: Sequence[str] = ()):
+    def __init__(
+        self,
+        name: str,
+        splits: Sequence[str],
+        notes: Sequence[str] = (),
+        inputs: Sequence[str] = ("text",),
+        classes: bool = True,
+    ):
         self.name, self.notes = name, tuple(notes)
         self.splits = tuple(split for split in SPLITS if split in splits)
+        self.inputs, self.classes = tuple(inputs), classes
 
-    def rows(self, split: str) -> Iterator[tuple[str, str]]:
-        """Yields the text and the label of each example, in the order of `dataset`."""
+    def rows(self, split: str) -> Iterator[tuple[str, ...]]:
+        """Yields the inputs and the answer of each example, in the order of `dataset`."""
         raise NotImplementedError
 
     def dataset(self, split: str) -> tf.data.Dataset:
-        """Returns a dataset of {"text", "label"}, scalar strings, always in the same order."""
+        """Returns a dataset of the inputs by name and "label", scalar strings, in one order."""
         raise NotImplementedError
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
@@ -285,7 +219,7 @@ class Source:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The labels of the training split, sorted."""
+        """The distinct answers of the training split, sorted."""
         return tuple(sorted(self.summaries["train"].labels))
 
     def size(self, split: str) -> int:
@@ -293,11 +227,11 @@ class Source:
         return self._summary(split).size
 
     def label_counts(self, split: str) -> dict[str, int]:
-        """Returns how many examples of each label a split holds, the labels sorted."""
+        """Returns how many examples of each answer a split holds, the answers sorted."""
         return dict(sorted(self._summary(split).labels.items()))
 
     def fingerprint(self) -> str:
-        """Returns a SHA-256 over the splits, their texts, labels and columns, in their order."""
+        """Returns a SHA-256 over the splits, their inputs, answers and columns, in their order."""
         parts = [f"{split}:{summary.digest}" for split, summary in self.summaries.items()]
         for split in self.splits:
             for name, values in self.columns(split).items():
@@ -312,11 +246,11 @@ class Source:
 
 
 class MemorySource(Source):
-    """A source whose texts and labels are lists.
+    """A source whose inputs and answers are lists.
 
     Args:
-      name, notes: as in `Source`.
-      rows: texts, labels and the further columns by split.
+      name, notes, inputs, classes: as in `Source`.
+      rows: inputs, answers and the further columns by split.
       where, see: as in `validate`.
       columns: names of the further columns.
 
@@ -332,26 +266,28 @@ class MemorySource(Source):
         where: Callable[[str, int], str] | None = None,
         see: str = SEE,
         columns: Sequence[str] = (),
+        inputs: Sequence[str] = ("text",),
+        classes: bool = True,
     ):
-        super().__init__(name, tuple(rows), notes)
+        super().__init__(name, tuple(rows), notes, inputs, classes)
         self._columns = tuple(columns)
         self._rows = {split: rows[split] for split in self.splits}
-        validate(name, self.summaries, where, see)
+        validate(name, self.summaries, where, see, classes)
 
-    def rows(self, split: str) -> Iterator[tuple[str, str]]:
-        texts, labels, *_ = self._rows[split]
-        return zip(texts, labels, strict=True)
+    def rows(self, split: str) -> Iterator[tuple[str, ...]]:
+        return zip(*self._rows[split][: len(self.inputs) + 1], strict=True)
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         self._summary(split)
-        return dict(zip(self._columns, self._rows[split][2:], strict=True))
+        further = self._rows[split][len(self.inputs) + 1 :]
+        return dict(zip(self._columns, further, strict=True))
 
     def dataset(self, split: str) -> tf.data.Dataset:
         import tensorflow as tf
 
         self._summary(split)
-        texts, labels, *_ = self._rows[split]
-        columns = {"text": tf.constant(list(texts)), "label": tf.constant(list(labels))}
+        named = zip((*self.inputs, "label"), self._rows[split], strict=False)
+        columns = {name: tf.constant(list(values)) for name, values in named}
         return tf.data.Dataset.from_tensor_slices(columns)
 
 

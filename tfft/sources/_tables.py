@@ -1,4 +1,4 @@
-"""Texts and labels out of a file's columns."""
+"""Texts and answers out of a file's columns."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import array
 import collections
 import dataclasses
 import itertools
+import json
 import math
 import re
 import shlex
@@ -30,23 +31,28 @@ _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Texts of a file in its order.
+    """Examples of a file in its order.
 
     Attributes:
-      texts: none is empty.
-      labels: one for each text, or None.
+      inputs: the texts of each input; none is empty.
+      labels: the answer of each example, or None.
       notes: lines for a person.
       lines: the number of the line (row, file) of each text.
       place: from such a number to where it is, for a person.
       columns: further ones by name, a value for each text, "" where there is none.
     """
 
-    texts: list[str]
+    inputs: tuple[list[str], ...]
     labels: list[str] | None
     notes: tuple[str, ...] = ()
     lines: Sequence[int] = ()
     place: Callable[[int], str] = str
     columns: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the first input."""
+        return self.inputs[0]
 
 
 def see_check(path: str) -> str:
@@ -58,20 +64,23 @@ def see_check(path: str) -> str:
 def read(
     path: str,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | None = None,
     labelled: bool = True,
     columns: Sequence[str] = (),
     needed: bool = True,
+    classes: bool = True,
 ) -> Table:
-    """Returns the texts of a file, and its labels unless `labelled` is False.
+    """Returns the texts of a file, and its answers unless `labelled` is False.
 
     Args:
       path: a file or a folder per class; "-" is standard input: JSONL when it begins with "{",
         CSV otherwise.
-      text, label: the columns' names; found by the rule of `tfft.sources.files` when None.
+      text, label: the columns' names, several texts for a task of several inputs; found by the
+        rule of `tfft.sources.files` when None.
       columns: names of further columns.
       needed: refuses a file that lacks one of them; otherwise it is left out.
+      classes: whether the answers are labels; else lists and objects count too, as JSON.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
@@ -80,7 +89,8 @@ def read(
         file = open_format(path)
         if not needed:
             columns = [name for name in columns if file.has_header and name in file.names]
-        return _read(file, text, label, labelled, columns)
+        texts = text if isinstance(text, str | None) else tuple(text)
+        return _read(file, texts, label, labelled, columns, classes)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)
@@ -88,11 +98,19 @@ def read(
 
 
 def _read(
-    file: Format, text: str | None, label: str | None, labelled: bool, more: Sequence[str]
+    file: Format,
+    text: str | tuple[str, ...] | None,
+    label: str | None,
+    labelled: bool,
+    more: Sequence[str],
+    classes: bool,
 ) -> Table:
-    columns, how = choose(file, text, label, labelled)
+    if isinstance(text, tuple):
+        columns, how = named(file, text, label, labelled)
+    else:
+        columns, how = choose(file, text, label, labelled)
     _refuse_unknown(file, more)
-    reader = _Reader(file, columns)
+    reader = _Reader(file, columns, len(columns) - labelled, classes)
     others: list[list[str]] = [[] for _ in more]
     for number, values in file.rows([*columns, *more]):
         reader.add(number, values[: len(columns)])
@@ -101,12 +119,12 @@ def _read(
     reader.finish()
     found = ", ".join(
         f"{kind} in column {name!r} ({reason})"
-        for kind, name, reason in zip(("text", "label"), columns, how, strict=False)
+        for kind, name, reason in zip(reader.kinds, columns, how, strict=True)
     )
-    notes = [f"{file.where}: {len(reader.texts):,} rows, {found}", *reader.notes()]
+    notes = [f"{file.where}: {len(reader.inputs[0]):,} rows, {found}", *reader.notes()]
     labels = reader.labels if labelled else None
     further = dict(zip(more, others, strict=True))
-    return Table(reader.texts, labels, tuple(notes), reader.lines, file.place, further)
+    return Table(tuple(reader.inputs), labels, tuple(notes), reader.lines, file.place, further)
 
 
 def _refuse_unknown(file: Format, columns: Sequence[str]) -> None:
@@ -129,42 +147,51 @@ def _told(value: Any) -> str:
 
 
 class _Reader:
-    """Collects the texts and labels of a file, and the rows in which one is missing."""
+    """Collects the texts and answers of a file, and the rows in which one is missing.
 
-    def __init__(self, file: Format, columns: Sequence[str]):
-        self.file, self.columns = file, columns
-        self.texts: list[str] = []
+    Args:
+      file: with `place`.
+      columns: of the inputs, then of the answer where answers are read.
+      inputs: how many inputs there are.
+      classes: whether the answers are labels.
+    """
+
+    def __init__(self, file: Format, columns: Sequence[str], inputs: int, classes: bool):
+        self.file, self.columns, self.classes = file, columns, classes
+        self.kinds = ["text"] * inputs + ["label"] * (len(columns) - inputs)
+        self.inputs: list[list[str]] = [[] for _ in range(inputs)]
         self.labels: list[str] = []
         self.lines = array.array("q")
-        self._empty: list[int] = []
-        self._unlabelled: list[int] = []
+        self._missing: list[list[int]] = [[] for _ in columns]
         self._known: dict[str, str] = {}  # one object for each label, however often it stands
         self._changed: collections.Counter[str] = collections.Counter()
 
     def add(self, number: int, values: Sequence[Any]) -> None:
-        """Takes one row: a text, and a label when labels are read."""
-        text = self._text(number, values[0])
-        if not text or text.isspace():
-            self._empty.append(number)
-        self.texts.append(text)
+        """Takes one row: the texts, and an answer when answers are read."""
+        for place, texts in enumerate(self.inputs):
+            text = self._text(number, place, values[place])
+            if not text or text.isspace():
+                self._missing[place].append(number)
+            texts.append(text)
         self.lines.append(number)
-        if len(values) > 1:
-            label = self._label(number, values[1])
+        if len(values) > len(self.inputs):
+            label = self._label(number, values[-1])
             if not label or label.lower() == "nan":
-                self._unlabelled.append(number)
+                self._missing[-1].append(number)
             self.labels.append(label)
 
     def finish(self) -> None:
         """Refuses what was collected when there is nothing, or something is missing in it."""
-        if not self.texts:
+        rows = len(self.lines)
+        if not rows:
             raise DataError(f"{self.file.where} has a header, but no rows.", valid="a row a text")
-        missing = [(self._empty, "text", "an empty text"), (self._unlabelled, "label", "no label")]
-        for (numbers, kind, lack), name in zip(missing, self.columns, strict=False):
+        for numbers, kind, name in zip(self._missing, self.kinds, self.columns, strict=True):
             if numbers:
+                lack = "an empty text" if kind == "text" else "no label"
                 places = ", ".join(self.file.place(number) for number in numbers[:3])
                 more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
                 raise DataError(
-                    f"{len(numbers):,} of {len(self.texts):,} rows of {self.file.where} have "
+                    f"{len(numbers):,} of {rows:,} rows of {self.file.where} have "
                     f"{lack} in column {name!r}{' (empty or NaN)' if kind == 'label' else ''}.",
                     set_in=places + more,
                     valid=f"a {kind} in every row; take out the rows that have none",
@@ -177,19 +204,24 @@ class _Reader:
             found.insert(0, self.file.skipped)
         return [f"{self.file.where}: {note}" for note in found]
 
-    def _text(self, number: int, value: Any) -> str:
+    def _text(self, number: int, place: int, value: Any) -> str:
         if value is None or value is MISSING or value != value:  # NaN is not equal to itself
             return ""
+        if isinstance(value, list | dict) and not self.classes:
+            return json.dumps(value, ensure_ascii=False)
         if not isinstance(value, str):
-            raise self._error(number, 0, value, "not a string")
+            raise self._error(number, place, value, "not a string")
         if len(value) > LONGEST_LINE:
-            raise self._error(number, 0, value[:20], f"more than {LONGEST_LINE:,} characters long")
+            long = f"more than {LONGEST_LINE:,} characters long"
+            raise self._error(number, place, value[:20], long)
         if not value.isascii() and _SURROGATE.search(value):
-            raise self._error(number, 0, value[:40], "not Unicode: half of a surrogate pair")
+            raise self._error(number, place, value[:40], "not Unicode: half of a surrogate pair")
         return value
 
     def _label(self, number: int, value: Any) -> str:
         """Returns a label as a string, "" when there is none."""
+        if not self.classes and isinstance(value, str | list | dict):
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
         if isinstance(value, str):
             if value not in self._known:
                 self._known[value] = self._tidy(value)
@@ -204,7 +236,7 @@ class _Reader:
         if isinstance(value, float) and value.is_integer():
             return str(int(value))
         if isinstance(value, (list, dict, bytes)):
-            raise self._error(number, 1, value, "not one string or number")
+            raise self._error(number, -1, value, "not one string or number")
         return str(value)
 
     def _tidy(self, value: str) -> str:
@@ -224,8 +256,42 @@ class _Reader:
         return DataError(
             f"{self.file.place(number)}: {self.columns[column]!r} is {shown}, {problem}.",
             set_in=self.file.place(number),
-            valid=("a string" if column == 0 else "a string or a number") + " in every row",
+            valid=("a string" if column >= 0 else "a string or a number") + " in every row",
         )
+
+
+def named(
+    file: Format, texts: Sequence[str], label: str | None, labelled: bool
+) -> tuple[list[str], list[str]]:
+    """Does what `choose` does where the columns of several inputs are named.
+
+    Raises:
+      DataError: the file has no column of a name, or a name stands twice.
+    """
+    wanted = [*texts]
+    how = ["as set"] * len(wanted)
+    if labelled and label is None:
+        found: Found = {name: (name, "") for name in texts}
+        _find_usual(file, found, "label", LABEL_NAMES, True)
+        if "label" not in found:
+            raise _unclear(file, "label", f"{file.where} has no column that is surely the label.")
+        wanted, how = [*wanted, found["label"][0]], [*how, found["label"][1]]
+    elif labelled:
+        wanted, how = [*wanted, str(label)], [*how, "as set"]
+    for name in wanted:
+        if name not in file.names or not file.has_header:
+            raise DataError(
+                f"{file.where} has no column {name!r}.",
+                set_in=f"files.text={tuple(texts)}, files.label={label}",
+                valid=near(name, file.names, 12) if file.has_header else "none: it has no columns",
+            )
+    if len(set(wanted)) < len(wanted):
+        raise DataError(
+            f"the columns {wanted} are not all different.",
+            set_in=f"files.text={tuple(texts)}, files.label={label}",
+            valid=f"different ones of {', '.join(map(repr, file.names))}",
+        )
+    return wanted, how
 
 
 def choose(

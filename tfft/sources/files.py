@@ -40,13 +40,15 @@ from tfft.sources._tables import Table, read, see_check
 def files(
     data: str,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | None = None,
     columns: Sequence[str] = (),
     validation: str | None = None,
     test: str | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
+    classes: bool = True,
+    split_by: str | None = None,
 ) -> Source:
     """Returns a source of a person's own files.
 
@@ -57,22 +59,29 @@ def files(
     Args:
       data: a .csv, .tsv, .jsonl or .parquet file; or a folder with a folder of .txt files for each
         class; or a folder with a train, validation (valid, val, dev) and test part of these kinds.
-      text, label: the columns' names; found by the rule of this module when None.
+      text, label: the columns' names; found by the rule of this module when None. A task of several
+        inputs takes the names of their columns, in its order: `("question", "context")`.
       columns: further columns, in whose values the report slices the evaluated texts.
       validation, test: files of their own.
       validation_share, test_share: what is taken from the training file by a hash of the text, for
         a split that has no file of its own; 0 for no such split.
+      classes: whether the answers are labels. False takes any: numbers, and lists or objects of
+        JSONL and Parquet, which a task reads as JSON.
+      split_by: a column whose value is hashed in place of the text, such as the document that an
+        example is from: all of its examples are in the same split.
 
     Raises:
       DataError: the file cannot be read, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
+    further = tuple(dict.fromkeys([*columns, *([split_by] if split_by else [])]))
     try:
         return _files(
             *_parts(str(data), validation, test),
-            columns={"text": text, "label": label, "columns": tuple(dict.fromkeys(columns))},
+            columns={"text": text, "label": label, "columns": further, "classes": classes},
             name=str(data),
             shares={"validation": validation_share, "test": test_share},
+            split_by=split_by,
         )
     except DataError as error:
         error.set_in = error.set_in or str(data)
@@ -86,33 +95,44 @@ def _files(
     columns: Mapping[str, Any],
     name: str,
     shares: Mapping[str, float],
+    split_by: str | None,
 ) -> Source:
+    text, classes = columns["text"], columns["classes"]
+    inputs = ("text",) if isinstance(text, str | None) else tuple(text)
     tables = {split: read(path, **columns) for split, path in parts.items()}
     notes = notes + [note for table in tables.values() for note in table.notes]
     rows: dict[str, Rows] = {
-        split: (table.texts, table.labels or [], *table.columns.values())
+        split: (*table.inputs, table.labels or [], *table.columns.values())
         for split, table in tables.items()
     }
-    _validate_given(name, tables, rows)
-    kept, dropped = without_overlap(rows)
+    _validate_given(name, tables, rows, len(inputs), classes)
+    kept, dropped = without_overlap(rows, len(inputs))
     if dropped:
         rows = {split: take(part, kept[split]) for split, part in rows.items()}
         notes += dropped
     lacking = {split: share for split, share in shares.items() if split not in rows and share}
     if lacking:
-        made = {split: lacking.get(split, 0.0) for split in shares}
-        rows |= split_by_hash(name, rows["train"], made["validation"], made["test"])
-        notes.append(shares_told(lacking))
-    return MemorySource(name, rows, notes, see=see_check(name), columns=columns["columns"])
+        made = [lacking.get(split, 0.0) for split in ("validation", "test")]
+        place = len(inputs) + 1 + columns["columns"].index(split_by) if split_by else None
+        by = None if place is None else rows["train"][place]
+        kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes, "by": by}
+        rows |= split_by_hash(name, rows["train"], *made, **kind)
+        notes.append(shares_told(lacking, f"column {split_by!r}" if split_by else "the text"))
+    further = columns["columns"]
+    settings: dict[str, Any] = {"columns": further, "inputs": inputs, "classes": classes}
+    return MemorySource(name, rows, notes, see=see_check(name), **settings)
 
 
-def _validate_given(name: str, tables: Mapping[str, Table], rows: Mapping[str, Rows]) -> None:
+def _validate_given(
+    name: str, tables: Mapping[str, Table], rows: Mapping[str, Rows], inputs: int, classes: bool
+) -> None:
     """Refuses data as they were given, while a row still knows its line."""
     validate(
         name,
-        {split: summarize(zip(*part[:2], strict=True)) for split, part in rows.items()},
+        {split: summarize(zip(*part[: inputs + 1], strict=True)) for split, part in rows.items()},
         lambda split, number: tables[split].place(tables[split].lines[number]),
         see_check(name),
+        classes,
     )
 
 

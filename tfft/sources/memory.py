@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -21,51 +22,62 @@ def memory(
     columns: Sequence[str] = (),
     validation_share: float = 0.1,
     test_share: float = 0.1,
+    inputs: Sequence[str] = ("text",),
+    classes: bool = True,
 ) -> Source:
     """Returns a source of examples that are at hand; a dataset is read into memory, once.
 
     Args:
       train, validation, test: a `tf.data.Dataset` or a list, not batched; elements are
-        {"text", "label"} or (text, label).
+        {"text", "label"} or (text, label), with each of several inputs in place of the text.
       label_names: names of integer labels.
       columns: further keys of the elements, in whose values the report slices the evaluated texts.
       validation_share, test_share: of `train`, by a hash of the text, when only `train` is given.
+      inputs: keys of the elements' inputs.
+      classes: whether the answers are labels. False takes any: numbers, and lists and dicts, which
+        a task reads as JSON.
 
     Raises:
       DataError: an element that is no text with a label, or data that no run could learn from.
     """
     given = {"train": train, "validation": validation, "test": test}
     rows = {
-        split: _rows(part, split, label_names, columns)
+        split: _rows(part, split, tuple(inputs), label_names if classes else (), columns)
         for split, part in given.items()
         if part is not None
     }
     notes = []
     if len(rows) == 1 and rows["train"][0]:
-        rows |= split_by_hash("memory", rows["train"], validation_share, test_share)
+        kind: Any = {"inputs": len(inputs), "classes": classes}
+        rows |= split_by_hash("memory", rows["train"], validation_share, test_share, **kind)
         shares = {"validation": validation_share, "test": test_share}
         notes.append(shares_told({split: share for split, share in shares.items() if share}))
-    return MemorySource("memory", rows, notes, see=SEE, columns=columns)
+    settings: Any = {"columns": columns, "inputs": tuple(inputs), "classes": classes}
+    return MemorySource("memory", rows, notes, see=SEE, **settings)
 
 
 def _rows(
-    elements: Any, split: str, label_names: Sequence[str] | None, columns: Sequence[str]
+    elements: Any,
+    split: str,
+    inputs: tuple[str, ...],
+    label_names: Sequence[str] | None,
+    columns: Sequence[str],
 ) -> Rows:
     if isinstance(elements, (str, bytes, dict)) or not isinstance(elements, Iterable):
         raise DataError(
             f"memory() got {type(elements).__name__} for {split}.", valid=VALID, see=SEE
         )
     iterate = getattr(elements, "as_numpy_iterator", elements.__iter__)
-    texts, labels = [], []
-    others: list[list[str]] = [[] for _ in columns]
+    rows: list[list[str]] = [[] for _ in (*inputs, "label", *columns)]
     for number, element in enumerate(iterate(), 1):
         where = f"example {number:,} of {split}"
-        text, label = _pair(element, where)
-        texts.append(_text(text, where))
-        labels.append(_label(label, label_names, where))
-        for other, name in zip(others, columns, strict=True):
-            other.append(_value(element, name, where))
-    return (texts, labels, *others)
+        *texts, answer = _parts(element, inputs, where)
+        found = [_text(text, where) for text in texts]
+        found.append(_label(answer, label_names, where))
+        found += [_value(element, name, where) for name in columns]
+        for column, value in zip(rows, found, strict=True):
+            column.append(value)
+    return tuple(rows)
 
 
 def _value(element: Any, name: str, where: str) -> str:
@@ -81,23 +93,32 @@ def _value(element: Any, name: str, where: str) -> str:
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _pair(element: Any, where: str) -> tuple[Any, Any]:
+def _parts(element: Any, inputs: tuple[str, ...], where: str) -> tuple[Any, ...]:
+    """Returns an element's inputs and its answer."""
+    names = (*inputs, "label")
     try:
-        pair = (element["text"], element["label"]) if isinstance(element, dict) else element
-        text, label = pair
+        parts = [element[name] for name in names] if isinstance(element, dict) else [*element]
+        if len(parts) != len(names):
+            raise ValueError(f"{len(parts)} parts")
     except (KeyError, TypeError, ValueError) as error:
         shown = str(sorted(element) if isinstance(element, dict) else element)[:80]
+        told = " and ".join((", ".join(inputs), "label"))
         raise DataError(
-            f"an element has no text and label: {shown}", set_in=where, valid=VALID, see=SEE
+            f"an element has no {told}: {shown}",
+            set_in=where,
+            valid=VALID if inputs == ("text",) else f"a dict with {told}, or a tuple of them",
+            see=SEE,
         ) from error
-    if getattr(text, "ndim", 0) or isinstance(text, (list, tuple)):
+    if any(getattr(part, "ndim", 0) for part in parts[:-1]) or (
+        inputs == ("text",) and isinstance(parts[0], (list, tuple))
+    ):
         raise DataError(
             "the dataset is batched.",
             set_in=where,
             valid="one example an element: dataset.unbatch()",
             see=SEE,
         )
-    return text, label
+    return tuple(parts)
 
 
 def _text(value: Any, where: str) -> str:
@@ -123,9 +144,14 @@ def _text(value: Any, where: str) -> str:
 
 
 def _label(value: Any, names: Sequence[str] | None, where: str) -> str:
-    """Returns a label as a string; an integer is a place in `names` when there are names."""
+    """Returns an answer as a string; an integer is a place in `names` when there are names.
+
+    No names at all, (), means that the answers are no labels.
+    """
     if isinstance(value, (str, bytes)):
         label = _text(value, where)
+    elif names is not None and not len(names):
+        label = json.dumps(getattr(value, "tolist", lambda: value)(), ensure_ascii=False)
     elif names is not None:
         if int(value) != value or not 0 <= value < len(names):
             raise DataError(
