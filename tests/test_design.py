@@ -42,7 +42,9 @@ LAYERS = (
         "reinit",
         "optimizer",
         "pipeline",
-        "windows",
+        "encoded",
+        "examples",
+        "task",
         "reuse",
         "keys",
         "workdir",
@@ -61,6 +63,7 @@ LAYERS = (
     (
         "preprocess",
         "metrics",
+        "windows",
         "losses",
         "store",
         "entry",

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from tfft import examples, loop
 from tfft import job as jobs
-from tfft import loop
 from tfft.errors import ConfigError
 from tfft.metrics.temperature import calibration_figures, with_temperature
 
@@ -22,7 +22,7 @@ def check(task: Any, splits: Sequence[str]) -> None:
     Raises:
       ConfigError: there is no validation split.
     """
-    if getattr(task, "undecided", False) and "validation" not in splits:
+    if task.undecided and "validation" not in splits:
         raise ConfigError(
             "calibrate and threshold are settled on validation data, and there is no such split.",
             valid="a validation split, such as files.validation_share = 0.1",
@@ -30,15 +30,15 @@ def check(task: Any, splits: Sequence[str]) -> None:
         )
 
 
-def decide(job: jobs.Job) -> None:
+def decide(job: jobs.Job, source: Any) -> None:
     """Settles on the validation split what the task leaves open, once."""
-    if not getattr(job.task, "undecided", False) or job.files.read_json(jobs.DECISION):
+    if not job.task.undecided or job.files.read_json(jobs.DECISION):
         return
     validation = job.splits["validation"]
-    truth: Any = validation.targets
     with job.clock("calibration"):
         _, _, model = jobs.restore(job.task, job.backbone, job.files)
-        found = job.task.decide(truth, loop.predict(model, validation))
+        given = examples.of_split(source, "validation", validation)
+        found = job.task.decide(given, loop.predict(model, validation))
     job.files.write_json(jobs.DECISION, found)
 
 

@@ -14,6 +14,7 @@ from tfft.keys import Cut
 from tfft.metrics.floors import Floor
 from tfft.metrics.slices import quartiles
 from tfft.stage import Stage
+from tfft.task import Examples
 from tfft.workdir import Workdir
 
 FEATURES = "frozen_features_logistic_regression"
@@ -39,7 +40,7 @@ def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, 
     if FEATURES not in shared and finished(job.files) is None:
         if (job.files.path / FEATURES_FILE).exists():
             arrays, described = job.files.load(FEATURES_FILE)
-            shared[FEATURES] = Floor(arrays["probabilities"], described)
+            shared[FEATURES] = Floor(arrays["outputs"], described)
         else:
             shared[FEATURES] = _feature_floor(job, stages, split)
     return {name: floor for name, floor in shared.items() if name == FEATURES}
@@ -61,7 +62,7 @@ def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
             for name in ("train", split)
         )
         floor = job.task.feature_floor(train, job.splits["train"].targets, held_out)
-    job.files.save(FEATURES_FILE, {"probabilities": floor.probabilities}, floor.described)
+    job.files.save(FEATURES_FILE, {"outputs": floor.outputs}, floor.described)
     job.say.info(
         f"floor: frozen features with logistic regression on {floor.described['fitted_on']:,} of "
         f"{floor.described['training_texts']:,} training texts, in "
@@ -80,13 +81,13 @@ def _of_texts(encoded: Any, features: Any) -> np.ndarray:
 
 
 def floors_of(
-    job: Job, train: tuple[Sequence[str], Any], held_out: Sequence[str], more: Mapping[str, Floor]
+    job: Job, train: Examples, held_out: Examples, more: Mapping[str, Floor]
 ) -> dict[str, Floor]:
     """Returns all floors of a run, those of the runs of a plan on the same splits once.
 
     Args:
-      train: texts and targets.
-      held_out: the evaluated texts.
+      train: to fit on.
+      held_out: the evaluated examples.
       more: the floors that are there already.
     """
     shared = job.part.floors if job.part and job.part.floors is not None else {}
@@ -120,24 +121,24 @@ def keep(
         truth,
         {
             outputs.MODEL: task.predicted(found),
-            **{name: job.task.predicted(floor.probabilities) for name, floor in floors.items()},
+            **{name: job.task.predicted(floor.outputs) for name, floor in floors.items()},
         },
         {
             outputs.MODEL: found,
-            **{name: floor.probabilities for name, floor in floors.items()},
+            **{name: floor.outputs for name, floor in floors.items()},
         },
     )
     kept.save(job.files)
     return kept
 
 
-def own_groups(encoded: Any, labels: Sequence[str]) -> dict[str, Sequence[str]]:
-    """Returns the divisions that every report has: by class, by length, by what was cut."""
-    full = encoded.full_lengths
+def own_groups(task: Any, given: Examples) -> dict[str, Sequence[str]]:
+    """Returns the divisions that every report has: the task's, by length, by what was cut."""
+    encoded = given.encoded
     return {
-        "class": [labels[number] for number in encoded.targets],
-        "length": quartiles(full, " tokens"),
-        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
+        **task.groups(given),
+        "length": quartiles(encoded.full_lengths, " tokens"),
+        "cut": np.where(encoded.full_lengths > encoded.kept, "cut", "whole").tolist(),
     }
 
 

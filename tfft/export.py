@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import pathlib
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ExportError
-from tfft.preprocess.text import TEXTS
 from tfft.workdir import write_atomic
 
 TOLERANCE = 1e-5
@@ -25,20 +25,26 @@ _RELOAD = """
 import json, sys
 import numpy as np, tensorflow as tf, tensorflow_text
 served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-texts = json.load(open(sys.argv[2]))
-rows = [served(text=tf.constant(texts[i:i + 32])) for i in range(0, len(texts), 32)]
-np.save(sys.argv[3], np.concatenate([row[sys.argv[4]].numpy() for row in rows]))
+inputs, found = json.load(open(sys.argv[2])), {}
+for start in range(0, len(next(iter(inputs.values()))), 32):
+    part = {name: tf.constant(texts[start:start + 32]) for name, texts in inputs.items()}
+    for name, value in served(**part).items():
+        value = value.numpy()
+        found[f"{name}/{start}"] = value.astype("S") if value.dtype == object else value
+np.savez(sys.argv[3], **found)
 assert not any(name.split(".")[0] == "tfft" for name in sys.modules)
 """
+Answers = Mapping[str, list[np.ndarray]]  # by name, an array for each example
 
 
 class Served(tf.Module):
     """What is exported: the preprocessor, the model and the names of its answers.
 
     Args:
-      model: from token_ids and padding_mask, int32 [b t], or [b n t] for texts in windows.
+      model: from the preprocessor's outputs, int32 [b t], or [b r t] for examples of rows.
       preprocessor: from strings to the model's inputs.
-      answer: from the model's outputs to a dict of named tensors.
+      answer: from the model's outputs, and what the preprocessor gave, to a dict of named tensors.
+      inputs: names of the strings.
       names: of the outputs, in their order.
     """
 
@@ -46,14 +52,18 @@ class Served(tf.Module):
         self,
         model: Any,
         preprocessor: Any,
-        answer: Callable[[Any], dict[str, Any]],
+        answer: Callable[[Any, Mapping[str, Any]], dict[str, Any]],
+        inputs: Sequence[str] = ("text",),
         names: Sequence[str] = (),
     ):
         super().__init__()
         self.model, self.preprocessor, self._answer = model, preprocessor, answer
-        self._names = list(names)
+        self._names, self._inputs = list(names), list(inputs)
+        self._read = ["token_ids", "padding_mask", *preprocessor.inputs]
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
+        self.text = tf.function(self._from_strings, input_signature=strings, autograph=False)
         shape = [None] * (3 if getattr(preprocessor, "windowed", False) else 2)
-        spec = [tf.TensorSpec(shape, tf.int32, name=n) for n in ("token_ids", "padding_mask")]
+        spec = [tf.TensorSpec(shape, tf.int32, name=name) for name in self._read]
         self.token_ids = tf.function(self._from_ids, input_signature=spec, autograph=False)
 
     @tf.function(input_signature=[], autograph=False)
@@ -61,34 +71,35 @@ class Served(tf.Module):
         """Returns the class names in the order of the probabilities: string [n]."""
         return tf.constant(self._names, tf.string)
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def text(self, text):
-        """From raw strings [b]."""
-        return self._answer(self.model(dict(self.preprocessor(text)), training=False))
+    def _from_strings(self, *inputs: Any) -> Any:
+        """From raw strings, [b] each."""
+        return self._answered(self.preprocessor(*inputs))
 
-    def _from_ids(self, token_ids: Any, padding_mask: Any) -> Any:
-        """From token ids and their mask, [b t]; [b n t] for texts in windows."""
-        inputs = {"token_ids": token_ids, "padding_mask": padding_mask}
-        return self._answer(self.model(inputs, training=False))
+    def _from_ids(self, *values: Any) -> Any:
+        """From what the preprocessor gives: token ids and their mask first."""
+        return self._answered(dict(zip(self._read, values, strict=True)))
+
+    def _answered(self, read: Mapping[str, Any]) -> Any:
+        outputs = self.model({name: read[name] for name in self._read}, training=False)
+        return self._answer(outputs, read)
 
 
 def export(
     folder: pathlib.Path,
     served: Served,
     card: dict[str, Any],
-    texts: Sequence[str],
-    expected: np.ndarray,
-    output: str = "probabilities",
+    inputs: Sequence[Sequence[str]],
+    differ: Callable[[Answers], float],
 ) -> tuple[pathlib.Path, float]:
-    """Writes the next version below `folder`, once a fresh process agrees with `expected`.
+    """Writes the next version below `folder`, once a fresh process answers as it should.
 
     Args:
       folder: holds numbered versions, as TensorFlow Serving expects them.
       served: what to export.
       card: JSON-able, written into the version as `tfft.json`.
-      texts: raw inputs of the comparison.
-      expected: the model's outputs for them, [n c].
-      output: the name of the answer that is compared.
+      inputs: raw examples of the comparison, the strings of each input.
+      differ: returns the largest absolute difference of the answers to what is expected, infinity
+        where a name is another.
 
     Returns:
       The version's folder and the largest absolute difference.
@@ -102,8 +113,8 @@ def export(
         signatures = {"serving_default": served.text, "token_ids": served.token_ids}
         tf.saved_model.save(served, str(aside), signatures=signatures)
         write_atomic(aside / "tfft.json", json.dumps(card, indent=1, ensure_ascii=False))
-        found = _fresh_process(aside, texts, output)
-        difference = float(np.abs(found - expected).max()) if len(texts) else 0.0
+        named = dict(zip(served._inputs, inputs, strict=True))
+        difference = differ(_fresh_process(aside, named)) if len(inputs[0]) else 0.0
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"the exported model differs from the model in memory by {difference:.2g}; "
@@ -119,27 +130,42 @@ def export(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fresh_process(path: pathlib.Path, texts: Sequence[str], output: str) -> np.ndarray:
-    """Returns the exported model's outputs, computed by a process that knows only TensorFlow."""
+def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str]]) -> Answers:
+    """Returns the exported model's answers, made by a process that knows only TensorFlow."""
     with tempfile.TemporaryDirectory() as room:
-        given, result = pathlib.Path(room, "texts.json"), pathlib.Path(room, "out.npy")
-        given.write_text(json.dumps(list(texts)))
-        command = [
-            sys.executable,
-            "-c",
-            _RELOAD,
-            str(path.resolve()),
-            str(given),
-            str(result),
-            output,
-        ]
+        given, result = pathlib.Path(room, "texts.json"), pathlib.Path(room, "out.npz")
+        given.write_text(json.dumps({name: list(texts) for name, texts in inputs.items()}))
+        command = [sys.executable, "-c", _RELOAD, str(path.resolve()), str(given), str(result)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:
             raise ExportError(
                 "the exported model could not be loaded in a fresh process; it was removed.\n"
                 + done.stderr.strip()[-800:]
             )
-        return np.load(result)
+        answers: dict[str, list[np.ndarray]] = {}
+        with np.load(result) as parts:
+            for key in parts.files:
+                answers.setdefault(key.rpartition("/")[0], []).extend(parts[key])
+        return answers
+
+
+def difference(ours: Any, theirs: Any) -> float:
+    """Returns the largest absolute difference of numbers in two equal structures.
+
+    Infinity where anything else differs: a name, a string, how many there are.
+    """
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        if ours.keys() != theirs.keys():
+            return math.inf
+        return max((difference(ours[name], theirs[name]) for name in ours), default=0.0)
+    if isinstance(ours, list | tuple) and isinstance(theirs, list | tuple):
+        if len(ours) != len(theirs):
+            return math.inf
+        return max(map(difference, ours, theirs), default=0.0)
+    numbers = isinstance(ours, int | float) and isinstance(theirs, int | float)
+    if numbers and not isinstance(ours, bool):
+        return abs(ours - theirs)
+    return 0.0 if ours == theirs else math.inf
 
 
 def newest_version(folder: pathlib.Path) -> pathlib.Path:
@@ -156,18 +182,30 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
     return max((path.parent for path in inside), key=lambda path: int(path.name))
 
 
-def run_export(folder: str, texts: Sequence[str], say: Any) -> tuple[list[str], np.ndarray]:
-    """Returns an export's label names and its probabilities for texts, in their order."""
+def run_export(folder: str, inputs: Sequence[Sequence[str]], say: Any) -> Answers:
+    """Returns an export's answers to raw examples, in their order.
+
+    Args:
+      folder: a version, or the folder of several.
+      inputs: the strings of each input.
+    """
     import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
 
     version = newest_version(pathlib.Path(folder))
-    labels = json.loads((version / "tfft.json").read_text())["task"]["labels"]
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
-    order = np.argsort([len(text) for text in texts])
-    outputs = np.empty((len(texts), len(labels)), np.float32)
-    with say.progress("predicting", len(texts)) as progress:
-        for rows in np.array_split(order, max(1, len(order) // 64)):
-            answer = served(text=tf.constant([texts[row] for row in rows]))
-            outputs[rows] = answer["probabilities"].numpy()
+    names = json.loads((version / "tfft.json").read_text())["inputs"]
+    count = len(inputs[0])
+    order = np.argsort([sum(map(len, row)) for row in zip(*inputs, strict=True)])
+    answers: dict[str, list[Any]] = {}
+    with say.progress("predicting", count) as progress:
+        for rows in np.array_split(order, max(1, count // 64)):
+            part = {
+                name: tf.constant([column[row] for row in rows])
+                for name, column in zip(names, inputs, strict=True)
+            }
+            for name, value in served(**part).items():
+                kept = answers.setdefault(name, [None] * count)
+                for row, each in zip(rows, value.numpy(), strict=True):
+                    kept[row] = each
             progress.advance(len(rows))
-    return labels, outputs
+    return answers

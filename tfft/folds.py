@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-from sklearn.model_selection import StratifiedKFold
+from sklearn.model_selection import KFold, StratifiedKFold
 
 from tfft.errors import DataError
 from tfft.part import POOL
@@ -28,7 +29,8 @@ class FoldSource(MemorySource):
         }
         if "test" in source.splits:
             rows["test"] = lists(source, ["test"])
-        super().__init__(source.name, rows, source.notes)
+        kind: Any = {"inputs": source.inputs, "classes": source.classes}
+        super().__init__(source.name, rows, source.notes, **kind)
         self._rows[POOL] = pool
         self._source, self._numbers = source, numbers
         self.summaries[POOL] = summarize(self.rows(POOL))
@@ -43,37 +45,46 @@ class FoldSource(MemorySource):
 
 
 def lists(source: Source, splits: Sequence[str]) -> Rows:
-    """Returns the texts and the labels of several splits, one after the other."""
-    pairs = [pair for split in splits for pair in source.rows(split)]
-    return [text for text, _ in pairs], [label for _, label in pairs]
+    """Returns the inputs and the answers of several splits, one after the other."""
+    rows = [row for split in splits for row in source.rows(split)]
+    return tuple(map(list, zip(*rows, strict=True)))
 
 
-def fold_numbers(pool: Rows, folds: int, seed: int) -> list[dict[str, np.ndarray]]:
+def fold_numbers(
+    pool: Rows, folds: int, seed: int, classes: bool = True
+) -> list[dict[str, np.ndarray]]:
     """Returns for each fold the numbers of its training and its validation examples.
 
     Each label has the same share in every fold, as far as its examples allow; equal texts are in
     the same fold.
 
+    Args:
+      pool: inputs and answers.
+      folds: how many.
+      seed: of the choice.
+      classes: whether the answers are labels.
+
     Raises:
-      DataError: a label has fewer texts than there are folds.
+      DataError: a label has fewer texts than there are folds, or there are fewer texts.
     """
-    texts, labels = pool
-    first: dict[str, str] = {}
-    for text, label in zip(texts, labels, strict=True):
-        first.setdefault(text, label)
+    keys = list(zip(*pool[:-1], strict=True))
+    first: dict[tuple[str, ...], str] = {}
+    for key, label in zip(keys, pool[-1] if classes else [""] * len(keys), strict=True):
+        first.setdefault(key, label)
     label, count = min(collections.Counter(first.values()).items(), key=lambda item: item[1])
     if count < folds:
+        what = f" of each label, and {label!r} has {count}" if classes else f"; there are {count}"
         raise DataError(
-            f"{folds} folds need {folds} different texts of each label, and {label!r} has {count}.",
+            f"{folds} folds need {folds} different texts{what}.",
             set_in="train.folds",
-            valid=f"2 to {count}" if count > 1 else "more examples of it",
+            valid=f"2 to {count}" if count > 1 else "more examples",
         )
     distinct = list(first)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    fold_of: dict[str, int] = {}
+    splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
+    fold_of: dict[tuple[str, ...], int] = {}
     for number, (_, held) in enumerate(splitter.split(distinct, list(first.values()))):
         fold_of |= {distinct[place]: number for place in held}
-    places = np.array([fold_of[text] for text in texts])
+    places = np.array([fold_of[key] for key in keys])
     return [
         {"train": np.flatnonzero(places != fold), "validation": np.flatnonzero(places == fold)}
         for fold in range(folds)

@@ -183,12 +183,12 @@ def _unfreeze(body: Any, head: Any) -> None:
 
 
 def frozen_depth(stage: Any, body: Any, head: Any) -> tuple[int | None, bool]:
-    """Returns how many layers the stage's frozen prefix holds, and whether all is frozen.
+    """Returns how many layers the stage's frozen prefix holds, and whether the pooling is its own.
 
     None when nothing at the bottom is frozen.
     """
     still = set_trainable(body, head, frozen_names(stage, body, head))
-    return prefix_depth(body, still), len(still) == len(body.groups)
+    return prefix_depth(body, still), body.pools and len(still) == len(body.groups)
 
 
 def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:

@@ -6,23 +6,23 @@ import dataclasses
 import functools
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfft import adapters, averaging, loop, monitor
+from tfft import adapters, averaging, examples, loop, monitor
 from tfft.clock import Clock
-from tfft.errors import DataError, WorkdirError
+from tfft.encoded import Encoded, encode, pack, unpack
+from tfft.errors import WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.metrics.ledger import lengths_table, notes
 from tfft.model import assemble, is_seed, named_variables
 from tfft.part import POOL, Part
-from tfft.pipeline import Encoded, Inputs, pack, unpack
-from tfft.pipeline import encode as encode_texts
+from tfft.pipeline import Inputs
 from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
 from tfft.stage import Prepared, Stage, prepare, set_precision
@@ -30,7 +30,6 @@ from tfft.store import Store
 from tfft.workdir import BEST, Workdir
 
 DECISION = "best/decision.json"  # temperature and threshold
-ENCODED_TEXTS = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
 
 
 @dataclasses.dataclass
@@ -39,7 +38,7 @@ class Job:
 
     Attributes:
       task: with its labels.
-      backbone, head: the weights.
+      backbone, head: the weights; the body as the task reads it.
       splits: the source's splits as token ids.
       seed: of batches and dropout.
       files: the workdir.
@@ -94,7 +93,7 @@ class Job:
         """Returns a split's tokens, from the store when it has them."""
         preprocessor = self.backbone.preprocessor
         key = {
-            "format": 1,
+            "format": 2,
             "tensorflow-text": metadata.version("tensorflow-text"),
             "preprocessor": preprocessor.fingerprint(),
             "data": source.summaries[split].digest,
@@ -102,16 +101,16 @@ class Job:
         content = self.store.load("tokens", key)
         if content is not None:
             self.say.info(f"encoding {split}: {source.size(split):,} texts found in the store")
-            targets = self.task.targets([label for _, label in source.rows(split)])
-            return unpack(content, targets, preprocessor.pad_id)
-        with self.say.progress(f"encoding {split}", source.size(split)) as progress:
-            batches = labelled_batches(source, split, self.task)
-            encoded = encode_texts(batches, preprocessor, progress.advance)
-        try:
-            self.store.save("tokens", key, pack(encoded), f"{split} of {source.name}")
-        except WorkdirError as error:
-            self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
-        return encoded
+            tokens = unpack(content, preprocessor)
+        else:
+            with self.say.progress(f"encoding {split}", source.size(split)) as progress:
+                tokens = encode(examples.batches(source, split), preprocessor, progress.advance)
+            try:
+                self.store.save("tokens", key, pack(tokens), f"{split} of {source.name}")
+            except WorkdirError as error:
+                self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
+        found = examples.of_split(source, split, tokens)
+        return found.with_targets(self.task.targets(found)).encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
@@ -158,7 +157,7 @@ class Job:
             position,
             kept,
             self.files,
-            {"labels": list(self.task.labels), "adapters": adapters.described(self.backbone)},
+            {"labels": list(self.task.labels or ()), "adapters": adapters.described(self.backbone)},
             self.say,
             checkpoint_steps,
             stopped,
@@ -221,7 +220,7 @@ class Job:
     def decide(self, stage: Stage, cut: Cut, schedule: loop.Schedule) -> Decision:
         """Says where the stage's features are kept, and why."""
         random = None
-        if getattr(self.task, "random_inputs", False):
+        if self.task.random_inputs:
             random = f"{self.task.name} makes its inputs at random"
         elif getattr(self.backbone.preprocessor, "random", False):
             random = "the preprocessor makes its inputs at random"
@@ -279,52 +278,21 @@ class Job:
             )
 
 
-def labelled_batches(
-    source: Any, split: str, task: Any, size: int = ENCODED_TEXTS
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields texts, bytes [b], and the task's targets [b]."""
-    for batch in source.dataset(split).batch(size).as_numpy_iterator():
-        yield batch["text"], task.targets([label.decode() for label in batch["label"]])
-
-
-def texts_of(source: Any, split: str) -> list[str]:
-    """Returns the texts of a split."""
-    batches = source.dataset(split).batch(1024).as_numpy_iterator()
-    return [text.decode() for batch in batches for text in batch["text"]]
-
-
-def encode_list(
-    texts: Sequence[str],
-    targets: np.ndarray | None,
-    preprocessor: Any,
-    size: int = ENCODED_TEXTS,
-) -> Encoded:
-    """Returns texts in memory as token ids.
-
-    Raises:
-      DataError: there are none.
-    """
-    if not len(texts):
-        raise DataError("there are no texts.", valid="one text or more")
-    starts = range(0, len(texts), size)
-    return encode_texts(
-        (
-            (list(texts[i : i + size]), None if targets is None else targets[i : i + size])
-            for i in starts
-        ),
-        preprocessor,
-    )
-
-
 def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
     """Returns a task's head with its first weights."""
     head = task.head()
-    head.build((None, backbone.dim))
+    head.build(backbone.head_shape)
     return head
 
 
 def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
-    """Returns the task with its labels, the head and the model with a run's best weights."""
+    """Returns the task with its labels, the head and the model with a run's best weights.
+
+    Args:
+      task: without labels they are those of the run.
+      backbone: as the task reads it.
+      files: the run's folder.
+    """
     arrays, state = files.load(BEST)
     task = task.with_labels(state["labels"]) if not task.labels else task
     adapters.attach_again(backbone, state.get("adapters", []))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 import numpy as np
 
 from tfft.adapters import Part
-from tfft.pipeline import Ragged
+from tfft.encoded import Encoded
 
 FORMAT = 2  # a change makes all features new
 WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
@@ -35,11 +36,11 @@ class Hashes:
 
     Args:
       body: a Backbone.
-      tokens: the ids of each split, by its name.
+      splits: as token ids, by name.
     """
 
-    def __init__(self, body: Any, tokens: dict[str, Ragged]):
-        self._body, self._ids = body, tokens
+    def __init__(self, body: Any, splits: Mapping[str, Encoded]):
+        self._body, self._splits = body, splits
         self._tokens: dict[str, str] = {}
         self._groups: dict[str, str] = {}
 
@@ -51,7 +52,7 @@ class Hashes:
         """Returns all that the features of a split depend on."""
         body = self._body
         if split not in self._tokens:
-            self._tokens[split] = _tokens_hash(self._ids[split])
+            self._tokens[split] = _tokens_hash(self._splits[split])
         groups = body.groups if cut.pooled else body.groups[: (cut.depth or 0) + 1]
         weights = "".join(self._group(group) for group in groups)
         return {
@@ -84,9 +85,11 @@ def _settings(model: Any) -> dict[str, Any]:
     }
 
 
-def _tokens_hash(tokens: Ragged) -> str:
+def _tokens_hash(encoded: Encoded) -> str:
+    tokens = encoded.tokens
     digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
-    digest.update(np.ascontiguousarray(tokens.values).data)
+    for values in (tokens.values, *(encoded.extra[name].values for name in encoded.inputs)):
+        digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 
 

@@ -20,8 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging, monitor
+from tfft.encoded import Encoded
 from tfft.model import is_seed
-from tfft.pipeline import Batch, Encoded, Inputs, batch_shapes, plan_epoch
+from tfft.pipeline import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.schedule import Schedule
 from tfft.stage import Prepared
 from tfft.workdir import BEST, Workdir
@@ -298,8 +299,12 @@ def predict(
     encoded: Encoded,
     batch_size: int = 64,
     advance: Callable[[int], None] = lambda n: None,
-) -> np.ndarray:
-    """Returns the model's outputs in the order of the texts: float32 [n, ...]."""
+) -> Any:
+    """Returns the model's outputs in the order of the examples: float32 [n ...].
+
+    Where an example has an output a token or a row, a list of n arrays, each [t ...] or [r ...],
+    without what stands at padding.
+    """
 
     @tf.function(reduce_retracing=True, autograph=False)
     def call(inputs):
@@ -310,12 +315,18 @@ def predict(
     # Long texts fewer at a time: a batch of full windows has as many tokens as one of cut texts.
     most = None if windows is None else batch_size * windows.length
     plan = plan_epoch(sizes, batch_shapes(sizes, batch_size, most), batch_size, None, most)
-    outputs: np.ndarray | None = None
+    outputs: Any = None
     for batch, inputs in zip(plan, bare.dataset(plan), strict=True):
         out = call(inputs).numpy()
+        single = out.ndim <= 2
         if outputs is None:
-            outputs = np.empty((encoded.size, *out.shape[1:]), out.dtype)
-        outputs[batch.rows] = out
+            size = encoded.size
+            outputs = np.empty((size, *out.shape[1:]), out.dtype) if single else [None] * size
+        if single:
+            outputs[batch.rows] = out
+        else:
+            for row, each in zip(batch.rows, out, strict=True):
+                outputs[row] = encoded.trimmed(row, each)
         advance(len(batch.rows))
     assert outputs is not None
     return outputs

@@ -95,7 +95,7 @@ class Prefix(_Part):
         self._count, self._pool = layers, pool
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
-        """From token_ids and padding_mask, int32 [b t], to [b t d], pooled to [b d]."""
+        """From the body's inputs, int32 [b t], to [b t d], pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
         mask = inputs["padding_mask"]
@@ -137,7 +137,7 @@ class Split:
     """One set of weights seen three ways.
 
     Attributes:
-      full: from token_ids and padding_mask to the head's output.
+      full: from the body's inputs to the head's output.
       prefix: the frozen part alone, a fixed function; None when nothing at the bottom is frozen.
       tail: from the prefix's output to the head's; None without a prefix.
       frozen_layers: how many layers the prefix holds.
@@ -156,18 +156,16 @@ def assemble(
 
     Args:
       body: a Backbone.
-      head: from pooled features [b d] to the task's output.
+      head: from pooled features [b d], or from tokens [b t d], to the task's output.
       frozen: names of the groups of which no weight is trained.
       additions: `Additions` whose layers stand before the trained part and before the head.
     """
     # Tokens of a text; or windows, and their tokens.
     shape = (None,) if average_of(body) is None else (None, None)
-    inputs = {
-        name: keras.Input(shape, dtype="int32", name=name) for name in ("token_ids", "padding_mask")
-    }
+    inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in body.inputs}
     mask, rows = inputs["padding_mask"], flat(body, inputs)
     depth = prefix_depth(body, frozen)
-    whole = len(frozen) == len(body.groups)
+    whole = body.pools and len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
         pooled = _upper(body, 0, hidden, rows["padding_mask"], frozen, additions)
@@ -205,12 +203,14 @@ def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
 def _upper(
     body: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str], additions: Any
 ) -> Any:
-    """From the input of layer `depth` to pooled features."""
+    """From the input of layer `depth` to pooled features, or to the tokens of the top layer."""
     if additions is not None:
         hidden = additions.entrance(hidden, mask)
     if depth < body.depth:
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
         hidden = Upper(body, depth, still, name="upper")(hidden, mask)
+    if not body.pools:
+        return hidden
     above = body.groups[body.depth + 1 :]
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
     return pooled(hidden, mask)

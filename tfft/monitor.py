@@ -8,6 +8,7 @@ from typing import Any
 from tfft.errors import ConfigError, near
 
 SMALLER = ("loss", "error", "mae", "mse", "perplexity")  # metrics of which less is better
+USUAL = "val_accuracy"  # watched where a task has it; else the validation loss
 Record = Mapping[str, Any]
 
 
@@ -28,7 +29,7 @@ def check(stage: Any, task: Any, validated: bool) -> None:
         return
     names = ["loss", *(metric.name for metric in task.metrics())]
     known = [f"val_{name}" for name in names] if validated else []
-    wanted = stage.monitor or "val_accuracy"
+    wanted = stage.monitor or (USUAL if USUAL in known else "val_loss")
     if wanted in [*names, *known]:
         return
     if wanted.startswith("val_") and not validated:
@@ -46,12 +47,14 @@ def better(record: Record, best: Record, monitor: str | None, least: float = 0.0
     """Says whether an epoch is better than the best so far.
 
     Args:
-      monitor: the metric; None compares by validation accuracy, then loss, and takes the later
-        epoch where nothing is validated.
+      monitor: the metric; None compares by validation accuracy where there is one, then loss, and
+        takes the later epoch where nothing is validated.
       least: by how much the metric must have improved.
     """
     if monitor is None and "val_loss" not in record:
         return True
+    if monitor is None and USUAL not in record:
+        monitor = "val_loss"
     gain = _value(record, monitor) - _value(best, monitor)
     if gain == 0 and least == 0 and "val_loss" in record and "val_loss" in best:
         return record["val_loss"] < best["val_loss"]
@@ -60,7 +63,7 @@ def better(record: Record, best: Record, monitor: str | None, least: float = 0.0
 
 def _value(record: Record, monitor: str | None) -> float:
     """Returns the watched figure so that more is better; the worst there is when it is missing."""
-    name = monitor or "val_accuracy"
+    name = monitor or USUAL
     if name not in record:
         return 0.0 if monitor is None else float("-inf")
     return -record[name] if any(word in name for word in SMALLER) else record[name]
@@ -89,7 +92,7 @@ def exhausted(records: Sequence[Record], number: int, stage: Any) -> str | None:
             waited += 1
     if best is None or waited < stage.patience:
         return None
-    name = stage.monitor or "val_accuracy"
+    name = stage.monitor or (USUAL if USUAL in best else "val_loss")
     return (
         f"stage {stage.name!r} ends early: {name} was {best[name]:.4f} after epoch "
         f"{best['epoch']} and has not improved by more than {stage.min_change:g} in {waited} epochs"

@@ -1,4 +1,4 @@
-"""From texts to batches: encode once, bucket by length, reuse frozen features, start anywhere.
+"""From tokens to batches: bucket by length, reuse frozen features, start anywhere.
 
 The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
 run continues with the very batch that comes next.
@@ -7,183 +7,19 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from safetensors.numpy import load, save
 
+from tfft.encoded import Encoded, Ragged
 from tfft.entry import release
-from tfft.windows import Windows, spread
+from tfft.windows import spread
 
 MAX_SHAPES = 6
 RELEASE = 2**29  # bytes read from disk after which their memory is given back
 ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
-
-
-@dataclasses.dataclass(frozen=True)
-class Ragged:
-    """Rows of different lengths, stored end to end without padding.
-
-    Attributes:
-      values: [sum of lengths, ...].
-      offsets: int64 [n + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
-      chosen: numbers of the rows that there are to be, in their order; None for all.
-    """
-
-    values: np.ndarray
-    offsets: np.ndarray
-    chosen: np.ndarray | None = None
-
-    @property
-    def lengths(self) -> np.ndarray:
-        lengths = np.diff(self.offsets)
-        return lengths if self.chosen is None else lengths[self.chosen]
-
-    @property
-    def single(self) -> bool:
-        """Whether each row has one value."""
-        return len(self.values) == len(self.offsets) - 1
-
-    def take(self, rows: np.ndarray) -> Ragged:
-        """Returns some of the rows, in the order given; no value is copied."""
-        return dataclasses.replace(self, chosen=self._places(rows))
-
-    def first(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of the given rows, where each has one: [len(rows), ...]."""
-        return self.values[self._places(rows)]
-
-    def _places(self, rows: np.ndarray) -> np.ndarray:
-        return rows if self.chosen is None else self.chosen[rows]
-
-    def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
-        """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
-        out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
-        for place, row in enumerate(self._places(rows)):
-            begin, end = self.offsets[row], self.offsets[row + 1]
-            out[place, : end - begin] = self.values[begin:end]
-        return out
-
-
-@dataclasses.dataclass(frozen=True)
-class Encoded:
-    """A split as token ids.
-
-    Attributes:
-      tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
-        `sequence_length`; or a row a window.
-      targets: what the head learns, [n], or None for texts without labels.
-      full_lengths: int32 [n], the lengths before the cut.
-      pad_id: the id that fills up a batch.
-      windows: which rows are a text's, where texts are read in windows.
-    """
-
-    tokens: Ragged
-    targets: np.ndarray | None
-    full_lengths: np.ndarray
-    pad_id: int
-    windows: Windows | None = None
-
-    @property
-    def size(self) -> int:
-        return len(self.full_lengths)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        """The tokens that each text takes in a batch, int [n]."""
-        lengths = self.tokens.lengths
-        return lengths if self.windows is None else self.windows.sizes(lengths)
-
-    @property
-    def kept(self) -> np.ndarray:
-        """The tokens of each text that the model reads, int [n]."""
-        return self.tokens.lengths if self.windows is None else self.windows.kept
-
-    def take(self, rows: np.ndarray) -> Encoded:
-        """Returns some of the texts with all their windows, in the order given."""
-        windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
-        targets = None if self.targets is None else self.targets[rows]
-        full_lengths = self.full_lengths[rows]
-        return Encoded(self.tokens.take(taken), targets, full_lengths, self.pad_id, windows)
-
-    def by_row(self) -> Encoded:
-        """Returns the same tokens with each row as a text of its own, without targets."""
-        if self.windows is None:
-            return self
-        return Encoded(self.tokens, None, self.tokens.lengths.astype(np.int32), self.pad_id)
-
-    def truncation(self) -> dict[str, int]:
-        """Returns how many texts and tokens there were, and how many of them were cut."""
-        cut = self.full_lengths - self.kept
-        return {
-            "texts": self.size,
-            "cut_texts": int((cut > 0).sum()),
-            "tokens": int(self.full_lengths.sum()),
-            "cut_tokens": int(cut.sum()),
-        }
-
-
-def encode(
-    batches: Iterable[tuple[Any, np.ndarray | None]],
-    preprocessor: Any,
-    advance: Callable[[int], None] = lambda count: None,
-) -> Encoded:
-    """Tokenises texts in the graph that serving uses too.
-
-    Args:
-      batches: pairs of texts (strings, [b]) and targets ([b] or None).
-      preprocessor: with `rows` and `pad_id`.
-      advance: called with the number of texts done.
-    """
-
-    full_lengths, values, lengths, of_texts = [], [], [], []
-    targets: list[Any] = []
-    for texts, target in batches:
-        found = preprocessor.rows(tf.constant(texts))
-        full, flat, cut, *windows = (part.numpy() for part in found)
-        full_lengths.append(full)
-        values.append(flat.astype(np.int32))
-        lengths.append(cut)
-        of_texts.append(windows)
-        targets.append(target)
-        advance(len(full))
-    labelled = bool(targets) and targets[0] is not None
-    windowed = None
-    if of_texts[0]:
-        counts, kept = (np.concatenate(part) for part in zip(*of_texts, strict=True))
-        length = preprocessor.sequence_length
-        windowed = Windows(_offsets(counts), kept.astype(np.int32), length)
-    return Encoded(
-        Ragged(np.concatenate(values), _offsets(np.concatenate(lengths))),
-        np.concatenate(targets) if labelled else None,
-        np.concatenate(full_lengths).astype(np.int32),
-        preprocessor.pad_id,
-        windowed,
-    )
-
-
-def _offsets(lengths: np.ndarray) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def pack(encoded: Encoded) -> bytes:
-    """Returns the tokens of a split as bytes, without its targets."""
-    tokens, windows = encoded.tokens, encoded.windows
-    arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
-    if windows is not None:
-        arrays |= {"windows": windows.offsets, "kept": windows.kept}
-        arrays["length"] = np.array([windows.length])
-    return save(arrays)
-
-
-def unpack(content: bytes, targets: np.ndarray | None, pad_id: int) -> Encoded:
-    """Returns what `pack` was given, with other targets."""
-    arrays, windows = load(content), None
-    if "windows" in arrays:
-        windows = Windows(arrays["windows"], arrays["kept"], int(arrays["length"][0]))
-    tokens = Ragged(arrays["values"], arrays["offsets"])
-    return Encoded(tokens, targets, arrays["full"], pad_id, windows)
 
 
 def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ...]:
@@ -316,9 +152,11 @@ class Inputs:
             return {"pooled": features.first(rows)}
         mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
         if features is None:
+            more = {n: encoded.extra[n].pad(rows, length).astype(np.int32) for n in encoded.inputs}
             return {
                 "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
                 "padding_mask": mask,
+                **more,
             }
         return {"hidden": features.pad(rows, length), "padding_mask": mask}
 
@@ -330,7 +168,8 @@ class Inputs:
         Args:
           weights: of each batch's examples, one number a batch; given to the model as [b].
         """
-        targets, held = self.encoded.targets, 0
+        encoded, held = self.encoded, 0
+        targets = encoded.targets
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -343,13 +182,15 @@ class Inputs:
                     release(self.features.values)
                     held = 0
             if targets is not None:
-                found.append(targets[batch.rows])
+                found.append(encoded.targets_of(batch.rows, batch.length))
             if weights is not None:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found
 
         first = self.batch(plan[0])
-        example = list(first.values()) + ([] if targets is None else [targets[plan[0].rows]])
+        example = list(first.values())
+        if targets is not None:
+            example.append(encoded.targets_of(plan[0].rows, plan[0].length))
         example += [] if weights is None else [np.zeros(1, np.float32)]
 
         def tensors(number: Any) -> Any:

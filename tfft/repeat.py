@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, evaluation, loop
+from tfft import adapters, compare, evaluation, examples, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, lists
@@ -101,7 +101,8 @@ def repeat(
         if config_text:
             files.write("config.gin", config_text)
         files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
-        head = jobs.built_head(task.with_labels(source.labels), backbone)
+        labelled = task.with_labels(source.labels, source.label_counts("train"))
+        head = jobs.built_head(labelled, backbone)
         adapted = set(adapters.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds
         trained = _trained(backbone, head, stages)
@@ -137,7 +138,7 @@ def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], An
             yield name, {}, source
         return
     pool = lists(source, [split for split in source.splits if split != "test"])
-    every = fold_numbers(pool, plan.folds, plan.seed)
+    every = fold_numbers(pool, plan.folds, plan.seed, source.classes)
     for name, numbers in zip(plan.names, every, strict=True):
         yield name, numbers, FoldSource(source, pool, numbers)
 
@@ -168,4 +169,4 @@ def _chosen(name: str, task: Any, backbone: Any, source: Source, files: Workdir)
     task, _, model = jobs.restore(task, backbone, folder)
     split = "test" if "test" in source.splits else source.splits[-1]
     content = folder.read_json("report.json") or {}
-    return Run(model, task, backbone, folder.path, jobs.texts_of(source, split), content)
+    return Run(model, task, backbone, folder.path, examples.columns(source, split), content)

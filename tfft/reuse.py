@@ -16,11 +16,12 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from tfft.encoded import Encoded, Ragged
 from tfft.entry import Entry, Kept
 from tfft.errors import ConfigError
 from tfft.keys import Cut, Hashes
 from tfft.part import POOL, Part
-from tfft.pipeline import Encoded, Inputs, Ragged, bucket_lengths, plan_epoch
+from tfft.pipeline import Inputs, bucket_lengths, plan_epoch
 from tfft.store import Store, told
 
 PART_BYTES = 2**26
@@ -64,7 +65,7 @@ class Features:
         part: Part | None = None,
     ):
         self.body, self.splits, self.store, self.say = body, splits, store, say
-        self._hashes = Hashes(body, {split: each.tokens for split, each in splits.items()})
+        self._hashes = Hashes(body, splits)
         self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = part.features if part else {}
         self._lasting: set[str] | None = None if part else set()
         self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
@@ -298,11 +299,11 @@ class Features:
         # One graph for all lengths: one made for the first batch's would round otherwise, and a
         # resumed run begins with another batch.
         whole = tf.TensorSpec([None, None], tf.int32)
-        read = {"token_ids": whole} if start is None else {}
+        read = dict.fromkeys(body.inputs if start is None else [], whole)
         if start is not None:
             read["hidden"] = tf.TensorSpec([None, None, body.dim], body.compute_dtype)
 
-        @tf.function(input_signature=[{**read, "padding_mask": whole}], autograph=False)
+        @tf.function(input_signature=[read | {"padding_mask": whole}], autograph=False)
         def call(batch: Any) -> Any:
             mask = batch["padding_mask"]
             hidden = body.embed(batch, training=False) if start is None else batch["hidden"]

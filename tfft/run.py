@@ -13,10 +13,19 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
-from tfft import compare, decision, evaluation, loop, machine, monitor, report, tracking
+from tfft import (
+    compare,
+    decision,
+    evaluation,
+    examples,
+    loop,
+    machine,
+    monitor,
+    report,
+    tracking,
+)
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import ConfigError
@@ -55,7 +64,8 @@ def build(
       stage: the mask, the optimizer and the schedule.
       steps: the length of the schedule, in batches.
     """
-    if not task.labels:
+    backbone = backbone.read_for(task)
+    if task.labels is None:
         raise ConfigError(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
@@ -95,7 +105,8 @@ def train(
     Args:
       task: the problem: labels, head, loss, metrics.
       backbone: the pretrained body.
-      source: a Source, or a `tf.data.Dataset` of {"text", "label"} or (text, label).
+      source: a Source, or a `tf.data.Dataset` of the task's inputs and "label", by name or in a
+        tuple.
       stages: trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
@@ -121,7 +132,9 @@ def train(
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
     """
     say = say or Console()
-    source = memory(source) if isinstance(source, tf.data.Dataset) else source
+    if isinstance(source, tf.data.Dataset):
+        source = memory(source, inputs=task.inputs, classes=task.classes)
+    backbone = backbone.read_for(task)
     given, stages = stages, chain(stages, backbone)
     if part is None and (seeds, folds) != (1, 1):
         settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
@@ -150,9 +163,9 @@ def train(
         split = _held_out(source)
         floors = evaluation.before_training(job, stages, split) if feature_floor else {}
         position = job.train(stages, checkpoint_steps, stopped)
-        decision.decide(job)
+        decision.decide(job, source)
         task, head, model = jobs.restore(task, backbone, files)
-        run = Run(model, task, backbone, files.path, jobs.texts_of(source, split))
+        run = Run(model, task, backbone, files.path, examples.columns(source, split))
         found = evaluation.finished(files)
         if found is None or not report.covers(found, groups):
             found = _report(job, run, source, groups, position, floors, base)
@@ -166,15 +179,17 @@ def train(
 
 def _describe_source(task: Any, source: Any, say: Any) -> Any:
     """Shows what the data hold; returns the task with its labels."""
+    examples.check(task, source)
     for note in source.notes:
         say.info(note)
     task = task.with_labels(source.labels, source.label_counts("train"))
+    shown = task.labels if task.classes else ()
     counts = {split: source.label_counts(split) for split in source.splits}
     say.table(
         f"Data: {source.name}",
-        ["split", "texts", *task.labels],
+        ["split", "examples", *shown],
         [
-            [split, f"{source.size(split):,}", *(f"{found.get(n, 0):,}" for n in task.labels)]
+            [split, f"{source.size(split):,}", *(f"{found.get(n, 0):,}" for n in shown)]
             for split, found in counts.items()
         ],
     )
@@ -191,8 +206,8 @@ def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None
     It is done before the training, so that what is wrong with a function is found then.
     """
     split = _held_out(source)
-    columns = source.columns(split)
-    return grouped(jobs.texts_of(source, split) if slices else [], slices, columns)
+    texts = examples.columns(source, split)[0] if slices else []
+    return grouped(texts, slices, source.columns(split))
 
 
 def _covers(slices: Mapping[str, Callable[[str], str] | str] | None) -> Callable[..., bool]:
@@ -220,34 +235,32 @@ def _report(
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
-    truth: Any = encoded.targets
+    given = examples.of_split(source, split, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
         outputs = loop.predict(run.model, encoded, advance=bar.advance)
     with job.clock("floors"):
-        train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
-        floors = evaluation.floors_of(job, train, run.held_out, floors)
-    kept = evaluation.keep(job, task, split, run.held_out, outputs, floors)
+        train = examples.of_split(source, "train", job.splits["train"])
+        floors = evaluation.floors_of(job, train, given, floors)
+    kept = evaluation.keep(job, task, split, given, outputs, floors)
+    labels = task.labels if task.classes else ()
     content = report.build(
-        task=task.name,
-        labels=task.labels,
+        task=task,
+        examples=given,
+        outputs=outputs,
         backbone=run.backbone.name,
         data=source.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
-        metrics=task.evaluate(truth, outputs),
+        metrics=task.evaluate(given, outputs),
         floors={
-            name: {**job.task.evaluate(truth, floor.probabilities), **floor.described}
+            name: {**job.task.evaluate(given, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
-        truth=truth,
-        outputs=outputs,
-        predicted=task.predicted(outputs),
-        texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
-            **ledger.ledger(job.splits, task.labels),
-            "accuracy": ledger.accuracy(encoded, task.predicted(outputs) == truth),
+            **ledger.ledger(job.splits, labels),
+            "figure": ledger.on_cut(encoded, task.measure, task.sums(given, outputs)),
         },
         stages=position.proofs,
         curves=position.records,
@@ -257,10 +270,10 @@ def _report(
         machine=machine.describe_machine(),
         seed=job.seed,
         command=_repeated(run.workdir / "config.gin"),
-        groups={**evaluation.own_groups(encoded, task.labels), **groups},
-        constant_loss=_constant_loss(task, job.splits["train"].targets),
+        groups={**evaluation.own_groups(task, given), **groups},
+        constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
-            **decision.described(job.files.read_json(jobs.DECISION), truth, outputs),
+            **decision.described(job.files.read_json(jobs.DECISION), given.targets, outputs),
             "comparisons": evaluation.comparisons(kept, base, job.say),
         },
     )
@@ -274,15 +287,6 @@ def _repeated(config: pathlib.Path) -> str:
     modules = ",".join(re.findall(r"^import (\S+)$", text, re.MULTILINE))
     leave = f" --allow_imports={modules}" if modules else ""
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
-
-
-def _constant_loss(task: Any, targets: Any) -> float:
-    """Returns the training loss of answering the shares of the classes for every text."""
-    shares = np.bincount(targets, minlength=len(task.labels)) / len(targets)
-    classes = np.flatnonzero(shares)
-    constant = np.tile(shares.astype(np.float32), (len(classes), 1))
-    weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
-    return float(task.loss()(classes, constant, sample_weight=weights))
 
 
 def check(
@@ -302,6 +306,7 @@ def check(
     say = say or Console()
     if (seeds, folds) != (1, 1):
         say.info(f"each of {len(Plan(seed, seeds, folds).names)} runs is as follows")
+    backbone = backbone.read_for(task)
     stages = chain(stages, backbone)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
@@ -332,7 +337,7 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
     inputs = loop.Inputs(job.splits["train"]).batch(batch)
-    targets = job.splits["train"].targets[batch.rows]  # type: ignore[index]
+    targets = job.splits["train"].targets_of(batch.rows, batch.length)
     for _ in range(stage.accumulate):  # batches that make one step
         prepared.trained.train_on_batch(inputs, targets)
     prove_freeze(before, prepared, job.backbone, job.head)

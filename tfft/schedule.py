@@ -8,8 +8,9 @@ import math
 
 import numpy as np
 
+from tfft.encoded import Encoded
 from tfft.errors import ConfigError
-from tfft.pipeline import Batch, Encoded, batch_shapes, count_shapes, plan_epoch
+from tfft.pipeline import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.stage import Stage
 
 

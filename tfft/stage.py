@@ -343,7 +343,7 @@ def prepare(
     Args:
       stage: what to train and how.
       body: a Backbone.
-      head: the task's head, from [b d].
+      head: the task's head, from what it reads.
       task: gives the loss and the metrics.
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
@@ -359,7 +359,7 @@ def prepare(
             valid="tfft.train, which goes through them; or a Stage with a freeze_layers of its own",
         )
     if not head.built:
-        head.build((None, body.dim))
+        head.build(body.head_shape)
     adapt([stage], body, 0)
     frozen = frozen_names(stage, body, head)
     set_precision(body, head, stage.precision)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.errors import ConfigError
 from tfft.metrics.floors import Floor
 
 LONGEST_TEXT = 1000  # characters of an example that a report keeps
@@ -36,6 +37,11 @@ class Examples:
 
     def __len__(self) -> int:
         return len(self.inputs[0])
+
+    def with_targets(self, targets: Any) -> Examples:
+        """Returns the same examples with what the head learns of them."""
+        tokens = self.encoded and dataclasses.replace(self.encoded, targets=targets)
+        return dataclasses.replace(self, targets=targets, encoded=tokens)
 
 
 class Task:
@@ -93,8 +99,15 @@ class Task:
         raise NotImplementedError
 
     def config(self) -> dict[str, Any]:
-        """Returns what makes two tasks the same, JSON-able."""
+        """Returns what makes two tasks the same, JSON-able; `task` is its name."""
         raise NotImplementedError
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Any:
+        """Returns a task that answers as the one did whose `config` this is."""
+        task = cls()
+        task.labels = tuple(card.get("labels", ()))
+        return task.decided(card.get("decision", {}), None)
 
     # Model --------------------------------------------------------------------------------------
 
@@ -132,9 +145,26 @@ class Task:
 
         Args:
           outputs: of the model.
-          read: what the preprocessor gave, offsets included.
+          read: what the preprocessor gave, offsets included; where a server gave token ids, them.
         """
         raise NotImplementedError
+
+    def answered(
+        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        """Returns the predictions that a served model's answers are, an array an example each."""
+        return self.predictions(examples, self.received(answers))
+
+    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> Any:
+        """Returns the model's outputs out of a served model's answers.
+
+        Raises:
+          ConfigError: the answers do not hold them.
+        """
+        raise ConfigError(
+            f"an export of {self.name} gives answers alone, and they cannot be evaluated.",
+            valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
+        )
 
     # Figures ------------------------------------------------------------------------------------
 
@@ -151,6 +181,18 @@ class Task:
     ) -> dict[str, Floor]:
         """Returns the answers of models that need no network, as outputs for the test examples."""
         return {}
+
+    def feature_floor(self, train: np.ndarray, targets: Any, test: np.ndarray) -> Floor:
+        """Returns the answers of a simple model on a frozen body's pooled outputs, [n d].
+
+        Raises:
+          ConfigError: there is none for this task.
+        """
+        raise ConfigError(
+            f"{self.name} has no floor of frozen features.",
+            set_in="train.feature_floor",
+            valid="train.feature_floor = False",
+        )
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
         """Returns divisions of evaluated examples that every report has, a value for each."""

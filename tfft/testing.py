@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from tfft import examples, loop, machine
 from tfft import job as jobs
-from tfft import loop, machine
 from tfft.console import Console
-from tfft.export import Served, export
+from tfft.export import Answers, Served, difference, export
 from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables
 from tfft.stage import Stage
@@ -20,11 +20,9 @@ from tfft.workdir import Workdir
 class TaskCase:
     """Checks that a task builds, learns, freezes, is saved, and serves what it predicts.
 
-    A subclass gives `make_task`, `make_source` and `make_body`, and `output`, the served answer
-    that holds the model's raw outputs.
+    A subclass gives `make_task`, `make_source` and `make_body`.
     """
 
-    output = "probabilities"
     stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, warmup=0)
 
     def make_task(self) -> Any:
@@ -39,10 +37,11 @@ class TaskCase:
     def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
         machine.make_deterministic(0, [self.stage], Console(quiet=True))
-        source, body = self.make_source(), self.make_body()
-        task = self.make_task().with_labels(source.labels)
-        head = task.head()
-        head.build((None, body.dim))
+        source = self.make_source()
+        task = self.make_task().with_labels(source.labels, source.label_counts("train"))
+        examples.check(task, source)
+        body = self.make_body().read_for(task)
+        head = jobs.built_head(task, body)
         job = jobs.Job(task, body, head, 0, Workdir(folder), Console(quiet=True))
         job.encode(source)
         return job, job.prepare(self.stage, 30, False)
@@ -65,18 +64,32 @@ class TaskCase:
         variables = named_variables(job.backbone, job.head)
         job.files.save("weights.safetensors", loop.values(variables), {})
         loop.assign(variables, {n: np.zeros(v.shape, v.dtype) for n, v in variables.items()})
-        assert not np.allclose(loop.predict(model, encoded), expected)
+        assert not _equal(loop.predict(model, encoded), expected)
         loop.assign(variables, job.files.load("weights.safetensors")[0])
-        assert np.array_equal(loop.predict(model, encoded), expected)
+        assert _equal(loop.predict(model, encoded), expected)
 
     def test_the_export_agrees_with_the_model_and_predictions_have_names(
         self, tmp_path: pathlib.Path
     ) -> None:
         job, prepared = self.prepared(tmp_path)
-        texts = jobs.texts_of(self.make_source(), "test")[:8]
-        encoded = jobs.encode_list(texts, None, job.backbone.preprocessor)
-        outputs = loop.predict(prepared.split.full, encoded)
-        served = Served(prepared.split.full, job.backbone.preprocessor, job.task.serve)
-        _, difference = export(tmp_path / "export", served, {}, texts, outputs, self.output)
-        assert difference <= 1e-5
-        assert not str(job.task.prediction(outputs[0])["label"]).isdigit()
+        model, body, task = prepared.split.full, job.backbone, job.task
+        inputs = tuple(column[:8] for column in examples.columns(self.make_source(), "test"))
+        given = examples.encoded(task, body.preprocessor, inputs)
+        outputs = loop.predict(model, given.encoded)
+        expected = task.predictions(given, outputs)
+        served = Served(model, body.preprocessor, task.serve, task.inputs, task.labels or ())
+
+        def differ(answers: Answers) -> float:
+            return difference(expected, task.answered(answers, examples.Examples(inputs)))
+
+        _, found = export(tmp_path / "export", served, {}, inputs, differ)
+        assert found <= 1e-5
+        assert all(map(self.named, expected))
+
+    def named(self, prediction: dict[str, Any]) -> bool:
+        """Says whether a prediction reads as a person would say it, rather than as a number."""
+        return not str(prediction["label"]).isdigit()
+
+
+def _equal(one: Any, other: Any) -> bool:
+    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -13,19 +13,19 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 
-from tfft import adapters, evaluation, loop
+from tfft import adapters, evaluation, examples, loop, report, tasks
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import WorkdirError
-from tfft.export import Served, newest_version, run_export
+from tfft.examples import Columns
+from tfft.export import Answers, Served, difference, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, grouped, slice_rows
 from tfft.report_tables import tables
-from tfft.sources.files import read
-from tfft.tasks.text_classification import TextClassification
+from tfft.sources.files import Table, read
+from tfft.task import Examples
 from tfft.workdir import Workdir, write_atomic
 
 COMPARED_TEXTS = 512  # raw texts on which an export is compared with the model in memory
@@ -40,7 +40,7 @@ class Run:
         read in windows.
       task, backbone: as they were trained.
       workdir: the run's folder.
-      held_out: raw texts on which an export is compared.
+      held_out: raw examples on which an export is compared, the texts of each input.
       report: the content of report.json.
       summary: of a plan, the content of its report.json.
     """
@@ -49,18 +49,25 @@ class Run:
     task: Any
     backbone: Any
     workdir: pathlib.Path
-    held_out: list[str]
+    held_out: Columns
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def outputs(self, texts: Sequence[str]) -> np.ndarray:
-        """Returns the model's outputs in the order of the texts: float32 [n c]."""
-        encoded = jobs.encode_list(texts, None, self.backbone.preprocessor)
-        return loop.predict(self.model, encoded)
+    def outputs(self, *inputs: Sequence[str]) -> Any:
+        """Returns the model's outputs in the order of the examples: float32 [n ...].
 
-    def predict(self, texts: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the task reads of each text, in their order."""
-        return [self.task.prediction(row) for row in self.outputs(texts)]
+        Args:
+          inputs: the texts of each of the task's inputs.
+        """
+        return self._answered(inputs)[1]
+
+    def predict(self, *inputs: Sequence[str]) -> list[dict[str, Any]]:
+        """Returns what the task reads of each example, in their order."""
+        return self.task.predictions(*self._answered(inputs))
+
+    def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
+        given = examples.encoded(self.task, self.backbone.preprocessor, inputs)
+        return given, loop.predict(self.model, given.encoded)
 
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings; returns its version's folder.
@@ -73,19 +80,24 @@ class Run:
         Raises:
           ExportError: a fresh process predicts otherwise than the model in memory.
         """
-        texts = self.held_out[:COMPARED_TEXTS]
-        card = {"task": self.task.config(), "backbone": self.backbone.config()}
-        served = Served(self.model, self.backbone.preprocessor, self.task.serve, self.task.labels)
+        task, body = self.task, self.backbone
+        inputs = tuple(column[:COMPARED_TEXTS] for column in self.held_out)
+        card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
+        served = Served(self.model, body.preprocessor, task.serve, task.inputs, task.labels or ())
         target = pathlib.Path(folder or self.workdir / "export")
         # A kernel with its adapter merged rounds otherwise in half precision, as any change does.
-        half = self.backbone.compute_dtype != "float32"
-        outputs = None if half else self.outputs(texts)
-        with adapters.merged(self.backbone):
-            expected = self.outputs(texts) if outputs is None else outputs
-            version, difference = write_export(target, served, card, texts, expected)
+        half = body.compute_dtype != "float32"
+        expected = None if half else self.predict(*inputs)
+        with adapters.merged(body):
+            expected = expected or self.predict(*inputs)
+
+            def differ(answers: Answers) -> float:
+                return difference(expected, task.answered(answers, Examples(inputs)))
+
+            version, found = write_export(target, served, card, inputs, differ)
         (say or Console()).result(
-            f"exported to {version}: a fresh process differs by at most {difference:.1e} "
-            f"on {len(texts)} raw texts"
+            f"exported to {version}: a fresh process differs by at most {found:.1e} "
+            f"on {len(inputs[0])} raw texts"
         )
         return version
 
@@ -97,7 +109,7 @@ def evaluate(
     *,
     source: Any = None,
     input: str | None = None,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | None = None,
     columns: Sequence[str] = (),
     slices: Mapping[str, Slicer] | None = None,
@@ -108,46 +120,55 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
-      text, label: the names of the file's columns.
+      text, label: the names of the file's columns, several texts for a task of several inputs.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `run.train`.
     """
     say = say or Console()
-    files = Workdir(workdir)
+    files, backbone = Workdir(workdir), backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, files)
     if input is None:
         opened = source() if callable(source) else source
         split = "test" if "test" in opened.splits else opened.splits[-1]
-        texts, where = jobs.texts_of(opened, split), f"the {split} split"
-        targets = np.concatenate([t for _, t in jobs.labelled_batches(opened, split, task)])
-        further = opened.columns(split)
+        where, further = f"the {split} split", opened.columns(split)
+        inputs, answers = examples.columns(opened, split), examples.answers(opened, split)
     else:
-        table = read(input, text=text, label=label, columns=columns, needed=False)
-        texts, where, further = table.texts, input, table.columns
-        targets = task.targets(table.labels or ())
+        table = _read(task, input, text, label, columns=columns, needed=False)
+        inputs, answers, where, further = table.inputs, table.labels, input, table.columns
         for name in columns:
             if name not in further:
                 say.warn(f"{input} has no column {name!r}: there are no slices by it")
-    groups = grouped(texts, slices, further)
-    encoded = jobs.encode_list(texts, targets, backbone.preprocessor)
-    with say.progress(f"evaluating {where}", len(texts)) as progress:
-        outputs = loop.predict(model, encoded, advance=progress.advance)
-    cut = encoded.truncation()
+    groups = grouped(inputs[0], slices, further)
+    given = examples.encoded(task, backbone.preprocessor, inputs, answers)
+    with say.progress(f"evaluating {where}", len(given)) as progress:
+        outputs = loop.predict(model, given.encoded, advance=progress.advance)
+    cut = given.encoded.truncation()
     say.info(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
         f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
     )
-    right = task.predicted(outputs) == targets
-    rows = slice_rows({**evaluation.own_groups(encoded, task.labels), **groups}, right)
-    more = {"accuracy": ledger.accuracy(encoded, right)}
-    return _show_metrics(task, targets, outputs, say, ledger=more, slices=rows)
+    sums = task.sums(given, outputs)
+    lower = next(iter(task.figures)) in task.lower
+    rows = slice_rows({**evaluation.own_groups(task, given), **groups}, task.measure, sums, lower)
+    more = {"figure": ledger.on_cut(given.encoded, task.measure, sums)}
+    return _show_metrics(task, given, outputs, say, ledger=more, slices=rows)
+
+
+def _read(task: Any, input: str, text: Any, label: str | None = None, **more: Any) -> Table:
+    """Returns a file's examples as a task reads them; its inputs' names are those of columns."""
+    text = tuple(task.inputs) if text is None and len(task.inputs) > 1 else text
+    return read(input, text=text, label=label, classes=task.classes, **more)
 
 
 def _show_metrics(
-    task: Any, targets: Any, outputs: np.ndarray, say: Any, **more: Any
+    task: Any, given: Examples, outputs: Any, say: Any, **more: Any
 ) -> dict[str, Any]:
-    metrics = task.evaluate(targets, outputs)
-    content = {"metrics": metrics, "floors": {}, "labels": task.labels, **more}
+    content = {
+        **report.of_task(task),
+        "metrics": task.evaluate(given, outputs),
+        "floors": {},
+        **more,
+    }
     show(content, say)
     return content
 
@@ -160,7 +181,7 @@ def predict(
     input: str,
     output: str = "-",
     force: bool = False,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     say: Any = None,
 ) -> int:
     """Writes one JSON object a row of `input`, in its order; returns how many.
@@ -171,15 +192,16 @@ def predict(
     """
     say = say or Console()
     _refuse_existing(output, force)
-    table = read(input, text=text, labelled=False)
+    table = _read(task, input, text, labelled=False)
+    backbone = backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, Workdir(workdir))
-    encoded = jobs.encode_list(table.texts, None, backbone.preprocessor)
-    with say.progress("predicting", len(table.texts)) as progress:
-        outputs = loop.predict(model, encoded, advance=progress.advance)
-    cut = encoded.truncation()
+    given = examples.encoded(task, backbone.preprocessor, table.inputs)
+    with say.progress("predicting", len(given)) as progress:
+        outputs = loop.predict(model, given.encoded, advance=progress.advance)
+    cut = given.encoded.truncation()
     say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
-    _write_lines([task.prediction(row) for row in outputs], output, say)
-    return len(outputs)
+    _write_lines(task.predictions(given, outputs), output, say)
+    return len(given)
 
 
 def _refuse_existing(output: str, force: bool) -> None:
@@ -200,12 +222,12 @@ def _write_lines(rows: list[dict[str, Any]], output: str, say: Any) -> None:
 
 def export(task: Any, backbone: Any, workdir: str, *, source: Any, say: Any = None) -> pathlib.Path:
     """Exports a run's best weights below its folder; returns the version's folder."""
-    say = say or Console()
+    say, backbone = say or Console(), backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, Workdir(workdir))
     opened = source() if callable(source) else source
     split = "test" if "test" in opened.splits else opened.splits[-1]
-    texts = jobs.texts_of(opened, split)[:COMPARED_TEXTS]
-    return Run(model, task, backbone, pathlib.Path(workdir), texts).export(say=say)
+    held_out = examples.columns(opened, split)
+    return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)
 
 
 def predict_export(
@@ -214,26 +236,32 @@ def predict_export(
     """Does what `predict` does with an exported model alone."""
     say = say or Console()
     _refuse_existing(output, force)
-    texts = read(input, labelled=False).texts
-    labels, outputs = run_export(workdir, texts, say)
-    task = _exported_task(workdir, labels)
-    _write_lines([task.prediction(row) for row in outputs], output, say)
-    return len(outputs)
+    task = _exported_task(workdir)
+    inputs = _read(task, input, None, labelled=False).inputs
+    answers = run_export(workdir, inputs, say)
+    _write_lines(task.answered(answers, Examples(inputs)), output, say)
+    return len(inputs[0])
 
 
-def _exported_task(folder: str, labels: Sequence[str]) -> Any:
-    """Returns a task that answers as an export does."""
-    card = json.loads((newest_version(pathlib.Path(folder)) / "tfft.json").read_text())
-    return TextClassification(labels).decided(card["task"].get("decision", {}), None)
+def _exported_task(folder: str) -> Any:
+    """Returns a task that answers as an export does.
+
+    Raises:
+      ExportError: it is a task of somebody's own, whose file is not here.
+    """
+    version = newest_version(pathlib.Path(folder))
+    card = json.loads((version / "tfft.json").read_text())["task"]
+    return tasks.of_card(card, str(version))
 
 
 def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
     """Does what `evaluate` does on a labelled file with an exported model alone."""
     say = say or Console()
-    table = read(input, labelled=True)
-    labels, outputs = run_export(workdir, table.texts, say)
-    task = _exported_task(workdir, labels)
-    return _show_metrics(task, task.targets(table.labels or ()), outputs, say)
+    task = _exported_task(workdir)
+    table = _read(task, input, None)
+    given = Examples(table.inputs, table.labels)
+    given = given.with_targets(task.targets(given))
+    return _show_metrics(task, given, task.received(run_export(workdir, table.inputs, say)), say)
 
 
 def show(content: dict[str, Any], say: Any) -> None:

@@ -95,7 +95,7 @@ class Average(keras.layers.Layer):
 
 
 def average_of(body: Any) -> str | None:
-    """Returns what a body averages over windows; None where a text is one row."""
+    """Returns what a body averages over rows; "each" for nothing; None where there is one."""
     return getattr(body, "average", None)
 
 
@@ -111,29 +111,37 @@ def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
     return rows if average_of(body) is None else Stacked(name="stacked")(rows, padding_mask)
 
 
-def answer(body: Any, head: Any, pooled: Any, padding_mask: Any, additions: Any = None) -> Any:
-    """From pooled features of all windows, [b*n d], to the task's output, [b c].
+def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = None) -> Any:
+    """From what is read of all rows to the task's output, [b c].
 
     Args:
-      body: its `average` says what is averaged: "features" or "probabilities"; None for texts that
-        are one row each.
-      head: from pooled features to the output.
-      pooled: [b*n d].
+      body: its `average` says what is averaged: "features" or "probabilities"; "each" for examples
+        of rows that have an output each, [b r c]; None for texts that are one row each.
+      head: from pooled features or tokens to the output.
+      read: pooled features of all windows, [b*n d]; or tokens, [b*n t d], for [b t c] or [b n t c].
       padding_mask: int32 [b n t].
       additions: `Additions` that mix the features of texts before the head; None for nothing.
 
     Raises:
-      ConfigError: texts are to be mixed of which each window has an answer of its own.
+      ConfigError: texts are to be mixed that have no features of the whole.
     """
-    if average_of(body) == "probabilities":
-        if additions is not None and additions.mixup:
-            raise ConfigError(
-                f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
-                'window_average="probabilities" has none of whole texts.',
-                valid='window_average="features", or Stage.mixup = 0.0',
-                see="docs/long_texts.md",
-            )
-        return Average(name="average")(head(pooled), padding_mask)
-    if average_of(body) == "features":
-        pooled = Average(name="average")(pooled, padding_mask)
-    return head(pooled if additions is None else additions.blend(pooled))
+    average = average_of(body)
+    mixed = additions is not None and additions.mixup
+    if mixed and (average in ("probabilities", "each") or not body.pools):
+        raise ConfigError(
+            f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
+            + (
+                'window_average="probabilities" has none of whole texts.'
+                if average == "probabilities"
+                else "this task reads none of whole texts."
+            ),
+            valid='window_average="features", or Stage.mixup = 0.0',
+            see="docs/long_texts.md",
+        )
+    if average == "probabilities":
+        return Average(name="average")(head(read), padding_mask)
+    if average == "each":
+        return Stacked(name="each")(head(read), padding_mask)
+    if average == "features":
+        read = Average(name="average")(read, padding_mask)
+    return head(read if additions is None or not body.pools else additions.blend(read))

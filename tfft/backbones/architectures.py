@@ -25,7 +25,8 @@ def _embed_sum(body: Any, batch: Mapping[str, Any], training: bool | None) -> An
     token_ids = batch["token_ids"]
     tokens = body.token_embedding(token_ids)
     positions = body.position_embedding(tokens)
-    segments = body.segment_embedding(keras.ops.zeros_like(token_ids))
+    segments = batch.get("segment_ids", keras.ops.zeros_like(token_ids))
+    segments = body.segment_embedding(segments)
     hidden = body.embeddings_add((tokens, positions, segments))
     hidden = body.embeddings_dropout(body.embeddings_layer_norm(hidden), **mode)
     projection = getattr(body, "embeddings_projection", None)
@@ -74,6 +75,8 @@ class Architecture:
       layer: from the input of a layer to its output, [b t d].
       word_piece: whether texts are tokenised by our own WordPiece.
       pooler: whether the body has a dense layer over the first token.
+      segments: whether two texts are told apart by a segment.
+      double_end: whether two end tokens stand between them.
       converter: KerasHub's module for weights in Transformers' layout; None: it has none.
       keys: how the tensors are called there before their own names, "" if not at all.
     """
@@ -86,6 +89,8 @@ class Architecture:
     layer: Callable[..., Any] = _layer_plain
     word_piece: bool = False
     pooler: bool = False
+    segments: bool = False
+    double_end: bool = False
     converter: str | None = None
     keys: str = ""
 
@@ -118,6 +123,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _embed_sum,
             word_piece=True,
             pooler=True,
+            segments=True,
             converter="convert_bert",
             keys="bert.",
         ),
@@ -137,6 +143,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _MODELS.RobertaTokenizer,
             _JOINT,
             _embed_joint,
+            double_end=True,
             converter="convert_roberta",
             keys="roberta.",
         ),
@@ -146,6 +153,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _MODELS.XLMRobertaTokenizer,
             _JOINT,
             _embed_joint,
+            double_end=True,
             converter="convert_xlm_roberta",
             keys="roberta.",
         ),
@@ -157,6 +165,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _embed_sum,
             layer=_layer_shared,
             pooler=True,
+            segments=True,
             converter="convert_albert",
             keys="albert.",
         ),
@@ -168,6 +177,7 @@ ARCHITECTURES: Mapping[str, Architecture] = {
             _embed_sum,
             word_piece=True,
             pooler=True,
+            segments=True,
         ),
         Architecture(
             "deberta_v3",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -72,19 +73,54 @@ class Backbone:
                 f"pooling={pooling!r} is no pooling of a body of kind {architecture.name}.",
                 valid=", ".join(valid),
             )
-        self.model, self.architecture, self.preprocessor = model, architecture, preprocessor
+        self.model, self.architecture = model, architecture
+        if getattr(model, "num_segments", 2) < 2:
+            preprocessor.segments = False
+        self.preprocessor = self._own_preprocessor = preprocessor
         self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
         self.notes = tuple(notes)
         if average not in AVERAGES:
             raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
+        self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
+        self.pools = True
         # Layers without padding (see `encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
         self.groups = self._groups()
 
+    def read_for(self, task: Any) -> Backbone:
+        """Returns this body, the same weights, as a task reads it.
+
+        Args:
+          task: its `preprocessor` makes the inputs, its `reads` says whether tokens are pooled, and
+            its `rows` that each row of an example has an output of its own.
+
+        Raises:
+          ConfigError: windows are averaged, which gives the task nothing that it could read.
+        """
+        read = copy.copy(self)
+        read.preprocessor = task.preprocessor(self._own_preprocessor)
+        read.pools = task.reads == "pooled"
+        read.average = None
+        if task.rows:
+            read.average = "each"
+        elif getattr(read.preprocessor, "windowed", False):
+            if not read.pools:
+                raise ConfigError(
+                    f'long_texts="windows" averages over windows, and {task.name} reads tokens.',
+                    set_in="hub.long_texts",
+                    valid='long_texts="cut"',
+                )
+            read.average = self._window_average
+        read.groups = read._groups()
+        return read
+
     def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
-        """From token_ids, int32 [b t], to the input of layer 0, [b t d]; segments are zero."""
+        """From token_ids, int32 [b t], to the input of layer 0, [b t d].
+
+        `segment_ids`, int32 [b t], are zero where the batch has none.
+        """
         return self.architecture.embed(self.model, batch, training)
 
     def layer(self, i: int, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
@@ -115,7 +151,7 @@ class Backbone:
         parts = [group.layers for group in self.groups[first + 1 : first + 1 + len(modes)]]
         inner = [(layer, mode) for part, mode in zip(parts, modes, strict=True) for layer in part]
         if self.packed and encoder.supports(hidden, inner):
-            first_only = pooled_next and self.pooling in FIRST_TOKEN
+            first_only = pooled_next and self.pools and self.pooling in FIRST_TOKEN
             return encoder.encode(inner, hidden, padding_mask, first_only)
         for i, mode in enumerate(modes, first):
             hidden = self.architecture.layer(self.model, i, hidden, padding_mask, mode)
@@ -152,6 +188,16 @@ class Backbone:
             )
 
     @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of what the model reads, int32 [b t] each; [b r t] for examples of rows."""
+        return ("token_ids", "padding_mask", *self.preprocessor.inputs)
+
+    @property
+    def head_shape(self) -> tuple[int | None, ...]:
+        """The shape of what a head reads: [b d], or [b t d] of tokens."""
+        return (None, self.dim) if self.pools else (None, None, self.dim)
+
+    @property
     def compute_dtype(self) -> str:
         """The dtype that the layers compute in."""
         return str(self.groups[1].layers[0].compute_dtype)
@@ -183,7 +229,7 @@ class Backbone:
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
         for i, layers in enumerate(encoder_layers(self.model)):
             groups.append(Group(f"layer_{i}", layers))
-        if self.pooling == "pooler":
+        if self.pooling == "pooler" and self.pools:
             groups.append(Group("pooler", (self.model.pooled_dense,)))
         return tuple(groups)
 

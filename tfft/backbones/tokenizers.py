@@ -29,8 +29,13 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
         vocabulary = {token: i for i, token in enumerate(tokenizer.get_vocabulary())}
         strip = getattr(tokenizer, "strip_accents", False) or None
         settings = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
-        return _word_piece(vocabulary, settings, length)
-    return _hub(tokenizer, length)
+        return _word_piece(vocabulary, settings, length, _pairs(architecture))
+    return _hub(tokenizer, length, _pairs(architecture))
+
+
+def _pairs(architecture: Architecture) -> dict[str, bool]:
+    """Returns how two texts are joined."""
+    return {"double_end": architecture.double_end, "segments": architecture.segments}
 
 
 def from_folder(
@@ -43,23 +48,29 @@ def from_folder(
     """
     found = folder / "tokenizer_config.json"
     options = read_json(found) if found.exists() else {}
+    pairs = _pairs(architecture)
     if "XLMRoberta" in str(options.get("tokenizer_class")):
         tokenizer: Any = _sentence_piece(folder, keras_hub.models.XLMRobertaTokenizer)
+        pairs = {"double_end": True, "segments": False}  # whatever body reads it
     elif architecture.word_piece:
         vocabulary, settings = _word_piece_parts(folder, options)
-        return _word_piece(vocabulary, settings, length), len(vocabulary)
+        return _word_piece(vocabulary, settings, length, pairs), len(vocabulary)
     elif architecture.name == "roberta":
         tokenizer = _byte_pairs(folder, options)
     else:
         tokenizer = _sentence_piece(folder, architecture.tokenizer)
     if architecture.name == "albert":
         accents, lowercase = options.get("keep_accents", False), options.get("do_lower_case", True)
-        return _hub(tokenizer, length, not accents, lowercase), tokenizer.vocabulary_size()
-    return _hub(tokenizer, length), tokenizer.vocabulary_size()
+        preprocessor = _hub(tokenizer, length, pairs, not accents, lowercase)
+        return preprocessor, tokenizer.vocabulary_size()
+    return _hub(tokenizer, length, pairs), tokenizer.vocabulary_size()
 
 
 def _word_piece(
-    vocabulary: Mapping[str, int], settings: WordPieceSettings, length: int
+    vocabulary: Mapping[str, int],
+    settings: WordPieceSettings,
+    length: int,
+    pairs: Mapping[str, bool],
 ) -> TextPreprocessor:
     names = ("[CLS]", "[SEP]", "[PAD]")
     missing = [name for name in names if name not in vocabulary]
@@ -67,11 +78,17 @@ def _word_piece(
         raise WeightsError(f"the vocabulary lacks {', '.join(missing)}.")
     start, end, pad = (vocabulary[name] for name in names)
     words = WordPiece(vocabulary, settings)
-    return TextPreprocessor(words, start_id=start, end_id=end, pad_id=pad, sequence_length=length)
+    return TextPreprocessor(
+        words, start_id=start, end_id=end, pad_id=pad, sequence_length=length, **pairs
+    )
 
 
 def _hub(
-    tokenizer: Any, length: int, fold: bool = False, lowercase: bool = False
+    tokenizer: Any,
+    length: int,
+    pairs: Mapping[str, bool],
+    fold: bool = False,
+    lowercase: bool = False,
 ) -> TextPreprocessor:
     return TextPreprocessor(
         HubTokenizer(tokenizer, fold, lowercase),
@@ -79,6 +96,7 @@ def _hub(
         end_id=tokenizer.end_token_id,
         pad_id=tokenizer.pad_token_id,
         sequence_length=length,
+        **pairs,
     )
 
 

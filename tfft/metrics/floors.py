@@ -24,11 +24,11 @@ class Floor:
     """What a floor answers.
 
     Attributes:
-      probabilities: of the test texts, float [n c].
+      outputs: for the test texts, as the model's: float [n c].
       described: what it was fitted on, for the report.
     """
 
-    probabilities: np.ndarray
+    outputs: Any
     described: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 

@@ -27,12 +27,23 @@ class TextPreprocessor(tf.Module):
       end_id: the id put after every text.
       pad_id: the id that fills up a batch.
       sequence_length: the most tokens a text may have, special tokens included.
+      double_end: whether two texts are joined by two end tokens, as RoBERTa has it.
+      segments: whether the body tells the tokens of two texts apart by a segment, as BERT does.
     """
 
-    windowed = False  # whether a text may be several rows; see `preprocess.windows`
+    windowed = False  # whether an example may be several rows; see `preprocess.windows`
+    inputs: tuple[str, ...] = ()  # what the model reads beside token_ids and padding_mask
 
     def __init__(
-        self, subwords: Any, *, start_id: int, end_id: int, pad_id: int, sequence_length: int = 128
+        self,
+        subwords: Any,
+        *,
+        start_id: int,
+        end_id: int,
+        pad_id: int,
+        sequence_length: int = 128,
+        double_end: bool = False,
+        segments: bool = False,
     ):
         super().__init__(name="text_preprocessor")
         if isinstance(sequence_length, bool) or int(sequence_length) < 3:
@@ -43,6 +54,19 @@ class TextPreprocessor(tf.Module):
         self.subwords = subwords
         self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
+        self.double_end, self.segments = double_end, segments
+
+    def settings(self) -> dict[str, Any]:
+        """Returns the arguments of this preprocessor, for another one of the same body."""
+        return {
+            "subwords": self.subwords,
+            "start_id": self.start_id,
+            "end_id": self.end_id,
+            "pad_id": self.pad_id,
+            "sequence_length": self.sequence_length,
+            "double_end": self.double_end,
+            "segments": self.segments,
+        }
 
     @tf.function(input_signature=TEXTS, autograph=False)
     def tokenize(self, texts):
@@ -65,17 +89,15 @@ class TextPreprocessor(tf.Module):
 
     @tf.function(input_signature=TEXTS, autograph=False)
     def rows(self, texts):
-        """Returns the cut ids of texts end to end, with the lengths before and after the cut.
-
-        Args:
-          texts: strings, [b].
+        """Returns what is stored of texts, [b].
 
         Returns:
-          int64 [b], the lengths of the whole texts; int32 [sum of cut lengths]; int64 [b].
+          `full`: int64 [b], the lengths of the whole texts; `ids`: int32, the cut ids end to end;
+          `lengths`: int64, those of the rows. Other names are further values of each id.
         """
         full = self.tokenize(texts)
         cut = self.truncate(full, self.sequence_length)
-        return full.row_lengths(), cut.flat_values, cut.row_lengths()
+        return {"full": full.row_lengths(), "ids": cut.flat_values, "lengths": cut.row_lengths()}
 
     def pad(self, ragged: tf.RaggedTensor, length: int | None = None) -> dict[str, tf.Tensor]:
         """Fills rows up to `length`, or to the longest row.

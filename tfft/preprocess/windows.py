@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, near
 from tfft.preprocess.text import TEXTS, TextPreprocessor
+from tfft.windows import Windows
 
 CHOICES = ("cut", "windows")
 
@@ -78,12 +80,16 @@ class WindowPreprocessor(TextPreprocessor):
         """Returns what is stored of texts, [b].
 
         Returns:
-          int64 [b], the lengths of the whole texts; int32 [sum of window lengths]; int64 [w], the
-          lengths of the windows; int64 [b], how many a text has; int64 [b], the tokens of a text
-          that are in some window.
+          What `TextPreprocessor.rows` returns, with a row a window; `counts`: int64 [b], the
+          windows of each text; `kept`: int64 [b], the tokens of a text that are in some window.
         """
         windows, counts, full, kept = self.windows(texts)
-        return full, windows.flat_values, windows.row_lengths(), counts, kept
+        found = {"ids": windows.flat_values, "lengths": windows.row_lengths()}
+        return {"full": full, **found, "counts": counts, "kept": kept}
+
+    def grouping(self, offsets: np.ndarray, kept: np.ndarray, lengths: np.ndarray) -> Windows:
+        """Returns which windows are a text's, see `tfft.windows`."""
+        return Windows(offsets, kept, self.sequence_length)
 
     def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b]: int32 [b n t], 0 in the mask at padding."""
@@ -120,12 +126,4 @@ def with_long_texts(
                 see="docs/long_texts.md",
             )
         return preprocessor
-    return WindowPreprocessor(
-        preprocessor.subwords,
-        overlap=overlap,
-        most=most,
-        start_id=preprocessor.start_id,
-        end_id=preprocessor.end_id,
-        pad_id=preprocessor.pad_id,
-        sequence_length=preprocessor.sequence_length,
-    )
+    return WindowPreprocessor(**preprocessor.settings(), overlap=overlap, most=most)

@@ -16,9 +16,10 @@ from tfft.metrics.classification import classification_metrics
 from tfft.metrics.floors import Floor, feature_floor, text_floors
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
+from tfft.task import Examples, Task
 
 
-class TextClassification:
+class TextClassification(Task):
     """A softmax Dense on the body's pooled output, trained with cross-entropy.
 
     Args:
@@ -38,6 +39,7 @@ class TextClassification:
     """
 
     name = "text_classification"
+    classes = True
 
     def __init__(
         self,
@@ -112,14 +114,15 @@ class TextClassification:
         """Whether validation data have to settle something."""
         return bool(self.calibrate or self.threshold) and not self.decision
 
-    def decide(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+    def decide(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the temperature and the threshold for validation data, JSON-able.
 
         Args:
-          truth: class numbers, int [n].
+          examples: with their targets.
           outputs: probabilities, float [n c].
         """
         found: dict[str, Any] = {}
+        truth = examples.targets
         if self.calibrate:
             found["temperature"] = fit_temperature(truth, outputs)
             outputs = with_temperature(outputs, found["temperature"])
@@ -143,13 +146,14 @@ class TextClassification:
         task.decision = found
         return task
 
-    def targets(self, labels: Sequence[str]) -> np.ndarray:
-        """Returns the class numbers of label names: int32 [n].
+    def targets(self, examples: Examples) -> np.ndarray:
+        """Returns the class numbers of the answers: int32 [n].
 
         Raises:
           DataError: a name is none of the task's labels.
         """
         numbers = {name: number for number, name in enumerate(self.labels or ())}
+        labels = examples.answers or ()
         unknown = [label for label in labels if label not in numbers]
         if unknown:
             raise DataError(
@@ -208,16 +212,20 @@ class TextClassification:
         value = found["value"]
         return tuple(value if name == found["label"] else 1 - value for name in self.labels or ())
 
-    def prediction(self, output: np.ndarray) -> dict[str, Any]:
-        """Returns what a person reads of one output [n]: the label and each probability."""
+    def predictions(self, examples: Examples, outputs: np.ndarray) -> list[dict[str, Any]]:
+        """Returns what a person reads of outputs [n c]: the label and each probability."""
         labels, found = self.labels or (), self.decision.get("threshold")
-        return {
-            "label": labels[int(self.predicted(output[None])[0])],
-            "probabilities": {name: float(p) for name, p in zip(labels, output, strict=True)},
-            **({"threshold": {found["label"]: found["value"]}} if found else {}),
-        }
+        more = {"threshold": {found["label"]: found["value"]}} if found else {}
+        return [
+            {
+                "label": labels[number],
+                "probabilities": {name: float(p) for name, p in zip(labels, row, strict=True)},
+                **more,
+            }
+            for number, row in zip(self.predicted(outputs), outputs, strict=True)
+        ]
 
-    def serve(self, outputs: Any) -> dict[str, Any]:
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns a served model's answers for outputs [b n], as tensors.
 
         With a threshold they say what it is: `threshold`, the probability above which each class
@@ -230,18 +238,28 @@ class TextClassification:
             answers["threshold"] = keras.ops.ones_like(outputs) * limits
         return answers
 
-    def evaluate(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """Returns all metrics of outputs [n c] against class numbers [n]."""
-        return classification_metrics(truth, outputs, self.labels or (), self.predicted(outputs))
+    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+        return np.stack(answers["probabilities"])
+
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns all metrics of outputs [n c]."""
+        predicted = self.predicted(outputs)
+        return classification_metrics(examples.targets, outputs, self.labels or (), predicted)
 
     def floors(
-        self,
-        train: tuple[Sequence[str], np.ndarray],
-        test: Sequence[str],
-        say: Callable[[str], None] | None = None,
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
     ) -> dict[str, Floor]:
-        """Returns the answers of models that need no network: to texts, from texts and targets."""
-        return text_floors(*train, test, len(self.labels or ()), say)
+        """Returns the answers of models that need no network."""
+        texts = (train.inputs[0], train.targets, test.inputs[0])
+        return text_floors(*texts, len(self.labels or ()), say)
+
+    def constant_loss(self, targets: np.ndarray) -> float:
+        """Returns the training loss of answering the shares of the classes for every text."""
+        shares = np.bincount(targets, minlength=len(self.labels or ())) / len(targets)
+        classes = np.flatnonzero(shares)
+        constant = np.tile(shares.astype(np.float32), (len(classes), 1))
+        weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
+        return float(self.loss()(classes, constant, sample_weight=weights))
 
     def feature_floor(self, train: np.ndarray, targets: np.ndarray, test: np.ndarray) -> Floor:
         """Returns the answers of a logistic regression on a frozen body's outputs [n d]."""

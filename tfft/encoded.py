@@ -1,0 +1,202 @@
+"""A split as token ids: encoded once, kept without padding, packed for the store."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from safetensors.numpy import load, save
+
+from tfft.windows import Windows
+
+
+@dataclasses.dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths, stored end to end without padding.
+
+    Attributes:
+      values: [sum of lengths, ...].
+      offsets: int64 [n + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
+      chosen: numbers of the rows that there are to be, in their order; None for all.
+    """
+
+    values: np.ndarray
+    offsets: np.ndarray
+    chosen: np.ndarray | None = None
+
+    @property
+    def lengths(self) -> np.ndarray:
+        lengths = np.diff(self.offsets)
+        return lengths if self.chosen is None else lengths[self.chosen]
+
+    @property
+    def single(self) -> bool:
+        """Whether each row has one value."""
+        return len(self.values) == len(self.offsets) - 1
+
+    def take(self, rows: np.ndarray) -> Ragged:
+        """Returns some of the rows, in the order given; no value is copied."""
+        return dataclasses.replace(self, chosen=self._places(rows))
+
+    def first(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the values of the given rows, where each has one: [len(rows), ...]."""
+        return self.values[self._places(rows)]
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self.chosen is None else self.chosen[rows]
+
+    def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
+        """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
+        out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
+        for place, row in enumerate(self._places(rows)):
+            begin, end = self.offsets[row], self.offsets[row + 1]
+            out[place, : end - begin] = self.values[begin:end]
+        return out
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+    """A split as token ids.
+
+    Attributes:
+      tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
+        `sequence_length`; or a row a window.
+      targets: what the head learns, [n ...], or a row of tokens each; None for texts without
+        labels.
+      full_lengths: int32 [n], the lengths before the cut.
+      pad_id: the id that fills up a batch.
+      windows: which rows are an example's, where an example is read in several.
+      extra: further values of each token, by name, in rows as the tokens: segments, offsets.
+      inputs: which of them the model reads.
+    """
+
+    tokens: Ragged
+    targets: np.ndarray | Ragged | None
+    full_lengths: np.ndarray
+    pad_id: int
+    windows: Windows | None = None
+    extra: Mapping[str, Ragged] = dataclasses.field(default_factory=dict)
+    inputs: tuple[str, ...] = ()
+
+    @property
+    def size(self) -> int:
+        return len(self.full_lengths)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The tokens that each text takes in a batch, int [n]."""
+        lengths = self.tokens.lengths
+        return lengths if self.windows is None else self.windows.sizes(lengths)
+
+    @property
+    def kept(self) -> np.ndarray:
+        """The tokens of each text that the model reads, int [n]."""
+        return self.tokens.lengths if self.windows is None else self.windows.kept
+
+    def take(self, rows: np.ndarray) -> Encoded:
+        """Returns some of the examples with all their windows, in the order given."""
+        windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
+        targets = self.targets
+        if targets is not None:
+            targets = targets.take(rows) if isinstance(targets, Ragged) else targets[rows]
+        return dataclasses.replace(
+            self,
+            tokens=self.tokens.take(taken),
+            targets=targets,
+            full_lengths=self.full_lengths[rows],
+            windows=windows,
+            extra={name: values.take(taken) for name, values in self.extra.items()},
+        )
+
+    def by_row(self) -> Encoded:
+        """Returns the same tokens with each row as a text of its own, without targets."""
+        if self.windows is None:
+            return self
+        lengths = self.tokens.lengths.astype(np.int32)
+        return dataclasses.replace(self, targets=None, full_lengths=lengths, windows=None)
+
+    def targets_of(self, rows: np.ndarray, length: int) -> np.ndarray:
+        """Returns the targets of examples, [len(rows) ...]; those of tokens padded with -1."""
+        if isinstance(self.targets, Ragged):
+            return self.targets.pad(rows, length, -1)
+        assert self.targets is not None
+        return self.targets[rows]
+
+    def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
+        """Returns an example's output, [t ...] or [r ...] or [r t ...], without what is padding."""
+        if self.windows is None:
+            return output[: self.tokens.lengths[row]]
+        begin, end = self.windows.offsets[row : row + 2]
+        return output[: end - begin]
+
+    def truncation(self) -> dict[str, int]:
+        """Returns how many texts and tokens there were, and how many of them were cut."""
+        cut = self.full_lengths - self.kept
+        return {
+            "texts": self.size,
+            "cut_texts": int((cut > 0).sum()),
+            "tokens": int(self.full_lengths.sum()),
+            "cut_tokens": int(cut.sum()),
+        }
+
+
+def encode(
+    batches: Iterable[tuple[Any, ...]],
+    preprocessor: Any,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Encoded:
+    """Tokenises texts in the graph that serving uses too, without targets.
+
+    Args:
+      batches: the inputs of some examples each: strings, [b], one array an input.
+      preprocessor: with `rows`, `inputs` and `pad_id`.
+      advance: called with the number of examples done.
+    """
+    parts: dict[str, list[np.ndarray]] = {}
+    for columns in batches:
+        found = preprocessor.rows(*(tf.constant(column) for column in columns))
+        for name, value in found.items():
+            parts.setdefault(name, []).append(value.numpy())
+        advance(len(columns[0]))
+    arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    offsets = _offsets(arrays.pop("lengths"))
+    full = arrays.pop("full").astype(np.int32)
+    tokens = Ragged(arrays.pop("ids").astype(np.int32), offsets)
+    windows = None
+    if "counts" in arrays:
+        counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)
+        windows = preprocessor.grouping(_offsets(counts), kept, tokens.lengths)
+    extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
+    inputs = tuple(preprocessor.inputs)
+    return Encoded(tokens, None, full, preprocessor.pad_id, windows, extra, inputs)
+
+
+def _offsets(lengths: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def pack(encoded: Encoded) -> bytes:
+    """Returns the tokens of a split as bytes, without its targets."""
+    tokens, windows = encoded.tokens, encoded.windows
+    arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
+    if windows is not None:
+        arrays |= {"windows": windows.offsets, "kept": windows.kept}
+    return save(arrays | {f"extra/{name}": each.values for name, each in encoded.extra.items()})
+
+
+def unpack(content: bytes, preprocessor: Any) -> Encoded:
+    """Returns what `pack` was given, without targets."""
+    arrays, windows = load(content), None
+    tokens = Ragged(arrays["values"], arrays["offsets"])
+    if "windows" in arrays:
+        windows = preprocessor.grouping(arrays["windows"], arrays["kept"], tokens.lengths)
+    extra = {
+        name.removeprefix("extra/"): Ragged(values, tokens.offsets)
+        for name, values in arrays.items()
+        if name.startswith("extra/")
+    }
+    inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
+    return Encoded(tokens, None, arrays["full"], pad_id, windows, extra, inputs)

@@ -1,0 +1,81 @@
+"""From a source's columns to what a task and a model read: inputs, answers, tokens, targets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.encoded import encode
+from tfft.errors import ConfigError, DataError
+from tfft.task import Examples, Task
+
+BATCH = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
+Columns = tuple[Sequence[str], ...]
+
+
+def check(task: Task, source: Any) -> None:
+    """Refuses a source that has not what a task reads.
+
+    Raises:
+      ConfigError: another number of inputs, or answers that are no labels where labels are needed.
+    """
+    if len(source.inputs) != len(task.inputs):
+        names = ", ".join(task.inputs)
+        raise ConfigError(
+            f"{task.name} reads {len(task.inputs)} inputs ({names}), and {source.name} has "
+            f"{len(source.inputs)} ({', '.join(source.inputs)}).",
+            set_in="files.text",
+            valid="the columns of " + names + f", such as files.text = {tuple(task.inputs)!r}",
+        )
+    if task.classes != source.classes:
+        what = "labels" if task.classes else "any answers, numbers or JSON"
+        raise ConfigError(
+            f"{task.name} learns {what}, and {source.name} was opened with "
+            f"classes={source.classes}.",
+            set_in="files.classes",
+            valid=f"files.classes = {task.classes}",
+        )
+
+
+def batches(source: Any, split: str, size: int = BATCH) -> Iterator[tuple[np.ndarray, ...]]:
+    """Yields the inputs of some examples at a time, bytes [b], one array an input."""
+    for batch in source.dataset(split).batch(size).as_numpy_iterator():
+        yield tuple(batch[name] for name in source.inputs)
+
+
+def answers(source: Any, split: str) -> list[str]:
+    """Returns the answers of a split."""
+    return [row[-1] for row in source.rows(split)]
+
+
+def columns(source: Any, split: str) -> Columns:
+    """Returns the inputs of a split: a list of texts for each."""
+    rows = [row[:-1] for row in source.rows(split)]
+    return tuple(map(list, zip(*rows, strict=True)))
+
+
+def encoded(
+    task: Task,
+    preprocessor: Any,
+    inputs: Columns,
+    given: Sequence[str] | None = None,
+    size: int = BATCH,
+) -> Examples:
+    """Returns examples in memory with their tokens, and their targets where answers are given.
+
+    Raises:
+      DataError: there are none, or an answer is none of the task's.
+    """
+    if not len(inputs[0]):
+        raise DataError("there are no texts.", valid="one text or more")
+    starts = range(0, len(inputs[0]), size)
+    parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
+    found = Examples(inputs, given, None, encode(parts, preprocessor))
+    return found if given is None else found.with_targets(task.targets(found))
+
+
+def of_split(source: Any, split: str, tokens: Any) -> Examples:
+    """Returns a split of a source whose tokens are there already, with their targets if any."""
+    return Examples(columns(source, split), answers(source, split), tokens.targets, tokens)
