@@ -62,7 +62,7 @@ def run(quick: bool, pairs: int) -> Outcome:
     for kind, before in ((Served, body.preprocessor), (Keras, theirs), (Padded, body.preprocessor)):
         body.packed = kind is not Keras
         model, room = assemble(body, head, frozenset()).full, tempfile.mkdtemp()
-        one = kind(model, before, task.serve, task.labels)
+        one = kind(model, before, task.serve, names=task.labels)
         tf.saved_model.save(one, room, signatures={"serving_default": one.text})
         served.append(tf.saved_model.load(room).signatures["serving_default"])
     request = tf.constant([TEXT])

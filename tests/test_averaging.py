@@ -17,6 +17,7 @@ from tfft.model import named_variables
 from tfft.optimizer import make_optimizer
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, chain
+from tfft.task import Examples
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1, "warmup": 0, "schedule": "constant"}
 PLAIN |= {"weight_decay": 0.0, "clip_norm": None}
@@ -149,7 +150,7 @@ def validation_loss(found):
     """The loss on the validation split of the model that the run serves."""
     source = synthetic(128)
     texts, labels = zip(*source.rows("validation"), strict=True)
-    outputs, truth = found.outputs(texts), found.task.targets(list(labels))
+    outputs, truth = found.outputs(texts), found.task.targets(Examples((texts,), labels))
     return float(-np.log(outputs[np.arange(len(truth)), truth]).mean())
 
 

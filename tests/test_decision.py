@@ -97,8 +97,9 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
     assert np.array_equal(answer["label_id"].numpy(), expected)
     value = decided.report["threshold"]["value"]
     assert np.allclose(answer["threshold"].numpy(), [[1 - value, value]] * len(texts))
-    labels, outputs = export.run_export(str(tmp_path), texts, QUIET)
-    assert np.allclose(outputs, decided.outputs(texts), atol=1e-5)
+    labels = decided.task.labels
+    answers = export.run_export(str(tmp_path), [texts], QUIET)
+    assert np.allclose(np.stack(answers["probabilities"]), decided.outputs(texts), atol=1e-5)
     lines = [
         "text,label",
         *(f"{text},class_{number}" for text, number in zip(texts, truth, strict=True)),
@@ -136,8 +137,8 @@ def test_the_floor_of_frozen_features_is_that_of_the_pretrained_body(plain, deci
         pooled[part] = np.array(body.outputs(batch, training=False)["pooled"])
     floor = feature_floor(pooled["train"], split("train")[1], pooled["test"], 2)
     kept = compare.open_run(decided.workdir).kept[0]
-    assert np.allclose(kept.probabilities[name], floor.probabilities, atol=1e-3)
-    accuracy = np.mean(floor.probabilities.argmax(-1) == split("test")[1])
+    assert np.allclose(kept.probabilities[name], floor.outputs, atol=1e-3)
+    accuracy = np.mean(floor.outputs.argmax(-1) == split("test")[1])
     assert decided.report["floors"][name]["accuracy"]["value"] == accuracy
 
 

@@ -44,9 +44,7 @@ def make(folder, body=None, rows=96):
     machine.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
     task = TextClassification().with_labels(source.labels)
-    head = task.head()
-    head.build((None, body.dim))
-    job = jobs.Job(task, body, head, 0, Workdir(folder), Say())
+    job = jobs.Job(task, body, jobs.built_head(task, body), 0, Workdir(folder), Say())
     job.encode(source)
     return job
 

@@ -236,11 +236,11 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
 def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
     version = trained.export(tmp_path / "export", say=Console(quiet=True))
     assert version.name == "1" and trained.export(tmp_path / "export").name == "2"
-    labels, outputs = export.run_export(
-        str(tmp_path / "export"), ["mark1", "mark0 film"], Console()
+    inputs, labels = (["mark1", "mark0 film"],), ["class_0", "class_1"]
+    answers = export.run_export(str(tmp_path / "export"), inputs, Console())
+    assert np.allclose(
+        np.stack(answers["probabilities"]), trained.outputs(["mark1", "mark0 film"]), atol=1e-5
     )
-    assert labels == ["class_0", "class_1"]
-    assert np.allclose(outputs, trained.outputs(["mark1", "mark0 film"]), atol=1e-5)
     import tensorflow as tf
 
     loaded = tf.saved_model.load(str(version))
@@ -255,9 +255,14 @@ def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
 
 def test_an_export_that_differs_is_removed(trained, tmp_path):
     served = export.Served(trained.model, trained.backbone.preprocessor, trained.task.serve)
-    wrong = trained.outputs(trained.held_out[:4]) + 1e-3
+    inputs = (trained.held_out[0][:4],)
+    wrong = (trained.outputs(*inputs) + 1e-3).tolist()
+
+    def differ(answers):
+        return export.difference(wrong, np.stack(answers["probabilities"]).tolist())
+
     with pytest.raises(ExportError, match="differs from the model in memory by 0.001"):
-        export.export(tmp_path, served, {}, trained.held_out[:4], wrong)
+        export.export(tmp_path, served, {}, inputs, differ)
     assert list(tmp_path.iterdir()) == []
 
 

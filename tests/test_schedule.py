@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from tfft.backbones.tiny import tiny
+from tfft.encoded import Encoded, Ragged
 from tfft.errors import ConfigError
-from tfft.pipeline import Batch, Encoded, Inputs, Ragged
+from tfft.pipeline import Batch, Inputs
 from tfft.schedule import Schedule
 from tfft.stage import Stage, prepare
 from tfft.tasks.text_classification import TextClassification

@@ -1,5 +1,6 @@
 """Long texts in windows: the windows, the averages, and runs in which a text is one example."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -11,12 +12,14 @@ import tfft
 from tfft import compare, export, folds, job, loop, reuse, run, store, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.encoded import encode, pack, unpack
 from tfft.errors import ConfigError
 from tfft.keys import Cut
 from tfft.model import assemble
 from tfft.part import POOL
-from tfft.pipeline import Batch, Inputs, pack, unpack
+from tfft.pipeline import Batch, Inputs
 from tfft.sources.memory import memory
+from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 
 WORDS = ["the", "film", "is", "a", "plot", "of", "it", "and", "movie", "on", "was", "with"]
@@ -95,7 +98,8 @@ def test_a_text_that_fits_is_as_it_was():
 
 
 def encoded(body, texts, targets=None):
-    return job.encode_list(texts, targets, body.preprocessor, size=3)
+    parts = ((texts[start : start + 3],) for start in range(0, len(texts), 3))
+    return dataclasses.replace(encode(parts, body.preprocessor), targets=targets)
 
 
 def test_a_split_in_windows_is_stored_and_batched():
@@ -112,7 +116,7 @@ def test_a_split_in_windows_is_stored_and_batched():
         assert value.dtype == np.int32 and np.array_equal(value, expected[name])
     short = Inputs(data).batch(Batch(np.array([2, 0]), 10))
     assert short["token_ids"].shape == (2, 1, 10)
-    again = unpack(pack(data), data.targets, data.pad_id)
+    again = unpack(pack(data), body.preprocessor)
     assert again.sizes.tolist() == data.sizes.tolist() and again.kept.tolist() == [6, 23, 10, 36]
     assert data.by_row().sizes.tolist() == [6, 16, 16, 10, 16, 16, 16]
 
@@ -182,7 +186,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)
     [record] = found.report["curves"]
     texts, labels = zip(*data.rows("validation"), strict=True)
-    truth = found.task.targets(labels)
+    truth = found.task.targets(Examples((texts,), labels))
     outputs = found.outputs(texts)
     assert record["val_accuracy"] == pytest.approx((outputs.argmax(-1) == truth).mean())
     losses = -np.log(outputs[np.arange(len(truth)), truth])
@@ -221,7 +225,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
     version = found.export(tmp_path / "export", say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    labels, outputs = export.run_export(str(tmp_path / "export"), texts, Console())
+    outputs = np.stack(export.run_export(str(version), [texts], QUIET)["probabilities"])
     np.testing.assert_allclose(outputs, found.outputs(texts), atol=1e-4)
     loaded = tf.saved_model.load(str(version))
     [alone] = loaded.signatures["serving_default"](text=tf.constant(texts[1:2]))["probabilities"]
@@ -229,7 +233,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     ids = loaded.signatures["token_ids"](**found.backbone.preprocessor(texts))
     np.testing.assert_allclose(ids["probabilities"], outputs, atol=1e-4)
     rows = found.predict(texts)
-    assert [row["label"] for row in rows] == [labels[row.argmax()] for row in outputs]
+    assert [row["label"] for row in rows] == [found.task.labels[row.argmax()] for row in outputs]
 
 
 def test_predictions_do_not_depend_on_the_other_texts():
@@ -405,8 +409,8 @@ def check_verbs(best, data, folder):
     )
     for name, value in best.report["metrics"].items():
         assert again["metrics"][name] == value
-    assert again["ledger"]["accuracy"] == best.report["ledger"]["accuracy"]
+    assert again["ledger"]["figure"] == best.report["ledger"]["figure"]
     best.export(folder, say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    _, outputs = export.run_export(str(folder), texts, Console())
-    np.testing.assert_allclose(outputs, best.outputs(texts), atol=1e-4)
+    answers = export.run_export(str(folder), [texts], QUIET)
+    np.testing.assert_allclose(np.stack(answers["probabilities"]), best.outputs(texts), atol=1e-4)

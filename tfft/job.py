@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import json
@@ -294,7 +295,9 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
       files: the run's folder.
     """
     arrays, state = files.load(BEST)
-    task = task.with_labels(state["labels"]) if not task.labels else task
+    if task.labels is None:
+        task = copy.copy(task)
+        task.labels = tuple(state["labels"])
     adapters.attach_again(backbone, state.get("adapters", []))
     head = built_head(task, backbone)
     variables = named_variables(backbone, head)

@@ -1,4 +1,4 @@
-"""Losses and metrics of classification while a model trains."""
+"""Losses, metrics and small layers of tasks' heads, while a model trains."""
 
 from __future__ import annotations
 
@@ -110,3 +110,56 @@ class MacroF1(keras.metrics.F1Score):
 
     def get_config(self) -> dict[str, Any]:
         return {"classes": self.classes, "name": self.name}
+
+
+@keras.saving.register_keras_serializable("tfft")
+class StandardizedError(keras.losses.Loss):
+    """The error of numbers [b 1] in standard deviations: squared, or Huber's.
+
+    Args:
+      kind: "mse" or "huber" (Huber, 1964).
+      delta: the deviations above which Huber's counts an error linearly.
+      scale: the standard deviation.
+    """
+
+    def __init__(self, kind: str, delta: float, scale: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.kind, self.delta, self.scale = kind, delta, scale
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        truth, found = (keras.ops.cast(y, "float32") / self.scale for y in (y_true, y_pred))
+        if self.kind == "huber":
+            return keras.losses.huber(truth, found, delta=self.delta)
+        return keras.losses.mean_squared_error(truth, found)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"kind": self.kind, "delta": self.delta, "scale": self.scale}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("tfft")
+class Units(keras.layers.Layer):
+    """From numbers at mean 0 and deviation 1 to those of the data; both are weights that stay.
+
+    Args:
+      center: the mean.
+      scale: the standard deviation.
+    """
+
+    def __init__(self, center: float, scale: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.first = (center, scale)
+
+    def build(self, input_shape: Any) -> None:
+        self.center, self.scale = (
+            self.add_weight(
+                (),
+                keras.initializers.Constant(value),
+                trainable=False,
+                name=name,
+            )
+            for name, value in zip(("center", "scale"), self.first, strict=True)
+        )
+
+    def call(self, inputs: Any) -> Any:
+        return inputs * self.scale + self.center

@@ -73,7 +73,6 @@ class Task:
     lower: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] | None = ()
-    undecided: bool = False
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -125,6 +124,11 @@ class Task:
     def constant_loss(self, targets: Any) -> float | None:
         """Returns the training loss of the best answer that is the same for every example."""
         return None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether validation data have to settle something."""
+        return False
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what validation data settle, JSON-able."""

@@ -16,7 +16,7 @@ STRONG = "tfidf_logistic_regression"
 
 
 def accuracy(found, truth, name=STRONG):
-    return np.mean(found[name].probabilities.argmax(-1) == truth)
+    return np.mean(found[name].outputs.argmax(-1) == truth)
 
 
 def test_floors_learn_what_words_tell():
@@ -33,12 +33,12 @@ def test_floors_learn_what_words_tell():
 def test_the_majority_is_that_of_the_training_split():
     found = text_floors(TEXTS[:3], TARGETS[:3], ["x"] * 4, 2)
     assert accuracy(found, [0, 0, 0, 1], "majority") == 0.25
-    assert np.allclose(found["majority"].probabilities, [[1 / 3, 2 / 3]] * 4)
+    assert np.allclose(found["majority"].outputs, [[1 / 3, 2 / 3]] * 4)
 
 
 def test_the_same_twice():
     one, two = (text_floors(TEXTS, TARGETS, TEXTS[:4], 2)[STRONG] for _ in "12")
-    assert np.array_equal(one.probabilities, two.probabilities) and one.described == two.described
+    assert np.array_equal(one.outputs, two.outputs) and one.described == two.described
 
 
 def test_a_sample_is_drawn_from_the_whole_order_and_said(monkeypatch):
@@ -76,7 +76,7 @@ def test_the_feature_floor_is_a_logistic_regression_on_scaled_features():
     found = feature_floor(features[:40], targets[:40], features[40:], 2)
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     expected = model.fit(features[:40], targets[:40]).predict_proba(features[40:])
-    assert np.allclose(found.probabilities, expected)
+    assert np.allclose(found.outputs, expected)
     assert found.described == {"fitted_on": 40, "training_texts": 40}
 
 

@@ -7,6 +7,7 @@ import pytest
 from tfft.backbones.tiny import tiny
 from tfft.errors import DataError
 from tfft.sources.synthetic import synthetic
+from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase
 
@@ -33,9 +34,9 @@ def test_labels_are_those_of_the_data_or_the_ones_given():
 
 def test_targets_name_an_unknown_label():
     task = TextClassification(["good", "bad"])
-    assert task.targets(["bad", "good"]).tolist() == [1, 0]
+    assert task.targets(Examples((), ["bad", "good"])).tolist() == [1, 0]
     with pytest.raises(DataError, match="'god' was not in the training data") as caught:
-        task.targets(["god"])
+        task.targets(Examples((), ["god"]))
     assert "good" in caught.value.valid
 
 
@@ -49,5 +50,6 @@ def test_label_smoothing_is_the_formula():
 
 
 def test_a_prediction_reads_names():
-    row = TextClassification(["a", "b"]).prediction(np.array([0.25, 0.75]))
+    task = TextClassification(["a", "b"])
+    [row] = task.predictions(Examples((["text"],)), np.array([[0.25, 0.75]]))
     assert row == {"label": "b", "probabilities": {"a": 0.25, "b": 0.75}}

@@ -145,13 +145,13 @@ def _per_class(
                 "recall": _ends(share_interval(int(hits[i]), int(support[i]))),
                 "f1": _ends(f1_figures[i]),
             },
-            **_areas(truth == i, scores[:, i]),
+            **areas(truth == i, scores[:, i]),
         }
         for i, name in enumerate(names)
     }
 
 
-def _areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
     """Returns the areas of one class against the rest; None where one of the two is empty."""
     if positive.all() or not positive.any():
         return {"roc_auc": None, "average_precision": None}

@@ -60,11 +60,11 @@ def text_floors(
     shares = np.bincount(train_labels, minlength=classes) / len(train_labels)
     constant = np.tile(shares, (len(test_texts), 1))
     began = time.monotonic()
-    rows = _sample(len(train_texts))
+    rows = fitted_rows(len(train_texts))
     fitted = _fit([train_texts[row] for row in rows], train_labels[rows], test_texts, classes)
     described = {"fitted_on": len(rows), "training_texts": len(train_texts), **fitted[1]}
     if say:
-        say(_line(described, time.monotonic() - began))
+        say(line(described, time.monotonic() - began))
     return {"majority": Floor(constant), "tfidf_logistic_regression": Floor(fitted[0], described)}
 
 
@@ -80,14 +80,14 @@ def feature_floor(
       train_labels: class numbers, int [n].
       classes: how many there are.
     """
-    rows = _sample(len(train))
+    rows = fitted_rows(len(train))
     scaler = StandardScaler().fit(train[rows])
     fitted, tested = scaler.transform(train[rows]), scaler.transform(test)
-    found = _logistic_regression(fitted, train_labels[rows], tested, classes, 1.0)
+    found = logistic_regression(fitted, train_labels[rows], tested, classes, 1.0)
     return Floor(found, {"fitted_on": len(rows), "training_texts": len(train)})
 
 
-def _sample(count: int) -> np.ndarray:
+def fitted_rows(count: int) -> np.ndarray:
     """Returns the rows to fit on: all, or as many as fit, drawn anywhere in their order."""
     if count <= MOST_TEXTS:
         return np.arange(count)
@@ -98,22 +98,31 @@ def _fit(
     texts: Sequence[str], labels: np.ndarray, test_texts: Sequence[str], classes: int
 ) -> tuple[np.ndarray, dict[str, Any]]:
     """Returns probabilities of the test texts, float [n c], and what they were fitted with."""
+    train, test, described = tfidf(texts, test_texts, 1 if classes == 2 else classes)
+    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
+    return logistic_regression(train, labels, test, classes, 10.0), described
+
+
+def tfidf(
+    texts: Sequence[str], test_texts: Sequence[str], columns: int
+) -> tuple[Any, Any, dict[str, Any]]:
+    """Returns TF-IDF of texts, of others by the same weights, and what it is made of.
+
+    Args:
+      columns: of the weights of a linear model on it, which limits the features.
+    """
     unit = "characters" if _is_unspaced(texts) else "words"
-    vectorizer = _vectorizer(unit, classes)
+    vectorizer = _vectorizer(unit, columns)
     try:
         train = vectorizer.fit_transform(texts)
     except ValueError:  # no text holds a word, only signs
         unit = "characters"
-        vectorizer = _vectorizer(unit, classes)
+        vectorizer = _vectorizer(unit, columns)
         train = vectorizer.fit_transform(texts)
-    test = vectorizer.transform(test_texts)
-    described = {"features": train.shape[1], "unit": unit}
-    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
-    return _logistic_regression(train, labels, test, classes, 10.0), described
+    return train, vectorizer.transform(test_texts), {"features": train.shape[1], "unit": unit}
 
 
-def _vectorizer(unit: str, classes: int) -> TfidfVectorizer:
-    columns = 1 if classes == 2 else classes
+def _vectorizer(unit: str, columns: int) -> TfidfVectorizer:
     kind: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2)}
     if unit == "characters":
         kind = {"analyzer": "char", "ngram_range": (1, 3)}
@@ -128,9 +137,10 @@ def _is_unspaced(texts: Sequence[str]) -> bool:
     return len(_UNSPACED.findall(sample)) * 2 > letters > 0
 
 
-def _logistic_regression(
+def logistic_regression(
     train: Any, labels: np.ndarray, test: Any, classes: int, inverse_penalty: float
 ) -> np.ndarray:
+    """Returns a fitted model's probabilities of the test rows, float [n c]."""
     present = np.unique(labels)
     known = np.zeros((test.shape[0], classes))
     if len(present) == 1:  # nothing to tell apart: the floor is the majority
@@ -142,7 +152,7 @@ def _logistic_regression(
     return known
 
 
-def _line(described: dict[str, Any], seconds: float) -> str:
+def line(described: dict[str, Any], seconds: float) -> str:
     part = "" if described["fitted_on"] == described["training_texts"] else " drawn at random"
     return (
         f"floor: TF-IDF with logistic regression on {described['fitted_on']:,} of "

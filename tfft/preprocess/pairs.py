@@ -72,9 +72,9 @@ class PairPreprocessor(TextPreprocessor):
         more = {"segment_ids": tf.cast(segments.values, tf.int8)} if self.segments else {}
         return {"full": full, "ids": ids.flat_values, "lengths": ids.row_lengths(), **more}
 
-    def __call__(self, first: Any, second: Any) -> dict[str, tf.Tensor]:
-        """Returns the model's inputs for two texts each, strings [b]: int32 [b t]."""
-        ids, segments, _ = self.pairs(first, second)
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns the model's inputs for first and second texts, strings [b]: int32 [b t]."""
+        ids, segments, _ = self.pairs(*inputs)
         more = {"segment_ids": segments.to_tensor(0)} if self.segments else {}
         return {**self.pad(ids), **more}
 

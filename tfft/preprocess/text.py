@@ -121,9 +121,9 @@ class TextPreprocessor(tf.Module):
         mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32)
         return {"token_ids": token_ids, "padding_mask": mask}
 
-    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b], cut at `sequence_length`."""
-        return self.pad(self.truncate(self.tokenize(texts), self.sequence_length))
+        return self.pad(self.truncate(self.tokenize(*inputs), self.sequence_length))
 
     def config(self) -> Mapping[str, Any]:
         """Returns what a person may want to know of it, JSON-able and short."""

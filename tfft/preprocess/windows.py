@@ -91,9 +91,9 @@ class WindowPreprocessor(TextPreprocessor):
         """Returns which windows are a text's, see `tfft.windows`."""
         return Windows(offsets, kept, self.sequence_length)
 
-    def __call__(self, texts: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b]: int32 [b n t], 0 in the mask at padding."""
-        windows, counts, _, _ = self.windows(texts)
+        windows, counts, _, _ = self.windows(*inputs)
         return {
             name: tf.RaggedTensor.from_row_lengths(rows, counts).to_tensor(
                 self.pad_id if name == "token_ids" else 0

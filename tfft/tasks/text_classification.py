@@ -57,7 +57,7 @@ class TextClassification(Task):
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.class_weights = class_weights
-        self.shown = tuple(metrics)
+        self.watched = tuple(metrics)
         self.weights: tuple[float, ...] | None = None
         self.calibrate, self.threshold = calibrate, threshold
         self.decision: Mapping[str, Any] = {}
@@ -103,7 +103,7 @@ class TextClassification(Task):
             "label_smoothing": self.label_smoothing,
             "focal_gamma": self.focal_gamma,
             "class_weights": self.class_weights,
-            "metrics": list(self.shown),
+            "metrics": list(self.watched),
             **({"calibrate": True} if self.calibrate else {}),
             **aim,
             **({"decision": dict(self.decision)} if self.decision else {}),
@@ -191,12 +191,12 @@ class TextClassification(Task):
             "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             "macro_f1": lambda: MacroF1(len(self.labels or ())),
         }
-        unknown = [name for name in self.shown if name not in makers]
+        unknown = [name for name in self.watched if name not in makers]
         if unknown:
             raise ConfigError(
                 f"{unknown[0]!r} is no metric of {self.name}.", valid=near(unknown[0], makers)
             )
-        return [makers[name]() for name in self.shown]
+        return [makers[name]() for name in self.watched]
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the class numbers of outputs [n c]: int [n]."""

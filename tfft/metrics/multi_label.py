@@ -1,0 +1,80 @@
+"""Metrics of several labels a text, with 95 % intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.metrics import corpus
+from tfft.metrics.classification import areas
+from tfft.metrics.intervals import share_interval
+
+SHOWN = 20
+
+
+def label_sums(truth: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each example's labels: given rightly (`hits`), given, and true, [n] each.
+
+    Args:
+      truth, given: bool [n c].
+    """
+    return {"hits": (truth & given).sum(1), "predicted": given.sum(1), "true": truth.sum(1)}
+
+
+def multi_label_metrics(
+    truth: np.ndarray, given: np.ndarray, scores: np.ndarray, names: Sequence[str]
+) -> dict[str, Any]:
+    """Returns all that is reported of a model that gives any number of labels.
+
+    Args:
+      truth, given: whether an example has a label, and whether it is given it, bool [n c].
+      scores: probabilities, float [n c].
+      names: of the labels.
+
+    Returns:
+      Micro F1 (over all labels of all examples), macro F1 (the mean over the labels that occur or
+      are given), the share of examples with all labels right, and the share of labels that are
+      wrong (Hamming loss), with bootstrap or Wilson intervals; average precision, the mean over
+      the labels; per label precision, recall, F1, areas and support, None where undefined.
+    """
+    single = {"hits": truth & given, "predicted": given, "true": truth}
+    found = corpus.figures(
+        {
+            "micro_f1": ("f1", label_sums(truth, given)),
+            "macro_f1": ("mean_f1", single),
+            "subset_accuracy": ("mean", {"score": (truth == given).all(1).astype(int)}),
+            "hamming_loss": ("mean", {"score": (truth != given).mean(1)}),
+        }
+    )
+    classes = {name: _label(truth[:, i], given[:, i], scores[:, i]) for i, name in enumerate(names)}
+    known = [row["average_precision"] for row in classes.values()]
+    known = [value for value in known if value is not None]
+    found["average_precision"] = {"value": float(np.mean(known)) if known else None}
+    return {**found, "classes": classes}
+
+
+def _label(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
+    hits, called, support = int((truth & given).sum()), int(given.sum()), int(truth.sum())
+    precision, recall = share_interval(hits, called), share_interval(hits, support)
+    f1 = corpus.interval("f1", {"hits": truth & given, "predicted": given, "true": truth})
+    figures = {"precision": precision, "recall": recall, "f1": f1}
+    return {
+        **{name: figure["value"] for name, figure in figures.items()},
+        "support": support,
+        "intervals": {
+            name: [figure["low"], figure["high"]] if "low" in figure else None
+            for name, figure in figures.items()
+        },
+        **areas(truth, scores),
+    }
+
+
+def surest_errors(
+    truth: np.ndarray, given: np.ndarray, scores: np.ndarray
+) -> tuple[int, np.ndarray]:
+    """Returns how many examples have a wrong label, and the numbers of the surest of them."""
+    sure = np.where(truth != given, np.abs(scores - truth), 0.0).max(1)
+    wrong = np.flatnonzero((truth != given).any(1))
+    return len(wrong), wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]

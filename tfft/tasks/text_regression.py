@@ -1,0 +1,173 @@
+"""Text regression: a number for each text."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+from scipy.stats import rankdata
+
+from tfft.errors import ConfigError, DataError
+from tfft.losses import StandardizedError, Units
+from tfft.metrics import corpus
+from tfft.metrics.floors import Floor
+from tfft.metrics.linear_floors import ridge_floors
+from tfft.preprocess.pairs import PairPreprocessor
+from tfft.task import Examples, Task, text_of
+
+SHOWN = 20
+
+
+class TextRegression(Task):
+    """A linear Dense on the body's pooled output.
+
+    The head learns answers at mean 0 and variance 1 over the training split; what the model, its
+    exports and all figures give is in the units of the data.
+
+    Args:
+      loss: "mse", the squared error, or "huber", which counts errors above `delta` less.
+      delta: where the Huber loss turns linear, in standard deviations of the training answers.
+      dropout: share of the pooled features that is dropped in training.
+      pair: whether an example is two texts, whose likeness, say, is the answer.
+    """
+
+    name: ClassVar[str] = "text_regression"
+    measure: ClassVar[str] = "pearson"
+    figures: ClassVar[Mapping[str, str]] = {
+        "pearson": "Pearson",
+        "spearman": "Spearman",
+        "mae": "mean absolute error",
+        "rmse": "root mean squared error",
+    }
+    lower: ClassVar[frozenset[str]] = frozenset({"mae", "rmse"})
+
+    def __init__(
+        self,
+        loss: Literal["mse", "huber"] = "mse",
+        delta: float = 1.0,
+        dropout: float = 0.1,
+        pair: bool = False,
+    ):
+        if loss not in ("mse", "huber"):
+            raise ConfigError(f"TextRegression.loss={loss!r} is unknown.", valid="mse, huber")
+        self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
+        self.center, self.scale = 0.0, 1.0
+        if pair:
+            self.inputs = ("text", "text_pair")  # type: ignore[misc]
+
+    def preprocessor(self, own: Any) -> Any:
+        return PairPreprocessor(**own.settings()) if self.pair else own
+
+    def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
+        """Returns the task with the mean and the deviation of the training answers.
+
+        Raises:
+          DataError: an answer is no number, or all are the same.
+        """
+        values = self.numbers(found)
+        weights = None if counts is None else [counts[answer] for answer in found]
+        if not len(values):
+            return self
+        task = copy.copy(self)
+        task.center = float(np.average(values, weights=weights))
+        task.scale = float(np.sqrt(np.average((values - task.center) ** 2, weights=weights)))
+        if not task.scale:
+            raise DataError(
+                f"all training answers are {found[0]}.", valid="two different numbers or more"
+            )
+        return task
+
+    def numbers(self, answers: Sequence[str]) -> np.ndarray:
+        """Returns answers as float32 [n]."""
+        try:
+            values = np.array([float(answer) for answer in answers], np.float32)
+        except ValueError as error:
+            wrong = str(error).rpartition(": ")[2]
+            raise DataError(f"the answer {wrong} is no number.", valid="a number") from error
+        if not np.isfinite(values).all():
+            wrong = answers[int(np.flatnonzero(~np.isfinite(values))[0])]
+            raise DataError(f"the answer {wrong!r} is no finite number.", valid="a number")
+        return values
+
+    def targets(self, examples: Examples) -> np.ndarray:
+        return self.numbers(examples.answers or ())[:, None]
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "task": self.name,
+            "loss": self.kind,
+            "delta": self.delta,
+            "dropout": self.dropout,
+            "pair": self.pair,
+        }
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> TextRegression:
+        return cls(pair=card["pair"])
+
+    def head(self) -> keras.layers.Layer:
+        return keras.Sequential(
+            [
+                keras.layers.Dropout(self.dropout, name="dropout"),
+                keras.layers.Dense(1, dtype="float32", name="linear"),
+                Units(self.center, self.scale, dtype="float32", name="units"),
+            ],
+            name="head",
+        )
+
+    def loss(self) -> keras.losses.Loss:
+        return StandardizedError(self.kind, self.delta, self.scale)
+
+    def metrics(self) -> list[Any]:
+        return [keras.metrics.MeanAbsoluteError(name="mae")]
+
+    def constant_loss(self, targets: np.ndarray) -> float:
+        return float(self.loss()(targets, np.full_like(targets, self.center)))
+
+    def predictions(self, examples: Examples, outputs: np.ndarray) -> list[dict[str, Any]]:
+        return [{"value": float(value)} for value in outputs[:, 0]]
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        return {"value": outputs[:, 0]}
+
+    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+        return np.stack(answers["value"])[:, None]
+
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        truth, error = examples.targets[:, 0], outputs[:, 0] - examples.targets[:, 0]
+        ranks = {"x": rankdata(truth), "y": rankdata(outputs[:, 0])}
+        return corpus.figures(
+            {
+                "pearson": ("pearson", self.sums(examples, outputs)),
+                "spearman": ("pearson", ranks),
+                "mae": ("mean", {"score": np.abs(error)}),
+                "rmse": ("root_mean", {"score": error**2}),
+            }
+        )
+
+    def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        return {"x": examples.targets[:, 0].astype(float), "y": outputs[:, 0].astype(float)}
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the mean of the training answers, and ridge regression on TF-IDF."""
+        return ridge_floors(train.inputs, train.targets, test.inputs, say)
+
+    def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the examples with the largest errors."""
+        truth, found = examples.targets[:, 0], outputs[:, 0]
+        error = np.abs(found - truth)
+        worst = np.argsort(-error, kind="stable")[:SHOWN]
+        rows = [
+            {
+                **text_of(examples, row),
+                "truth": f"{truth[row]:.4g}",
+                "predicted": f"{found[row]:.4g}",
+            }
+            for row in worst
+        ]
+        return {"mistake_count": len(error), "mistakes": rows, "least_certain": []}
