@@ -56,6 +56,7 @@ LAYERS = (
         "decision",
         "evaluation",
         "part",
+        "task",
         "tracking",
     ),
     (

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfft import compare, decision, evaluation, loop, machine, monitor, report, tracking
@@ -22,12 +21,13 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
-from tfft.metrics.slices import grouped
+from tfft.metrics.slices import encoded_groups, grouped
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
 from tfft.sources.memory import memory
 from tfft.stage import Stage, chain, prepare
+from tfft.task import Examples
 from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
 from tfft.workdir import Workdir, write_atomic
 
@@ -221,33 +221,32 @@ def _report(
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
     truth: Any = encoded.targets
+    answers = [task.labels[number] for number in truth]
+    examples = Examples((run.held_out,), answers, truth, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
         outputs = loop.predict(run.model, encoded, advance=bar.advance)
     with job.clock("floors"):
         train = (jobs.texts_of(source, "train"), job.splits["train"].targets)
         floors = evaluation.floors_of(job, train, run.held_out, floors)
-    kept = evaluation.keep(job, task, split, run.held_out, outputs, floors)
+    kept = evaluation.keep(job, task, split, examples, outputs, floors)
     content = report.build(
-        task=task.name,
-        labels=task.labels,
+        task=task,
+        examples=examples,
+        outputs=outputs,
         backbone=run.backbone.name,
         data=source.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
-        metrics=task.evaluate(truth, outputs),
+        metrics=task.evaluate(examples, outputs),
         floors={
-            name: {**job.task.evaluate(truth, floor.probabilities), **floor.described}
+            name: {**job.task.evaluate(examples, floor.probabilities), **floor.described}
             for name, floor in floors.items()
         },
-        truth=truth,
-        outputs=outputs,
-        predicted=task.predicted(outputs),
-        texts=run.held_out,
         lengths={name: part.full_lengths for name, part in job.splits.items()},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
             **ledger.ledger(job.splits, task.labels),
-            "accuracy": ledger.accuracy(encoded, task.predicted(outputs) == truth),
+            "figure": ledger.on_cut(encoded, task.measure, task.sums(examples, outputs)),
         },
         stages=position.proofs,
         curves=position.records,
@@ -257,8 +256,8 @@ def _report(
         machine=machine.describe_machine(),
         seed=job.seed,
         command=_repeated(run.workdir / "config.gin"),
-        groups={**evaluation.own_groups(encoded, task.labels), **groups},
-        constant_loss=_constant_loss(task, job.splits["train"].targets),
+        groups={**task.groups(examples), **encoded_groups(encoded), **groups},
+        constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
             **decision.described(job.files.read_json(jobs.DECISION), truth, outputs),
             "comparisons": evaluation.comparisons(kept, base, job.say),
@@ -274,15 +273,6 @@ def _repeated(config: pathlib.Path) -> str:
     modules = ",".join(re.findall(r"^import (\S+)$", text, re.MULTILINE))
     leave = f" --allow_imports={modules}" if modules else ""
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
-
-
-def _constant_loss(task: Any, targets: Any) -> float:
-    """Returns the training loss of answering the shares of the classes for every text."""
-    shares = np.bincount(targets, minlength=len(task.labels)) / len(targets)
-    classes = np.flatnonzero(shares)
-    constant = np.tile(shares.astype(np.float32), (len(classes), 1))
-    weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
-    return float(task.loss()(classes, constant, sample_weight=weights))
 
 
 def check(

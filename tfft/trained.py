@@ -15,16 +15,18 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters, evaluation, loop
+from tfft import adapters, loop
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import WorkdirError
 from tfft.export import Served, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
-from tfft.metrics.slices import Slicer, grouped, slice_rows
+from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
+from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.files import read
+from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir, write_atomic
 
@@ -137,17 +139,19 @@ def evaluate(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
         f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
     )
-    right = task.predicted(outputs) == targets
-    rows = slice_rows({**evaluation.own_groups(encoded, task.labels), **groups}, right)
-    more = {"accuracy": ledger.accuracy(encoded, right)}
-    return _show_metrics(task, targets, outputs, say, ledger=more, slices=rows)
+    examples = Examples((texts,), None, targets, encoded)
+    sums, lower = task.sums(examples, outputs), next(iter(task.figures)) in task.lower
+    divided = {**task.groups(examples), **encoded_groups(encoded), **groups}
+    rows = slice_rows(divided, task.measure, sums, lower)
+    more = {"figure": ledger.on_cut(encoded, task.measure, sums)}
+    return _show_metrics(task, examples, outputs, say, ledger=more, slices=rows)
 
 
 def _show_metrics(
-    task: Any, targets: Any, outputs: np.ndarray, say: Any, **more: Any
+    task: Any, examples: Examples, outputs: np.ndarray, say: Any, **more: Any
 ) -> dict[str, Any]:
-    metrics = task.evaluate(targets, outputs)
-    content = {"metrics": metrics, "floors": {}, "labels": task.labels, **more}
+    metrics = task.evaluate(examples, outputs)
+    content = {"metrics": metrics, "floors": {}, "labels": task.labels, **named(task), **more}
     show(content, say)
     return content
 
@@ -233,7 +237,8 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     table = read(input, labelled=True)
     labels, outputs = run_export(workdir, table.texts, say)
     task = _exported_task(workdir, labels)
-    return _show_metrics(task, task.targets(table.labels or ()), outputs, say)
+    examples = Examples((table.texts,), table.labels, task.targets(table.labels or ()))
+    return _show_metrics(task, examples, outputs, say)
 
 
 def show(content: dict[str, Any], say: Any) -> None:

@@ -61,4 +61,3 @@ def test_equal_models_do_not_differ():
     assert found["macro_f1"] == {"value": 0.0, "low": 0.0, "high": 0.0}
     assert found["mcnemar"]["p"] == 1.0
     assert found == compare_predictions(truth, base, base)
-

@@ -205,4 +205,3 @@ def _draws(parts: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarra
             yield rng.multinomial(count, counts / count, draws).astype(float), kinds
         else:
             yield drawn_weights(rng, count, draws), parts
-

@@ -89,9 +89,7 @@ def count_intervals(
     value = _count_figures(counts[None], rows, columns, len(matrix))[0]
     draws = np.concatenate(drawn)
     names = ("macro_f1", "weighted_f1", "matthews_correlation")
-    found: dict[str, Any] = {
-        name: corrected(value[i], draws[:, i]) for i, name in enumerate(names)
-    }
+    found: dict[str, Any] = {name: corrected(value[i], draws[:, i]) for i, name in enumerate(names)}
     found["f1"] = [
         {"value": None} if np.isnan(value[i]) else corrected(value[i], draws[:, i])
         for i in range(len(names), draws.shape[1])

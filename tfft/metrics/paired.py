@@ -84,4 +84,3 @@ def _draws(counts: np.ndarray, seed: int = 0) -> Any:
     at_once = max(1, LARGEST_DRAW // len(counts))
     for done in range(0, RESAMPLES, at_once):
         yield rng.multinomial(total, counts / total, min(at_once, RESAMPLES - done))
-

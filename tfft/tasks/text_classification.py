@@ -12,13 +12,17 @@ import numpy as np
 
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights
-from tfft.metrics.classification import classification_metrics
+from tfft.metrics.classification import class_areas, classification_metrics, confusions
 from tfft.metrics.floors import Floor, feature_floor, text_floors
+from tfft.metrics.ranking import ranking
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+
+MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 
 
-class TextClassification:
+class TextClassification(Task):
     """A softmax Dense on the body's pooled output, trained with cross-entropy.
 
     Args:
@@ -38,6 +42,19 @@ class TextClassification:
     """
 
     name = "text_classification"
+    classes = True
+    figures = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "weighted_f1": "weighted F1",
+        "matthews_correlation": "Matthews",
+        "roc_auc": "ROC area",
+        "average_precision": "PR area",
+        "log_loss": "log loss",
+        "brier_score": "Brier",
+        "expected_calibration_error": "calibration error",
+    }
+    lower = frozenset({"log_loss", "brier_score", "expected_calibration_error"})
 
     def __init__(
         self,
@@ -55,7 +72,7 @@ class TextClassification:
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.class_weights = class_weights
-        self.shown = tuple(metrics)
+        self.metric_names = tuple(metrics)
         self.weights: tuple[float, ...] | None = None
         self.calibrate, self.threshold = calibrate, threshold
         self.decision: Mapping[str, Any] = {}
@@ -101,7 +118,7 @@ class TextClassification:
             "label_smoothing": self.label_smoothing,
             "focal_gamma": self.focal_gamma,
             "class_weights": self.class_weights,
-            "metrics": list(self.shown),
+            "metrics": list(self.metric_names),
             **({"calibrate": True} if self.calibrate else {}),
             **aim,
             **({"decision": dict(self.decision)} if self.decision else {}),
@@ -112,7 +129,9 @@ class TextClassification:
         """Whether validation data have to settle something."""
         return bool(self.calibrate or self.threshold) and not self.decision
 
-    def decide(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
+    def decide(  # type: ignore[override]
+        self, truth: np.ndarray, outputs: np.ndarray
+    ) -> dict[str, Any]:
         """Returns the temperature and the threshold for validation data, JSON-able.
 
         Args:
@@ -143,7 +162,7 @@ class TextClassification:
         task.decision = found
         return task
 
-    def targets(self, labels: Sequence[str]) -> np.ndarray:
+    def targets(self, labels: Sequence[str]) -> np.ndarray:  # type: ignore[override]
         """Returns the class numbers of label names: int32 [n].
 
         Raises:
@@ -187,12 +206,12 @@ class TextClassification:
             "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             "macro_f1": lambda: MacroF1(len(self.labels or ())),
         }
-        unknown = [name for name in self.shown if name not in makers]
+        unknown = [name for name in self.metric_names if name not in makers]
         if unknown:
             raise ConfigError(
                 f"{unknown[0]!r} is no metric of {self.name}.", valid=near(unknown[0], makers)
             )
-        return [makers[name]() for name in self.shown]
+        return [makers[name]() for name in self.metric_names]
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the class numbers of outputs [n c]: int [n]."""
@@ -217,7 +236,7 @@ class TextClassification:
             **({"threshold": {found["label"]: found["value"]}} if found else {}),
         }
 
-    def serve(self, outputs: Any) -> dict[str, Any]:
+    def serve(self, outputs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Returns a served model's answers for outputs [b n], as tensors.
 
         With a threshold they say what it is: `threshold`, the probability above which each class
@@ -230,11 +249,71 @@ class TextClassification:
             answers["threshold"] = keras.ops.ones_like(outputs) * limits
         return answers
 
-    def evaluate(self, truth: np.ndarray, outputs: np.ndarray) -> dict[str, Any]:
-        """Returns all metrics of outputs [n c] against class numbers [n]."""
-        return classification_metrics(truth, outputs, self.labels or (), self.predicted(outputs))
+    def constant_loss(self, targets: np.ndarray) -> float:
+        """Returns the training loss of answering the shares of the classes for every text."""
+        shares = np.bincount(targets, minlength=len(self.labels or ())) / len(targets)
+        classes = np.flatnonzero(shares)
+        constant = np.tile(shares.astype(np.float32), (len(classes), 1))
+        weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
+        return float(self.loss()(classes, constant, sample_weight=weights))
 
-    def floors(
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns what `classification_metrics` does of outputs [n c]."""
+        truth, predicted = examples.targets, self.predicted(outputs)
+        return classification_metrics(truth, outputs, self.labels or (), predicted)
+
+    def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns whether each prediction is right, as `score`."""
+        return {"score": (self.predicted(outputs) == examples.targets).astype(float)}
+
+    def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
+        """Returns the division by class."""
+        labels = self.labels or ()
+        return {"class": [labels[number] for number in examples.targets]}
+
+    def described(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns `labels`, `ranking` (see there), and `confusions`, the most frequent first."""
+        truth, labels = examples.targets, self.labels or ()
+        matrix = np.zeros((len(labels), len(labels)), int)
+        np.add.at(matrix, (truth, self.predicted(outputs)), 1)
+        return {
+            "labels": list(labels),
+            "ranking": ranking(truth, outputs, labels, class_areas(truth, outputs, labels)),
+            "confusions": confusions(matrix.tolist(), labels)[:MOST_PAIRS],
+        }
+
+    def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the mistakes of which the model was surest, and what it was least certain of.
+
+        The latter are the texts with the smallest margin between the two likeliest classes.
+        """
+        truth, predicted, labels = examples.targets, self.predicted(outputs), self.labels or ()
+        wrong = np.flatnonzero(predicted != truth)
+        surest = wrong[np.argsort(-outputs[wrong, predicted[wrong]], kind="stable")]
+        two = np.partition(outputs, -2, axis=-1)[:, -2:]
+        margins = np.abs(two[:, 1] - two[:, 0])
+        unsure = np.argsort(margins, kind="stable")
+
+        def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
+            return [
+                {
+                    **text_of(examples, row),
+                    "truth": labels[truth[row]],
+                    "predicted": labels[predicted[row]],
+                    "probability": float(outputs[row, predicted[row]]),
+                    "probability_of_truth": float(outputs[row, truth[row]]),
+                    "margin": float(margins[row]),
+                }
+                for row in numbers[:SHOWN_EXAMPLES]
+            ]
+
+        return {
+            "mistake_count": len(wrong),
+            "mistakes": rows(surest),
+            "least_certain": rows(unsure),
+        }
+
+    def floors(  # type: ignore[override]
         self,
         train: tuple[Sequence[str], np.ndarray],
         test: Sequence[str],
