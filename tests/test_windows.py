@@ -159,8 +159,8 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     read = train(tmp_path / "read", windows(average), data, **settings)
     assert cut.report["metrics"]["accuracy"]["value"] < 0.7
     assert read.report["metrics"]["accuracy"]["value"] > 0.8
-    assert set(cut.report["ledger"]["accuracy"]) == {"cut"}
-    assert set(read.report["ledger"]["accuracy"]) == {"windows"}
+    assert set(cut.report["ledger"]["figure"]) == {"cut"}
+    assert set(read.report["ledger"]["figure"]) == {"windows"}
 
 
 @pytest.mark.parametrize("average", ["features", "probabilities"])
@@ -405,7 +405,7 @@ def check_verbs(best, data, folder):
     )
     for name, value in best.report["metrics"].items():
         assert again["metrics"][name] == value
-    assert again["ledger"]["accuracy"] == best.report["ledger"]["accuracy"]
+    assert again["ledger"]["figure"] == best.report["ledger"]["figure"]
     best.export(folder, say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
     _, outputs = export.run_export(str(folder), texts, Console())

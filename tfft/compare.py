@@ -166,8 +166,8 @@ def difference(base: Answers, other: Answers) -> dict[str, Any]:
     found["left_out"] = union - len(shared)
     if not shared:
         return found
-    rows = [np.stack([each.columns[key] for key in shared]) for each in (base, other)]
-    found[base.main] = corpus.paired(base.measure, *rows)
+    rows = (np.stack([each.columns[key] for key in shared]) for each in (base, other))
+    found[base.main] = corpus.paired(base.measure, next(rows), next(rows))
     if not base.named or not other.named:
         return found
     names = [[base.named[key][0] for key in shared]]

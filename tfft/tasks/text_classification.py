@@ -125,7 +125,7 @@ class TextClassification(Task):
         }
 
     @property
-    def undecided(self) -> bool:
+    def undecided(self) -> bool:  # type: ignore[override]
         """Whether validation data have to settle something."""
         return bool(self.calibrate or self.threshold) and not self.decision
 
