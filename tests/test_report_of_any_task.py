@@ -136,7 +136,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
         },
         "lengths": {"train": examples.encoded.full_lengths},
         "truncation": {"test": {"texts": COUNT, "cut_texts": 1, "tokens": 9, "cut_tokens": 1}},
-        "stages": [{"name": "s", "groups": [], "proof": PROOF}],
+        "stages": [{"name": "s", "groups": [HEAD], "proof": PROOF}],
         "curves": [curve(epoch) for epoch in (1, 2, 3)],
         "best": curve(3),
         "seconds": {"training": 60.0},
@@ -156,6 +156,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     return content
 
 
+HEAD = {"group": "head", "parameters": 10, "trainable": 10}
 PROOF = {"frozen_bit_identical": 3, "trainable_moved": 2, "cannot_move": []}
 
 

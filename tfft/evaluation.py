@@ -110,13 +110,14 @@ def keep(
     given = {name: (job.task, floor.probabilities) for name, floor in floors.items()}
     answered = {outputs.MODEL: (task, found), **given}
     more: dict[str, Any] = {}
+    answers: Any = examples.answers
     if task.classes:
         more["labels"], more["truth"] = tuple(task.labels), examples.targets
         more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
         more["probabilities"] = {n: each for n, (_, each) in answered.items()}
     kept = outputs.Outputs(
         split,
-        outputs.digests(examples.inputs, examples.answers or ()),
+        outputs.digests(examples.inputs, answers),
         next(iter(task.figures)),
         task.measure,
         {name: who.sums(examples, each) for name, (who, each) in answered.items()},
