@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from tfft import __main__ as cli
-from tfft import compare
+from tfft import compare, report
 from tfft.errors import DataError, WorkdirError
 from tfft.metrics.classification import classification_metrics
 from tfft.outputs import MODEL, Outputs, digests, load
+from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir
 
 NAMES = ("bad", "good")
+NAMING = {"schema": report.SCHEMA, **report.named(TextClassification(NAMES))}
 TEXTS = [f"text {number}" for number in range(200)]
 TRUTH = np.arange(200) % 2
 
@@ -32,15 +34,20 @@ def make_run(folder, wrong, rows=slice(None), names=NAMES):
     probabilities = np.eye(2)[predicted] * 0.8 + 0.1
     constant = np.eye(2)[[names.index("bad")] * len(texts)]
     files = Workdir(folder)
+    predictions_of = {MODEL: predicted, "majority": constant.argmax(-1)}
     Outputs(
-        names,
         "test",
-        digests(texts),
+        digests([texts], [names[number] for number in truth]),
+        "accuracy",
+        "mean",
+        {name: {"score": each == truth} for name, each in predictions_of.items()},
+        names,
         truth,
-        {MODEL: predicted, "majority": constant.argmax(-1)},
+        predictions_of,
         {MODEL: probabilities, "majority": constant},
     ).save(files)
     content = {
+        **NAMING,
         "metrics": classification_metrics(truth, probabilities, names),
         "frozen": {"trainable_parameters": 1234},
         "seconds": {"training": 60.0},
@@ -101,7 +108,8 @@ def test_other_test_texts_are_refused_or_left_out(two, tmp_path):
 def test_a_run_alone_stands_beside_its_floors(two):
     content = compare.side_by_side(two[:1])
     [found] = content["differences"]
-    assert found["base"] == "most frequent class" and found["accuracy"]["value"] == 0.3
+    assert found["base"] == "most frequent class"
+    assert found["accuracy"]["value"] == pytest.approx(0.3)
     assert content["runs"][0]["trained"] == 1234
 
 
@@ -110,6 +118,10 @@ def test_a_folder_without_a_run_is_refused(tmp_path):
         compare.open_run(tmp_path)
     Workdir(tmp_path).write_json("report.json", {})
     with pytest.raises(WorkdirError, match="kept no outputs"):
+        compare.open_run(tmp_path)
+    make_run(tmp_path, [])
+    Workdir(tmp_path).write_json("report.json", {"schema": 2})
+    with pytest.raises(WorkdirError, match="evaluated by another version"):
         compare.open_run(tmp_path)
 
 
@@ -135,7 +147,12 @@ def make_plan(folder, wrongs):
     figure = {"value": np.mean(values), "sd": np.std(values, ddof=1)}
     figure |= {"least": min(values), "most": max(values)}
     figures = {name: figure for name in ("accuracy", "macro_f1", "log_loss")}
-    content = {"figures": figures, "runs": [{"name": name} for name in names], "seconds": {}}
+    content = {
+        **NAMING,
+        "figures": figures,
+        "runs": [{"name": name} for name in names],
+        "seconds": {},
+    }
     Workdir(folder).write_json("report.json", content)
     return str(folder)
 
@@ -170,8 +187,8 @@ def test_the_command_shows_and_writes(two, tmp_path, capsys):
 def test_a_name_cannot_break_the_page(two):
     table = ("t", ["run", "x"], [["<b>&", "1"]])
     named = [("<b>&", {"value": 0.5, "low": 0.4, "high": 0.6})]
-    text = compare.page("<i>", [table], ["<u>"], named)
-    assert not {"<b>", "<i>", "<u>"} & {text[i : i + 3] for i in range(len(text))}
+    text = compare.page("<i>", [table], ["<u>"], named, "<s>")
+    assert not {"<b>", "<i>", "<u>", "<s>"} & {text[i : i + 3] for i in range(len(text))}
 
 
 def test_comparing_loads_no_tensorflow(two):

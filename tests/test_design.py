@@ -58,6 +58,7 @@ LAYERS = (
         "decision",
         "evaluation",
         "part",
+        "task",
         "tracking",
     ),
     (

@@ -288,7 +288,7 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
 def gained(gains):
     floor, model = {"accuracy": {"value": 0.8}}, [{"value": 0.8 + gain} for gain in gains]
     every = [{"metrics": {"accuracy": one}, "floors": {"majority": floor}} for one in model]
-    return summary._gain("majority", every)
+    return summary._gain("majority", every, "accuracy")
 
 
 def test_a_gain_smaller_than_the_spread_is_warned_of():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from tfft import plots, report, report_tables
-from tfft.metrics.classification import classification_metrics
+from tfft.task import Examples
+from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import write_atomic
 
 NAMES = ["bad", "good"]
@@ -24,6 +25,7 @@ CURVE = {
     "loss": 0.5,
     "accuracy": 0.7,
     "val_loss": 0.6,
+    "val_accuracy": 0.65,
 }
 CUT = {"texts": 40, "cut_texts": 1, "tokens": 400, "cut_tokens": 7}
 
@@ -41,16 +43,16 @@ def stage(name="s", trained=0):
     return {"name": name, "groups": groups(trained), "proof": proof}
 
 
-def built(names=NAMES, truth=TRUTH, outputs=OUTPUTS, **changed):
-    metrics = classification_metrics(truth, outputs, names)
+def built(names=NAMES, truth=TRUTH, outputs=OUTPUTS, texts=None, **changed):
+    task = TextClassification(names)
+    texts = texts or ["<script>alert(1)</script>"] * len(truth)
+    examples = Examples((texts,), [names[number] for number in truth], truth)
     shares = np.bincount(truth, minlength=len(names)) / len(truth)
-    floor = classification_metrics(truth, np.tile(shares, (len(truth), 1)), names)
+    floor = task.evaluate(examples, np.tile(shares, (len(truth), 1)))
     given = {
-        "task": "text_classification",
         "split": "test",
-        "metrics": metrics,
+        "metrics": task.evaluate(examples, outputs),
         "floors": {"majority": floor, "tfidf_logistic_regression": floor},
-        "texts": ["<script>alert(1)</script>"] * len(truth),
         "lengths": {"train": np.arange(1, 41)},
         "stages": [stage()],
         "curves": [CURVE, CURVE | {"epoch": 2, "step": 10, "loss": 0.3, "val_loss": 0.4}],
@@ -67,7 +69,7 @@ def built(names=NAMES, truth=TRUTH, outputs=OUTPUTS, **changed):
         },
         "constant_loss": math.log(2),
     }
-    return report.build(labels=names, truth=truth, outputs=outputs, **(given | changed))
+    return report.build(task=task, examples=examples, outputs=outputs, **(given | changed))
 
 
 @pytest.fixture(scope="module")
@@ -120,9 +122,12 @@ def checked(page):
 
 
 def test_the_schema(content):
-    assert content["schema"] == report.SCHEMA == 2 and content["task"] == "text_classification"
+    assert content["schema"] == report.SCHEMA == 3 and content["task"] == "text_classification"
     assert set(content["metrics"]["accuracy"]) == {"value", "low", "high"}
     assert set(content["floors"]) == {"majority", "tfidf_logistic_regression"}
+    assert content["main"] == "accuracy" and list(content["shown"])[:2] == ["accuracy", "macro_f1"]
+    assert content["lower"] == ["brier_score", "expected_calibration_error", "log_loss"]
+    assert content["own_slices"] == ["class", "cut", "length"]
     assert content["truncation"]["train"]["cut_tokens"] == 7
     assert content["answer"] == report_tables.answer(content)
     assert content["trainable_share"] == content["frozen"]["trainable_share"] == 0.05
@@ -135,7 +140,7 @@ def test_every_key_is_documented(content, request):
 
 
 # Below these keys stand names that a person gave.
-NAMED = {"floors", "classes", "truncation", "lengths", "seconds", "versions"}
+NAMED = {"shown", "floors", "classes", "truncation", "lengths", "seconds", "versions"}
 
 
 def keys_of(value, names=0):
@@ -270,7 +275,8 @@ def test_tables_hold_every_class_and_phase(content):
 
 
 def test_tables_of_an_evaluation_alone(content):
-    part = {"metrics": content["metrics"], "floors": {}, "labels": NAMES}
+    naming = report.named(TextClassification(NAMES))
+    part = {"metrics": content["metrics"], "floors": {}, "labels": NAMES, **naming}
     assert [title for title, _, _ in report_tables.tables(part)][1:] == [
         "Metrics",
         "Per class",
@@ -280,9 +286,11 @@ def test_tables_of_an_evaluation_alone(content):
 
 
 def test_a_run_without_validation_floors_or_best():
-    bare = {key: value for key, value in CURVE.items() if key != "val_loss"}
+    bare = {key: value for key, value in CURVE.items() if not key.startswith("val_")}
     page = checked(report.page(built(curves=[bare], best=None, floors={}, notes=[])))
     assert "validation loss by epoch" not in page and "0.975" in page
+    assert "training loss by epoch" in page and "training accuracy by epoch" in page
+    assert "beside" not in page
 
 
 def test_a_sample_of_the_floor_is_said():
@@ -361,7 +369,7 @@ def test_a_report_covers_what_is_asked_or_not(content):
     assert report.covers(content, years)
     assert not report.covers(content, {})
     assert not report.covers(content, {"year": ["1990"] * 20 + ["1991"] * 20})
-    assert not report.covers(content | {"schema": 1}, years)
+    assert not report.covers(content | {"schema": 2}, years)
 
 
 def test_sections_without_figures_are_left_out(content):
@@ -386,7 +394,7 @@ def test_the_card_is_markdown_with_yaml_in_front(content):
     [result] = head["model-index"][0]["results"]
     values = {metric["name"]: metric["value"] for metric in result["metrics"]}
     assert values["accuracy"] == found["metrics"]["accuracy"]["value"]
-    assert len(values) == len(report_tables.METRICS) and result["dataset"]["split"] == "test"
+    assert len(values) == len(TextClassification.figures) and result["dataset"]["split"] == "test"
     for title in ("Intended use", "Training data", "Training", "Evaluation", "Limits"):
         assert f"\n## {title}\n" in body
     # Each row of a table has as many cells as its head, whatever the names are.
@@ -398,7 +406,8 @@ def test_the_card_is_markdown_with_yaml_in_front(content):
 
 def test_remarks_follow_from_the_figures(content):
     said = report_tables.remarks(content)
-    assert set(said) == {"fitting", "calibration", "resamples", "ranking", "slices"}
+    assert set(said) == {"fitting", "calibration", "resamples", "lower", "ranking", "slices"}
+    assert said["lower"] == "Lower is better for log loss, Brier and calibration error."
     assert said["fitting"].startswith("2 epochs: too few")
     assert "1,000 bootstrap resamples of the texts for the rest." in said["resamples"]
     many = content["metrics"] | {"resamples": 100, "areas_resampled": False}
@@ -432,7 +441,7 @@ def test_the_ledger_stands_on_the_page_where_texts_were_cut(content):
     assert content["ledger"] == {} and "Cut, by class" not in report.page(content)
     row = {"texts": 40, "cut_texts": 4, "tokens": 400, "cut_tokens": 70}
     accuracy = {"cut": {"value": 0.5, "low": 0.2, "high": 0.8, "texts": 4}}
-    ledger = {"splits": {"train": {"<b>": row}}, "accuracy": accuracy}
+    ledger = {"splits": {"train": {"<b>": row}}, "figure": accuracy}
     found = built(ledger=ledger)
     page = report.page(found)
     assert "Cut, by class" in page and "70 (18%)" in page and "&lt;b&gt;" in page

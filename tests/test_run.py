@@ -169,13 +169,6 @@ def test_slices_asked_for_later_remake_the_report(tmp_path):
     assert once_more.report == again.report
 
 
-def test_the_constant_loss_is_the_entropy_of_the_classes():
-    targets = np.array([0] * 30 + [1] * 10 + [2] * 60)
-    task = tfft.tasks.TextClassification(["a", "b", "c", "never"])
-    shares = np.array([0.3, 0.1, 0.6])
-    assert run._constant_loss(task, targets) == pytest.approx(-(shares * np.log(shares)).sum())
-
-
 def test_a_broken_slice_is_found_before_training(tmp_path):
     with pytest.raises(tfft.UserError, match="no regular expression"):
         train(tmp_path / "run", slices={"odd": "("})

@@ -163,8 +163,8 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     read = train(tmp_path / "read", windows(average), data, **settings)
     assert cut.report["metrics"]["accuracy"]["value"] < 0.7
     assert read.report["metrics"]["accuracy"]["value"] > 0.8
-    assert set(cut.report["ledger"]["accuracy"]) == {"cut"}
-    assert set(read.report["ledger"]["accuracy"]) == {"windows"}
+    assert set(cut.report["ledger"]["figure"]) == {"cut"}
+    assert set(read.report["ledger"]["figure"]) == {"windows"}
 
 
 @pytest.mark.parametrize("average", ["features", "probabilities"])

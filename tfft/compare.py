@@ -15,12 +15,13 @@ import numpy as np
 
 from tfft import outputs, report, report_tables
 from tfft.errors import DataError, WorkdirError
-from tfft.metrics.paired import compare_predictions, mean_difference
-from tfft.outputs import MODEL, Outputs
+from tfft.metrics import corpus
+from tfft.metrics.paired import compare_predictions
+from tfft.outputs import MODEL, Key, Outputs
 from tfft.workdir import Workdir, write_atomic
 
 PREVIOUS = "previous"
-Key = tuple[Any, ...]
+NONE: Mapping[str, Any] = {"value": None}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,17 +31,19 @@ class Answers:
     Attributes:
       name: for a person.
       runs: of the plan; 1 without one.
-      predicted: labels by example, one from each run that evaluated it.
+      main: the key of the figure that is compared.
+      measure: how it follows from `columns`.
+      columns: by example its `corpus.columns`, [k], the mean over the runs that evaluated it.
+      named: by example the labels of the truth and of the answer of one run alone; empty for a task
+        without classes.
     """
 
     name: str
     runs: int
-    predicted: Mapping[Key, tuple[str, ...]]
-
-    def right(self, keys: Sequence[Key]) -> np.ndarray:
-        """Returns the share of right answers to each example, float [n]."""
-        shares = [np.mean([label == key[1] for label in self.predicted[key]]) for key in keys]
-        return np.array(shares, float)
+    main: str
+    measure: str
+    columns: Mapping[Key, np.ndarray]
+    named: Mapping[Key, tuple[str, str]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +56,8 @@ class Opened:
 
     @property
     def spread(self) -> float | None:
-        """The standard deviation of accuracy over a plan's runs; None for a run alone."""
-        figures = self.report.get("figures")
-        return figures["accuracy"]["sd"] if figures else None
+        """The standard deviation of the main figure over a plan's runs; None for a run alone."""
+        return self.report.get("figures", {}).get(self.report["main"], {}).get("sd")
 
 
 def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
@@ -66,12 +68,24 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
       kept: of one run, or of a plan's runs.
       column: "model" or a floor's name.
     """
-    found: dict[Key, list[str]] = {}
+    found: dict[Key, list[np.ndarray]] = {}
+    named: dict[Key, tuple[str, str]] = {}
     for each in kept:
-        for key, number in zip(each.keys(), each.predicted[column], strict=True):
-            found.setdefault(key, []).append(each.labels[number])
-    shown = report_tables.NAMES.get(name, name)
-    return Answers(shown, len(kept), {key: tuple(labels) for key, labels in found.items()})
+        keys = each.keys()
+        for key, row in zip(keys, corpus.columns(each.measure, each.sums[column]), strict=True):
+            found.setdefault(key, []).append(row)
+        if len(kept) == 1 and column in each.predicted:
+            labels = np.array(each.labels, object)
+            pairs = zip(labels[each.truth], labels[each.predicted[column]], strict=True)
+            named = dict(zip(keys, pairs, strict=True))
+    return Answers(
+        report_tables.NAMES.get(name, name),
+        len(kept),
+        kept[0].main,
+        kept[0].measure,
+        {key: np.mean(rows, axis=0) for key, rows in found.items()},
+        named,
+    )
 
 
 def open_run(path: str | pathlib.Path) -> Opened:
@@ -92,6 +106,11 @@ def open_run(path: str | pathlib.Path) -> Opened:
     if not all((folder / outputs.FILE).exists() for folder in folders):
         raise WorkdirError(
             f"{path} was evaluated by a version that kept no outputs.",
+            valid="the command that trained it once more: it evaluates the weights again",
+        )
+    if content.get("schema") != report.SCHEMA:
+        raise WorkdirError(
+            f"{path} was evaluated by another version, whose outputs are kept otherwise.",
             valid="the command that trained it once more: it evaluates the weights again",
         )
     kept = tuple(outputs.load(Workdir(folder)) for folder in folders)
@@ -129,19 +148,30 @@ def difference(base: Answers, other: Answers) -> dict[str, Any]:
     """Returns how another model stands to a base on the examples that both answered.
 
     Returns:
-      The names, `examples` and `left_out` (numbers of examples), `accuracy` with its interval, and
-      for two runs alone `macro_f1` and `mcnemar` (see `compare_predictions`).
+      The names, `examples` and `left_out` (numbers of examples), by its key the main figure with
+      its interval, and for classes of two runs alone `macro_f1` and `mcnemar` (see
+      `compare_predictions`). Without a shared example there are the names and numbers alone.
+
+    Raises:
+      DataError: the two have different main figures.
     """
-    shared = [key for key in base.predicted if key in other.predicted]
-    union = len(base.predicted) + len(other.predicted) - len(shared)
+    if (base.main, base.measure) != (other.main, other.measure):
+        raise DataError(
+            f"{base.name} is judged by {base.main} and {other.name} by {other.main}.",
+            valid="runs of one task",
+        )
+    shared = [key for key in base.columns if key in other.columns]
+    union = len(base.columns) + len(other.columns) - len(shared)
     found = {"base": base.name, "other": other.name, "examples": len(shared)}
     found["left_out"] = union - len(shared)
     if not shared:
         return found
-    if base.runs > 1 or other.runs > 1:
-        return {**found, "accuracy": mean_difference(base.right(shared), other.right(shared))}
-    names = [[key[1] for key in shared]]
-    names += [[each.predicted[key][0] for key in shared] for each in (base, other)]
+    rows = (np.stack([each.columns[key] for key in shared]) for each in (base, other))
+    found[base.main] = corpus.paired(base.measure, next(rows), next(rows))
+    if not base.named or not other.named:
+        return found
+    names = [[base.named[key][0] for key in shared]]
+    names += [[each.named[key][1] for key in shared] for each in (base, other)]
     numbers = np.unique(names, return_inverse=True)[1].reshape(3, -1)
     return {**found, **compare_predictions(*numbers)}
 
@@ -165,14 +195,14 @@ def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
 
     Raises:
       WorkdirError: a folder holds no finished run.
-      DataError: two runs were evaluated on different texts.
+      DataError: two runs were evaluated on different texts, or are of different tasks.
     """
     opened = [open_run(path) for path in paths]
     if len(opened) == 1:
         [one] = opened
-        names = [name for name in one.kept[0].predicted if name != MODEL]
+        names = [name for name in one.kept[0].sums if name != MODEL]
         bases = [answers(name, one.kept, name) for name in names]
-        differences = [judged(difference(base, one.answers), one.spread) for base in bases]
+        differences = [judged(difference(base, one.answers), one) for base in bases]
     else:
         differences = []
         for other in opened[1:]:
@@ -183,17 +213,24 @@ def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
                     valid="runs on the same data"
                     + ("; or --shared, for the texts that they share" * bool(found["examples"])),
                 )
-            spreads = [run.spread for run in (opened[0], other) if run.spread is not None]
-            differences.append(judged(found, max(spreads, default=None)))
-    runs = [_row(path, run) for path, run in zip(paths, opened, strict=True)]
-    return report.plain({"runs": runs, "differences": differences})
+            differences.append(judged(found, opened[0], other))
+    naming = {key: opened[0].report[key] for key in ("main", "shown", "lower")}
+    runs = [_row(path, run, naming) for path, run in zip(paths, opened, strict=True)]
+    return report.plain({**naming, "runs": runs, "differences": differences})
 
 
-def judged(found: dict[str, Any], spread: float | None) -> dict[str, Any]:
-    """Adds the spread over seeds or folds and a warning when the difference is smaller."""
-    value = found["accuracy"]["value"]
-    warning = None
-    if spread is not None and abs(value) < spread:
+def judged(found: dict[str, Any], *runs: Opened, sd: float | None = None) -> dict[str, Any]:
+    """Adds the spread over seeds or folds and a warning when the difference is smaller.
+
+    Args:
+      found: what `difference` returns of examples that are shared.
+      runs: whose spreads count, the largest.
+      sd: one more spread.
+    """
+    value = found[runs[0].report["main"]]["value"]
+    spreads = [each for each in (sd, *(run.spread for run in runs)) if each is not None]
+    spread, warning = max(spreads, default=None), None
+    if spread is not None and value is not None and abs(value) < spread:
         warning = smaller_than_spread(f"{found['other']} against {found['base']}", value, spread)
     return {**found, "spread": spread, "warning": warning}
 
@@ -206,7 +243,7 @@ def smaller_than_spread(what: str, value: float, spread: float) -> str:
     )
 
 
-def _row(path: str, run: Opened) -> dict[str, Any]:
+def _row(path: str, run: Opened, naming: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what one line of the table says of a run or a plan."""
     content, figures = run.report, run.report.get("figures")
     metrics = figures or content["metrics"]
@@ -216,9 +253,7 @@ def _row(path: str, run: Opened) -> dict[str, Any]:
         "backbone": content.get("backbone"),
         "data": content.get("data"),
         "runs": len(run.kept),
-        "accuracy": metrics["accuracy"],
-        "macro_f1": metrics["macro_f1"],
-        "log_loss": metrics["log_loss"],
+        **{key: metrics.get(key, NONE) for key in report_tables.brief_keys(naming)},
         "trained": frozen.get("trainable_parameters"),
         "seconds": sum(content.get("seconds", {}).values()),
     }
@@ -226,52 +261,64 @@ def _row(path: str, run: Opened) -> dict[str, Any]:
 
 def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     """Returns what the terminal shows of `side_by_side`."""
+    keys = report_tables.brief_keys(content)
     runs = [
         [
             run["name"],
-            *(_figure(run[name], run["runs"]) for name in ("accuracy", "macro_f1", "log_loss")),
+            *(_figure(run[key], run["runs"]) for key in keys),
             "–" if run["trained"] is None else f"{run['trained']:,}",
             f"{run['seconds']:.0f}",
         ]
         for run in content["runs"]
     ]
-    columns = ["run", "accuracy", "macro F1", "log loss", "trained weights", "seconds"]
-    return [("Runs", columns, runs), difference_table(content["differences"])]
+    names = [content["shown"][key] for key in keys]
+    columns = ["run", *names, "trained weights", "seconds"]
+    return [("Runs", columns, runs), difference_table(content["differences"], content)]
 
 
-def _figure(entry: Mapping[str, float], runs: int) -> str:
+def _figure(entry: Mapping[str, Any], runs: int) -> str:
     """Returns a figure with its interval, or as mean and standard deviation of several runs."""
-    if runs == 1:
+    if runs == 1 or entry["value"] is None:
         return report_tables.share(entry)
     mean, sd = (report_tables.number(entry[key]) for key in ("value", "sd"))
     return f"{mean} ± {sd} ({runs} runs)"
 
 
-def difference_table(differences: Sequence[Mapping[str, Any]]) -> report_tables.Table:
-    """Returns the table of paired differences."""
+def difference_table(
+    differences: Sequence[Mapping[str, Any]], naming: Mapping[str, Any]
+) -> report_tables.Table:
+    """Returns the table of paired differences.
+
+    Args:
+      differences: what `difference` returns.
+      naming: with `main` and `shown`.
+    """
+    tested = any("mcnemar" in found for found in differences)
     rows = []
     for found in differences:
         test = found.get("mcnemar") or {}
+        only = f"{test['only_other']:,} / {test['only_base']:,}" if test else "–"
+        classes = [signed(found.get("macro_f1")), only, chance(test.get("p"))]
         rows.append(
             [
                 f"{found['other']} against {found['base']}",
-                signed(found["accuracy"]),
-                signed(found.get("macro_f1")),
-                f"{test['only_other']:,} / {test['only_base']:,}" if test else "–",
-                chance(test.get("p")),
+                signed(found.get(naming["main"])),
+                *(classes if tested else ()),
                 f"{found['examples']:,}",
             ]
         )
-    columns = ["difference", "accuracy (95 % interval)", "macro F1 (95 % interval)"]
-    columns += ["only one right", "p", "texts"]
-    return "Paired differences (p: how often chance alone differs as much)", columns, rows
+    columns = ["difference", f"{report_tables.main_name(naming)} (95 % interval)"]
+    columns += ["macro F1 (95 % interval)", "only one right", "p"] if tested else []
+    told = " (p: how often chance alone differs as much)" if tested else ""
+    return f"Paired differences{told}", [*columns, "texts"], rows
 
 
-def signed(entry: Mapping[str, float] | None) -> str:
+def signed(entry: Mapping[str, Any] | None) -> str:
     """Returns a difference with its interval."""
-    if entry is None:
+    if entry is None or entry["value"] is None:
         return "–"
-    return f"{entry['value']:+.3f} ({entry['low']:+.3f} to {entry['high']:+.3f})"
+    ends = f" ({entry['low']:+.3f} to {entry['high']:+.3f})" if "low" in entry else ""
+    return f"{entry['value']:+.3f}{ends}"
 
 
 def chance(p: float | None) -> str:
@@ -285,7 +332,8 @@ def page(
     title: str,
     shown: Sequence[report_tables.Table],
     warnings: Sequence[str],
-    named: Sequence[tuple[str, Mapping[str, float]]],
+    named: Sequence[tuple[str, Mapping[str, Any]]],
+    figure: str,
 ) -> str:
     """Returns tables as one HTML file that needs nothing else.
 
@@ -293,7 +341,8 @@ def page(
       title: of the page.
       shown: the tables.
       warnings: sentences.
-      named: accuracies to draw, by name.
+      named: figures to draw, by name; undefined ones are left out.
+      figure: what they are.
     """
     from jinja2 import Environment, StrictUndefined
 
@@ -302,21 +351,27 @@ def page(
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    drawn = [(name, interval(entry)) for name, entry in named if entry["value"] is not None]
+    figure = report_tables.sentence(figure)
     template = importlib.resources.files("tfft").joinpath("compare.html.jinja").read_text("utf-8")
     return environment.from_string(template).render(
         title=title,
         tables=shown,
         warnings=warnings,
-        picture=report_tables.visible(plots.comparison(named, "Accuracy")),
+        picture=report_tables.visible(plots.comparison(drawn, figure)) if drawn else "",
+        figure=figure,
+        tested=any("p" in columns for _, columns, _ in shown),
         visible=report_tables.visible,
     )
 
 
-def interval(entry: Mapping[str, float]) -> dict[str, float]:
+def interval(entry: Mapping[str, Any]) -> dict[str, float]:
     """Returns a figure with ends to draw: its interval, or a plan's lowest and highest run."""
-    ends = ("low", "high") if "low" in entry else ("least", "most")
-    low, high = (entry[end] for end in ends)
-    return {"value": entry["value"], "low": low, "high": high}
+    ends = {
+        "low": entry.get("low", entry.get("least")),
+        "high": entry.get("high", entry.get("most")),
+    }
+    return {"value": entry["value"], **{key: end for key, end in ends.items() if end is not None}}
 
 
 def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) -> None:
@@ -338,6 +393,7 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     for warning in warnings:
         say.warn(warning)
     if output != "-":
-        named = [(run["name"], interval(run["accuracy"])) for run in content["runs"]]
-        write_atomic(output, page("Runs compared", found, warnings, named))
+        named = [(run["name"], run[content["main"]]) for run in content["runs"]]
+        figure = report_tables.main_name(content)
+        write_atomic(output, page("Runs compared", found, warnings, named, figure))
         say.result(f"page: {output}")

@@ -12,7 +12,6 @@ from tfft import compare, decision, loop, outputs
 from tfft.job import Job
 from tfft.keys import Cut
 from tfft.metrics.floors import Floor
-from tfft.metrics.slices import quartiles
 from tfft.stage import Stage
 from tfft.task import Examples
 from tfft.workdir import Workdir
@@ -97,49 +96,35 @@ def floors_of(
 
 
 def keep(
-    job: Job,
-    task: Any,
-    split: str,
-    texts: Sequence[str],
-    found: np.ndarray,
-    floors: Mapping[str, Floor],
+    job: Job, task: Any, split: str, examples: Examples, found: Any, floors: Mapping[str, Floor]
 ) -> outputs.Outputs:
     """Writes outputs.safetensors and returns what it holds.
 
     Args:
       task: with its decision.
       split: the evaluated one.
-      texts: its texts.
-      found: the model's outputs, float [n c].
-      floors: by name.
+      examples: its examples, with their answers.
+      found: the model's outputs.
+      floors: by name; they answer without the decision.
     """
-    truth: Any = job.splits[split].targets
+    given = {name: (job.task, floor.outputs) for name, floor in floors.items()}
+    answered = {outputs.MODEL: (task, found), **given}
+    more: dict[str, Any] = {}
+    answers: Any = examples.answers
+    if task.classes:
+        more["labels"], more["truth"] = tuple(task.labels), examples.targets
+        more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
+        more["probabilities"] = {n: each for n, (_, each) in answered.items()}
     kept = outputs.Outputs(
-        tuple(task.labels),
         split,
-        outputs.digests(texts),
-        truth,
-        {
-            outputs.MODEL: task.predicted(found),
-            **{name: job.task.predicted(floor.outputs) for name, floor in floors.items()},
-        },
-        {
-            outputs.MODEL: found,
-            **{name: floor.outputs for name, floor in floors.items()},
-        },
+        outputs.digests(examples.inputs, answers),
+        next(iter(task.figures)),
+        task.measure,
+        {name: who.sums(examples, each) for name, (who, each) in answered.items()},
+        **more,
     )
     kept.save(job.files)
     return kept
-
-
-def own_groups(task: Any, given: Examples) -> dict[str, Sequence[str]]:
-    """Returns the divisions that every report has: the task's, by length, by what was cut."""
-    encoded = given.encoded
-    return {
-        **task.groups(given),
-        "length": quartiles(encoded.full_lengths, " tokens"),
-        "cut": np.where(encoded.full_lengths > encoded.kept, "cut", "whole").tolist(),
-    }
 
 
 def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:
@@ -150,10 +135,13 @@ def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str,
       against: the folder of a run or a plan, or None.
     """
     model = compare.answers("this model", [kept])
-    names = [name for name in kept.predicted if name != outputs.MODEL]
+    names = [name for name in kept.sums if name != outputs.MODEL]
     found = [compare.difference(compare.answers(name, [kept], name), model) for name in names]
     if against is not None:
         base = compare.open_run(against).answers
+        if base.main != model.main:
+            say.warn(f"not compared with {base.name}: it is judged by {base.main}")
+            return found
         difference = compare.difference(base, model)
         if not difference["examples"]:
             say.warn(f"not compared with {base.name}: no evaluated text is in both")
@@ -168,4 +156,4 @@ def show(content: dict[str, Any], say: Any) -> None:
     """Prints what a report says of its decision and its comparisons."""
     decision.show(content, say)
     if content.get("comparisons"):
-        say.table(*compare.difference_table(content["comparisons"]), result=True)
+        say.table(*compare.difference_table(content["comparisons"], content), result=True)

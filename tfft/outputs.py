@@ -1,4 +1,4 @@
-"""What a run and its floors answered on held-out texts, kept so that runs can be paired."""
+"""What a run and its floors answered on held-out examples, kept so that runs can be paired."""
 
 from __future__ import annotations
 
@@ -15,44 +15,55 @@ from tfft.workdir import Workdir
 FILE = "outputs.safetensors"
 MODEL = "model"
 DIGEST_BYTES = 16
+Key = tuple[bytes, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class Outputs:
-    """Answers on the texts of one split, in their order.
+    """Answers on the examples of one split, in their order.
 
     Attributes:
-      labels: the class names, in the order of the numbers.
-      split: where the texts are from.
-      digests: the first half of each text's SHA-256, uint8 [n 16]; the texts are not kept.
+      split: where the examples are from.
+      digests: of each example, see `digests`, uint8 [n 16]; the examples are not kept.
+      main: the key of the task's main figure.
+      measure: how it follows from the sums, a name of `tfft.metrics.corpus`.
+      sums: by name, "model" and the floors, what each example adds to the main figure: float64 [n]
+        by the keys of the measure.
+      labels: the class names, in the order of the numbers; of a task without classes none, and
+        what follows is empty.
       truth: class numbers, int32 [n].
-      predicted: class numbers, int32 [n], by name: "model" and the floors.
+      predicted: class numbers, int32 [n], by the names of `sums`.
       probabilities: float32 [n c], by the same names.
     """
 
-    labels: tuple[str, ...]
     split: str
     digests: np.ndarray
-    truth: np.ndarray
-    predicted: Mapping[str, np.ndarray]
-    probabilities: Mapping[str, np.ndarray]
+    main: str
+    measure: str
+    sums: Mapping[str, Mapping[str, np.ndarray]]
+    labels: tuple[str, ...] = ()
+    truth: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, np.int32))
+    predicted: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    probabilities: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     def save(self, files: Workdir) -> None:
         """Writes outputs.safetensors."""
         arrays = {"digests": self.digests, "truth": self.truth.astype(np.int32)}
+        for name, sums in self.sums.items():
+            arrays |= {f"sums/{name}/{key}": sums[key].astype(np.float64) for key in sums}
         for name, predicted in self.predicted.items():
             arrays[f"predicted/{name}"] = predicted.astype(np.int32)
             arrays[f"probabilities/{name}"] = self.probabilities[name].astype(np.float32)
-        files.save(FILE, arrays, {"labels": list(self.labels), "split": self.split})
+        state = {key: getattr(self, key) for key in ("split", "main", "measure")}
+        files.save(FILE, arrays, {**state, "labels": list(self.labels)})
 
-    def keys(self) -> list[tuple[Any, ...]]:
-        """Returns what identifies each example: its text, its label, and which of equal ones."""
-        seen: collections.Counter[tuple[bytes, str]] = collections.Counter()
+    def keys(self) -> list[Key]:
+        """Returns what identifies each example: its digest, and which of equal ones it is."""
+        seen: collections.Counter[bytes] = collections.Counter()
         found = []
-        for digest, number in zip(self.digests, self.truth, strict=True):
-            key = (digest.tobytes(), self.labels[number])
-            found.append((*key, seen[key]))
-            seen[key] += 1
+        for digest in map(bytes, self.digests):
+            found.append((digest, seen[digest]))
+            seen[digest] += 1
         return found
 
 
@@ -63,19 +74,42 @@ def load(files: Workdir) -> Outputs:
       WorkdirError: the file is missing or damaged.
     """
     arrays, state = files.load(FILE)
-    names = [name.partition("/")[2] for name in arrays if name.startswith("predicted/")]
-    names.sort(key=lambda name: name != MODEL)
+    found: dict[str, dict[str, Any]] = {"sums": {}, "predicted": {}, "probabilities": {}}
+    for path in sorted(arrays, key=lambda path: path.split("/")[1:2] != [MODEL]):
+        kind, *names = path.split("/")
+        if kind == "sums":
+            found[kind].setdefault(names[0], {})[names[1]] = arrays[path]
+        elif names:
+            found[kind][names[0]] = arrays[path]
     return Outputs(
-        tuple(state["labels"]),
         state["split"],
         arrays["digests"],
-        arrays["truth"],
-        {name: arrays[f"predicted/{name}"] for name in names},
-        {name: arrays[f"probabilities/{name}"] for name in names},
+        state["main"],
+        state["measure"],
+        labels=tuple(state["labels"]),
+        truth=arrays["truth"],
+        **found,
     )
 
 
-def digests(texts: Sequence[str]) -> np.ndarray:
-    """Returns the first half of each text's SHA-256: uint8 [n 16]."""
-    joined = b"".join(hashlib.sha256(text.encode()).digest()[:DIGEST_BYTES] for text in texts)
+def digests(inputs: Sequence[Sequence[str]], answers: Sequence[str]) -> np.ndarray:
+    """Returns the first half of each example's SHA-256, over all its inputs and its answer.
+
+    Args:
+      inputs: a sequence of n values for each input.
+      answers: n strings.
+
+    Returns:
+      uint8 [n 16].
+    """
+    joined = b"".join(_digest(example) for example in zip(*inputs, answers, strict=True))
     return np.frombuffer(joined, np.uint8).reshape(-1, DIGEST_BYTES)
+
+
+def _digest(parts: Sequence[str]) -> bytes:
+    """Returns the digest of an example; lengths stand between its parts."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = str(part).encode()
+        digest.update(len(encoded).to_bytes(8) + encoded)
+    return digest.digest()[:DIGEST_BYTES]

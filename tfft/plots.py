@@ -55,14 +55,16 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
     """Draws a figure of several models with their intervals, the first one foremost.
 
     Args:
-      models: names with {"value", "low", "high"}.
+      models: names with {"value", "low", "high"}, or the value alone.
       figure_name: of what is compared.
     """
     figure = Figure((5, 0.75 + 0.5 * len(models)))
     axes = _axes(figure)
     for place, (_, entry) in enumerate(models):
         color = FAINT if place else ACCENT
-        axes.plot([entry["low"], entry["high"]], [place] * 2, color=color, linewidth=3, alpha=0.55)
+        if "low" in entry:
+            ends = [entry["low"], entry["high"]]
+            axes.plot(ends, [place] * 2, color=color, linewidth=3, alpha=0.55)
         axes.plot(entry["value"], place, "o", color=color, markersize=9)
         axes.annotate(
             f"{entry['value']:.3f}",
@@ -76,7 +78,8 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
     said = "; ".join(
-        f"{name} {entry['value']:.3f}, from {entry['low']:.3f} to {entry['high']:.3f}"
+        f"{name} {entry['value']:.3f}"
+        + (f", from {entry['low']:.3f} to {entry['high']:.3f}" if "low" in entry else "")
         for name, entry in models
     )
     return _svg(figure, f"{figure_name} with 95 % intervals", said)

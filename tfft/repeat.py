@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, evaluation, examples, loop
+from tfft import adapters, compare, evaluation, examples, loop, report
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, lists
@@ -122,9 +122,9 @@ def repeat(
             text = config_text and HEADER.format(name=name) + config_text
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
-        content = files.read_json("report.json") or summarize_plan(
-            plan.kind, plan.names, files, base, stages[-1].monitor
-        )
+        content = files.read_json("report.json")
+        if content is None or content["schema"] != report.SCHEMA:
+            content = summarize_plan(plan.kind, plan.names, files, base, stages[-1].monitor)
         write(files, content, say)
         best = _chosen(content["best"], task, backbone, source, files)
         best.summary = content

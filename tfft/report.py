@@ -17,29 +17,23 @@ from typing import Any
 import numpy as np
 
 from tfft.metrics.fitting import fitting
-from tfft.metrics.ranking import ranking
 from tfft.metrics.slices import OWN, slice_rows
 from tfft.report_card import card
 from tfft.report_page import page
-from tfft.report_tables import answer, confusions
+from tfft.report_tables import answer
 
-SCHEMA = 2
-SHOWN_EXAMPLES = 20
-LONGEST_TEXT = 1000  # characters of an example that are kept
-MOST_PAIRS = 100  # kinds of mistakes
+SCHEMA = 3
 BARS = 40
 
 
 def build(
     *,
-    task: str,
-    labels: Sequence[str],
-    split: str,
+    task: Any,
+    examples: Any,
+    outputs: Any,
     metrics: Mapping[str, Any],
     floors: Mapping[str, Any],
-    truth: np.ndarray,
-    outputs: np.ndarray,
-    texts: Sequence[str],
+    split: str,
     lengths: Mapping[str, np.ndarray],
     truncation: Mapping[str, Mapping[str, int]],
     stages: Sequence[Mapping[str, Any]],
@@ -57,19 +51,16 @@ def build(
     groups: Mapping[str, Sequence[str]] | None = None,
     constant_loss: float | None = None,
     more: Mapping[str, Any] | None = None,
-    predicted: np.ndarray | None = None,
 ) -> dict[str, Any]:
     """Returns the content of report.json, JSON-able; docs/report.md describes it.
 
     Args:
-      task: its name.
-      labels: the class names, in the order of the outputs.
-      split: the one that was evaluated.
-      metrics: what `classification_metrics` returns.
+      task: the Task, with its decision.
+      examples: those that were evaluated, n `Examples`.
+      outputs: of the model on them.
+      metrics: what the task's `evaluate` returns of them.
       floors: the same for each floor, by its name.
-      truth: class numbers, int [n].
-      outputs: probabilities, float [n c].
-      texts: the evaluated texts, n of them.
+      split: the one that was evaluated.
       lengths: tokens of each text before the cut, int [n], per split.
       truncation: texts, cut_texts, tokens and cut_tokens, per split.
       stages: name, groups (group, parameters, trainable) and freeze proof of each.
@@ -80,37 +71,37 @@ def build(
       machine: versions, devices and git commit.
       seed: of the run.
       command: that repeats it.
-      ledger: what was cut, see `metrics.ledger`.
+      ledger: what was cut, see `metrics.ledger`, and as `figure` what its `on_cut` returns.
       backbone, data: the names of the body and of the source.
       sequence_length: tokens that are kept of a text.
-      groups: for each grouping a value for each of the n texts, see `tfft.metrics.slices`.
+      groups: for each grouping a value for each of the n examples, see `tfft.metrics.slices`.
       constant_loss: see `tfft.metrics.fitting`.
       more: further keys, as they are; the page has sections for those that it knows.
-      predicted: class numbers, int [n]; None for the most probable ones.
     """
-    predicted = outputs.argmax(-1) if predicted is None else predicted
     frozen = frozen_throughout(stages)
+    naming = named(task)
+    lower = naming["main"] in naming["lower"]
     content = {
         "schema": SCHEMA,
-        "task": task,
+        "task": task.name,
         "backbone": backbone,
         "data": data,
-        "labels": list(labels),
         "split": split,
         "answer": "",
+        **naming,
         "trainable_share": frozen["trainable_share"],
         "metrics": dict(metrics),
         "floors": dict(floors),
-        "ranking": ranking(truth, outputs, labels, metrics["classes"]),
-        "slices": slice_rows(groups or {}, predicted == truth),
+        **task.described(examples, outputs),
+        "slices": slice_rows(groups or {}, task.measure, task.sums(examples, outputs), lower),
+        "own_slices": sorted({*OWN, *task.groups(examples)}),
         "frozen": frozen,
         "stages": list(stages),
         "truncation": dict(truncation),
         "ledger": dict(ledger or {}),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        "confusions": confusions(metrics["confusion_matrix"], labels)[:MOST_PAIRS],
-        **_examples(truth, predicted, outputs, texts, labels),
+        **task.shown(examples, outputs),
         "curves": list(curves),
         "fitting": fitting(curves, constant_loss),
         "best": best,
@@ -125,8 +116,19 @@ def build(
     return plain(content)
 
 
+def named(task: Any) -> dict[str, Any]:
+    """Returns how a task's figures are read: `main`, `shown` (names by key) and `lower`."""
+    return {
+        "main": next(iter(task.figures)),
+        "shown": dict(task.figures),
+        "lower": sorted(task.lower),
+    }
+
+
 def covers(content: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> bool:
     """Says whether a report that exists is of this schema and sliced as is asked now."""
+    if content.get("schema") != SCHEMA:
+        return False
     asked = {
         (name, value): count
         for name, values in groups.items()
@@ -135,10 +137,10 @@ def covers(content: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> b
     }
     told = {
         (row["by"], row["value"]): row["texts"]
-        for row in content.get("slices", ())
-        if row["by"] not in OWN
+        for row in content["slices"]
+        if row["by"] not in content["own_slices"]
     }
-    return content.get("schema") == SCHEMA and asked == told
+    return asked == told
 
 
 def frozen_throughout(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -183,40 +185,6 @@ def histogram(lengths: np.ndarray, limit: int | None = None) -> dict[str, Any]:
         "edges": edges.tolist(),
         "longer": len(lengths) - int(counts.sum()),
     }
-
-
-def _examples(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    outputs: np.ndarray,
-    texts: Sequence[str],
-    labels: Sequence[str],
-) -> dict[str, Any]:
-    """Returns the mistakes of which the model was surest, and the texts it was least certain of.
-
-    The latter are those with the smallest margin between the two likeliest classes.
-    """
-    wrong = np.flatnonzero(predicted != truth)
-    surest = wrong[np.argsort(-outputs[wrong, predicted[wrong]], kind="stable")][:SHOWN_EXAMPLES]
-    two = np.partition(outputs, -2, axis=-1)[:, -2:]
-    margins = np.abs(two[:, 1] - two[:, 0])
-    unsure = np.argsort(margins, kind="stable")[:SHOWN_EXAMPLES]
-
-    def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
-        return [
-            {
-                "text": texts[row][:LONGEST_TEXT],
-                "characters_left_out": max(0, len(texts[row]) - LONGEST_TEXT),
-                "truth": labels[truth[row]],
-                "predicted": labels[predicted[row]],
-                "probability": float(outputs[row, predicted[row]]),
-                "probability_of_truth": float(outputs[row, truth[row]]),
-                "margin": float(margins[row]),
-            }
-            for row in numbers
-        ]
-
-    return {"mistake_count": len(wrong), "mistakes": rows(surest), "least_certain": rows(unsure)}
 
 
 def plain(value: Any) -> Any:

@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfft.report_tables import (
-    METRICS,
     STANDS,
     answer,
+    class_columns,
+    main_name,
     models,
     number,
     remarks,
@@ -41,14 +42,17 @@ def card(content: Mapping[str, Any]) -> str:
         "number": number,
         "count": lambda value: f"{value:,}",
     }
-    listed = [HUB_METRICS.get(key, key) for key in METRICS if key in content["metrics"]]
+    listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
+    areas = ("roc_auc", "average_precision")  # on the page
+    columns = class_columns(content["metrics"])
     template = importlib.resources.files("tfft").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(template).render(
         content=content,
         answer=answer(content),
         models=models(content),
         remarks=remarks(content),
-        metric_names=METRICS,
+        main_name=main_name(content),
+        class_columns={key: name for key, name in columns.items() if key not in areas},
         hub_metrics=HUB_METRICS,
         listed_metrics=list(dict.fromkeys(listed)),
         stands=STANDS,

@@ -8,15 +8,17 @@ from typing import Any
 
 from tfft.metrics.ledger import tables as long_texts
 from tfft.report_tables import (
-    METRICS,
-    NAMES,
     STANDS,
-    STRONGEST,
     answer,
+    class_columns,
+    main_name,
     models,
     number,
     remarks,
+    sentence,
+    strongest,
     visible,
+    worse,
 )
 
 SHOWN_SLICES = 12  # on the page without unfolding
@@ -42,34 +44,50 @@ def page(content: Mapping[str, Any]) -> str:
     return environment.get_template("report.html.jinja").render(
         content=content,
         answer=answer(content),
+        main=content["metrics"][content["main"]],
+        main_name=main_name(content),
         models=models(content),
         remarks=remarks(content),
-        long_texts=long_texts(content.get("ledger") or {}),
-        metric_names=METRICS,
+        long_texts=long_texts(content.get("ledger") or {}, main_name(content)),
+        class_columns=class_columns(content["metrics"]),
         stands=STANDS,
-        floor=content["floors"].get(STRONGEST),
-        floor_name=NAMES[STRONGEST],
+        worse=worse(content),
+        floor=strongest(content),
         shown_slices=SHOWN_SLICES,
         shown_pairs=SHOWN_PAIRS,
+        slice_ends=_ends(content),
         pictures=_pictures(content),
         longest_phase=max([*content["seconds"].values(), 1e-9]),
     )
+
+
+def _ends(content: Mapping[str, Any]) -> tuple[float, float]:
+    """Returns between which figures the slices are drawn: 0 and 1 where all are."""
+    figures = [content["metrics"][content["main"]], *(row["figure"] for row in content["slices"])]
+    known = [entry for entry in figures if entry["value"] is not None]
+    low = min((entry.get("low", entry["value"]) for entry in known), default=0.0)
+    high = max((entry.get("high", entry["value"]) for entry in known), default=1.0)
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
 def _template(name: str) -> str:
     return importlib.resources.files("tfft").joinpath(name).read_text("utf-8")
 
 
-def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
-    """Returns inline SVG by name; a picture without figures is left out."""
+def _pictures(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns inline SVG by name, and `curves`, a list of it; what has no figures is left out."""
     from tfft import plots
 
-    metrics = content["metrics"]
-    named = [(name, entry["accuracy"]) for name, entry in models(content)]
-    found = {
-        "comparison": plots.comparison(named, "Accuracy"),
-        "confusion": plots.confusion(metrics["confusion_matrix"], content["labels"]),
-    }
+    metrics, main = content["metrics"], content["main"]
+    named = [(name, entry[main]) for name, entry in models(content) if main in entry]
+    named = [(name, entry) for name, entry in named if entry["value"] is not None]
+    found: dict[str, Any] = {}
+    if named:
+        found["comparison"] = plots.comparison(named, sentence(main_name(content)))
+    if "confusion_matrix" in metrics:
+        found["confusion"] = plots.confusion(metrics["confusion_matrix"], content["labels"])
     if "calibration" in metrics:
         found["reliability"] = plots.reliability(metrics["calibration"])
     if ranked := content.get("ranking"):
@@ -77,10 +95,24 @@ def _pictures(content: Mapping[str, Any]) -> dict[str, str]:
         found["roc"] = plots.roc(ranked, {name: row["roc_auc"] for name, row in classes})
         areas = {name: row["average_precision"] for name, row in classes}
         found["precision_recall"] = plots.precision_recall(ranked, areas)
-    for name in ("loss", "accuracy"):
-        if any(record.get(name) is not None for record in content["curves"]):
-            found[name] = plots.curves(content["curves"], name, content["best"])
     train = content["lengths"].get("train")
     if train and train["texts"]:
         found["lengths"] = plots.lengths(train, content.get("sequence_length"), "training")
-    return {name: visible(svg) for name, svg in found.items()}
+    drawn = {name: visible(svg) for name, svg in found.items()}
+    curves = [
+        visible(plots.curves(content["curves"], name, content["best"]))
+        for name in _curve_names(content)
+    ]
+    return {**drawn, **({"curves": curves} if curves else {})}
+
+
+def _curve_names(content: Mapping[str, Any]) -> list[str]:
+    """Returns what is drawn over the epochs: the loss, the main figure, and what is validated."""
+    seen = dict.fromkeys(
+        name
+        for record in content["curves"]
+        for name, value in record.items()
+        if isinstance(value, int | float)
+    )
+    wanted = ["loss", *(name for name in seen if f"val_{name}" in seen), content["main"]]
+    return [name for name in dict.fromkeys(wanted) if name in seen]

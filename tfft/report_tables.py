@@ -6,8 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
+from tfft.metrics.classification import confusions
 from tfft.metrics.ledger import tables as long_texts
 from tfft.metrics.reliability import told as calibration_told
 
@@ -17,18 +16,6 @@ NAMES = {
     "majority": "most frequent class",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "frozen_features_logistic_regression": "frozen features + logistic regression",
-}
-STRONGEST = "tfidf_logistic_regression"
-METRICS = {  # the names that a person reads, in their order
-    "accuracy": "accuracy",
-    "macro_f1": "macro F1",
-    "weighted_f1": "weighted F1",
-    "matthews_correlation": "Matthews",
-    "roc_auc": "ROC area",
-    "average_precision": "PR area",
-    "log_loss": "log loss",
-    "brier_score": "Brier",
-    "expected_calibration_error": "calibration error",
 }
 STANDS = {
     "below": "below the whole",
@@ -56,27 +43,67 @@ def visible(text: str) -> str:
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", text)
 
 
-def verdict(accuracy: Mapping[str, float], floor: float) -> str:
-    """Says how an accuracy stands to a floor's, given its interval."""
-    if accuracy["low"] > floor:
+def sentence(text: str) -> str:
+    """Returns a name as it begins a line."""
+    return text[:1].upper() + text[1:]
+
+
+def main_name(content: Mapping[str, Any]) -> str:
+    """Returns what a person calls the main figure."""
+    return content["shown"][content["main"]]
+
+
+def brief_keys(content: Mapping[str, Any]) -> list[str]:
+    """Returns the figures of a short table: the first two, and the first of which less is better.
+
+    Args:
+      content: with `shown` and `lower`.
+    """
+    keys = list(content["shown"])
+    losses = [key for key in keys[2:] if key in content["lower"]]
+    return keys[:2] + losses[:1]
+
+
+def verdict(figure: Mapping[str, float], floor: float) -> str:
+    """Says how a figure stands to a floor's, given its interval."""
+    if "low" in figure and figure["low"] > floor:
         return "above it by more than the interval"
-    if accuracy["high"] < floor:
+    if "low" in figure and figure["high"] < floor:
         return "below it by more than the interval"
-    side = "above" if accuracy["value"] > floor else "not above"
-    return f"{side} it, and the interval holds both"
+    side = "above" if figure["value"] > floor else "not above"
+    return f"{side} it" + (", and the interval holds both" if "low" in figure else "")
+
+
+def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """Returns the floor that is hardest to beat by the main figure, and its name in a sentence.
+
+    Of equal floors it is the last one; None stands where no floor has the figure.
+    """
+    main = content["main"]
+    sign = -1 if main in content["lower"] else 1
+    known = [
+        (sign * entry[main]["value"], place, name, entry)
+        for place, (name, entry) in enumerate(content["floors"].items())
+        if entry.get(main, {}).get("value") is not None
+    ]
+    if not known:
+        return None
+    _, _, name, entry = max(known, key=lambda each: each[:2])
+    return NAMES.get(name, name).replace(" + ", " with "), entry
 
 
 def answer(content: Mapping[str, Any]) -> str:
     """Returns the run's result in one sentence, without its full stop."""
-    accuracy = content["metrics"]["accuracy"]
+    main = content["main"]
+    figure, floor = content["metrics"][main], strongest(content)
     where = f" on the {content['split']} split" if content.get("split") else ""
-    text = f"accuracy {share(accuracy)}{where}"
-    floor = content["floors"].get(STRONGEST)
-    if floor is None:
+    text = f"{main_name(content)} {share(figure)}{where}"
+    if floor is None or figure["value"] is None:
         return text
-    value = floor["accuracy"]["value"]
-    name = "TF-IDF with logistic regression"
-    return f"{text}; {name} reaches {number(value)}: {verdict(accuracy, value)}"
+    name, entry = floor
+    value = entry[main]["value"]
+    less = "; less is better" if main in content["lower"] else ""
+    return f"{text}; {name} reaches {number(value)}: {verdict(figure, value)}{less}"
 
 
 def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
@@ -89,25 +116,29 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
     """Returns what the terminal shows: title, columns and rows of each table.
 
     Args:
-      content: of report.json, or as little of it as metrics, floors and labels.
+      content: of report.json, or as little of it as metrics, floors, what `report.named` returns
+        and, for classes, labels.
     """
-    metrics = content["metrics"]
+    metrics, shown = content["metrics"], content["shown"]
+    keys = [key for key in list(shown)[:2] if key in metrics]
     found = [
         (
             f"Result: {answer(content)}",
-            ["model", "accuracy (95 % interval)", "macro F1 (95 % interval)"],
+            ["model", *(f"{shown[key]} (95 % interval)" for key in keys)],
             [
-                [name, share(entry["accuracy"]), share(entry["macro_f1"])]
+                [name, *(share(entry[key]) if key in entry else "–" for key in keys)]
                 for name, entry in models(content)
             ],
         ),
-        _metric_table(metrics),
-        _class_table(metrics["classes"]),
-        _confusion_table(metrics["confusion_matrix"], content["labels"]),
+        _metric_table(metrics, shown),
     ]
-    found += long_texts(content.get("ledger") or {})
+    if metrics.get("classes"):
+        found.append(_class_table(metrics))
+    if "confusion_matrix" in metrics:
+        found.append(_confusion_table(metrics["confusion_matrix"], content["labels"]))
+    found += long_texts(content.get("ledger") or {}, main_name(content))
     if content.get("slices"):
-        found.append(_slice_table(content["slices"]))
+        found.append(_slice_table(content["slices"], main_name(content)))
     if "frozen" in content:
         found.append(_frozen_table(content["frozen"]))
     if "seconds" in content:
@@ -117,8 +148,18 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
     return found
 
 
-def _metric_table(metrics: Mapping[str, Any]) -> Table:
-    known = [(title, metrics[key]) for key, title in METRICS.items() if key in metrics]
+def class_columns(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the figures that some class has, and the names that a person reads."""
+    names = {"precision": "precision", "recall": "recall", "f1": "F1"}
+    names |= {"roc_auc": "ROC area", "average_precision": "PR area"}
+    # One label for each text makes the support a number of texts.
+    names["support"] = "texts" if "confusion_matrix" in metrics else "support"
+    rows = metrics.get("classes", {}).values()
+    return {key: name for key, name in names.items() if any(key in row for row in rows)}
+
+
+def _metric_table(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> Table:
+    known = [(title, metrics[key]) for key, title in shown.items() if key in metrics]
     rows = [
         [title, number(entry["value"]), number(entry.get("low")), number(entry.get("high"))]
         for title, entry in known
@@ -126,16 +167,26 @@ def _metric_table(metrics: Mapping[str, Any]) -> Table:
     return "Metrics", ["metric", "value", "95 % from", "to"], rows
 
 
-def _class_table(classes: Mapping[str, Mapping[str, Any]]) -> Table:
+def _class_table(metrics: Mapping[str, Any]) -> Table:
+    classes = metrics["classes"]
     title, shown = "Per class", list(classes.items())
     if len(shown) > SHOWN_CLASSES:
-        shown = sorted(shown, key=lambda entry: entry[1]["f1"] or 0.0)[:SHOWN_CLASSES]
+        shown = sorted(shown, key=lambda entry: entry[1].get("f1") or 0.0)[:SHOWN_CLASSES]
         title += f" (the {SHOWN_CLASSES} of {len(classes)} with the lowest F1)"
+    columns = class_columns(metrics)
+    areas = ("roc_auc", "average_precision")  # for the page
+    columns = {key: name for key, name in columns.items() if key not in areas}
     rows = [
-        [name, *(number(row[key]) for key in ("precision", "recall", "f1")), f"{row['support']:,}"]
+        [
+            name,
+            *(
+                f"{row['support']:,}" if key == "support" else number(row.get(key))
+                for key in columns
+            ),
+        ]
         for name, row in shown
     ]
-    return title, ["class", "precision", "recall", "F1", "texts"], rows
+    return title, ["class", *columns.values()], rows
 
 
 def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
@@ -151,40 +202,19 @@ def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     return "Most frequent confusions", ["truth", "predicted", "texts"], rows
 
 
-def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[dict[str, Any]]:
-    """Returns every kind of mistake, the most frequent first.
-
-    Returns:
-      `truth` and `predicted` by name, `texts`, and `share_of_truth`: of the texts of that class.
-    """
-    counts = np.asarray(matrix)
-    support = counts.sum(1)
-    found = [
-        {
-            "truth": labels[row],
-            "predicted": labels[column],
-            "texts": int(counts[row, column]),
-            "share_of_truth": float(counts[row, column] / support[row]),
-        }
-        for row, column in np.argwhere(counts)
-        if row != column
-    ]
-    return sorted(found, key=lambda pair: -pair["texts"])
-
-
-def _slice_table(slices: Sequence[Mapping[str, Any]]) -> Table:
+def _slice_table(slices: Sequence[Mapping[str, Any]], figure: str) -> Table:
     rows = [
         [
             row["by"],
             row["value"],
             f"{row['texts']:,}",
-            share(row["accuracy"]),
+            share(row["figure"]),
             STANDS[row["stands"]],
         ]
         for row in slices[:SHOWN_SLICES]
     ]
     title = f"Slices (the worst {len(rows)} of {len(slices)})"
-    return title, ["by", "slice", "texts", "accuracy (95 % interval)", "stands"], rows
+    return title, ["by", "slice", "texts", f"{figure} (95 % interval)", "stands"], rows
 
 
 def _frozen_table(frozen: Mapping[str, Any]) -> Table:
@@ -198,22 +228,41 @@ def _frozen_table(frozen: Mapping[str, Any]) -> Table:
 def remarks(content: Mapping[str, Any]) -> dict[str, str]:
     """Returns sentences that follow from the figures, by what they are about.
 
-    Keys: `fitting`, `calibration`, `resamples`, `ranking`, `slices`; "" stands where there are no
-    figures.
+    Keys: `fitting`, `calibration`, `resamples`, `lower`, `ranking`, `slices`; "" stands where there
+    are no figures.
     """
-    metrics = content["metrics"]
+    metrics, shown = content["metrics"], content["shown"]
     calibration, slices = metrics.get("calibration"), content.get("slices")
     ranked = [entry["label"] for entry in content.get("ranking") or ()]
+    lower = [name for key, name in shown.items() if key in content["lower"] and key in metrics]
     return {
         "fitting": content.get("fitting", {}).get("sentence", ""),
         "calibration": calibration_told(calibration) if calibration else "",
-        "resamples": _resamples_told(metrics) if "resamples" in metrics else "",
+        "resamples": _resamples_told(metrics, shown),
+        "lower": f"Lower is better for {listed(lower)}." if lower else "",
         "ranking": _ranking_told(ranked, metrics["classes"]) if ranked else "",
-        "slices": _slices_told(slices) if slices else "",
+        "slices": _slices_told(slices, main_name(content), worse(content)) if slices else "",
     }
 
 
-def _resamples_told(metrics: Mapping[str, Any]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Returns names as a sentence lists them."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
+
+
+def worse(content: Mapping[str, Any]) -> str:
+    """Returns on which side of the whole a slice is worse, "below" or "above"."""
+    return "above" if content["main"] in content["lower"] else "below"
+
+
+def _resamples_told(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+    if not any("low" in metrics.get(key, {}) for key in shown):
+        return ""
+    if "resamples" not in metrics:
+        return (
+            "Intervals hold 95 %: Wilson's for shares of the texts, bootstrap resamples of the "
+            "texts for the rest. They say what other texts could give, not what another seed could."
+        )
     text = "Intervals hold 95 %: Wilson's for accuracy, 1,000 bootstrap resamples of the texts for "
     if metrics["resamples"] < 1000:
         text += (
@@ -241,16 +290,16 @@ def _ranking_told(drawn: Sequence[str], classes: Mapping[str, Mapping[str, Any]]
     return f"{text}. Behind the name stands the area."
 
 
-def _slices_told(slices: Sequence[Mapping[str, Any]]) -> str:
+def _slices_told(slices: Sequence[Mapping[str, Any]], figure: str, side: str) -> str:
     judged = [row for row in slices if row["stands"] != "too_few"]
-    below = sum(row["stands"] == "below" for row in judged)
+    apart = sum(row["stands"] == side for row in judged)
     text = (
-        "No slice is below the accuracy on all texts by more than its interval"
-        if not below
-        else f"{below} of {len(judged)} slices {'is' if below == 1 else 'are'} below the accuracy "
+        f"No slice is {side} the {figure} on all texts by more than its interval"
+        if not apart
+        else f"{apart} of {len(judged)} slices {'is' if apart == 1 else 'are'} {side} the {figure} "
         "on all texts by more than their interval"
     )
     chance = len(judged) * 0.025
-    if below and chance >= 0.5:
+    if apart and chance >= 0.5:
         text += f"; among {len(judged)}, about {chance:.0f} would be by chance alone"
     return text + "."

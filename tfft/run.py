@@ -31,7 +31,7 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
-from tfft.metrics.slices import grouped
+from tfft.metrics.slices import encoded_groups, grouped
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
@@ -270,7 +270,7 @@ def _report(
         machine=machine.describe_machine(),
         seed=job.seed,
         command=_repeated(run.workdir / "config.gin"),
-        groups={**evaluation.own_groups(task, given), **groups},
+        groups={**task.groups(given), **encoded_groups(encoded), **groups},
         constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
             **decision.described(job.files.read_json(jobs.DECISION), given.targets, outputs),

@@ -12,6 +12,8 @@ import numpy as np
 from tfft import compare, monitor, outputs, report, report_tables
 from tfft.workdir import Workdir, write_atomic
 
+COPIED = ("task", "backbone", "data", "labels", "split", "frozen")
+
 
 def _best(reports: Mapping[str, Mapping[str, Any]], watched: str | None) -> str:
     """Returns the run whose best epoch is the best by the figure watched, the first of equals.
@@ -75,18 +77,27 @@ def summarize_plan(
         }
         for each in every
     ]
-    gains = [_gain(name, every) for name in every[0]["floors"]]
+    naming = {key: every[0][key] for key in ("main", "shown", "lower")}
+    main = naming["main"]
+    gains = [
+        _gain(name, every, main)
+        for name in every[0]["floors"]
+        if all(
+            _known(each["metrics"], main) and _known(each["floors"][name], main) for each in every
+        )
+    ]
     kept = [outputs.load(Workdir(files.path / name)) for name in names]
     content = {
         "schema": report.SCHEMA,
         "plan": kind,
-        **{key: every[0][key] for key in ("task", "backbone", "data", "labels", "split", "frozen")},
-        "answer": _answer(kind, len(names), figures, every[0]["split"]),
+        **{key: every[0][key] for key in COPIED if key in every[0]},
+        **naming,
+        "answer": _answer(kind, len(names), figures, every[0]),
         "figures": figures,
         "validation": _figures(validated),
         "floors": {n: _figures([each["floors"][n] for each in every]) for n in every[0]["floors"]},
         "gains": gains,
-        "comparisons": _comparisons(kept, figures["accuracy"]["sd"], base),
+        "comparisons": _comparisons(kept, figures.get(main, {}).get("sd"), base),
         "best": _best(reports, watched),
         "monitor": watched,
         "runs": [_line(name, each, watched) for name, each in reports.items()],
@@ -95,9 +106,13 @@ def summarize_plan(
     return report.plain(content)
 
 
-def _gain(floor: str, every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns by how much accuracy is above a floor's, run by run, and what to think of it."""
-    pairs = [(each["metrics"]["accuracy"], each["floors"][floor]["accuracy"]) for each in every]
+def _known(entry: Mapping[str, Any], key: str) -> bool:
+    return entry.get(key, {}).get("value") is not None
+
+
+def _gain(floor: str, every: Sequence[Mapping[str, Any]], main: str) -> dict[str, Any]:
+    """Returns the main figure minus a floor's, run by run, and what to think of it."""
+    pairs = [(each["metrics"][main], each["floors"][floor][main]) for each in every]
     found = spread([model["value"] - below["value"] for model, below in pairs])
     name, warning = report_tables.NAMES.get(floor, floor), None
     if abs(found["value"]) < found["sd"]:
@@ -106,37 +121,40 @@ def _gain(floor: str, every: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _comparisons(
-    kept: Sequence[outputs.Outputs], sd: float, base: pathlib.Path | None
+    kept: Sequence[outputs.Outputs], sd: float | None, base: pathlib.Path | None
 ) -> list[dict[str, Any]]:
     if base is None:
         return []
-    opened = compare.open_run(base)
-    found = compare.difference(opened.answers, compare.answers("this plan", kept))
-    return [compare.judged(found, max(sd, opened.spread or 0.0))] if found["examples"] else []
+    opened, plan = compare.open_run(base), compare.answers("this plan", kept)
+    if opened.answers.main != plan.main:
+        return []
+    found = compare.difference(opened.answers, plan)
+    return [compare.judged(found, opened, sd=sd)] if found["examples"] else []
 
 
-def _answer(kind: str, runs: int, figures: Mapping[str, Any], split: str) -> str:
-    accuracy = figures["accuracy"]
+def _answer(kind: str, runs: int, figures: Mapping[str, Any], content: Mapping[str, Any]) -> str:
+    name, figure = report_tables.main_name(content), figures.get(content["main"])
+    where = f"over {runs} {kind}", f"on the {content['split']} split"
+    if figure is None:
+        return f"{name} is undefined in some run {' '.join(where)}"
     return (
-        f"accuracy {accuracy['value']:.3f} ± {accuracy['sd']:.3f} over {runs} "
-        f"{kind} ({accuracy['least']:.3f} to {accuracy['most']:.3f}) on the {split} split"
+        f"{name} {figure['value']:.3f} ± {figure['sd']:.3f} {where[0]} "
+        f"({figure['least']:.3f} to {figure['most']:.3f}) {where[1]}"
     )
 
 
 def _line(name: str, content: Mapping[str, Any], watched: str | None) -> dict[str, Any]:
     metrics, best = content["metrics"], content["best"] or {}
-    figures = {key: metrics[key]["value"] for key in ("accuracy", "macro_f1", "log_loss")}
-    seconds = sum(content["seconds"].values())
+    keys = [key for key in report_tables.brief_keys(content) if key in metrics]
+    figure = metrics[content["main"]]
     return {
         "name": name,
         "seed": content["seed"],
-        **figures,
-        "low": metrics["accuracy"]["low"],
-        "high": metrics["accuracy"]["high"],
-        "val_accuracy": best.get("val_accuracy"),
-        "val_loss": best.get("val_loss"),
+        **{key: metrics[key]["value"] for key in keys},
+        **{end: figure[end] for end in ("low", "high") if end in figure},
+        **{key: value for key, value in best.items() if key.startswith("val_")},
         **({"watched": best.get(watched)} if watched else {}),
-        "seconds": seconds,
+        "seconds": sum(content["seconds"].values()),
     }
 
 
@@ -149,13 +167,18 @@ def _summed(every: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     """Returns what the terminal and the page show of a plan's report."""
-    keys = ["accuracy", "macro_f1", "log_loss", "val_accuracy", "val_loss"]
-    names = [key.replace("_", " ") for key in keys]
+    shown = content["shown"]
+    names = {key: shown[key] for key in report_tables.brief_keys(content)}
+    names |= {key: key.replace("_", " ") for key in content["validation"]}
     watched = content.get("monitor")
-    if watched and watched not in ("val_accuracy", "val_loss"):
-        keys, names = [*keys, "watched"], [*names, f"monitor: {watched}"]
+    if watched and watched not in names:
+        names["watched"] = f"monitor: {watched}"
     runs = [
-        [run["name"], *(report_tables.number(run[key]) for key in keys), f"{run['seconds']:.0f}"]
+        [
+            run["name"],
+            *(report_tables.number(run.get(key)) for key in names),
+            f"{run['seconds']:.0f}",
+        ]
         for run in content["runs"]
     ]
     figures = [
@@ -163,16 +186,22 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
         for name, entry in {**content["figures"], **content["validation"]}.items()
     ]
     gains = [
-        [f"above {gain['over']}", f"{gain['value']:+.3f}", f"{gain['sd']:.3f}"]
+        [
+            f"{'against' if content['main'] in content['lower'] else 'above'} {gain['over']}",
+            f"{gain['value']:+.3f}",
+            f"{gain['sd']:.3f}",
+        ]
         for gain in content["gains"]
     ]
     found = [
         (f"Result: {content['answer']}", ["figure", "mean", "sd", "least", "most"], figures),
-        ("Runs", ["run", *names, "seconds"], runs),
-        ("Accuracy beside the floors", ["", "mean difference", "sd"], gains),
+        ("Runs", ["run", *names.values(), "seconds"], runs),
     ]
+    if gains:
+        title = f"{report_tables.sentence(report_tables.main_name(content))} beside the floors"
+        found.append((title, ["", "mean difference", "sd"], gains))
     if content["comparisons"]:
-        found.append(compare.difference_table(content["comparisons"]))
+        found.append(compare.difference_table(content["comparisons"], content))
     return found
 
 
@@ -185,12 +214,16 @@ def write(files: Workdir, content: Mapping[str, Any], say: Any) -> None:
     warnings = [warning for warning in warnings if warning]
     for warning in warnings:
         say.warn(warning)
-    named = [
-        (run["name"], {"value": run["accuracy"], "low": run["low"], "high": run["high"]})
-        for run in content["runs"]
-    ]
-    mean = (f"all {content['plan']}", compare.interval(content["figures"]["accuracy"]))
-    title = f"{len(named)} {content['plan']}"
-    write_atomic(files.path / "report.html", compare.page(title, shown, warnings, [mean, *named]))
+    main = content["main"]
+    named = [(run["name"], {**run, "value": run[main]}) for run in content["runs"]]
+    mean = (f"all {content['plan']}", content["figures"].get(main, compare.NONE))
+    page = compare.page(
+        f"{len(named)} {content['plan']}",
+        shown,
+        warnings,
+        [mean, *named],
+        report_tables.main_name(content),
+    )
+    write_atomic(files.path / "report.html", page)
     files.write_json("report.json", content)
     say.result(f"report: {files.path / 'report.html'}")

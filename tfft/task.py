@@ -17,6 +17,7 @@ from tfft.errors import ConfigError
 from tfft.metrics.floors import Floor
 
 LONGEST_TEXT = 1000  # characters of an example that a report keeps
+SHOWN_EXAMPLES = 20  # of each kind in a report
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, evaluation, examples, loop, report, tasks
+from tfft import adapters, examples, loop, tasks
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import WorkdirError
@@ -22,7 +22,8 @@ from tfft.examples import Columns
 from tfft.export import Answers, Served, difference, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
-from tfft.metrics.slices import Slicer, grouped, slice_rows
+from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
+from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.files import Table, read
 from tfft.task import Examples
@@ -131,7 +132,8 @@ def evaluate(
         opened = source() if callable(source) else source
         split = "test" if "test" in opened.splits else opened.splits[-1]
         where, further = f"the {split} split", opened.columns(split)
-        inputs, answers = examples.columns(opened, split), examples.answers(opened, split)
+        inputs = examples.columns(opened, split)
+        answers: Sequence[str] | None = examples.answers(opened, split)
     else:
         table = _read(task, input, text, label, columns=columns, needed=False)
         inputs, answers, where, further = table.inputs, table.labels, input, table.columns
@@ -149,7 +151,8 @@ def evaluate(
     )
     sums = task.sums(given, outputs)
     lower = next(iter(task.figures)) in task.lower
-    rows = slice_rows({**evaluation.own_groups(task, given), **groups}, task.measure, sums, lower)
+    divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
+    rows = slice_rows(divided, task.measure, sums, lower)
     more = {"figure": ledger.on_cut(given.encoded, task.measure, sums)}
     return _show_metrics(task, given, outputs, say, ledger=more, slices=rows)
 
@@ -164,7 +167,7 @@ def _show_metrics(
     task: Any, given: Examples, outputs: Any, say: Any, **more: Any
 ) -> dict[str, Any]:
     content = {
-        **report.of_task(task),
+        **named(task),
         "metrics": task.evaluate(given, outputs),
         "floors": {},
         **more,

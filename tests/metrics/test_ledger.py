@@ -43,31 +43,48 @@ def wilson(hits, count, z=1.959963984540054):
     return centre - half, centre + half
 
 
-def test_accuracy_is_that_of_each_kind_of_text():
+def test_the_figure_is_that_of_each_kind_of_text():
     right = np.array([True, False, True, True, True])
-    found = ledger.accuracy(part([10, 30, 20, 36, 16], [1, 2, 2, 3, 1]), right)
+    found = ledger.on_cut(part([10, 30, 20, 36, 16], [1, 2, 2, 3, 1]), "mean", {"score": right})
     assert {name: (row["value"], row["texts"]) for name, row in found.items()} == {
         "whole": (1.0, 2),
         "windows": (0.5, 2),
         "cut": (1.0, 1),
     }
     assert (found["windows"]["low"], found["windows"]["high"]) == pytest.approx(wilson(1, 2))
-    assert set(ledger.accuracy(part(FULL), right)) == {"whole"}
+    assert set(ledger.on_cut(part(FULL), "mean", {"score": right})) == {"whole"}
+    sums = {"loss": np.arange(5.0), "tokens": np.ones(5)}
+    found = ledger.on_cut(part(np.minimum(FULL, 20)), "exp_ratio", sums)
+    assert found["whole"]["value"] == pytest.approx(np.exp(6 / 3)) and found["cut"]["texts"] == 2
 
 
 def test_tables_are_shown_where_something_is_cut():
     cut = part(np.minimum(FULL, 16))
     content = ledger.ledger({"train": cut}, ["a", "b", "c"])
-    content["accuracy"] = ledger.accuracy(cut, np.ones(5, bool))
-    classes, kinds = ledger.tables(content)
+    content["figure"] = ledger.on_cut(cut, "mean", {"score": np.ones(5)})
+    classes, kinds = ledger.tables(content, "accuracy")
+    assert classes[:2] == (
+        "Cut, by class",
+        ["split", "class", "texts", "texts cut", "tokens", "tokens cut"],
+    )
+    assert kinds[0] == "Accuracy by how much was read"
     assert classes[2] == [
         ["train", "a", "2", "1 (50%)", "60", "34 (57%)"],
         ["train", "b", "2", "2 (100%)", "50", "18 (36%)"],
     ]
     assert [row[:2] for row in kinds[2]] == [["read whole, at once", "2"], ["cut", "3"]]
     whole = ledger.ledger({"train": part(FULL)}, ["a", "b", "c"])
-    whole["accuracy"] = ledger.accuracy(part(FULL), np.ones(5, bool))
-    assert ledger.tables(whole) == [] and ledger.tables({}) == []
+    whole["figure"] = ledger.on_cut(part(FULL), "mean", {"score": np.ones(5)})
+    assert ledger.tables(whole, "accuracy") == [] and ledger.tables({}, "accuracy") == []
+
+
+def test_without_classes_a_split_has_one_row():
+    content = ledger.ledger({"train": part(np.minimum(FULL, 16), targets=None)}, ())
+    row = {"texts": 5, "cut_texts": 3, "tokens": 126, "cut_tokens": 52}
+    assert content == {"splits": {"train": {"all": row}}}
+    [(title, columns, rows)] = ledger.tables(content, "error")
+    assert title == "Cut" and columns == ["split", "texts", "texts cut", "tokens", "tokens cut"]
+    assert rows == [["train", "5", "3 (60%)", "126", "52 (41%)"]]
 
 
 def test_the_cost_of_a_remedy_is_the_formula():

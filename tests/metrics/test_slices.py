@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from tfft.errors import ConfigError
+from tfft.metrics import corpus
 from tfft.metrics.intervals import share_interval
 from tfft.metrics.slices import few_values, grouped, quartiles, slice_rows
 
@@ -71,10 +72,34 @@ def test_the_worst_comes_first_and_the_small_last():
         [True] * 60 + [False] * 40 + [True] * 95 + [False] * 5 + [True] * 80 + [False] * 20
         + [False] * 2 + [True] * 3 + [False] * 8
     )  # fmt: skip
-    found = slice_rows({"part": by, "same": ["x"] * len(by)}, right)
+    found = slice_rows({"part": by, "same": ["x"] * len(by)}, "mean", {"score": right})
     assert [row["value"] for row in found] == ["e", "a", "c", "b", "d"]
     # Eight texts of which all are wrong say something; five of which two are wrong do not.
     stands = ["below", "below", "within", "above", "too_few"]
     assert [row["stands"] for row in found] == stands
-    assert found[1]["accuracy"] == share_interval(60, 100) and found[1]["texts"] == 100
+    assert found[1]["figure"] == share_interval(60, 100) and found[1]["texts"] == 100
     assert {row["by"] for row in found} == {"part"}
+
+
+def test_where_less_is_better_the_highest_comes_first():
+    by = np.repeat(["a", "b", "c", "d"], [100, 100, 100, 5])
+    rng = np.random.default_rng(0)
+    loss = rng.gamma(2.0, np.repeat([1.0, 3.0, 2.0, 9.0], [100, 100, 100, 5]))
+    sums = {"loss": loss, "tokens": np.full(305, 4)}
+    found = slice_rows({"part": by}, "exp_ratio", sums, lower=True)
+    assert [row["value"] for row in found] == ["b", "c", "a", "d"]
+    # Five examples say nothing by the bootstrap, however far they are.
+    assert [row["stands"] for row in found] == ["above", "within", "below", "too_few"]
+    rows = np.flatnonzero(by == "b")
+    part = {key: column[rows] for key, column in sums.items()}
+    assert found[0]["figure"] == corpus.interval("exp_ratio", part)
+
+
+def test_a_slice_without_a_figure_comes_last():
+    by = np.repeat(["a", "b", "c"], 40)
+    x = np.where(by == "b", 3.0, np.arange(120))
+    found = slice_rows({"part": by}, "pearson", {"x": x, "y": np.arange(120) % 7})
+    assert found[-1]["value"] == "b" and found[-1]["figure"] == {"value": None}
+    assert found[-1]["stands"] == "within"
+    none = slice_rows({"part": by}, "pearson", {"x": np.ones(120), "y": x})
+    assert {row["stands"] for row in none} == {"within"}

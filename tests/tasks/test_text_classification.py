@@ -53,3 +53,31 @@ def test_a_prediction_reads_names():
     task = TextClassification(["a", "b"])
     [row] = task.predictions(Examples((["text"],)), np.array([[0.25, 0.75]]))
     assert row == {"label": "b", "probabilities": {"a": 0.25, "b": 0.75}}
+
+
+def test_what_a_report_says_follows_the_threshold():
+    outputs = np.array([[0.6, 0.4], [0.8, 0.2], [0.3, 0.7], [0.45, 0.55]])
+    examples = Examples((list("wxyz"),), ["b", "a", "a", "b"], np.array([1, 0, 0, 1]))
+    task = TextClassification(["a", "b"])
+    decided = task.decided({"threshold": {"label": "b", "value": 0.35}}, None)
+    assert task.sums(examples, outputs)["score"].tolist() == [0, 1, 0, 1]
+    assert decided.sums(examples, outputs)["score"].tolist() == [1, 1, 0, 1]
+    assert decided.groups(examples) == {"class": ["b", "a", "a", "b"]}
+    for one, wrong in ((task, 2), (decided, 1)):
+        found = one.described(examples, outputs)
+        assert found["labels"] == ["a", "b"] and found["ranking"][0]["label"] == "b"
+        assert sum(pair["texts"] for pair in found["confusions"]) == wrong
+        shown = one.shown(examples, outputs)
+        assert shown["mistake_count"] == len(shown["mistakes"]) == wrong
+        assert [row["text"] for row in shown["least_certain"]] == ["z", "w", "y", "x"]
+        metrics = one.evaluate(examples, outputs)
+        assert metrics["accuracy"]["value"] == one.sums(examples, outputs)["score"].mean()
+        assert set(one.figures) <= set(metrics)
+    assert shown["mistakes"][0]["probability_of_truth"] == 0.3
+
+
+def test_the_constant_loss_is_the_entropy_of_the_classes():
+    targets = np.array([0] * 30 + [1] * 10 + [2] * 60)
+    task = TextClassification(["a", "b", "c", "never"])
+    shares = np.array([0.3, 0.1, 0.6])
+    assert task.constant_loss(targets) == pytest.approx(-(shares * np.log(shares)).sum())

@@ -151,6 +151,50 @@ def _per_class(
     }
 
 
+def class_areas(
+    truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Returns for each class its `support`, `roc_auc` and `average_precision`, as `ranking` asks.
+
+    Args:
+      truth: class numbers, int [n].
+      probabilities: float [n c].
+      names: of the classes, in the order of the columns.
+    """
+    return {
+        name: {
+            "support": int((truth == number).sum()),
+            **areas(truth == number, probabilities[:, number]),
+        }
+        for number, name in enumerate(names)
+    }
+
+
+def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns every kind of mistake, the most frequent first.
+
+    Args:
+      matrix: counts, [c c], with the truth in the rows.
+      labels: the class names.
+
+    Returns:
+      `truth` and `predicted` by name, `texts`, and `share_of_truth`: of the texts of that class.
+    """
+    counts = np.asarray(matrix)
+    support = counts.sum(1)
+    found = [
+        {
+            "truth": labels[row],
+            "predicted": labels[column],
+            "texts": int(counts[row, column]),
+            "share_of_truth": float(counts[row, column] / support[row]),
+        }
+        for row, column in np.argwhere(counts)
+        if row != column
+    ]
+    return sorted(found, key=lambda pair: -pair["texts"])
+
+
 def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
     """Returns the areas of one class against the rest; None where one of the two is empty."""
     if positive.all() or not positive.any():

@@ -10,7 +10,7 @@ FEWEST_EPOCHS = 3
 RISE = 0.05  # of the lowest validation loss: a rise that is more than noise
 LEAST_RISE = 0.01
 FALL = 0.02  # of the validation loss before: an epoch that still helped
-NOTHING_LEARNED = 0.9  # of the loss of constant probabilities
+NOTHING_LEARNED = 0.9  # of the loss of a constant answer
 GAP = 0.5
 
 
@@ -28,8 +28,8 @@ def fitting(
     - `diverged`: the last t or v is not finite.
     - `no_validation`: there is no v.
     - `too_few_epochs`: there are less than 3 epochs.
-    - `underfitting`: both the last t and the lowest v are above 0.9 of the loss of constant
-      probabilities.
+    - `underfitting`: both the last t and the lowest v are above 0.9 of the loss of a constant
+      answer.
     - `overfitting`: v ends higher than its lowest by more than 5 % of it and 0.01, while t ends
       lower than it was in that epoch.
     - `still_improving`: the last epoch has the lowest v, by more than 2 % of the one before, and
@@ -39,8 +39,8 @@ def fitting(
 
     Args:
       records: `loss` and `val_loss` of each epoch, in the order of training.
-      constant_loss: of a model that answers the shares of the classes for every text; None for no
-        `underfitting`.
+      constant_loss: of the best answer that is the same for every text, such as the shares of the
+        classes; None for no `underfitting`.
 
     Returns:
       `verdict` and `sentence`.

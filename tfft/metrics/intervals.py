@@ -40,7 +40,7 @@ def resamples_for(examples: int, classes: int) -> int:
     return int(np.clip(WORK // (examples * classes), FEWEST, RESAMPLES))
 
 
-def _corrected(value: float, draws: np.ndarray) -> Figure:
+def corrected(value: float, draws: np.ndarray) -> Figure:
     """Returns the bias-corrected percentile interval (Efron, 1987, with no acceleration).
 
     F1 of a resample tends to be lower than that of the sample when classes are rare; the plain
@@ -89,11 +89,9 @@ def count_intervals(
     value = _count_figures(counts[None], rows, columns, len(matrix))[0]
     draws = np.concatenate(drawn)
     names = ("macro_f1", "weighted_f1", "matthews_correlation")
-    found: dict[str, Any] = {
-        name: _corrected(value[i], draws[:, i]) for i, name in enumerate(names)
-    }
+    found: dict[str, Any] = {name: corrected(value[i], draws[:, i]) for i, name in enumerate(names)}
     found["f1"] = [
-        {"value": None} if np.isnan(value[i]) else _corrected(value[i], draws[:, i])
+        {"value": None} if np.isnan(value[i]) else corrected(value[i], draws[:, i])
         for i in range(len(names), draws.shape[1])
     ]
     return found
@@ -161,7 +159,7 @@ def example_intervals(
     at_once = max(1, LARGEST_DRAW // count)
     drawn_means, drawn_areas = [], []
     for done in range(0, resamples, at_once):
-        weights = _weights(rng, count, min(at_once, resamples - done))
+        weights = drawn_weights(rng, count, min(at_once, resamples - done))
         drawn_means.append(weights @ means / count)
         if areas:
             each = np.stack([curve.areas(weights) for curve in areas])  # [c draws 2]
@@ -172,7 +170,7 @@ def example_intervals(
     return {
         name: {"value": value}
         if value is None or name not in draws
-        else _corrected(value, draws[name])
+        else corrected(value, draws[name])
         for name, value in values.items()
     }
 
@@ -182,7 +180,7 @@ def ranked_are_resampled(examples: int, classes: int) -> bool:
     return resamples_for(examples, classes) * examples * classes <= MOST_WORK
 
 
-def _weights(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
+def drawn_weights(rng: np.random.Generator, count: int, draws: int) -> np.ndarray:
     """Returns how often each example is in each resample: float [draws n]."""
     rows = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
     return np.bincount(rows.ravel(), minlength=draws * count).reshape(draws, count).astype(float)

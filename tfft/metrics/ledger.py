@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.classification import share_interval
+from tfft.metrics import corpus
 
 MANY = 0.1  # share of the training texts from which on a person is told what would mend it
+ALL = "all"  # the row of a split without classes
 SHOWN = 20  # rows of a table on the terminal
 GROUPS = {
     "whole": "read whole, at once",
@@ -25,9 +26,9 @@ def ledger(splits: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Returns what was cut, by split and class, JSON-able.
 
     Args:
-      splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `targets` (class numbers,
-        int [n]) and `windows` (with `counts`, or None).
-      labels: the class names.
+      splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `windows` (with `counts`,
+        or None) and, for classes, `targets` (class numbers, int [n]).
+      labels: the class names; none for one row, "all", of each split.
 
     Returns:
       splits: for each split and class `texts`, `cut_texts`, `tokens`, `cut_tokens`, and `windows`
@@ -45,6 +46,8 @@ def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
         "cut_tokens": cut,
         **({} if part.windows is None else {"windows": part.windows.counts}),
     }
+    if not labels:
+        return {ALL: {key: int(column.sum()) for key, column in columns.items()}}
     sums = {
         key: np.bincount(part.targets, column, len(labels)).astype(int).tolist()
         for key, column in columns.items()
@@ -52,21 +55,24 @@ def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
     return {label: {key: sums[key][i] for key in sums} for i, label in enumerate(labels)}
 
 
-def accuracy(part: Any, right: np.ndarray) -> dict[str, dict[str, float]]:
-    """Returns the accuracy on texts read whole, read in several windows, and cut.
+def on_cut(part: Any, measure: str, sums: corpus.Sums) -> dict[str, dict[str, Any]]:
+    """Returns a figure on texts read whole, read in several windows, and cut.
 
     Args:
       part: as the splits of `ledger`.
-      right: whether the prediction was, bool [n].
+      measure, sums: of the figure, see `corpus.columns`; the sums are [n].
 
     Returns:
-      For each kind that there is: `value` with its 95 % Wilson interval (Wilson, 1927), `texts`.
+      For each kind that there is: `value` with its 95 % interval (see `corpus.interval`), `texts`.
     """
     cut = part.full_lengths > part.kept
     several = np.zeros(len(cut), bool) if part.windows is None else part.windows.counts > 1
     groups = {"whole": ~cut & ~several, "windows": ~cut & several, "cut": cut}
     return {
-        name: {**share_interval(int(right[rows].sum()), int(rows.sum())), "texts": int(rows.sum())}
+        name: {
+            **corpus.interval(measure, {key: np.asarray(sums[key])[rows] for key in sums}),
+            "texts": int(rows.sum()),
+        }
         for name, rows in groups.items()
         if rows.any()
     }
@@ -94,55 +100,57 @@ def _length_row(part: Any) -> list[str]:
     ]
 
 
-def tables(content: Mapping[str, Any]) -> list[Table]:
+def tables(content: Mapping[str, Any], figure: str) -> list[Table]:
     """Returns title, columns and rows of what a person should see; nothing where nothing is cut.
 
     Args:
-      content: what `ledger` returns, and `accuracy` with what that returns.
+      content: what `ledger` returns, and `figure` with what `on_cut` returns.
+      figure: its name for a person.
     """
-    rows = [
+    splits = content.get("splits", {})
+    by_class = any(set(rows) != {ALL} for rows in splits.values())
+    found = []
+    if rows := _cut_rows(splits):
+        title = "Cut, by class" if by_class else "Cut"
+        columns = ["split", "class", "texts", "texts cut", "tokens", "tokens cut"]
+        kept = [place for place in range(len(columns)) if by_class or place != 1]
+        shown = [[row[place] for place in kept] for row in rows]
+        found.append((title, [columns[place] for place in kept], shown))
+    groups = content.get("figure", {})
+    if set(groups) - {"whole"}:
+        rows = [
+            [GROUPS[name], f"{entry['texts']:,}", _figure(entry)] for name, entry in groups.items()
+        ]
+        title = f"{figure[:1].upper()}{figure[1:]} by how much was read"
+        found.append((title, ["texts", "number", f"{figure} (95 % interval)"], rows))
+    return found
+
+
+def _cut_rows(splits: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[list[str]]:
+    """Returns the classes of each split of which something is cut, the most tokens first."""
+    cut = [
         (split, label, row)
-        for split, classes in content.get("splits", {}).items()
+        for split, classes in splits.items()
         for label, row in classes.items()
         if row["cut_texts"]
     ]
-    rows = sorted(rows, key=lambda entry: -entry[2]["cut_tokens"])[:SHOWN]
-    found = []
-    if rows:
-        found.append(
-            (
-                "Cut, by class",
-                ["split", "class", "texts", "texts cut", "tokens", "tokens cut"],
-                [
-                    [
-                        split,
-                        label,
-                        f"{row['texts']:,}",
-                        _of(row["cut_texts"], row["texts"]),
-                        f"{row['tokens']:,}",
-                        _of(row["cut_tokens"], row["tokens"]),
-                    ]
-                    for split, label, row in rows
-                ],
-            )
-        )
-    groups = content.get("accuracy", {})
-    if set(groups) - {"whole"}:
-        found.append(
-            (
-                "Accuracy by how much was read",
-                ["texts", "number", "accuracy (95 % interval)"],
-                [
-                    [
-                        GROUPS[name],
-                        f"{entry['texts']:,}",
-                        f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})",
-                    ]
-                    for name, entry in groups.items()
-                ],
-            )
-        )
-    return found
+    return [
+        [
+            split,
+            label,
+            f"{row['texts']:,}",
+            _of(row["cut_texts"], row["texts"]),
+            f"{row['tokens']:,}",
+            _of(row["cut_tokens"], row["tokens"]),
+        ]
+        for split, label, row in sorted(cut, key=lambda entry: -entry[2]["cut_tokens"])[:SHOWN]
+    ]
+
+
+def _figure(entry: Mapping[str, Any]) -> str:
+    if "low" not in entry:
+        return "–" if entry["value"] is None else f"{entry['value']:.3f}"
+    return f"{entry['value']:.3f} ({entry['low']:.3f} to {entry['high']:.3f})"
 
 
 def _of(part: int, whole: int) -> str:

@@ -19,8 +19,8 @@ def compare_predictions(truth: np.ndarray, base: np.ndarray, other: np.ndarray) 
       truth, base, other: class numbers, int [n].
 
     Returns:
-      `accuracy` and `macro_f1`: the differences, other minus base, each with its 95 % paired
-      bootstrap interval (Efron and Tibshirani, 1993); `mcnemar`: see there.
+      `macro_f1`: the difference, other minus base, with its 95 % paired bootstrap interval (Efron
+      and Tibshirani, 1993); `mcnemar`: see there.
     """
     cells, counts = np.unique(np.stack([truth, base, other]), axis=1, return_counts=True)
     truth, base, other = cells
@@ -28,16 +28,15 @@ def compare_predictions(truth: np.ndarray, base: np.ndarray, other: np.ndarray) 
     right = (other == truth).astype(int) - (base == truth)
 
     def differences(draws: np.ndarray) -> np.ndarray:
-        f1 = [_macro_f1(draws, truth, part, classes) for part in (base, other)]
-        return np.stack([draws @ right / draws.sum(1), f1[1] - f1[0]], axis=1)
+        before, after = (_macro_f1(draws, truth, part, classes) for part in (base, other))
+        return after - before
 
-    value = differences(counts[None])[0]
+    value = float(differences(counts[None])[0])
     draws = np.concatenate([differences(part) for part in _draws(counts)])
-    accuracy, macro_f1 = (_interval(value[i], draws[:, i]) for i in (0, 1))
+    low, high = np.quantile(draws, [0.025, 0.975])
     only_base, only_other = int(counts[right < 0].sum()), int(counts[right > 0].sum())
     return {
-        "accuracy": accuracy,
-        "macro_f1": macro_f1,
+        "macro_f1": {"value": value, "low": float(low), "high": float(high)},
         "mcnemar": mcnemar(only_base, only_other),
     }
 
@@ -56,19 +55,6 @@ def mcnemar(only_base: int, only_other: int) -> dict[str, Any]:
     differing = only_base + only_other
     p = binomtest(only_other, differing, 0.5).pvalue if differing else 1.0
     return {"only_base": only_base, "only_other": only_other, "p": float(p)}
-
-
-def mean_difference(base: np.ndarray, other: np.ndarray) -> dict[str, float]:
-    """Returns the mean of other minus base with its 95 % paired bootstrap interval.
-
-    Args:
-      base, other: a score of each example, float [n], such as the share of seeds that have it
-        right.
-    """
-    values, counts = np.unique(np.round(other - base, 12), return_counts=True)
-    total = counts.sum()
-    draws = np.concatenate([part @ values / total for part in _draws(counts)])
-    return _interval(float(counts @ values / total), draws)
 
 
 def _macro_f1(
@@ -98,8 +84,3 @@ def _draws(counts: np.ndarray, seed: int = 0) -> Any:
     at_once = max(1, LARGEST_DRAW // len(counts))
     for done in range(0, RESAMPLES, at_once):
         yield rng.multinomial(total, counts / total, min(at_once, RESAMPLES - done))
-
-
-def _interval(value: float, draws: np.ndarray) -> dict[str, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return {"value": float(value), "low": float(low), "high": float(high)}

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import ConfigError, DataError
-from tfft.metrics.intervals import share_interval
+from tfft.metrics import corpus
+from tfft.metrics.intervals import Figure
 
 Slicer = Callable[[str], str] | str
 TOO_FEW = 30  # texts; fewer say nothing unless their interval leaves the whole's accuracy out
 MOST_VALUES = 20  # of a grouping; more are quartiles when they are numbers, or the rarest merge
-OWN = ("class", "length", "cut")  # groupings that every report has
+OWN = ("class", "length", "cut")  # names that a report's own groupings have
 OTHERS = "other values"
 
 
@@ -124,45 +125,73 @@ def quartiles(numbers: np.ndarray, unit: str = "") -> list[str]:
     return [names[quarter] for quarter in place]
 
 
-def slice_rows(groups: Mapping[str, Sequence[str]], right: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the accuracy on each slice, the worst first.
+def encoded_groups(encoded: Any) -> dict[str, Sequence[str]]:
+    """Returns the divisions that follow from tokens: by length, and by what was cut.
+
+    Args:
+      encoded: with `full_lengths` and `kept`, tokens of each text, int [n].
+    """
+    full = encoded.full_lengths
+    return {
+        "length": quartiles(full, " tokens"),
+        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
+    }
+
+
+def slice_rows(
+    groups: Mapping[str, Sequence[str]], measure: str, sums: corpus.Sums, lower: bool = False
+) -> list[dict[str, Any]]:
+    """Returns a figure on each slice, the worst first.
 
     Args:
       groups: for each grouping a value for each of the n texts; one value alone is no grouping.
-      right: whether the prediction is right, bool [n].
+      measure, sums: of the figure, see `corpus.columns`; the sums are [n].
+      lower: whether less is better.
 
     Returns:
-      `by`, `value`, `texts`, `accuracy` with its Wilson interval, and how it `stands` to the
-      accuracy on all texts: "below" or "above" where the interval leaves that out; "too_few" where
-      it does not and there are less than 30 texts; else "within". Those that are surely below
-      come first, those with too few texts last; within these, the lowest accuracy first.
+      `by`, `value`, `texts`, `figure` with its interval (see `corpus.interval`), and how it
+      `stands` to the figure on all texts: "below" or "above" where the interval leaves that out;
+      "too_few" where it does not, or is a bootstrap interval, and there are less than 30 texts;
+      else "within". Those that are surely worse come first, those with too few texts last; within
+      these, the worst figure first, and undefined ones last.
     """
-    whole = float(np.mean(right))
+    whole = corpus.value(measure, sums)
     rows = []
     for name, values in groups.items():
         distinct, place = np.unique(np.asarray(values, object).astype(str), return_inverse=True)
         if len(distinct) < 2:
             continue
-        counts = np.bincount(place)
-        hits = np.bincount(place, right).astype(int)
-        for value, count, hit in zip(distinct, counts, hits, strict=True):
-            figure = share_interval(int(hit), int(count))
+        for number, value in enumerate(distinct):
+            inside = np.flatnonzero(place == number)
+            part = {key: np.asarray(column)[inside] for key, column in sums.items()}
+            figure = corpus.interval(measure, part)
+            small = len(inside) < TOO_FEW
+            # The bootstrap of a few examples is too narrow: of one it is a point.
+            unknown = small and not corpus.is_share(measure, part)
+            stands = "too_few" if unknown else _stands(figure, whole, small)
             rows.append(
                 {
                     "by": name,
                     "value": str(value),
-                    "texts": int(count),
-                    "accuracy": figure,
-                    "stands": _stands(figure, whole, int(count)),
+                    "texts": len(inside),
+                    "figure": figure,
+                    "stands": stands,
                 }
             )
-    order = ("below", "within", "above", "too_few")
-    return sorted(rows, key=lambda row: (order.index(row["stands"]), row["accuracy"]["value"]))
+    order = ("above", "within", "below") if lower else ("below", "within", "above")
+    sign = -1 if lower else 1
+
+    def badness(row: Mapping[str, Any]) -> tuple[int, float]:
+        found = row["figure"]["value"]
+        return (*order, "too_few").index(row["stands"]), np.inf if found is None else sign * found
+
+    return sorted(rows, key=badness)
 
 
-def _stands(figure: Mapping[str, float], whole: float, count: int) -> str:
-    if figure["high"] < whole:
-        return "below"
-    if figure["low"] > whole:
-        return "above"
-    return "too_few" if count < TOO_FEW else "within"
+def _stands(figure: Figure, whole: float | None, small: bool) -> str:
+    if whole is not None and "low" in figure:
+        if figure["high"] < whole:
+            return "below"
+        if figure["low"] > whole:
+            return "above"
+    return "too_few" if small else "within"

@@ -34,7 +34,7 @@ def of_card(card: dict[str, Any], where: str) -> Any:
             valid="tf.saved_model.load, or the workdir of the run in its place",
         )
     module = importlib.import_module(f"{__name__}.{name}")
-    found = next(
+    found: Any = next(
         value
         for value in vars(module).values()
         if isinstance(value, type) and vars(value).get("name") == name

@@ -12,11 +12,14 @@ import numpy as np
 
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights
-from tfft.metrics.classification import classification_metrics
+from tfft.metrics.classification import class_areas, classification_metrics, confusions
 from tfft.metrics.floors import Floor, feature_floor, text_floors
+from tfft.metrics.ranking import ranking
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Examples, Task
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+
+MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 
 
 class TextClassification(Task):
@@ -40,6 +43,18 @@ class TextClassification(Task):
 
     name = "text_classification"
     classes = True
+    figures = {
+        "accuracy": "accuracy",
+        "macro_f1": "macro F1",
+        "weighted_f1": "weighted F1",
+        "matthews_correlation": "Matthews",
+        "roc_auc": "ROC area",
+        "average_precision": "PR area",
+        "log_loss": "log loss",
+        "brier_score": "Brier",
+        "expected_calibration_error": "calibration error",
+    }
+    lower = frozenset({"log_loss", "brier_score", "expected_calibration_error"})
 
     def __init__(
         self,
@@ -57,7 +72,7 @@ class TextClassification(Task):
         self.label_smoothing = label_smoothing
         self.focal_gamma = focal_gamma
         self.class_weights = class_weights
-        self.watched = tuple(metrics)
+        self.metric_names = tuple(metrics)
         self.weights: tuple[float, ...] | None = None
         self.calibrate, self.threshold = calibrate, threshold
         self.decision: Mapping[str, Any] = {}
@@ -103,14 +118,14 @@ class TextClassification(Task):
             "label_smoothing": self.label_smoothing,
             "focal_gamma": self.focal_gamma,
             "class_weights": self.class_weights,
-            "metrics": list(self.watched),
+            "metrics": list(self.metric_names),
             **({"calibrate": True} if self.calibrate else {}),
             **aim,
             **({"decision": dict(self.decision)} if self.decision else {}),
         }
 
     @property
-    def undecided(self) -> bool:
+    def undecided(self) -> bool:  # type: ignore[override]
         """Whether validation data have to settle something."""
         return bool(self.calibrate or self.threshold) and not self.decision
 
@@ -191,12 +206,12 @@ class TextClassification(Task):
             "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
             "macro_f1": lambda: MacroF1(len(self.labels or ())),
         }
-        unknown = [name for name in self.watched if name not in makers]
+        unknown = [name for name in self.metric_names if name not in makers]
         if unknown:
             raise ConfigError(
                 f"{unknown[0]!r} is no metric of {self.name}.", valid=near(unknown[0], makers)
             )
-        return [makers[name]() for name in self.watched]
+        return [makers[name]() for name in self.metric_names]
 
     def predicted(self, outputs: np.ndarray) -> np.ndarray:
         """Returns the class numbers of outputs [n c]: int [n]."""
@@ -241,18 +256,6 @@ class TextClassification(Task):
     def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
         return np.stack(answers["probabilities"])
 
-    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
-        """Returns all metrics of outputs [n c]."""
-        predicted = self.predicted(outputs)
-        return classification_metrics(examples.targets, outputs, self.labels or (), predicted)
-
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
-        """Returns the answers of models that need no network."""
-        texts = (train.inputs[0], train.targets, test.inputs[0])
-        return text_floors(*texts, len(self.labels or ()), say)
-
     def constant_loss(self, targets: np.ndarray) -> float:
         """Returns the training loss of answering the shares of the classes for every text."""
         shares = np.bincount(targets, minlength=len(self.labels or ())) / len(targets)
@@ -260,6 +263,69 @@ class TextClassification(Task):
         constant = np.tile(shares.astype(np.float32), (len(classes), 1))
         weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
         return float(self.loss()(classes, constant, sample_weight=weights))
+
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns what `classification_metrics` does of outputs [n c]."""
+        truth, predicted = examples.targets, self.predicted(outputs)
+        return classification_metrics(truth, outputs, self.labels or (), predicted)
+
+    def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        """Returns whether each prediction is right, as `score`."""
+        return {"score": (self.predicted(outputs) == examples.targets).astype(float)}
+
+    def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
+        """Returns the division by class."""
+        labels = self.labels or ()
+        return {"class": [labels[number] for number in examples.targets]}
+
+    def described(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns `labels`, `ranking` (see there), and `confusions`, the most frequent first."""
+        truth, labels = examples.targets, self.labels or ()
+        matrix = np.zeros((len(labels), len(labels)), int)
+        np.add.at(matrix, (truth, self.predicted(outputs)), 1)
+        return {
+            "labels": list(labels),
+            "ranking": ranking(truth, outputs, labels, class_areas(truth, outputs, labels)),
+            "confusions": confusions(matrix.tolist(), labels)[:MOST_PAIRS],
+        }
+
+    def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the mistakes of which the model was surest, and what it was least certain of.
+
+        The latter are the texts with the smallest margin between the two likeliest classes.
+        """
+        truth, predicted, labels = examples.targets, self.predicted(outputs), self.labels or ()
+        wrong = np.flatnonzero(predicted != truth)
+        surest = wrong[np.argsort(-outputs[wrong, predicted[wrong]], kind="stable")]
+        two = np.partition(outputs, -2, axis=-1)[:, -2:]
+        margins = np.abs(two[:, 1] - two[:, 0])
+        unsure = np.argsort(margins, kind="stable")
+
+        def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
+            return [
+                {
+                    **text_of(examples, row),
+                    "truth": labels[truth[row]],
+                    "predicted": labels[predicted[row]],
+                    "probability": float(outputs[row, predicted[row]]),
+                    "probability_of_truth": float(outputs[row, truth[row]]),
+                    "margin": float(margins[row]),
+                }
+                for row in numbers[:SHOWN_EXAMPLES]
+            ]
+
+        return {
+            "mistake_count": len(wrong),
+            "mistakes": rows(surest),
+            "least_certain": rows(unsure),
+        }
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the answers of models that need no network."""
+        texts = (train.inputs[0], train.targets, test.inputs[0])
+        return text_floors(*texts, len(self.labels or ()), say)
 
     def feature_floor(self, train: np.ndarray, targets: np.ndarray, test: np.ndarray) -> Floor:
         """Returns the answers of a logistic regression on a frozen body's outputs [n d]."""

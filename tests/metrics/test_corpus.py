@@ -1,0 +1,180 @@
+"""Figures of sums: by hand, and against resampling done the long way."""
+
+import numpy as np
+import pytest
+
+from tfft.errors import UserError
+from tfft.metrics import corpus
+from tfft.metrics.intervals import LARGEST_DRAW, corrected, share_interval
+
+RNG = np.random.default_rng(7)
+COUNT = 300
+X = RNG.normal(size=COUNT)
+SUMS = {
+    "mean": {"score": RNG.random(COUNT)},
+    "f1": {
+        "hits": RNG.integers(0, 3, COUNT),
+        "predicted": RNG.integers(3, 6, COUNT),
+        "true": RNG.integers(3, 5, COUNT),
+    },
+    "pearson": {"x": X, "y": X + RNG.normal(size=COUNT)},
+    "exp_ratio": {"loss": RNG.gamma(2.0, 3.0, COUNT), "tokens": RNG.integers(2, 9, COUNT)},
+}
+PLAINLY = {
+    "mean": lambda score: np.mean(score),
+    "f1": lambda hits, predicted, true: 2 * hits.sum() / (predicted.sum() + true.sum()),
+    "pearson": lambda x, y: np.corrcoef(x, y)[0, 1],
+    "exp_ratio": lambda loss, tokens: np.exp(loss.sum() / tokens.sum()),
+}
+
+
+def test_values_by_hand():
+    assert corpus.value("mean", {"score": [0.5, 1.0, 0.0]}) == 0.5
+    assert corpus.value("f1", {"hits": [1, 2], "predicted": [2, 2], "true": [1, 3]}) == 6 / 8
+    assert corpus.value("pearson", {"x": [1, 2, 3], "y": [2, 4, 5]}) == pytest.approx(
+        3 / np.sqrt(2 * (14 / 3))
+    )
+    ratio = corpus.value("exp_ratio", {"loss": [2.0, 4.0], "tokens": [1, 2]})
+    assert ratio == pytest.approx(np.e**2)
+
+
+def agrees(found, expected, spread):
+    for end in ("low", "high"):
+        assert found[end] == pytest.approx(expected[end], abs=0.35 * spread)
+
+
+@pytest.mark.parametrize("measure", corpus.MEASURES)
+def test_intervals_are_those_of_resampling_the_long_way(measure):
+    sums, plain = SUMS[measure], PLAINLY[measure]
+    found = corpus.interval(measure, sums)
+    assert found["value"] == pytest.approx(plain(*sums.values()))
+    rng, draws = np.random.default_rng(1), []
+    for _ in range(4000):
+        rows = rng.integers(0, COUNT, COUNT)
+        draws.append(plain(*(column[rows] for column in sums.values())))
+    agrees(found, corrected(found["value"], np.array(draws)), np.std(draws))
+    assert found == corpus.interval(measure, sums)
+
+
+@pytest.mark.parametrize("measure", corpus.MEASURES)
+def test_few_kinds_are_drawn_as_every_example_is(measure, monkeypatch):
+    """Examples of which many are equal, drawn by kind and one by one."""
+    sums = {key: np.round(np.asarray(column, float)) for key, column in SUMS[measure].items()}
+    if measure == "mean":
+        sums = {"score": np.round(SUMS["mean"]["score"] * 4) / 4}
+    kinds = corpus.interval(measure, sums)
+    monkeypatch.setattr(corpus, "FEW_KINDS", 0)
+    every = corpus.interval(measure, sums)
+    assert every["value"] == kinds["value"]
+    width = every["high"] - every["low"]
+    assert kinds["low"] == pytest.approx(every["low"], abs=0.1 * width)
+    assert kinds["high"] == pytest.approx(every["high"], abs=0.1 * width)
+
+
+def test_a_share_has_wilson_s_interval():
+    assert corpus.interval("mean", {"score": np.array([True] * 7 + [False] * 3)}) == share_interval(
+        7, 10
+    )
+    assert corpus.is_share("mean", {"score": [0, 1]}) and not corpus.is_share("f1", SUMS["f1"])
+    assert not corpus.is_share("mean", {"score": [0, 0.5]})
+
+
+NONE = {"value": None}
+
+
+def test_what_is_undefined_is_none():
+    empty = np.zeros(0)
+    for measure, sums in SUMS.items():
+        assert corpus.interval(measure, {key: empty for key in sums}) == NONE
+    zero = np.zeros(4)
+    assert corpus.interval("f1", {"hits": zero, "predicted": zero, "true": zero}) == NONE
+    assert corpus.interval("exp_ratio", {"loss": zero, "tokens": zero}) == NONE
+    assert corpus.interval("exp_ratio", {"loss": zero + 1e6, "tokens": zero + 1}) == NONE
+    for constant in (np.full(7, 0.1), np.full(7, 1e9 / 3)):
+        assert corpus.interval("pearson", {"x": np.arange(7), "y": constant}) == NONE
+        assert corpus.interval("pearson", {"x": constant, "y": np.arange(7)}) == NONE
+    assert corpus.interval("pearson", {"x": np.ones(1), "y": np.ones(1)}) == NONE
+    both = {"x": np.arange(7), "y": np.arange(7)}
+    assert corpus.difference("pearson", both, {"x": np.arange(7), "y": np.ones(7)}) == NONE
+
+
+def test_a_correlation_far_from_zero_keeps_its_digits():
+    near = corpus.value("pearson", SUMS["pearson"])
+    far = {"x": SUMS["pearson"]["x"] + 1e8, "y": SUMS["pearson"]["y"] - 1e8}
+    assert corpus.value("pearson", far) == pytest.approx(near, abs=1e-6)
+
+
+def test_sums_that_are_not_finite_are_refused():
+    with pytest.raises(UserError, match="figures of 2 of 3 examples are not finite"):
+        corpus.interval("mean", {"score": [np.nan, np.inf, 1.0]})
+
+
+@pytest.mark.parametrize("measure", corpus.MEASURES)
+def test_differences_are_paired(measure):
+    sums, plain = SUMS[measure], PLAINLY[measure]
+    other = {key: np.array(column, float) for key, column in sums.items()}
+    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss"}[measure]
+    other[changed][::3] += 0.5 * np.random.default_rng(3).random(100)
+    found = corpus.difference(measure, sums, other)
+    gain = plain(*other.values()) - plain(*sums.values())
+    assert found["value"] == pytest.approx(gain)
+    rng, draws = np.random.default_rng(1), []
+    for _ in range(4000):
+        rows = rng.integers(0, COUNT, COUNT)
+        after, before = (plain(*(c[rows] for c in each.values())) for each in (other, sums))
+        draws.append(after - before)
+    agrees(found, corrected(gain, np.array(draws)), np.std(draws))
+    assert corpus.difference(measure, sums, sums) == {"value": 0.0, "low": 0.0, "high": 0.0}
+
+
+def test_pairing_tells_apart_what_intervals_alone_do_not():
+    base = np.repeat([1.0, 0.0], 500)
+    other = base.copy()
+    other[500:515] = 1  # right wherever the base is, and 15 times more
+    found = corpus.difference("mean", {"score": base}, {"score": other})
+    assert found["value"] == pytest.approx(0.015) and found["low"] > 0
+    alone = [corpus.interval("mean", {"score": score}) for score in (base, other)]
+    assert alone[0]["high"] > alone[1]["low"]
+
+
+def test_means_of_several_runs_are_paired():
+    base, other = np.array([0.0, 0.5, 1.0, 0.2] * 50), np.array([0.2, 0.5, 1.0, 0.6] * 50)
+    found = corpus.difference("mean", {"score": base}, {"score": other})
+    assert found["value"] == pytest.approx(0.15)
+    # the standard error of a mean of {0.2, 0, 0, 0.4} over 200 texts
+    error = np.std([0.2, 0, 0, 0.4]) / np.sqrt(200)
+    assert found["low"] == pytest.approx(0.15 - 1.96 * error, abs=0.003)
+    assert found["high"] == pytest.approx(0.15 + 1.96 * error, abs=0.003)
+
+
+def test_figures_together_are_those_alone():
+    wanted = {name: (name, sums) for name, sums in SUMS.items()}
+    wanted["few"] = ("mean", {"score": np.array([0.2, 0.4, 0.9])})
+    wanted["share"] = ("mean", {"score": np.array([0, 1, 1])})
+    wanted["none"] = ("mean", {"score": np.zeros(0)})
+    found = corpus.figures(wanted)
+    assert list(found) == list(wanted)
+    for name, (measure, sums) in wanted.items():
+        alone = corpus.interval(measure, sums)
+        assert found[name]["value"] == alone["value"]
+        if name in ("few", "share", "none"):
+            assert found[name] == alone
+        else:
+            width = alone["high"] - alone["low"]
+            assert found[name]["low"] == pytest.approx(alone["low"], abs=0.15 * width)
+
+
+def test_what_is_held_at_once_is_bounded(monkeypatch):
+    held = []
+    plain = corpus.drawn_weights
+
+    def drawn(rng, count, draws):
+        held.append(count * draws)
+        return plain(rng, count, draws)
+
+    monkeypatch.setattr(corpus, "drawn_weights", drawn)
+    score = np.random.default_rng(0).random(100_000)
+    found = corpus.interval("mean", {"score": score})
+    assert max(held) <= LARGEST_DRAW and sum(held) == 1000 * 100_000
+    error = 1.96 * score.std() / np.sqrt(len(score))
+    assert found["low"] == pytest.approx(score.mean() - error, abs=0.15 * error)
