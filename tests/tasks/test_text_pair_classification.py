@@ -71,8 +71,8 @@ def test_pairs_are_joined_as_bert_reads_them():
     )
     texts = [("a film", "good"), ("bad " * 9, "good movie"), ("plot", "one " * 9)]
     for first, second in texts:
-        ids = [own.tokenize([text])[0][1:-1] for text in (first, second)]
-        expected, segments = packer(ids)
+        ids = tuple(own.tokenize([text])[:, 1:-1] for text in (first, second))
+        [expected], [segments] = packer(ids)
         found = joined([first], [second])
         length = int(found["padding_mask"].numpy().sum())
         assert np.array_equal(found["token_ids"][0], expected[:length])

@@ -112,7 +112,8 @@ def test_a_run_is_reported_and_read_again_in_units(tmp_path):
     report = found.report
     assert report["main"] == "pearson" and report["metrics"]["pearson"]["value"] > 0.5
     assert report["floors"]["mean"]["pearson"]["value"] is None
-    assert X
+    ridge, mean = (report["floors"][name]["rmse"]["value"] for name in ("tfidf_ridge", "mean"))
+    assert ridge < mean
     assert report["best"]["val_loss"] == min(row["val_loss"] for row in report["curves"])
     again = tfft.run.evaluate(
         TextRegression(), tiny(layers=1), str(tmp_path), source=source, say=quiet
