@@ -12,6 +12,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 SPACE = ord(" ")
+VERTICAL_TAB = 0x0B
 
 
 class Characters:
@@ -73,8 +74,8 @@ class Characters:
 class Origins:
     """Which character of a given text each one of the prepared text comes from.
 
-    White space is left out: it is collapsed and added between words, and no token begins or ends
-    with it. Every other character is prepared by itself, which fixes how many it becomes; that
+    White space is left out: it is collapsed, stripped and added between words (the vertical tab
+    only stripped), and no token begins or ends with it. Every other character is prepared by itself, which fixes how many it becomes; that
     those of a whole text are as many, in the same order, is what `prepare` must give.
 
     Args:
@@ -92,7 +93,7 @@ class Origins:
         codes = tf.strings.unicode_decode(texts, "UTF-8")
         distinct, which = tf.unique(codes.values)
         made = prepare(tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8"))
-        made = tf.strings.length(tf.strings.regex_replace(made, " ", ""), unit="UTF8_CHAR")
+        made = tf.strings.length(tf.strings.regex_replace(made, "[ \v]", ""), unit="UTF8_CHAR")
         made = tf.gather(made, which)
         starts = tf.cast(tf.ragged.range(codes.row_lengths()).values, tf.int32)
         ends = starts + 1
@@ -117,7 +118,8 @@ class Origins:
         Returns:
           starts and ends, int32 [b (t)].
         """
-        before, rows = counted(codes != SPACE), starts.value_rowids()
+        before = counted((codes != SPACE) & (codes != VERTICAL_TAB))
+        rows = starts.value_rowids()
         mine = tf.gather(self._first, rows)
         shift = mine - tf.gather(before, tf.gather(first, rows))
         left, right = (tf.gather(before, each.values) + shift for each in (starts, ends))
