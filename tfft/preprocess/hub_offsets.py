@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
-import tensorflow_text
 
 from tfft.preprocess.offsets import SPACE, Characters, counted
 
 # SentencePiece's normalisation composes a character with what may follow it: marks, the vowels and
 # final consonants of Hangul, and the half-width voicing marks of Katakana.
-CLUSTER = r"(?s).[\p{M}\x{1160}-\x{11FF}\x{FF9E}\x{FF9F}]*"
+FOLLOWING = r"[\p{M}\x{1160}-\x{11FF}\x{FF9E}\x{FF9F}]"
 BLANK = "\u2581"  # what SentencePiece writes for a space
 
 Found = tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]
@@ -62,8 +61,8 @@ def _strings_out(tokenizer: Any) -> Iterator[None]:
 
 
 def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
-    """SentencePiece knows the bytes of the text that a piece begins with, and those it ends with
-    except within a character that became several, such as a ligature: see `_whole_ends`."""
+    """SentencePiece says with which byte of the text a piece begins, and ends it where the next one
+    begins; that falls short of a character that both have a part of, see `_whole_ends`."""
     ids = tf.cast(tokenizer.tokenize(texts), tf.int32)
     # The same model, as it gives its pieces as strings.
     model = copy.copy(tokenizer._sentence_piece)
@@ -71,48 +70,64 @@ def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -
     pieces, starts, ends = model.tokenize_with_offsets(texts)
     starts, ends = characters.spans(starts, ends)
     distinct, which = tf.unique(characters.codes)
-    made = _written(model, tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8"))
-    ends = tf.cond(
-        tf.reduce_all(characters.codes < 128),
-        lambda: ends,
-        lambda: _whole_ends(model, texts, characters, pieces, starts, ends),
+    singles = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
+    made = tf.gather(_written(model, singles), which)
+
+    def corrected() -> tf.RaggedTensor:
+        joins = tf.gather(tf.strings.regex_full_match(singles, FOLLOWING), which)
+        made_more = _composed(model, characters, made, joins)
+        return _whole_ends(characters, made_more, pieces, ends)
+
+    ends = tf.cond(tf.reduce_all(characters.codes < 128), lambda: ends, corrected)
+    return ids, *characters.trim(made > 0, starts, ends)
+
+
+def _composed(model: Any, characters: Characters, made: tf.Tensor, joins: tf.Tensor) -> tf.Tensor:
+    """Returns what each character adds to those before it, where some are composed: int32 [n].
+
+    Args:
+      made: what each character becomes by itself, int32 [n].
+      joins: whether it may be composed with those before it, bool [n].
+    """
+    count = tf.shape(made)
+    heads = tf.scatter_nd(
+        characters.first[:, tf.newaxis], tf.ones_like(characters.first), count + 1
     )
-    return ids, *characters.trim(tf.gather(made, which) > 0, starts, ends)
+    heads = (heads[:-1] > 0) | ~joins
+    starts = tf.gather(tf.where(heads)[:, 0], tf.cumsum(tf.cast(heads, tf.int32)) - 1)
+    rest = tf.where(~heads)[:, 0]
+    places = tf.ragged.range(tf.gather(starts, rest), rest + 1)
+    groups = places.with_values(tf.gather(characters.codes, places.values))
+    distinct, which = tf.unique(tf.strings.unicode_encode(groups, "UTF-8"))
+    whole = tf.gather(_written(model, distinct), which)
+    sums = tf.tensor_scatter_nd_update(made, rest[:, tf.newaxis], whole)
+    return sums - tf.where(heads, 0, tf.concat([[0], sums[:-1]], axis=0))
 
 
 def _whole_ends(
-    model: Any,
-    texts: tf.Tensor,
-    characters: Characters,
-    pieces: tf.RaggedTensor,
-    starts: tf.RaggedTensor,
-    ends: tf.RaggedTensor,
+    characters: Characters, made: tf.Tensor, pieces: tf.RaggedTensor, ends: tf.RaggedTensor
 ) -> tf.RaggedTensor:
-    """Gives a piece the whole of the character that it and the next piece share.
+    """Gives a piece the whole of the character that it and the next piece have parts of.
 
-    SentencePiece ends a piece where the next one begins, and so "f" of a ligature "fi" before it.
-    Pieces up to one that shares hold more than all characters before its end become.
+    So "f" of the ligature "fi" does not end before it. The pieces up to such a one hold more than
+    the characters before its end become.
+
+    Args:
+      made: what each character adds to the normalised text, int32 [n].
     """
-    clusters = tensorflow_text.regex_split(texts, CLUSTER, CLUSTER)
-    distinct, which = tf.unique(clusters.values)
-    made = clusters.with_values(tf.gather(_written(model, distinct), which))
-    sizes = tf.strings.length(clusters.values, unit="UTF8_CHAR")
-    places = tf.cumsum(sizes, exclusive=True)
-    count = tf.shape(characters.codes)
-    # For each character: what the clusters before it in its text become; -1 within a cluster.
-    before = tf.scatter_nd(places[:, tf.newaxis], _sums(made).values - made.values + 1, count) - 1
-    size = tf.scatter_nd(places[:, tf.newaxis], sizes, count)
     held = _sums(pieces.with_values(_content(pieces.values)))
-    rows = pieces.value_rowids()
-    # Where the sums of a text disagree, its characters become something else together.
-    agree = tf.reduce_sum(made, axis=1) == tf.reduce_sum(
-        pieces.with_values(_content(pieces.values)), axis=1
-    )
-    last = tf.gather(characters.first + characters.lengths, rows)
-    inside = tf.minimum(ends.values, count[0] - 1)
-    known = tf.gather(before, inside)
-    shares = tf.gather(agree, rows) & (ends.values < last) & (known >= 0) & (held.values > known)
-    return ends.with_values(ends.values + tf.where(shares, tf.gather(size, inside), 0))
+    sums, rows = counted(made), held.value_rowids()
+    first = tf.gather(sums, characters.first)
+    last = characters.first + characters.lengths
+    # Where the sums of a text disagree, its characters become something that is not foreseen.
+    agree = tf.gather(sums, last) - first == tf.reduce_max(held, axis=1)
+    known = tf.gather(sums, ends.values) - tf.gather(first, rows)
+    shares = tf.gather(agree, rows) & (held.values > known) & (pieces.values != BLANK)
+    units = tf.concat([tf.cast(tf.where(made > 0)[:, 0], tf.int32), tf.shape(made)], axis=0)
+    following = tf.gather(counted(made > 0), ends.values) + 1
+    following = tf.gather(units, tf.minimum(following, tf.shape(units)[0] - 1))
+    whole = tf.minimum(following, tf.gather(last, rows))
+    return ends.with_values(tf.where(shares, whole, ends.values))
 
 
 def _written(model: Any, texts: tf.Tensor) -> tf.Tensor:
@@ -123,10 +138,11 @@ def _written(model: Any, texts: tf.Tensor) -> tf.Tensor:
 
 def _content(pieces: tf.Tensor) -> tf.Tensor:
     """Returns the characters in each piece; of several pieces for bytes the first has it."""
-    first = tf.strings.regex_full_match(pieces, "<0x([0-7C-F]).>")
+    pieces, which = tf.unique(pieces)
+    first = tf.strings.regex_full_match(pieces, "<0x[0-7C-F].>")
     byte = tf.strings.regex_full_match(pieces, "<0x[0-9A-F]{2}>")
     length = tf.strings.length(tf.strings.regex_replace(pieces, BLANK, ""), unit="UTF8_CHAR")
-    return tf.where(byte, tf.cast(first, tf.int32), length)
+    return tf.gather(tf.where(byte, tf.cast(first, tf.int32), length), which)
 
 
 def _sums(ragged: tf.RaggedTensor) -> tf.RaggedTensor:

@@ -75,8 +75,9 @@ class Origins:
     """Which character of a given text each one of the prepared text comes from.
 
     White space is left out: it is collapsed, stripped and added between words (the vertical tab
-    only stripped), and no token begins or ends with it. Every other character is prepared by itself, which fixes how many it becomes; that
-    those of a whole text are as many, in the same order, is what `prepare` must give.
+    only stripped), and no token begins or ends with it. Every other character is prepared by
+    itself, which fixes how many it becomes; `prepare` must give as many for a whole text, in the
+    same order.
 
     Args:
       texts: the given texts, strings [b], valid UTF-8.

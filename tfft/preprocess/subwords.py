@@ -20,6 +20,7 @@ from tfft.preprocess.offsets import Characters, Origins
 # are removed.
 QUOTES, FILLER = "``|''", "\U000e01ef"
 
+
 class HubTokenizer(tf.Module):
     """A tokenizer of KerasHub, for bodies that do not use WordPiece.
 
