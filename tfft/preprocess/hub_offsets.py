@@ -43,10 +43,16 @@ def _byte_pairs(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Fou
     ids = tf.cast(pieces.with_values(tokenizer.token_to_id_map.lookup(pieces.values)), tf.int32)
     ends = _sums(pieces.with_values(tf.strings.length(pieces.values, unit="UTF8_CHAR")))
     starts = tf.concat([tf.zeros_like(ends[:, :1]), ends[:, :-1]], axis=1)
-    if tokenizer.add_prefix_space:
-        starts, ends = (tf.maximum(each - 1, 0) for each in (starts, ends))
+    # KerasHub loses a "\u096c" that stands alone, with which it marks words for itself, and reads
+    # "\u0134A" to "\u0134D" as special tokens; what follows them in a text is then off by so much.
+    most = tf.gather(tf.strings.length(texts), starts.value_rowids())
+    shift = 1 if tokenizer.add_prefix_space else 0
+    starts, ends = (
+        each.with_values(tf.clip_by_value(each.values - shift, 0, most)) for each in (starts, ends)
+    )
     starts, ends = characters.spans(starts, ends)
-    return ids, *characters.trim(characters.codes != SPACE, starts, ends)
+    starts, ends = characters.trim(characters.codes != SPACE, starts, ends)
+    return ids, starts, ends
 
 
 @contextlib.contextmanager
@@ -63,23 +69,61 @@ def _strings_out(tokenizer: Any) -> Iterator[None]:
 def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
     """SentencePiece says with which byte of the text a piece begins, and ends it where the next one
     begins; that falls short of a character that both have a part of, see `_whole_ends`."""
-    ids = tf.cast(tokenizer.tokenize(texts), tf.int32)
+    model = tokenizer._sentence_piece
+    with _spans_kept(tokenizer) as kept:
+        ids = tf.cast(tokenizer.tokenize(texts), tf.int32)
+    starts, ends = characters.spans(*kept)
     # The same model, as it gives its pieces as strings.
-    model = copy.copy(tokenizer._sentence_piece)
-    model.out_type = tf.string
-    pieces, starts, ends = model.tokenize_with_offsets(texts)
-    starts, ends = characters.spans(starts, ends)
+    written = copy.copy(model)
+    written.out_type = tf.string
+    ascii = tf.strings.regex_full_match(texts, r"[\x00-\x7F]*")
+    ends = tf.cond(
+        tf.reduce_all(ascii), lambda: ends, lambda: _corrected(written, texts, ~ascii, ends)
+    )
     distinct, which = tf.unique(characters.codes)
     singles = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
-    made = tf.gather(_written(model, singles), which)
+    inked = tf.gather(_written(written, singles) > 0, which)
+    starts, ends = characters.trim(inked, starts, ends)
+    return ids, starts, ends
 
-    def corrected() -> tf.RaggedTensor:
-        joins = tf.gather(tf.strings.regex_full_match(singles, FOLLOWING), which)
-        made_more = _composed(model, characters, made, joins)
-        return _whole_ends(characters, made_more, pieces, ends)
 
-    ends = tf.cond(tf.reduce_all(characters.codes < 128), lambda: ends, corrected)
-    return ids, *characters.trim(made > 0, starts, ends)
+@contextlib.contextmanager
+def _spans_kept(tokenizer: Any) -> Iterator[list[tf.RaggedTensor]]:
+    """Keeps the starts and ends of what KerasHub makes ids of, by its own rules for them."""
+    model = tokenizer._sentence_piece
+    kept: list[tf.RaggedTensor] = []
+
+    class Keeping:
+        def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
+            ids, starts, ends = model.tokenize_with_offsets(texts)
+            kept[:] = [starts, ends]
+            return ids
+
+    tokenizer._sentence_piece = Keeping()
+    try:
+        yield kept
+    finally:
+        tokenizer._sentence_piece = model
+
+
+def _corrected(
+    model: Any, texts: tf.Tensor, which: tf.Tensor, ends: tf.RaggedTensor
+) -> tf.RaggedTensor:
+    """Corrects the ends of some texts, bool [b], whose characters may become several."""
+    some = tf.boolean_mask(texts, which)
+    characters = Characters(some)
+    pieces = model.tokenize(some)
+    ours = tf.where(tf.gather(which, ends.value_rowids()))
+    lengths = tf.cast(tf.strings.length(texts, unit="UTF8_CHAR"), tf.int32)
+    skipped = tf.cumsum(tf.where(which, 0, lengths))
+    skipped = tf.gather(tf.boolean_mask(skipped, which), pieces.value_rowids())
+    old = pieces.with_values(tf.gather_nd(ends.values, ours) - skipped)
+    distinct, codes = tf.unique(characters.codes)
+    singles = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
+    made = tf.gather(_written(model, singles), codes)
+    joins = tf.gather(tf.strings.regex_full_match(singles, FOLLOWING), codes)
+    whole = _whole_ends(characters, _composed(model, characters, made, joins), pieces, old)
+    return ends.with_values(tf.tensor_scatter_nd_update(ends.values, ours, whole.values + skipped))
 
 
 def _composed(model: Any, characters: Characters, made: tf.Tensor, joins: tf.Tensor) -> tf.Tensor:
