@@ -55,6 +55,7 @@ class Task:
         one that the training split lacks, is refused.
       reads: "pooled", one vector a row, or "tokens", one a token.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
+      absent: with `rows`, the output of a row that an example of a batch does not have.
       random_inputs: whether the inputs of an example differ each time it is seen.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
@@ -68,6 +69,7 @@ class Task:
     classes: ClassVar[bool] = False
     reads: ClassVar[str] = "pooled"
     rows: ClassVar[bool] = False
+    absent: ClassVar[float] = 0.0
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"
