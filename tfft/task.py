@@ -143,6 +143,18 @@ class Task:
 
     # Answers ------------------------------------------------------------------------------------
 
+    @property
+    def served(self) -> Any:
+        """The task that predictions and exports answer, with the same head; itself as a rule.
+
+        It has other inputs where a model learns from several texts what it says of one.
+        """
+        return self
+
+    def asked(self, inputs: tuple[Sequence[str], ...]) -> tuple[Sequence[str], ...]:
+        """Returns examples of this task as examples of `served`, the values of each input."""
+        return inputs
+
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns what a person reads of each output."""
         raise NotImplementedError

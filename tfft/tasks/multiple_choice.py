@@ -81,7 +81,7 @@ class MultipleChoice(Task):
         return found
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns `number`, int32 [b], and `probabilities`, [b r], zero where there is no choice."""
+        """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
         scores = outputs[..., 0]
         number = keras.ops.cast(keras.ops.argmax(scores, axis=-1), "int32")
         return {"number": number, "probabilities": keras.ops.softmax(scores, axis=-1)}
