@@ -43,6 +43,11 @@ class Windows:
         """Whether a text is in several windows because it is long, bool [n]."""
         return self.counts > 1
 
+    @property
+    def least(self) -> int:
+        """The rows that every text takes in a batch."""
+        return 1
+
     def told(self) -> str:
         """Returns a line for a person on the training split."""
         counts = self.counts
@@ -95,17 +100,16 @@ class Alternatives(Windows):
         return f"{each} rows an example, {self.counts.sum():,} in all"
 
     @property
-    def most(self) -> int:
-        """The rows of an example in a batch."""
+    def least(self) -> int:
         return int(self.counts.max())
 
     def sizes(self, lengths: np.ndarray) -> np.ndarray:
         """Returns the tokens that each example takes in a batch, from the lengths of the rows."""
-        return np.maximum.reduceat(lengths, self.offsets[:-1]) * self.most
+        return np.maximum.reduceat(lengths, self.offsets[:-1]) * self.least
 
     def shape(self, size: int) -> tuple[int, int]:
         """Returns how many rows, and of how many tokens, hold examples of at most `size`."""
-        return self.most, size // self.most
+        return self.least, size // self.least
 
 
 def spread(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int], fill: Any) -> np.ndarray:

@@ -158,7 +158,8 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
     (tmp_path / "new.csv").write_text("text\n" + "\n".join(texts) + "\n")
     files = {"input": str(tmp_path / "new.csv"), "say": QUIET}
     trained.predict_export(str(version), output=str(tmp_path / "1.jsonl"), **files)
-    trained.predict(Embedding(), tiny(), tmp_path, output=str(tmp_path / "2.jsonl"), **files)
+    files |= {"text": ("text", "other"), "output": str(tmp_path / "2.jsonl")}
+    trained.predict(Embedding(), tiny(), tmp_path, **files)
     for name in ("1.jsonl", "2.jsonl"):
         lines = [json.loads(line) for line in (tmp_path / name).open()]
         assert export.difference(lines, rows) < 1e-4

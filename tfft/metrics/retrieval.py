@@ -12,7 +12,6 @@ from scipy.stats import rankdata
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tfft.errors import DataError
-from tfft.metrics import corpus
 from tfft.metrics.floors import Floor
 
 TOP = 10
@@ -86,6 +85,17 @@ class Retrieved:
         ideal = np.cumsum(gains)[np.minimum(self.relevant, TOP) - 1]
         return np.diff(self.found, axis=1, prepend=0) @ gains / ideal
 
+    def measures(self) -> dict[str, Any]:
+        """Returns the measure and the sums of each of `RETRIEVAL_FIGURES`."""
+        scores = {"mrr": self.reciprocal, "ndcg_at_10": self.ndcg}
+        scores |= {f"recall_at_{count}": self.recall(count) for count in (1, 5, 10)}
+        return {name: ("mean", {"score": scores[name]}) for name in RETRIEVAL_FIGURES}
+
+    def last(self, texts: Sequence[str]) -> list[tuple[int, str]]:
+        """Returns the examples that find none first, the worst first, and what they find."""
+        order = np.argsort(-self.rank, kind="stable")[: int((self.rank > 1).sum())]
+        return [(int(row), texts[self.best[row]]) for row in order]
+
 
 def retrieve(outputs: Any, texts: Sequence[str], groups: np.ndarray) -> Retrieved:
     """Ranks the distinct second texts for each first text.
@@ -152,13 +162,6 @@ def bm25(first: Sequence[str], second: Sequence[str]) -> Floor:
     return Floor(Sides(queries, documents), {"documents": len(second), "features": len(rarity)})
 
 
-def retrieval_figures(found: Retrieved) -> dict[str, Any]:
-    """Returns the figures of `RETRIEVAL_FIGURES` with their intervals."""
-    scores = {"mrr": found.reciprocal, "ndcg_at_10": found.ndcg}
-    scores |= {f"recall_at_{count}": found.recall(count) for count in (1, 5, 10)}
-    return corpus.figures({name: ("mean", {"score": scores[name]}) for name in RETRIEVAL_FIGURES})
-
-
 def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
     """Returns answers as cosines, float32 [n].
 
@@ -181,17 +184,12 @@ def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
     return np.array([float(answer) / highest for answer in answers], np.float32)
 
 
-def cosine_sums(truth: np.ndarray, found: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns what the measure "pearson" needs for Spearman's correlation: ranks, [n] each."""
-    return {"x": rankdata(truth), "y": rankdata(found)}
-
-
-def cosine_figures(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Returns the figures of `COSINE_FIGURES` with their intervals.
+def cosine_measures(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+    """Returns the measure and the sums of each of `COSINE_FIGURES`.
 
     Args:
       truth, found: similarities, float [n] each, by any scale.
     """
+    ranks = {"x": rankdata(truth), "y": rankdata(found)}
     plain = {"x": truth.astype(float), "y": found.astype(float)}
-    ranks = cosine_sums(truth, found)
-    return corpus.figures({"spearman": ("pearson", ranks), "pearson": ("pearson", plain)})
+    return {"spearman": ("pearson", ranks), "pearson": ("pearson", plain)}

@@ -11,15 +11,14 @@ import numpy as np
 
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.errors import ConfigError
+from tfft.metrics import corpus
 from tfft.metrics.floors import Floor
 from tfft.metrics.retrieval import (
     COSINE_FIGURES,
     RETRIEVAL_FIGURES,
     as_similarities,
     bm25,
-    cosine_figures,
-    cosine_sums,
-    retrieval_figures,
+    cosine_measures,
     retrieve,
     similarities,
 )
@@ -94,16 +93,9 @@ class Embedding(Task):
         return groups.astype(np.int32)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "loss": self.kind,
-            "scale": self.scale,
-            "both": self.both,
-            "margin": self.margin,
-            "highest": self.highest,
-            "dims": list(self.dims),
-            "projection": self.projection,
-        }
+        kept = ("scale", "both", "margin", "highest", "projection")
+        found = {"task": self.name, "loss": self.kind, "dims": list(self.dims)}
+        return found | {name: getattr(self, name) for name in kept}
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Embedding:
@@ -139,15 +131,17 @@ class Embedding(Task):
     ) -> list[dict[str, Any]]:
         return self.predictions(examples, [vector[None] for vector in answers["embedding"]])
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the measure and the sums of each figure."""
         if self.kind == "cosine":
-            return cosine_figures(examples.targets, similarities(outputs))
-        return retrieval_figures(retrieve(outputs, examples.inputs[1], examples.targets))
+            return cosine_measures(examples.targets, similarities(outputs))
+        return retrieve(outputs, examples.inputs[1], examples.targets).measures()
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return corpus.figures(self.measures(examples, outputs))
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        if self.kind == "cosine":
-            return cosine_sums(examples.targets, similarities(outputs))
-        return {"score": retrieve(outputs, examples.inputs[1], examples.targets).reciprocal}
+        return self.measures(examples, outputs)[next(iter(self.figures))][1]
 
     def floors(
         self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
@@ -160,13 +154,9 @@ class Embedding(Task):
         if self.kind == "cosine":
             return super().shown(examples, outputs)
         found = retrieve(outputs, examples.inputs[1], examples.targets)
-        last = np.argsort(-found.rank, kind="stable")[: int((found.rank > 1).sum())]
         rows = [
-            {
-                **text_of(examples, row),
-                "truth": f"rank {found.rank[row]}",
-                "predicted": examples.inputs[1][found.best[row]],
-            }
-            for row in last[:SHOWN_EXAMPLES]
+            {**text_of(examples, row), "truth": f"rank {found.rank[row]}", "predicted": nearest}
+            for row, nearest in found.last(examples.inputs[1])[:SHOWN_EXAMPLES]
         ]
-        return {"mistake_count": len(last), "mistakes": rows, "least_certain": []}
+        wrong = int((found.rank > 1).sum())
+        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
