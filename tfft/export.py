@@ -150,9 +150,10 @@ def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str]]) -> A
 
 
 def difference(ours: Any, theirs: Any) -> float:
-    """Returns the largest absolute difference of numbers in two equal structures.
+    """Returns the largest difference of numbers in two equal structures.
 
-    Infinity where anything else differs: a name, a string, how many there are.
+    It is absolute, and relative to numbers above 1. Infinity where anything else differs: a name, a
+    string, how many there are.
     """
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         if ours.keys() != theirs.keys():
@@ -164,7 +165,7 @@ def difference(ours: Any, theirs: Any) -> float:
         return max(map(difference, ours, theirs), default=0.0)
     numbers = isinstance(ours, int | float) and isinstance(theirs, int | float)
     if numbers and not isinstance(ours, bool):
-        return abs(ours - theirs)
+        return abs(ours - theirs) / max(1.0, abs(ours))
     return 0.0 if ours == theirs else math.inf
 
 

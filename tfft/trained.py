@@ -181,6 +181,7 @@ def _show_metrics(
 ) -> dict[str, Any]:
     content = {
         **named(task),
+        **task.described(given, outputs),
         "metrics": task.evaluate(given, outputs),
         "floors": {},
         **more,

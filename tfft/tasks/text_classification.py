@@ -43,6 +43,7 @@ class TextClassification(Task):
 
     name = "text_classification"
     classes = True
+    distribution = True
     figures = {
         "accuracy": "accuracy",
         "macro_f1": "macro F1",
