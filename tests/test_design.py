@@ -66,6 +66,7 @@ LAYERS = (
         "metrics",
         "windows",
         "losses",
+        "contrastive",
         "store",
         "entry",
         "fetch",

@@ -92,6 +92,12 @@ class Encoded:
         return lengths if self.windows is None else self.windows.sizes(lengths)
 
     @property
+    def filled(self) -> np.ndarray:
+        """The tokens in all rows of each text, without padding, int [n]."""
+        lengths, windows = self.tokens.lengths, self.windows
+        return lengths if windows is None else np.add.reduceat(lengths, windows.offsets[:-1])
+
+    @property
     def kept(self) -> np.ndarray:
         """The tokens of each text that the model reads, int [n]."""
         return self.tokens.lengths if self.windows is None else self.windows.kept

@@ -163,3 +163,26 @@ class Units(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return inputs * self.scale + self.center
+
+
+@keras.saving.register_keras_serializable("tfft")
+class ChoiceCrossentropy(keras.losses.Loss):
+    """Cross-entropy of a softmax over the rows of an example, from scores [b r 1] and numbers [b].
+
+    A row that is absent has a score so low that its probability is zero.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        number = keras.ops.cast(y_true, "int32")
+        scores = keras.ops.cast(y_pred[..., 0], "float32")
+        return keras.ops.sparse_categorical_crossentropy(number, scores, from_logits=True)
+
+
+@keras.saving.register_keras_serializable("tfft")
+class ChoiceAccuracy(keras.metrics.Mean):
+    """How often the right row has the highest score, from scores [b r 1] and numbers [b]."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        best = keras.ops.argmax(y_pred[..., 0], axis=-1)
+        right = keras.ops.equal(best, keras.ops.cast(y_true, best.dtype))
+        return super().update_state(keras.ops.cast(right, "float32"), sample_weight)

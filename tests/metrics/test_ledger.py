@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from tfft.metrics import ledger
+from tfft.windows import Windows
 
 FULL = np.array([10, 30, 20, 50, 16])
 TARGETS = np.array([0, 1, 1, 0, 2])
 
 
 def part(kept, counts=None, targets=TARGETS, full=FULL):
-    windows = None if counts is None else types.SimpleNamespace(counts=np.array(counts))
+    windows = None
+    if counts is not None:
+        windows = Windows(np.concatenate([[0], np.cumsum(counts)]), np.array(kept), 16)
     return types.SimpleNamespace(
         full_lengths=np.array(full), kept=np.array(kept), targets=targets, windows=windows
     )

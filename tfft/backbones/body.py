@@ -83,7 +83,7 @@ class Backbone:
             raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
         self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
-        self.pools = True
+        self.pools, self.absent = True, 0.0
         # Layers without padding (see `encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
@@ -102,7 +102,7 @@ class Backbone:
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
         read.pools = task.reads == "pooled"
-        read.average = None
+        read.average, read.absent = None, task.absent
         if task.rows:
             read.average = "each"
         elif getattr(read.preprocessor, "windowed", False):
