@@ -13,6 +13,13 @@ from typing import Any
 import tensorflow as tf
 import tensorflow_text
 
+from tfft.preprocess.hub_offsets import tokens
+from tfft.preprocess.offsets import Characters, Origins
+
+# What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
+# are removed.
+QUOTES, FILLER = "``|''", "\U000e01ef"
+
 
 class HubTokenizer(tf.Module):
     """A tokenizer of KerasHub, for bodies that do not use WordPiece.
@@ -34,11 +41,40 @@ class HubTokenizer(tf.Module):
         """From strings [b] to int32 [b (t)]."""
         assert not tf.executing_eagerly()
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+        return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
+
+    def ids_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Does what `ids` does, and says where each token stands in the text as given.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+
+        Returns:
+          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
+          its last. Spaces around a token do not belong to it: a token for a space alone is empty.
+          Several tokens for one character each have the whole of it.
+        """
+        assert not tf.executing_eagerly()
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         if self.fold:
-            texts = fold(texts)
-        if self.lowercase:
-            texts = lower(texts)
-        ids = tf.cast(self.tokenizer.tokenize(texts), tf.int32)
+            texts = tf.strings.regex_replace(texts, QUOTES, f'"{FILLER}')
+        prepared = self._prepare(texts)
+        characters = Characters(prepared)
+        ids, starts, ends = tokens(self.tokenizer, prepared, characters)
+        if self.fold or self.lowercase:
+            origins = Origins(texts, self._prepare, FILLER)
+            starts, ends = origins.spans(characters.codes, characters.first, starts, ends)
+        else:
+            starts, ends = characters.within(starts), characters.within(ends)
+        return self._known(ids), starts, ends
+
+    def _prepare(self, texts: tf.Tensor) -> tf.Tensor:
+        texts = fold(texts) if self.fold else texts
+        return lower(texts) if self.lowercase else texts
+
+    def _known(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
         if self._unknown is None:
             return ids
         # KerasHub's byte-pair tokenizer gives -1 for a piece that the vocabulary lacks.
@@ -62,7 +98,7 @@ class HubTokenizer(tf.Module):
 def fold(texts: tf.Tensor) -> tf.Tensor:
     """Straightens quotes, collapses white space, decomposes (NFKD) and removes marks."""
     texts = tf.strings.regex_replace(texts, r"[\s\p{Z}]+", " ")
-    texts = tf.strings.regex_replace(tf.strings.strip(texts), "``|''", '"')
+    texts = tf.strings.regex_replace(tf.strings.strip(texts), QUOTES, '"')
     return tf.strings.regex_replace(tensorflow_text.normalize_utf8(texts, "NFKD"), r"\p{Mn}+", "")
 
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_text
 
 from tfft.errors import WeightsError
+from tfft.preprocess.offsets import Characters, Origins, bind, counted, unbind
 from tfft.preprocess.subwords import lower
 
 # White space other than " "; a match of every plain space would cost ten times the time.
@@ -115,6 +116,9 @@ class WordPiece(tf.Module):
         self._special = tuple(present)
         ids = [*range(len(tokens)), *(vocabulary[token] for token in present)]
         self._ids = tf.constant(ids, tf.int32)
+        self._unknown = vocabulary[self._settings.unknown]
+        widths = [*(0 for _ in tokens), *(len(token) - 1 for token in present)]
+        self._widths = tf.constant(widths, tf.int32)
         shared = {
             "suffix_indicator": self._settings.prefix,
             "token_out_type": tf.int32,
@@ -136,31 +140,76 @@ class WordPiece(tf.Module):
 
         Texts in ASCII, where all rules agree, are tokenised in one step.
         """
+        return self._by_kind(texts, self._ascii, self._exact)
+
+    def ids_with_offsets(
+        self, texts: tf.Tensor
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Does what `ids` does, and says where each token stands in the text as given.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+
+        Returns:
+          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
+          its last. Marks that are removed belong to a token only between its characters, as with
+          the judge.
+        """
+        return unbind(self._by_kind(texts, self._ascii_spans, self._exact_spans))
+
+    def _by_kind(
+        self,
+        texts: tf.Tensor,
+        ascii: Callable[[tf.Tensor], tf.RaggedTensor],
+        exact: Callable[[tf.Tensor], tf.RaggedTensor],
+    ) -> tf.RaggedTensor:
+        """Gives plain texts to one function and the others to the other, in the old order."""
         plain = tf.strings.regex_full_match(texts, PLAIN)
-        return tf.cond(
-            tf.reduce_all(plain),
-            lambda: self._ascii(texts),
-            lambda: self._mixed(texts, plain),
-        )
+
+        def mixed() -> tf.RaggedTensor:
+            one, two = tf.where(plain)[:, 0], tf.where(~plain)[:, 0]
+            found = tf.concat([ascii(tf.gather(texts, one)), exact(tf.gather(texts, two))], axis=0)
+            places = tf.cast(tf.concat([one, two], axis=0), tf.int32)
+            return tf.gather(found, tf.math.invert_permutation(places))
+
+        return tf.cond(tf.reduce_all(plain), lambda: ascii(texts), mixed)
 
     def _ascii(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """In ASCII, lower-casing bytes is all that FastBertTokenizer's normalisation would do."""
-        return self._plain.tokenize(tf.strings.lower(texts) if self._settings.lowercase else texts)
+        return self._plain.tokenize(self._lower_bytes(texts))
 
-    def _mixed(self, texts: tf.Tensor, plain: tf.Tensor) -> tf.RaggedTensor:
-        one, two = tf.where(plain)[:, 0], tf.where(~plain)[:, 0]
-        quick = self._ascii(tf.gather(texts, one))
-        found = tf.concat([quick, self._exact(tf.gather(texts, two))], axis=0)
-        places = tf.cast(tf.concat([one, two], axis=0), tf.int32)
-        return tf.gather(found, tf.math.invert_permutation(places))
+    def _ascii_spans(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """In ASCII, a byte is a character: int32 [b (t) 3]."""
+        return bind(*self._plain.tokenize_with_offsets(self._lower_bytes(texts)))
+
+    def _lower_bytes(self, texts: tf.Tensor) -> tf.Tensor:
+        return tf.strings.lower(texts) if self._settings.lowercase else texts
 
     def _exact(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Does what `ids` does, by the rules for any text."""
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         words = self._words(self._prepare(self._protect(texts)))
-        pieces = self._pieces.tokenize(words.flat_values)
+        pieces = self._pieces.tokenize(self._cut_long(words.values))
         pieces = words.with_values(pieces).merge_dims(1, 2)
         return pieces.with_values(tf.gather(self._ids, pieces.values))
+
+    def _exact_spans(self, texts: tf.Tensor) -> tf.RaggedTensor:
+        """Does what `ids_with_offsets` does, by the rules for any text: int32 [b (t) 3]."""
+        texts = self._protect(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"))
+        words = self._words(self._prepare(texts))
+        pieces, starts, ends = self._pieces.tokenize_with_offsets(self._cut_long(words.values))
+        # An unknown word is one token, however short what stood for it was.
+        whole = tf.gather(tf.strings.length(words.values), pieces.value_rowids())
+        right = tf.where(pieces.values == self._unknown, whole, tf.cast(ends.values, tf.int32))
+        characters = Characters(words.values)
+        starts, ends = characters.spans(starts, ends.with_values(right))
+        pieces, starts, ends = (
+            words.with_values(each).merge_dims(1, 2) for each in (pieces, starts, ends)
+        )
+        first = tf.gather(counted(characters.lengths), words.row_starts())
+        starts, ends = Origins(texts, self._prepare).spans(characters.codes, first, starts, ends)
+        ends += pieces.with_values(tf.gather(self._widths, pieces.values))
+        return bind(pieces.with_values(tf.gather(self._ids, pieces.values)), starts, ends)
 
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id."""
@@ -181,8 +230,9 @@ class WordPiece(tf.Module):
         return tf.cond(tf.reduce_any(found), lambda: self._replace(texts), lambda: texts)
 
     def _replace(self, texts: tf.Tensor) -> tf.Tensor:
+        """Spaces fill up what a letter is shorter than its token; `_words` cuts around letters."""
         for token, letter in zip(self._special, self._letters, strict=True):
-            texts = tf.strings.regex_replace(texts, _escape(token), f" {letter} ")
+            texts = tf.strings.regex_replace(texts, _escape(token), letter.ljust(len(token)))
         return texts
 
     def _prepare(self, texts: tf.Tensor) -> tf.Tensor:
@@ -200,12 +250,16 @@ class WordPiece(tf.Module):
         return lower(texts, marks=not strip) if settings.lowercase else texts
 
     def _words(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """Cuts at spaces and around punctuation; a word that is too long becomes unknown."""
+        """Cuts at spaces, around punctuation and around letters of special tokens."""
         alone = PUNCTUATION + (IDEOGRAPHS if self._settings.ideographs else "")
+        alone += "".join(self._letters)
         words = tf.strings.split(tf.strings.regex_replace(texts, f"[{alone}]", r" \0 "), " ")
-        words = tf.ragged.boolean_mask(words, words != "")
-        long = tf.strings.length(words.values, unit="UTF8_CHAR") > MAX_CHARACTERS
-        return words.with_values(tf.where(long, self._blank, words.values))
+        return tf.ragged.boolean_mask(words, words != "")
+
+    def _cut_long(self, words: tf.Tensor) -> tf.Tensor:
+        """Makes a word that is too long an unknown one."""
+        long = tf.strings.length(words, unit="UTF8_CHAR") > MAX_CHARACTERS
+        return tf.where(long, self._blank, words)
 
 
 def _in_order(vocabulary: Mapping[str, int], unknown: str) -> list[str]:
