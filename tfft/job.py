@@ -111,7 +111,10 @@ class Job:
             except WorkdirError as error:
                 self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        return found.with_targets(self.task.targets(found)).encoded
+        found = found.with_targets(self.task.targets(found))
+        for line in self.task.warnings(found):
+            self.say.warn(f"{split}: {line}")
+        return found.encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event

@@ -105,10 +105,11 @@ class Backbone:
         read.average = None
         if task.rows:
             read.average = "each"
-        elif getattr(read.preprocessor, "windowed", False):
-            if not read.pools:
+        elif getattr(self._own_preprocessor, "windowed", False):
+            if not read.pools or not getattr(read.preprocessor, "windowed", False):
+                what = "reads tokens" if not read.pools else "cannot read them"
                 raise ConfigError(
-                    f'long_texts="windows" averages over windows, and {task.name} reads tokens.',
+                    f'long_texts="windows" averages over windows, and {task.name} {what}.',
                     set_in="hub.long_texts",
                     valid='long_texts="cut"',
                 )
