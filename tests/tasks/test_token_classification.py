@@ -3,7 +3,6 @@
 import json
 
 import numpy as np
-import pytest
 
 from tfft.backbones.tiny import tiny
 from tfft.sources.memory import memory
@@ -39,5 +38,3 @@ class TestTokenClassification(TaskCase):
 
     def named(self, prediction):
         return all(span["label"] in NAMES and span["text"] for span in prediction["spans"])
-
-

@@ -16,7 +16,7 @@ def span_floors(
     test: tuple[Sequence[str], Sequence[np.ndarray]],
     labels: Sequence[str],
 ) -> dict[str, Floor]:
-    """Returns the most frequent tag for every word, and what the training spans are, by their words.
+    """Returns the most frequent tag for every word, and training spans by their words.
 
     Args:
       train: texts, what `token_tags` takes as words, and spans.
@@ -38,10 +38,9 @@ def span_floors(
         here = here[here[:, 0] >= 0]
         places.append([(*touched(span, here), span[2]) for span in mine])
     dictionary = Dictionary([_written(*e) for e in zip(texts, words, strict=True)], places)
-    found = [
-        np.eye(len(shares), dtype=np.float32)[token_tags(_spans(dictionary, *each), each[1], labels)]
-        for each in zip(*test, strict=True)
-    ]
+    sure = np.eye(len(shares), dtype=np.float32)
+    looked_up = [_spans(dictionary, *each) for each in zip(*test, strict=True)]
+    found = [sure[token_tags(*each, labels)] for each in zip(looked_up, test[1], strict=True)]
     described = {"sequences": len(dictionary.labels)}
     return {"majority": Floor(constant), "dictionary": Floor(found, described)}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

@@ -134,9 +134,10 @@ class TokenClassification(Task):
         self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
     ) -> list[dict[str, Any]]:
         columns = [answers[name] for name in ("starts", "ends", "labels", "probabilities")]
+        rows = [zip(*row, strict=True) for row in zip(*columns, strict=True)]
         found = [
-            [(int(s), int(e), name.decode(), float(p)) for s, e, name, p in zip(*row) if s >= 0]
-            for row in zip(*columns, strict=True)
+            [(int(s), int(e), label.decode(), float(p)) for s, e, label, p in row if s >= 0]
+            for row in rows
         ]
         return _named(found, examples)
 
