@@ -87,7 +87,7 @@ class Job:
         body = self.backbone
         limit = body.preprocessor.sequence_length
         longest = getattr(body.model, "max_sequence_length", limit)
-        for line in notes(self.splits["train"], limit, body.dim, longest):
+        for line in notes(self.splits["train"], limit, body.dim, longest, body.may_average):
             self.say.info(line)
 
     def _encoded(self, source: Any, split: str) -> Encoded:

@@ -189,6 +189,11 @@ class Backbone:
             )
 
     @property
+    def may_average(self) -> bool:
+        """Whether what is read could be averaged over the windows of a text."""
+        return self.pools and self.preprocessor is self._own_preprocessor
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """The names of what the model reads, int32 [b t] each; [b r t] for examples of rows."""
         return ("token_ids", "padding_mask", *self.preprocessor.inputs)

@@ -95,7 +95,7 @@ def word_spans(
     """
     # A space behind each text keeps the words of two texts apart.
     codes = tf.strings.unicode_decode(tf.strings.join([texts, " "]), "UTF-8")
-    inked, begins = _groups(codes.values)
+    inked, letters, begins = _groups(codes.values)
     group = tf.cumsum(tf.cast(begins, tf.int32))
     group_starts = tf.cast(tf.where(begins)[:, 0], tf.int32)
     reach = tf.where(inked, tf.range(1, tf.size(group) + 1), 0)
@@ -105,14 +105,20 @@ def word_spans(
     left, right, first = (
         tf.gather(each, seen) for each in (starts.values + first, ends.values + first, first)
     )
-    key, last = tf.gather(group, left), tf.gather(reach, tf.gather(group, right - 1))
-    before = tf.concat([[0], key], axis=0)[:-1]
-    begun = tf.where((key > before) & tf.gather(inked, left))[:, 0]
-    closing = tf.concat([tf.cast(begun[1:], tf.int32), tf.shape(key)], axis=0) - 1
+    key = tf.gather(group, left)
+    opens = (key > _before(key)) & tf.gather(inked, left)
+    begun = tf.where(opens)[:, 0]
+    # The last token of each word: the one before the next word, or before the next text.
+    closed = tf.where(opens | (first != _before(first)))[:, 0]
+    closed = tf.concat([closed, [tf.size(key, tf.int64)]], axis=0)
+    closing = tf.gather(closed, tf.searchsorted(closed, begun, "right"))
+    # A run of letters ends where it does, whatever else an unknown token covers.
+    run, key = tf.gather(tf.gather(letters, left), begun), tf.gather(key, begun)
+    last = tf.where(run, key, tf.gather(tf.gather(group, right - 1), closing - 1))
     # Not where the token begins: one for an unknown "(N" may stand before one for "ew".
-    begin = tf.gather(group_starts, tf.gather(key, begun) - 1)
+    begin = tf.gather(group_starts, key - 1)
     following = tf.concat([begin, tf.shape(group)], axis=0)[1:]
-    end = tf.minimum(tf.gather(last, closing[: tf.size(begun)]), following)
+    end = tf.minimum(tf.gather(reach, last), following)
     shift, places = tf.gather(first, begun), tf.gather(seen, begun)[:, tf.newaxis]
     nowhere = tf.fill(tf.shape(starts.values), NONE)
     return tuple(
@@ -121,8 +127,13 @@ def word_spans(
     )
 
 
+def _before(values: tf.Tensor) -> tf.Tensor:
+    """Returns the value before each one, 0 before the first: int32 [n]."""
+    return tf.concat([[0], values], axis=0)[:-1]
+
+
 def _groups(codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns which characters are no blanks, and which begin a group, bool [n] both.
+    """Returns which characters are no blanks, are letters of runs, begin a group: bool [n] each.
 
     Groups are runs of letters and single other characters, with their marks.
 
@@ -142,7 +153,7 @@ def _groups(codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     bases = tf.gather(tf.concat([[0], solid], axis=0), counted(~joined)[:-1])
     after_letter = tf.gather(tf.concat([[False], letters], axis=0), bases)
     after_blank = tf.gather(tf.concat([[True], blank], axis=0), bases)
-    return ~blank, tf.where(joined, after_blank, ~blank & ~(letters & after_letter))
+    return ~blank, letters, tf.where(joined, after_blank, ~blank & ~(letters & after_letter))
 
 
 def spans(
