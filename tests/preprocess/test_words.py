@@ -108,6 +108,14 @@ def test_rows_and_calls_say_the_same_and_special_tokens_are_no_words():
     assert made.fingerprint() != tiny("bert").preprocessor.fingerprint()
 
 
+@pytest.mark.parametrize("kind", ["bert", "albert"])
+def test_batches_without_a_word(kind):
+    for texts in ([], [""], ["", " \u200b"]):
+        called = preprocessor(kind)(tf.constant(texts, tf.string))
+        assert called["starts"].shape[0] == len(texts)
+        assert (called["starts"].numpy() == -1).all() and (called["ends"].numpy() == -1).all()
+
+
 def brute(tags, rows):
     """Returns spans (row, first word, last word, label) of tags, word by word."""
     out, open_label, before = [], None, None

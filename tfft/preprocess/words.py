@@ -99,7 +99,7 @@ def word_spans(
     group = tf.cumsum(tf.cast(begins, tf.int32))
     group_starts = tf.cast(tf.where(begins)[:, 0], tf.int32)
     reach = tf.where(inked, tf.range(1, tf.size(group) + 1), 0)
-    reach = tf.math.unsorted_segment_max(reach, group, tf.reduce_max(group, keepdims=True)[0] + 1)
+    reach = tf.math.unsorted_segment_max(reach, group, tf.size(group_starts) + 1)
     first = tf.cast(tf.gather(codes.row_starts(), starts.value_rowids()), tf.int32)
     seen = tf.where(ends.values > starts.values)[:, 0]
     left, right, first = (
@@ -132,7 +132,7 @@ def _before(values: tf.Tensor) -> tf.Tensor:
     return tf.concat([[0], values], axis=0)[:-1]
 
 
-def _groups(codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+def _groups(codes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Returns which characters are no blanks, are letters of runs, begin a group: bool [n] each.
 
     Groups are runs of letters and single other characters, with their marks.
@@ -206,8 +206,8 @@ def dense_spans(
       `probabilities`, float [b s].
     """
     begins = starts >= 0
-    words = (tf.boolean_mask(each, begins) for each in (probabilities, starts, ends))
-    found = spans(*words, tf.where(begins)[:, 0])
+    chances, *places = (tf.boolean_mask(each, begins) for each in (probabilities, starts, ends))
+    found = spans(chances, places[0], places[1], tf.where(begins)[:, 0])
     found["labels"] = tf.gather(tf.constant(list(labels), tf.string), found["labels"])
     rows, size = found.pop("rows"), tf.shape(starts, tf.int64)[0]
     filled = {"starts": NONE, "ends": NONE, "labels": "", "probabilities": 0.0}
