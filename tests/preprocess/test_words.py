@@ -71,7 +71,7 @@ def test_emoji_are_words_with_their_modifiers(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_words_are_in_order_and_each_token_begins_in_one(kind):
-    lines = [*judge.EDGES, *judge.unicode_lines(150, 3, WORDS)]
+    lines = [*judge.EDGES, *judge.unicode_lines(60, 3, WORDS)]
     lines = [line.replace("\x00", "").encode("utf-8", "replace").decode() for line in lines]
     made = preprocessor(kind)
     _, *bounds, _ = made.words(tf.constant(lines))

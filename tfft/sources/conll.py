@@ -124,13 +124,13 @@ def _sentences(path: str, word: int, tag: int) -> Iterator[list[Word]]:
 
 def _lines(path: str) -> Iterator[str]:
     try:
-        with pathlib.Path(path).expanduser().open(encoding="utf-8-sig", newline="") as file:
-            for line in file:
-                yield line.rstrip("\r\n")
+        with pathlib.Path(path).expanduser().open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
     except UnicodeDecodeError as error:
         raise DataError(
-            f"the file is not UTF-8: {error.reason}, at byte {error.start:,} of a part of it.",
-            set_in=path,
+            f"the line is not UTF-8: {error.reason}, at {error.start}.",
+            set_in=f"{path}:{number:,}",
             valid="iconv -f latin1 -t utf-8 FILE > NEW",
             see=SEE,
         ) from error
