@@ -19,12 +19,14 @@ SUMS = {
     },
     "pearson": {"x": X, "y": X + RNG.normal(size=COUNT)},
     "exp_ratio": {"loss": RNG.gamma(2.0, 3.0, COUNT), "tokens": RNG.integers(2, 9, COUNT)},
+    "ratio": {"part": RNG.integers(0, 3, COUNT), "whole": RNG.integers(3, 6, COUNT)},
 }
 PLAINLY = {
     "mean": lambda score: np.mean(score),
     "f1": lambda hits, predicted, true: 2 * hits.sum() / (predicted.sum() + true.sum()),
     "pearson": lambda x, y: np.corrcoef(x, y)[0, 1],
     "exp_ratio": lambda loss, tokens: np.exp(loss.sum() / tokens.sum()),
+    "ratio": lambda part, whole: part.sum() / whole.sum(),
 }
 
 
