@@ -115,7 +115,8 @@ def test_sums_that_are_not_finite_are_refused():
 def test_differences_are_paired(measure):
     sums, plain = SUMS[measure], PLAINLY[measure]
     other = {key: np.array(column, float) for key, column in sums.items()}
-    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss"}[measure]
+    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss", "ratio": "part"}
+    changed = changed[measure]
     other[changed][::3] += 0.5 * np.random.default_rng(3).random(100)
     found = corpus.difference(measure, sums, other)
     gain = plain(*other.values()) - plain(*sums.values())
