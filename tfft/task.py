@@ -102,6 +102,10 @@ class Task:
         """
         raise NotImplementedError
 
+    def warnings(self, examples: Examples) -> list[str]:
+        """Returns what a person has to know of examples that `targets` was given, a line each."""
+        return []
+
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able; `task` is its name."""
         raise NotImplementedError

@@ -150,6 +150,8 @@ def evaluate(
                 say.warn(f"{input} has no column {name!r}: there are no slices by it")
     groups = grouped(inputs[0], slices, further)
     given = examples.encoded(task, backbone.preprocessor, inputs, answers)
+    for line in task.warnings(given):
+        say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
         outputs = loop.predict(model, given.encoded, advance=progress.advance)
     cut = given.encoded.truncation()
@@ -277,9 +279,9 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     say = say or Console()
     task = _exported_task(workdir)
     table = _read(task, input, None)
+    outputs = task.received(run_export(workdir, table.inputs, say))
     given = Examples(table.inputs, table.labels)
-    given = given.with_targets(task.targets(given))
-    return _show_metrics(task, given, task.received(run_export(workdir, table.inputs, say)), say)
+    return _show_metrics(task, given.with_targets(task.targets(given)), outputs, say)
 
 
 def show(content: dict[str, Any], say: Any) -> None:

@@ -105,10 +105,11 @@ class Backbone:
         read.average, read.absent = None, task.absent
         if task.rows:
             read.average = "each"
-        elif getattr(read.preprocessor, "windowed", False):
-            if not read.pools:
+        elif getattr(self._own_preprocessor, "windowed", False):
+            if not read.pools or not getattr(read.preprocessor, "windowed", False):
+                what = "reads tokens" if not read.pools else "cannot read them"
                 raise ConfigError(
-                    f'long_texts="windows" averages over windows, and {task.name} reads tokens.',
+                    f'long_texts="windows" averages over windows, and {task.name} {what}.',
                     set_in="hub.long_texts",
                     valid='long_texts="cut"',
                 )
@@ -186,6 +187,11 @@ class Backbone:
                 f"weights: layer {layers - 1} and layer {layers} are the same.",
                 valid=", ".join(map(str, [0, *cuts, self.depth])) + ', or "all"',
             )
+
+    @property
+    def may_average(self) -> bool:
+        """Whether what is read could be averaged over the windows of a text."""
+        return self.pools and self.preprocessor is self._own_preprocessor
 
     @property
     def inputs(self) -> tuple[str, ...]:

@@ -214,21 +214,22 @@ def remedies(
     return sorted(found, key=lambda remedy: remedy.cost)
 
 
-def notes(part: Any, limit: int, dim: int, longest: int) -> list[str]:
+def notes(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -> list[str]:
     """Returns lines for a person: how texts are read in windows, and what would cut less.
 
     Args:
       part: the training split, as in `ledger`.
       limit, dim, longest: as in `remedies`.
+      windows: whether the task could read windows.
     """
     found = []
     if part.windows is not None:
         found.append(part.windows.told())
-    told = hint(part, limit, dim, longest)
+    told = hint(part, limit, dim, longest, windows)
     return [*found, told] if told else found
 
 
-def hint(part: Any, limit: int, dim: int, longest: int) -> str | None:
+def hint(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -> str | None:
     """Returns what would mend it when many training texts are cut, else None."""
     cut = part.full_lengths - part.kept
     texts = float((cut > 0).mean())
@@ -241,5 +242,8 @@ def hint(part: Any, limit: int, dim: int, longest: int) -> str | None:
     each = [
         f"{one.setting} at {one.cost:.1f} times the computation, which cuts {one.cut:.0%}"
         for one in remedies(part.full_lengths, limit, dim, longest)
+        if windows or "windows" not in one.setting
     ]
+    if not each:
+        return told + "Shorter texts, such as sentences, would be read whole"
     return f"{told}Read more with {'; or '.join(each)} (docs/long_texts.md)"
