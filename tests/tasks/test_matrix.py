@@ -48,8 +48,10 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
     history = prepared.trained.fit(data.dataset(plan), verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    found = task.predictions(given, loop.predict(prepared.split.full, given.encoded))
-    assert len(found) == 16 and all(map(made.named, found))
+    served, inputs = task.served, task.asked(columns)
+    asked = examples.encoded(served, body.read_for(served).preprocessor, inputs)
+    found = served.predictions(asked, loop.predict(prepared.split.full, asked.encoded))
+    assert len(found) == len(inputs[0]) and all(map(made.named, found))
 
 
 def test_the_docs_print_the_matrix():
