@@ -19,6 +19,12 @@ SUMS = {
     },
     "pearson": {"x": X, "y": X + RNG.normal(size=COUNT)},
     "exp_ratio": {"loss": RNG.gamma(2.0, 3.0, COUNT), "tokens": RNG.integers(2, 9, COUNT)},
+    "root_mean": {"score": RNG.gamma(2.0, 3.0, COUNT)},
+    "mean_f1": {
+        "hits": RNG.integers(0, 2, (COUNT, 3)),
+        "predicted": RNG.integers(1, 4, (COUNT, 3)),
+        "true": RNG.integers(1, 3, (COUNT, 3)),
+    },
     "ratio": {"part": RNG.integers(0, 3, COUNT), "whole": RNG.integers(3, 6, COUNT)},
 }
 PLAINLY = {
@@ -26,6 +32,10 @@ PLAINLY = {
     "f1": lambda hits, predicted, true: 2 * hits.sum() / (predicted.sum() + true.sum()),
     "pearson": lambda x, y: np.corrcoef(x, y)[0, 1],
     "exp_ratio": lambda loss, tokens: np.exp(loss.sum() / tokens.sum()),
+    "root_mean": lambda score: np.sqrt(np.mean(score)),
+    "mean_f1": lambda hits, predicted, true: np.mean(
+        2 * hits.sum(0) / (predicted.sum(0) + true.sum(0))
+    ),
     "ratio": lambda part, whole: part.sum() / whole.sum(),
 }
 
@@ -115,9 +125,9 @@ def test_sums_that_are_not_finite_are_refused():
 def test_differences_are_paired(measure):
     sums, plain = SUMS[measure], PLAINLY[measure]
     other = {key: np.array(column, float) for key, column in sums.items()}
-    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss", "ratio": "part"}
-    changed = changed[measure]
-    other[changed][::3] += 0.5 * np.random.default_rng(3).random(100)
+    changed = {"pearson": "y", "exp_ratio": "loss"}.get(measure, next(iter(sums)))
+    part = other[changed][::3]
+    part += 0.5 * np.random.default_rng(3).random(part.shape)
     found = corpus.difference(measure, sums, other)
     gain = plain(*other.values()) - plain(*sums.values())
     assert found["value"] == pytest.approx(gain)
