@@ -66,6 +66,7 @@ LAYERS = (
         "metrics",
         "windows",
         "losses",
+        "spans",
         "store",
         "entry",
         "fetch",

@@ -91,12 +91,16 @@ class Task:
         return subwords
 
     def targets(self, examples: Examples) -> Any:
-        """Returns what the head learns of examples: [n ...], or `Ragged` with a row of tokens each.
+        """Returns what the head learns of examples: [n ...], or `Ragged`, in rows as the tokens.
 
         Raises:
           DataError: an answer is none that this task knows.
         """
         raise NotImplementedError
+
+    def notes(self, split: str, encoded: Any) -> list[str]:
+        """Returns lines for a person on what is learned of a split, `Encoded` with its targets."""
+        return []
 
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able; `task` is its name."""
