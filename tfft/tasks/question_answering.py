@@ -62,7 +62,11 @@ class QuestionAnswering(Task):
                 f"null_threshold={null_threshold!r} is unknown.",
                 valid='a number, "validation" or None',
             )
-        self.windows: dict[str, Any] = {"first_length": question_length, "overlap": overlap, "most": most_windows}
+        self.windows: dict[str, Any] = {
+            "first_length": question_length,
+            "overlap": overlap,
+            "most": most_windows,
+        }
         self.longest_answer, self.null_threshold = longest_answer, null_threshold
         self.dropout = dropout
         self.decision: Mapping[str, Any] = {}
