@@ -181,3 +181,17 @@ def surest_errors(
         for row in order[:MOST_SHOWN]
     ]
     return len(order), rows
+
+
+def received(served: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Returns a served model's answers, arrays of one value each, as a task predicts them."""
+    columns = [served[name] for name in ("answer", "start", "end", "probability")]
+    return [
+        {
+            "answer": bytes(text).decode(),
+            "start": int(start),
+            "end": int(end),
+            "probability": float(probability),
+        }
+        for text, start, end, probability in zip(*columns, strict=True)
+    ]

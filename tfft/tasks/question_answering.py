@@ -13,6 +13,7 @@ from tfft.encoded import Encoded, Ragged
 from tfft.errors import ConfigError
 from tfft.metrics import answers, spans
 from tfft.metrics.answer_floor import answer_floors
+from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor
 from tfft.preprocess.pair_windows import PairWindows
 from tfft.spans import SpanLoss, served
@@ -146,13 +147,7 @@ class QuestionAnswering(Task):
     def answered(
         self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
     ) -> list[dict[str, Any]]:
-        kinds: dict[str, Callable[[Any], Any]] = {"start": int, "end": int, "probability": float}
-        kinds["answer"] = lambda text: bytes(text).decode()
-        rows = zip(*(answers[name] for name in kinds), strict=True)
-        return [
-            {name: kind(value) for (name, kind), value in zip(kinds.items(), row, strict=True)}
-            for row in rows
-        ]
+        return received(answers)
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return answers.figures(self._given(examples, outputs), answers.texts(examples))
@@ -177,9 +172,6 @@ class QuestionAnswering(Task):
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the least F1, the surest first."""
         found = self.predictions(examples, outputs)
-        wrong, rows = answers.surest_errors(found, answers.texts(examples))
-        return {
-            "mistake_count": wrong,
-            "mistakes": [{**text_of(examples, row), **told} for row, told in rows],
-            "least_certain": [],
-        }
+        wrong, worst = answers.surest_errors(found, answers.texts(examples))
+        rows = [{**text_of(examples, row), **told} for row, told in worst]
+        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
