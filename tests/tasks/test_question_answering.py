@@ -3,7 +3,6 @@
 import dataclasses
 import json
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -14,11 +13,10 @@ from tfft import examples, export, loop, machine
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.errors import ConfigError, DataError
-from tfft.metrics import answers, spans
-from tfft.metrics.answer_floor import SlidingWindow
+from tfft.errors import ConfigError
+from tfft.metrics import spans
 from tfft.sources.memory import memory
-from tfft.spans import SpanLoss, best_spans
+from tfft.spans import SpanLoss
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir
@@ -130,46 +128,7 @@ def test_an_answer_is_found_again_in_every_script(kind):
     assert task.answered(served, given) == found
 
 
-def by_hand(ids, room, overlap, most):
-    """Returns the windows of a context's tokens, and how many of them are read."""
-    if len(ids) <= room:
-        return [ids], len(ids)
-    begins = [*range(0, len(ids) - room, room - overlap), len(ids) - room][:most]
-    return [ids[begin : begin + room] for begin in begins], begins[-1] + room
-
-
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
-def test_windows_are_those_made_by_hand(kind):
-    body = tiny(kind, sequence_length=24)
-    own = body.preprocessor
-    settings = {"question_length": 4, "overlap": 3, "most_windows": 4}
-    text = QuestionAnswering(**settings).preprocessor(own)
-    questions = ["film", "is the film good", "is this one a good plot or", "film", "plot"]
-    lengths = (3, 40, 30, 17, 100)
-    contexts = [" ".join(["one"] * 2 + ["the"] * (n - 2)) for n in lengths]
-    asked = [row[1:-1] for row in own.tokenize(questions).to_list()]
-    whole = [row[1:-1] for row in own.tokenize(contexts).to_list()]
-    double = own.double_end
-    windows, counts, full, kept = text.windows(questions, contexts)
-    rows = windows.to_list()
-    for number, count in enumerate(counts.numpy()):
-        found, rows = rows[:count], rows[count:]
-        first = asked[number][:4]
-        room = 24 - 3 - double - len(first)
-        inner, read = by_hand(whole[number], room, 3, 4)
-        ends = [own.end_id] * (1 + double)
-        for row, wanted in zip(found, inner, strict=True):
-            ids, starts, _, segments = zip(*row, strict=True)
-            assert [*ids] == [own.start_id, *first, *ends, *wanted, own.end_id]
-            behind = 1 + len(first) + len(ends)
-            assert [*segments] == [0] * behind + [1] * (len(wanted) + 1)
-            assert {*starts[:behind], starts[-1]} == {-1} and min(starts[behind:-1]) >= 0
-        assert len({len(row) for row in found}) == 1 and (count == 1 or len(found[0]) == 24)
-        assert full[number] == len(asked[number]) + len(whole[number]) + 3 + double
-        assert kept[number] == len(first) + read + 3 + double
-
-
-def test_a_split_is_batched_as_it_is_served():
+def test_marks_are_batched_as_the_tokens_are():
     task = QuestionAnswering(overlap=3, most_windows=3)
     body = tiny(sequence_length=24).read_for(task)
     contexts = ["the film is one", "the " * 60 + "one", "a plot"]
@@ -177,8 +136,6 @@ def test_a_split_is_batched_as_it_is_served():
     tokens = given.encoded
     batch = loop.Batch(np.arange(3), int(tokens.sizes.max()))
     expected = body.preprocessor(*given.inputs)
-    for name, value in loop.Inputs(tokens).batch(batch).items():
-        assert np.array_equal(value, expected[name])
     marks = tokens.targets_of(batch.rows, batch.length)
     assert np.array_equal(marks >= 0, (expected["starts"] >= 0) | (marks == 3))
     assert marks[:, 0, 0].tolist() == [3, 3, 3] and (marks[:, 1:] < 3).all()
@@ -210,126 +167,7 @@ def test_an_answer_is_right_in_every_window_that_holds_it():
     assert task.constant_loss(given.encoded.targets) == pytest.approx(loss.mean())
 
 
-def test_the_loss_is_one_softmax_over_all_rows():
-    rng = np.random.default_rng(0)
-    marks = np.full((2, 2, 5), -1)
-    marks[0, 0, 0] = marks[1, 0, 0] = 0
-    marks[:, :, 2:4] = 0
-    marks[0, 1, 2], marks[0, 1, 3], marks[1, 0, 2] = 1, 2, 3
-    logits = rng.normal(0, 3, (2, 2, 5, 2)).astype(np.float32)
-    expected = []
-    for each, scores in zip(marks, logits, strict=True):
-        total = np.log(np.exp(scores[each >= 0]).sum(0))
-        first, last = (scores[np.isin(each, (side, 3))][0] for side in (1, 2))
-        expected.append((total[0] - first[0] + total[1] - last[1]) / 2)
-    loss = SpanLoss()
-    assert float(loss(marks, logits)) == pytest.approx(np.mean(expected), rel=1e-5)
-    again = keras.losses.deserialize(keras.losses.serialize(loss))
-    assert float(again(marks, logits)) == pytest.approx(np.mean(expected), rel=1e-5)
-    with tf.GradientTape() as tape:
-        variable = tf.Variable(logits)
-        value = loss(np.full_like(marks, -1), variable)
-    assert not tape.gradient(value, variable).numpy().any()
-
-
-def slow_best(logits, starts, ends, longest):
-    """Tries every span."""
-    text = (starts >= 0) & (ends > starts)
-    positions = [(0, 0), *zip(*np.nonzero(text), strict=True)]
-    total = np.log(sum(np.exp(logits[place].astype(float)) for place in positions))
-    best = (-np.inf, None)
-    for row, left in positions[1:]:
-        for right in range(left, min(left + longest, text.shape[1])):
-            if text[row, right]:
-                score = (logits[row, left] - total)[0] + (logits[row, right] - total)[1]
-                best = max(best, (score, (starts[row, left], ends[row, right])))
-    return best[1], best[0], (logits[0, 0] - total).sum()
-
-
-@pytest.mark.parametrize("longest", [1, 3, 40])
-def test_the_best_span_is_that_of_a_search(longest):
-    rng = np.random.default_rng(longest)
-    logits = rng.normal(0, 2, (20, 2, 9, 2)).astype(np.float32)
-    starts = np.full((20, 2, 9), -1, np.int32)
-    starts[:, :, 3:8] = np.arange(10).reshape(2, 5) * 3
-    ends = np.where(starts >= 0, starts + rng.integers(0, 4, starts.shape), -1).astype(np.int32)
-    served = [each.numpy() for each in best_spans(tf.constant(logits), starts, ends, longest)]
-    for number in range(20):
-        found = spans.best(logits[number], starts[number], ends[number], longest)
-        where, score, none = slow_best(logits[number], starts[number], ends[number], longest)
-        assert (found.start, found.end) == where
-        assert found.log_probability == pytest.approx(score, abs=1e-4)
-        assert found.none == pytest.approx(none, abs=1e-4)
-        assert [served[0][number], served[1][number]] == [*where]
-        assert served[2][number] == pytest.approx(found.log_probability, abs=1e-5)
-        assert served[3][number] == pytest.approx(found.none, abs=1e-5)
-
-
-@pytest.mark.parametrize(
-    "known,message",
-    [
-        ("no json", "an answer is 'no json'"),
-        ('{"text": ["film"]}', "an answer is"),
-        ('{"text": "film", "answer_start": 4}', "an answer is"),
-        ('{"text": ["film"], "answer_start": [1, 2]}', "an answer is"),
-        ('{"text": ["film"], "answer_start": ["4"]}', "has the text 'film' and the start '4'"),
-        ('{"text": [""], "answer_start": [4]}', "has the text '' and the start 4"),
-        ('{"text": ["film"], "answer_start": [7]}', "does not stand at character 7"),
-    ],
-)
-def test_a_wrong_answer_is_told(known, message):
-    with pytest.raises(DataError, match=message) as caught:
-        answers.read(known, "which?", "the 🎬 film")
-    assert "'which?'" in caught.value.set_in
-    if "7" in known:
-        assert caught.value.valid.startswith("answer_start 6, where it first stands")
-
-
-@pytest.mark.parametrize(
-    "found,golds,f1,exact",
-    [
-        ("The Cat!", ["cat"], 1.0, 1.0),
-        ("a black cat", ["the cat", "black dog"], 2 / 3, 0.0),
-        ("", [], 1.0, 1.0),
-        ("cat", [], 0.0, 0.0),
-        ("", ["cat"], 0.0, 0.0),
-        ("the", ["the", "..."], 1.0, 1.0),
-        ("北京", ["北京"], 1.0, 1.0),
-        ("cat cat", ["cat dog cat cat"], 2 / 3, 0.0),
-    ],
-)
-def test_answers_are_compared_as_squad_does(found, golds, f1, exact):
-    assert answers.f1(found, golds) == pytest.approx(f1)
-    assert answers.exact(found, golds) == exact
-
-
-def test_a_threshold_has_the_best_sum():
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        doubts = rng.integers(-3, 4, 30).astype(float)
-        given, none = rng.random(30), rng.integers(0, 2, 30).astype(float)
-        found = spans.best_threshold(doubts, given, none)
-        sums = [np.where(doubts > edge, none, given).sum() for edge in np.arange(-4, 4) + 0.5]
-        assert np.where(doubts > found, none, given).sum() == pytest.approx(max(sums))
-
-
-def test_the_window_floor_finds_what_stands_beside_the_question():
-    context = "The plot is thin. Anna Maria Berg wrote the novel in 1851, in Paris. It was read."
-    window = SlidingWindow([context, "the film is one", "it was the first in the land"])
-    start, end = window.span("Who wrote the novel?", context)
-    assert context[start:end] == "Anna Maria Berg"
-    assert window.span("Who?", "...") is None
-
-
 def test_settings_that_cannot_be_are_told():
-    own = tiny(sequence_length=24).preprocessor
-    for settings, name in [
-        ({"question_length": 21}, "question_length=21"),
-        ({"question_length": 10, "overlap": 11}, "overlap=11"),
-        ({"most_windows": 0}, "most_windows=0"),
-    ]:
-        with pytest.raises(ConfigError, match=name):
-            QuestionAnswering(**settings).preprocessor(own)
     with pytest.raises(ConfigError, match="longest_answer=0"):
         QuestionAnswering(longest_answer=0)
     with pytest.raises(ConfigError, match="null_threshold='best'"):
@@ -381,6 +219,11 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     again = tfft.tasks.of_card(card, str(version))
     [row] = again.answered(served, examples.Examples(inputs))
     assert row["answer"] == found.predict(*inputs)[0]["answer"]
+    (tmp_path / "new.jsonl").write_text(
+        '{"question": "is film", "context": "film 7", "label": {"text": [], "answer_start": []}}\n'
+    )
+    with pytest.raises(ConfigError, match="cannot be evaluated"):
+        tfft.run.evaluate_export(str(version), input=str(tmp_path / "new.jsonl"), say=QUIET)
     ids = tf.saved_model.load(str(version)).signatures["token_ids"]
     read = found.backbone.preprocessor(*inputs)
     names = ("token_ids", "padding_mask", "segment_ids")
