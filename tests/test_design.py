@@ -66,7 +66,7 @@ LAYERS = (
         "metrics",
         "windows",
         "losses",
-        "spans",
+        "answer_spans",
         "store",
         "entry",
         "fetch",

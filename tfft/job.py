@@ -87,8 +87,7 @@ class Job:
         body = self.backbone
         limit = body.preprocessor.sequence_length
         longest = getattr(body.model, "max_sequence_length", limit)
-        told = [self.task.notes(split, encoded) for split, encoded in self.splits.items()]
-        for line in [*notes(self.splits["train"], limit, body.dim, longest), *sum(told, [])]:
+        for line in notes(self.splits["train"], limit, body.dim, longest):
             self.say.info(line)
 
     def _encoded(self, source: Any, split: str) -> Encoded:

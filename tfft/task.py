@@ -98,10 +98,6 @@ class Task:
         """
         raise NotImplementedError
 
-    def notes(self, split: str, encoded: Any) -> list[str]:
-        """Returns lines for a person on what is learned of a split, `Encoded` with its targets."""
-        return []
-
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able; `task` is its name."""
         raise NotImplementedError

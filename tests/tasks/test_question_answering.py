@@ -14,9 +14,9 @@ from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.metrics import spans
+from tfft.metrics import answer_spans as spans
 from tfft.sources.memory import memory
-from tfft.spans import SpanLoss
+from tfft.answer_spans import SpanLoss
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir

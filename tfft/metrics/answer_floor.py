@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics import answers, spans
+from tfft.metrics import answer_spans as spans
+from tfft.metrics import answers
 from tfft.metrics.floors import UNSPACED, Floor
 
 MOST_WORDS = 6  # of an answer

@@ -11,12 +11,13 @@ import numpy as np
 
 from tfft.encoded import Encoded, Ragged
 from tfft.errors import ConfigError
-from tfft.metrics import answers, spans
+from tfft.metrics import answer_spans as spans
+from tfft.metrics import answers
 from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.spans import SpanLoss, served
+from tfft.answer_spans import SpanLoss, served
 from tfft.task import Examples, Task, text_of
 
 
@@ -76,7 +77,7 @@ class QuestionAnswering(Task):
         return PairWindows(**own.settings(), **self.windows)
 
     def targets(self, examples: Examples) -> Ragged | None:
-        """Returns the marks of `tfft.metrics.spans`; None where there are no tokens."""
+        """Returns the marks of `tfft.metrics.answer_spans`; None where there are no tokens."""
         golds, encoded = answers.golds(examples), examples.encoded
         if encoded is None:
             return None

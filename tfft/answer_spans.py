@@ -1,6 +1,6 @@
 """Spans of tokens: the loss of where they begin and end, and the best one of a served model.
 
-Marks and positions are those of `tfft.metrics.spans`.
+Marks and positions are those of `tfft.metrics.answer_spans`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfft.metrics.spans import END, NEVER, START
+from tfft.metrics.answer_spans import END, NEVER, START
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -44,7 +44,7 @@ class SpanLoss(keras.losses.Loss):
 def best_spans(
     logits: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the best span of each example in the graph; `metrics.spans.best` says which it is.
+    """Returns the best span of each example in the graph; `metrics.answer_spans.best` says which it is.
 
     Args:
       logits: of both ends, float32 [b r t 2].
