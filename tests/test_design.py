@@ -67,6 +67,7 @@ LAYERS = (
         "windows",
         "losses",
         "answer_spans",
+        "contrastive",
         "store",
         "entry",
         "fetch",

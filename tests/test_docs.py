@@ -137,5 +137,5 @@ def test_the_worked_example_is_a_task():
     prepared = prepare(Stage(freeze_layers=1), tiny(), task.head(), task, 2)
     inputs = {name: [[2, 5, 3]] * 4 for name in ("token_ids", "padding_mask")}
     inputs = {name: np.array(rows) for name, rows in inputs.items()}
-    found = prepared.trained.train_on_batch(inputs, task.targets(list("abcd")), return_dict=True)
+    found = prepared.trained.train_on_batch(inputs, task.numbers(list("abcd")), return_dict=True)
     assert 0 <= found["top_3_accuracy"] <= 1

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from tfft.errors import ConfigError
-from tfft.losses import Crossentropy, MacroF1, class_weights
+from tfft.losses import Crossentropy, MacroF1, TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.tasks.text_classification import TextClassification
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], "float32")
@@ -87,3 +87,49 @@ def test_macro_f1_is_scikit_learn_s():
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match="'f1' is no metric"):
         TextClassification(["a", "b"], metrics=("f1",)).metrics()
+
+
+TAGS = np.array([[-1, 0, 2, -1], [1, -1, -1, -1], [-1, -1, -1, -1]])
+
+
+def tag_probabilities():
+    return np.random.default_rng(0).dirichlet(np.ones(3), TAGS.shape).astype("float32")
+
+
+def test_the_mean_over_examples_is_that_over_labelled_tokens():
+    found, known = tag_probabilities(), TAGS >= 0
+    each = -np.log(np.take_along_axis(found, np.maximum(TAGS, 0)[..., None], 2)[..., 0])
+    loss = TokenCrossentropy(3)
+    assert float(loss(TAGS, found)) == pytest.approx(each[known].mean(), rel=1e-6)
+    assert loss.call(TAGS, found).shape == (3,)
+    assert float(loss.call(TAGS, found)[2]) == 0
+    weighted = TokenCrossentropy(3, weights=[1.0, 2.0, 0.5])
+    factors = np.array([1.0, 2.0, 0.5])[TAGS[known]]
+    assert float(weighted(TAGS, found)) == pytest.approx((each[known] * factors).mean(), rel=1e-6)
+    smooth = TokenCrossentropy(3, smoothing=0.3)
+    target = 0.7 * np.eye(3)[TAGS[known]] + 0.1
+    right = -(target * np.log(found[known])).sum(1).mean()
+    assert float(smooth(TAGS, found)) == pytest.approx(right, rel=1e-6)
+    again = TokenCrossentropy.from_config(weighted.get_config())
+    assert float(again(TAGS, found)) == float(weighted(TAGS, found))
+
+
+def test_weights_of_examples_are_not_spread_over_tokens():
+    found = tag_probabilities()
+    each = TokenCrossentropy(3).call(TAGS, found).numpy()
+    weights = np.array([3.0, 1.0, 2.0], "float32")
+    loss = float(TokenCrossentropy(3)(TAGS, found, sample_weight=weights))
+    assert loss == pytest.approx((each * weights).sum() / 3, rel=1e-6)
+    square = TAGS[:, :3]  # as many tokens as examples
+    each = TokenCrossentropy(3).call(square, found[:, :3]).numpy()
+    loss = float(TokenCrossentropy(3)(square, found[:, :3], sample_weight=weights))
+    assert loss == pytest.approx((each * weights).sum() / 3, rel=1e-6)
+
+
+def test_accuracy_is_that_of_labelled_tokens():
+    found = np.eye(3)[np.array([[0, 0, 2, 0], [2, 0, 0, 0], [0, 0, 0, 0]])]
+    metric = TokenAccuracy()
+    metric.update_state(TAGS, found)
+    assert float(metric.result()) == pytest.approx(2 / 3)
+    metric.update_state(TAGS[1:2], np.eye(3)[np.array([[1, 1, 1, 1]])], np.array([3.0]))
+    assert float(metric.result()) == pytest.approx(5 / 6)

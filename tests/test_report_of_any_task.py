@@ -131,7 +131,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
         "split": "test",
         "metrics": task.evaluate(examples, outputs),
         "floors": {
-            name: {**task.evaluate(examples, floor.probabilities), **floor.described}
+            name: {**task.evaluate(examples, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
         "lengths": {"train": examples.encoded.full_lengths},

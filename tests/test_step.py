@@ -5,7 +5,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import tfft
+from tfft.backbones.tiny import tiny
+from tfft.errors import ConfigError
 from tfft.model import FineTuned
+from tfft.stage import Stage
 from tfft.step import Additions, Entrance, divergence
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
@@ -127,3 +131,9 @@ def test_all_together_under_loss_scaling_take_a_step():
     )
     assert np.isfinite(model.train_on_batch(X, Y)).all()
     assert model.optimizer.inner_optimizer.iterations == 1
+
+
+@pytest.mark.parametrize("setting", [{"r_drop": 1.0}, {"oversample": True}])
+def test_what_needs_classes_is_refused_for_numbers(setting):
+    with pytest.raises(ConfigError, match="text_regression has none"):
+        tfft.build(tfft.tasks.TextRegression(), tiny(layers=1), Stage(**setting))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,11 @@ class Ragged:
     def single(self) -> bool:
         """Whether each row has one value."""
         return len(self.values) == len(self.offsets) - 1
+
+    def rows(self) -> Iterator[np.ndarray]:
+        """Yields the values of each row, in their order."""
+        for row in range(len(self.offsets) - 1) if self.chosen is None else self.chosen:
+            yield self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def take(self, rows: np.ndarray) -> Ragged:
         """Returns some of the rows, in the order given; no value is copied."""
@@ -90,6 +95,12 @@ class Encoded:
         """The tokens that each text takes in a batch, int [n]."""
         lengths = self.tokens.lengths
         return lengths if self.windows is None else self.windows.sizes(lengths)
+
+    @property
+    def filled(self) -> np.ndarray:
+        """The tokens in all rows of each text, without padding, int [n]."""
+        lengths, windows = self.tokens.lengths, self.windows
+        return lengths if windows is None else np.add.reduceat(lengths, windows.offsets[:-1])
 
     @property
     def kept(self) -> np.ndarray:
@@ -184,6 +195,11 @@ def encode(
     extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
     inputs = tuple(preprocessor.inputs)
     return Encoded(tokens, None, full, preprocessor.pad_id, windows, extra, inputs)
+
+
+def ragged(rows: Sequence[np.ndarray]) -> Ragged:
+    """Returns rows, one at least, end to end."""
+    return Ragged(np.concatenate(rows), _offsets(np.array([len(row) for row in rows])))
 
 
 def _offsets(lengths: np.ndarray) -> np.ndarray:

@@ -87,7 +87,7 @@ class Job:
         body = self.backbone
         limit = body.preprocessor.sequence_length
         longest = getattr(body.model, "max_sequence_length", limit)
-        for line in notes(self.splits["train"], limit, body.dim, longest):
+        for line in notes(self.splits["train"], limit, body.dim, longest, body.may_average):
             self.say.info(line)
 
     def _encoded(self, source: Any, split: str) -> Encoded:
@@ -111,7 +111,10 @@ class Job:
             except WorkdirError as error:
                 self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        return found.with_targets(self.task.targets(found)).encoded
+        found = found.with_targets(self.task.targets(found))
+        for line in self.task.warnings(found):
+            self.say.warn(f"{split}: {line}")
+        return found.encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event

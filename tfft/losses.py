@@ -14,8 +14,15 @@ def class_weights(
     wanted: Literal["balanced"] | Mapping[str, float] | None,
     labels: Sequence[str],
     counts: Mapping[str, int] | None,
+    where: str = "TextClassification.class_weights",
 ) -> tuple[float, ...] | None:
     """Returns what an example of each class counts, in the order of the labels.
+
+    Args:
+      wanted: "balanced", which needs counts, or weights by label; 1 for a label that is not there.
+      labels: of the classes.
+      counts: examples of each.
+      where: the setting, for an error.
 
     Raises:
       ConfigError: a name is none of the labels, or a weight is negative.
@@ -33,14 +40,14 @@ def class_weights(
     if unknown:
         raise ConfigError(
             f"class_weights has the label {unknown[0]!r}, which is none of the task's.",
-            set_in="TextClassification.class_weights",
+            set_in=where,
             valid=near(unknown[0], labels),
         )
     low = [name for name in wanted if wanted[name] < 0]
     if low:
         raise ConfigError(
             f"class_weights has {wanted[low[0]]} for {low[0]!r}.",
-            set_in="TextClassification.class_weights",
+            set_in=where,
             valid="0 or more",
         )
     return tuple(float(wanted.get(name, 1.0)) for name in labels)
@@ -93,6 +100,65 @@ class Crossentropy(keras.losses.Loss):
             "weights": self.weights,
         }
         return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("tfft")
+class TokenCrossentropy(keras.losses.Loss):
+    """Cross-entropy of tokens' class numbers, int [b t], -1 where there is none.
+
+    An example's loss is the sum over its labelled tokens, times examples over labelled tokens in
+    the batch, so that the mean over the examples is the one over the tokens.
+
+    Args:
+      classes: how many there are.
+      smoothing: share of the target spread evenly.
+      weights: what a token of each class counts; the mean is over the tokens.
+    """
+
+    def __init__(
+        self,
+        classes: int,
+        smoothing: float = 0.0,
+        weights: Sequence[float] | None = None,
+        **kwargs: Any,
+    ):
+        super().__init__(**kwargs)
+        self.classes, self.smoothing = classes, smoothing
+        self.weights = None if weights is None else list(weights)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        number = keras.ops.cast(y_true, "int32")
+        labelled = keras.ops.cast(number >= 0, y_pred.dtype)
+        number = keras.ops.maximum(number, 0)
+        target = keras.ops.one_hot(number, self.classes)
+        found = keras.losses.categorical_crossentropy(
+            target, y_pred, label_smoothing=self.smoothing
+        )
+        if self.weights is not None:
+            found *= keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
+        count = keras.ops.maximum(keras.ops.sum(labelled), 1.0)
+        examples = keras.ops.cast(keras.ops.shape(labelled)[0], y_pred.dtype)
+        return keras.ops.sum(found * labelled, axis=-1) * (examples / count)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"classes": self.classes, "smoothing": self.smoothing, "weights": self.weights}
+        return {**super().get_config(), **own}
+
+
+@keras.saving.register_keras_serializable("tfft")
+class TokenAccuracy(keras.metrics.Mean):
+    """The share of labelled tokens, int [b t] with -1 elsewhere, with the right class."""
+
+    def __init__(self, name: str = "accuracy", **kwargs: Any):
+        super().__init__(name=name, **kwargs)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        number = keras.ops.cast(y_true, "int32")
+        right = keras.ops.cast(keras.ops.argmax(y_pred, axis=-1), "int32") == number
+        weight = keras.ops.cast(number >= 0, "float32")
+        if sample_weight is not None:
+            weight *= keras.ops.reshape(keras.ops.cast(sample_weight, "float32"), (-1, 1))
+        return super().update_state(keras.ops.cast(right, "float32"), weight)
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -163,3 +229,26 @@ class Units(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         return inputs * self.scale + self.center
+
+
+@keras.saving.register_keras_serializable("tfft")
+class ChoiceCrossentropy(keras.losses.Loss):
+    """Cross-entropy of a softmax over the rows of an example, from scores [b r 1] and numbers [b].
+
+    A row that is absent has a score so low that its probability is zero.
+    """
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        number = keras.ops.cast(y_true, "int32")
+        scores = keras.ops.cast(y_pred[..., 0], "float32")
+        return keras.ops.sparse_categorical_crossentropy(number, scores, from_logits=True)
+
+
+@keras.saving.register_keras_serializable("tfft")
+class ChoiceAccuracy(keras.metrics.Mean):
+    """How often the right row has the highest score, from scores [b r 1] and numbers [b]."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        best = keras.ops.argmax(y_pred[..., 0], axis=-1)
+        right = keras.ops.equal(best, keras.ops.cast(y_true, best.dtype))
+        return super().update_state(keras.ops.cast(right, "float32"), sample_weight)

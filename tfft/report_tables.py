@@ -14,6 +14,7 @@ SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json 
 SHOWN_SLICES = 8
 NAMES = {
     "majority": "most frequent class",
+    "dictionary": "dictionary of training spans",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "frozen_features_logistic_regression": "frozen features + logistic regression",
 }

@@ -97,15 +97,17 @@ class Schedule:
         """Returns lines that say how batches are shaped, and what is repeated or left out.
 
         Args:
-          limit: the length that all would be padded to without buckets; with windows it is that of
-            the longest text.
+          limit: the length that all rows would be padded to without buckets; with windows all texts
+            would be to that of the longest one.
           how: the batches are computed.
         """
         stage, plan = self.stage, self.plan(0)
-        sizes = self.encoded.sizes
-        limit = max(limit, int(sizes.max()))
+        filled, windows = self.encoded.filled, self.encoded.windows
+        limit = max(
+            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
+        )
         padded = sum(len(batch.rows) * batch.length for batch in plan)
-        used = sum(int(sizes[batch.rows].sum()) for batch in plan)
+        used = sum(int(filled[batch.rows].sum()) for batch in plan)
         whole = sum(len(batch.rows) for batch in plan) * limit
         size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
         found = [

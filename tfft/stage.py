@@ -24,7 +24,7 @@ from tfft.freeze import (
 )
 from tfft.model import Split, assemble, named_variables
 from tfft.optimizer import build_optimizer, make_optimizer
-from tfft.step import Additions
+from tfft.step import Additions, refuse
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
@@ -353,6 +353,7 @@ def prepare(
     Raises:
       ConfigError: the stage is one that `chain` must write out first.
     """
+    refuse(stage, task)
     if stage.unfreeze:
         raise ConfigError(
             f"stage {stage.name!r} stands for several: unfreeze={stage.unfreeze!r}.",

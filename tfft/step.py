@@ -8,6 +8,8 @@ import keras
 import tensorflow as tf
 from keras.utils import unpack_x_y_sample_weight
 
+from tfft.errors import ConfigError
+
 LARGEST_SEED = 2**31 - 1
 
 
@@ -157,6 +159,25 @@ class Additions:
         one, two = tf.unstack(tf.random.stateless_gamma([2], seed, self.mixup))
         self.blend.share = one / tf.maximum(one + two, 1e-30)
         self.blend.partners = tf.argsort(tf.random.stateless_uniform([size], seed + [0, 1 << 30]))
+
+
+def refuse(stage: Any, task: Any) -> None:
+    """Refuses what a stage does with probabilities or classes where a task has none.
+
+    Raises:
+      ConfigError: R-Drop compares distributions over classes, oversampling repeats rarer classes.
+    """
+    for setting, needs, has in (
+        ("r_drop", "outputs that are a distribution over classes", task.distribution),
+        ("oversample", "a class for each example", task.classes),
+    ):
+        if getattr(stage, setting) and not has:
+            raise ConfigError(
+                f"Stage.{setting}={getattr(stage, setting)} needs {needs}, and {task.name} has "
+                "none.",
+                set_in=f"Stage.{setting}",
+                valid=f"Stage.{setting} = {type(getattr(stage, setting))()}",
+            )
 
 
 def divergence(p: Any, q: Any) -> Any:

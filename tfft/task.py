@@ -55,6 +55,8 @@ class Task:
         one that the training split lacks, is refused.
       reads: "pooled", one vector a row, or "tokens", one a token.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
+      absent: with `rows`, the output of a row that an example of a batch does not have.
+      distribution: whether an output is a distribution over classes, on its last axis.
       random_inputs: whether the inputs of an example differ each time it is seen.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
@@ -68,6 +70,8 @@ class Task:
     classes: ClassVar[bool] = False
     reads: ClassVar[str] = "pooled"
     rows: ClassVar[bool] = False
+    absent: ClassVar[float] = 0.0
+    distribution: ClassVar[bool] = False
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"
@@ -97,6 +101,10 @@ class Task:
           DataError: an answer is none that this task knows.
         """
         raise NotImplementedError
+
+    def warnings(self, examples: Examples) -> list[str]:
+        """Returns what a person has to know of examples that `targets` was given, a line each."""
+        return []
 
     def config(self) -> dict[str, Any]:
         """Returns what makes two tasks the same, JSON-able; `task` is its name."""
@@ -140,6 +148,18 @@ class Task:
         return self
 
     # Answers ------------------------------------------------------------------------------------
+
+    @property
+    def served(self) -> Any:
+        """The task that predictions and exports answer, with the same head; itself as a rule.
+
+        It has other inputs where a model learns from several texts what it says of one.
+        """
+        return self
+
+    def asked(self, inputs: tuple[Sequence[str], ...]) -> tuple[Sequence[str], ...]:
+        """Returns examples of this task as examples of `served`, the values of each input."""
+        return inputs
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns what a person reads of each output."""

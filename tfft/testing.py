@@ -72,8 +72,10 @@ class TaskCase:
         self, tmp_path: pathlib.Path
     ) -> None:
         job, prepared = self.prepared(tmp_path)
-        model, body, task = prepared.split.full, job.backbone, job.task
-        inputs = tuple(column[:8] for column in examples.columns(self.make_source(), "test"))
+        model, task = prepared.split.full, job.task.served
+        body = job.backbone.read_for(task)
+        inputs = job.task.asked(examples.columns(self.make_source(), "test"))
+        inputs = tuple(column[:8] for column in inputs)
         given = examples.encoded(task, body.preprocessor, inputs)
         outputs = loop.predict(model, given.encoded)
         expected = task.predictions(given, outputs)

@@ -5,6 +5,7 @@ to train on: evaluate, predict, export.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -58,16 +59,23 @@ class Run:
         """Returns the model's outputs in the order of the examples: float32 [n ...].
 
         Args:
-          inputs: the texts of each of the task's inputs.
+          inputs: the texts of each of the inputs of `task.served`.
         """
         return self._answered(inputs)[1]
 
     def predict(self, *inputs: Sequence[str]) -> list[dict[str, Any]]:
         """Returns what the task reads of each example, in their order."""
-        return self.task.predictions(*self._answered(inputs))
+        return self.answering[0].predictions(*self._answered(inputs))
+
+    @functools.cached_property
+    def answering(self) -> tuple[Any, Any]:
+        """The task and the body of predictions and exports, see `Task.served`."""
+        served = self.task.served
+        return served, self.backbone if served is self.task else self.backbone.read_for(served)
 
     def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
-        given = examples.encoded(self.task, self.backbone.preprocessor, inputs)
+        served, body = self.answering
+        given = examples.encoded(served, body.preprocessor, inputs)
         return given, loop.predict(self.model, given.encoded)
 
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
@@ -81,8 +89,8 @@ class Run:
         Raises:
           ExportError: a fresh process predicts otherwise than the model in memory.
         """
-        task, body = self.task, self.backbone
-        inputs = tuple(column[:COMPARED_TEXTS] for column in self.held_out)
+        task, body = self.answering
+        inputs = tuple(column[:COMPARED_TEXTS] for column in self.task.asked(self.held_out))
         card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
         served = Served(self.model, body.preprocessor, task.serve, task.inputs, task.labels or ())
         target = pathlib.Path(folder or self.workdir / "export")
@@ -142,6 +150,8 @@ def evaluate(
                 say.warn(f"{input} has no column {name!r}: there are no slices by it")
     groups = grouped(inputs[0], slices, further)
     given = examples.encoded(task, backbone.preprocessor, inputs, answers)
+    for line in task.warnings(given):
+        say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
         outputs = loop.predict(model, given.encoded, advance=progress.advance)
     cut = given.encoded.truncation()
@@ -158,8 +168,13 @@ def evaluate(
 
 
 def _read(task: Any, input: str, text: Any, label: str | None = None, **more: Any) -> Table:
-    """Returns a file's examples as a task reads them; its inputs' names are those of columns."""
+    """Returns a file's examples as a task reads them; its inputs' names are those of columns.
+
+    Of more names than the task has inputs, as where it answers for one text of a pair, the first.
+    """
     text = tuple(task.inputs) if text is None and len(task.inputs) > 1 else text
+    if isinstance(text, list | tuple) and len(text) > len(task.inputs) == 1:
+        text = text[0]
     return read(input, text=text, label=label, classes=task.classes, **more)
 
 
@@ -196,10 +211,11 @@ def predict(
     """
     say = say or Console()
     _refuse_existing(output, force)
-    table = _read(task, input, text, labelled=False)
+    table = _read(task.served, input, text, labelled=False)
     backbone = backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, Workdir(workdir))
-    given = examples.encoded(task, backbone.preprocessor, table.inputs)
+    task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
+    given = examples.encoded(task, body.preprocessor, table.inputs)
     with say.progress("predicting", len(given)) as progress:
         outputs = loop.predict(model, given.encoded, advance=progress.advance)
     cut = given.encoded.truncation()
@@ -263,9 +279,9 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     say = say or Console()
     task = _exported_task(workdir)
     table = _read(task, input, None)
+    outputs = task.received(run_export(workdir, table.inputs, say))
     given = Examples(table.inputs, table.labels)
-    given = given.with_targets(task.targets(given))
-    return _show_metrics(task, given, task.received(run_export(workdir, table.inputs, say)), say)
+    return _show_metrics(task, given.with_targets(task.targets(given)), outputs, say)
 
 
 def show(content: dict[str, Any], say: Any) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -25,7 +25,10 @@ class Windows:
       offsets: int64 [n + 1]; text i has the windows offsets[i] to before offsets[i + 1].
       kept: int32 [n], the tokens of a text that are in some window, special ones counted once.
       length: the tokens of a full window; all windows of a text that has several are full.
+      remedy: the setting that has to be larger where a text is cut.
     """
+
+    remedy: ClassVar[str] = "most_windows"
 
     offsets: np.ndarray
     kept: np.ndarray
@@ -34,6 +37,25 @@ class Windows:
     @property
     def counts(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    @property
+    def several(self) -> np.ndarray:
+        """Whether a text is in several windows because it is long, bool [n]."""
+        return self.counts > 1
+
+    @property
+    def least(self) -> int:
+        """The rows that every text takes in a batch."""
+        return 1
+
+    def told(self) -> str:
+        """Returns a line for a person on the training split."""
+        counts = self.counts
+        return (
+            f"long texts in windows of {self.length} tokens: {int((counts > 1).sum()):,} of the "
+            f"{len(counts):,} training texts have several, at most {counts.max()}; "
+            f"{counts.sum():,} windows in all"
+        )
 
     def sizes(self, lengths: np.ndarray) -> np.ndarray:
         """Returns the tokens of each text with all its windows, from those of the windows."""
@@ -55,7 +77,39 @@ class Windows:
         """Returns the windows of some texts, in the order given, and the rows they were."""
         offsets = np.concatenate([[0], np.cumsum(self.counts[texts])]).astype(np.int64)
         rows, _ = self.rows(texts, 0)
-        return Windows(offsets, self.kept[texts], self.length), rows
+        return dataclasses.replace(self, offsets=offsets, kept=self.kept[texts]), rows
+
+
+@dataclasses.dataclass(frozen=True)
+class Alternatives(Windows):
+    """Which rows belong to which example, where each row is a sequence of its own.
+
+    A batch has as many rows an example as the example of the split that has most, so that the
+    longest row alone says in which bucket an example is. `length` is the longest that a row may be.
+    """
+
+    remedy: ClassVar[str] = "sequence_length"
+
+    @property
+    def several(self) -> np.ndarray:
+        return np.zeros(len(self.counts), bool)
+
+    def told(self) -> str:
+        few, many = self.counts.min(), self.counts.max()
+        each = f"{few}" if few == many else f"{few} to {many}"
+        return f"{each} rows an example, {self.counts.sum():,} in all"
+
+    @property
+    def least(self) -> int:
+        return int(self.counts.max())
+
+    def sizes(self, lengths: np.ndarray) -> np.ndarray:
+        """Returns the tokens that each example takes in a batch, from the lengths of the rows."""
+        return np.maximum.reduceat(lengths, self.offsets[:-1]) * self.least
+
+    def shape(self, size: int) -> tuple[int, int]:
+        """Returns how many rows, and of how many tokens, hold examples of at most `size`."""
+        return self.least, size // self.least
 
 
 def spread(rows: np.ndarray, places: np.ndarray, shape: tuple[int, int], fill: Any) -> np.ndarray:
@@ -78,6 +132,25 @@ class Stacked(keras.layers.Layer):
     def call(self, rows: Any, padding_mask: Any) -> Any:
         ops = keras.ops
         return ops.reshape(rows, (*ops.shape(padding_mask)[:2], *ops.shape(rows)[1:]))
+
+
+class Each(Stacked):
+    """The outputs of the rows of each example: from [b*r ...] and the mask [b r t] to [b r ...].
+
+    Args:
+      absent: the output of a row that is padding: its first token is.
+    """
+
+    def __init__(self, absent: float, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.absent = absent
+
+    def call(self, rows: Any, padding_mask: Any) -> Any:
+        ops, found = keras.ops, super().call(rows, padding_mask)
+        there = ops.reshape(
+            padding_mask[:, :, 0] > 0, (*ops.shape(found)[:2], *[1] * (rows.ndim - 1))
+        )
+        return ops.where(there, found, ops.cast(self.absent, found.dtype))
 
 
 class Average(keras.layers.Layer):
@@ -116,7 +189,8 @@ def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = 
 
     Args:
       body: its `average` says what is averaged: "features" or "probabilities"; "each" for examples
-        of rows that have an output each, [b r c]; None for texts that are one row each.
+        of rows that have an output each, [b r c], those of absent rows `absent`; None for texts
+        that are one row each.
       head: from pooled features or tokens to the output.
       read: pooled features of all windows, [b*n d]; or tokens, [b*n t d], for [b t c] or [b n t c].
       padding_mask: int32 [b n t].
@@ -141,7 +215,7 @@ def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = 
     if average == "probabilities":
         return Average(name="average")(head(read), padding_mask)
     if average == "each":
-        return Stacked(name="each")(head(read), padding_mask)
+        return Each(body.absent, name="each")(head(read), padding_mask)
     if average == "features":
         read = Average(name="average")(read, padding_mask)
     return head(read if additions is None or not body.pools else additions.blend(read))

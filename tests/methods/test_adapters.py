@@ -20,6 +20,7 @@ from tfft import loop, machine, run
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.encoded import encode
 from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.freeze import adapt, checksums, frozen_depth, prove_freeze, rate_factors
 from tfft.keys import Cut, Hashes
@@ -307,7 +308,7 @@ def test_a_neutral_adapter_leaves_the_key_of_features():
             adapt([Stage(method=method)], body, 0)
         if shake:
             shaken(body)
-        tokens = {"train": jobs.encode_list(["a film"], None, body.preprocessor).tokens}
+        tokens = {"train": encode([(["a film"],)], body.preprocessor)}
         return Hashes(body, tokens).key("train", Cut(2), False)
 
     plain = key()
@@ -358,7 +359,7 @@ def test_another_body_gets_the_run_s_adapters_back(trained):
     texts = ["the film is mark1", "mark0 of the plot"]
     body = tiny()
     _, _, model = jobs.restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))
-    encoded = jobs.encode_list(texts, None, body.preprocessor)
+    encoded = encode([(texts,)], body.preprocessor)
     assert np.array_equal(loop.predict(model, encoded), trained.outputs(texts))
     again = jobs.restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))[2]
     assert np.array_equal(loop.predict(again, encoded), trained.outputs(texts))

@@ -19,12 +19,14 @@ SUMS = {
     },
     "pearson": {"x": X, "y": X + RNG.normal(size=COUNT)},
     "exp_ratio": {"loss": RNG.gamma(2.0, 3.0, COUNT), "tokens": RNG.integers(2, 9, COUNT)},
+    "ratio": {"part": RNG.integers(0, 3, COUNT), "whole": RNG.integers(3, 6, COUNT)},
 }
 PLAINLY = {
     "mean": lambda score: np.mean(score),
     "f1": lambda hits, predicted, true: 2 * hits.sum() / (predicted.sum() + true.sum()),
     "pearson": lambda x, y: np.corrcoef(x, y)[0, 1],
     "exp_ratio": lambda loss, tokens: np.exp(loss.sum() / tokens.sum()),
+    "ratio": lambda part, whole: part.sum() / whole.sum(),
 }
 
 
@@ -113,7 +115,8 @@ def test_sums_that_are_not_finite_are_refused():
 def test_differences_are_paired(measure):
     sums, plain = SUMS[measure], PLAINLY[measure]
     other = {key: np.array(column, float) for key, column in sums.items()}
-    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss"}[measure]
+    changed = {"mean": "score", "f1": "hits", "pearson": "y", "exp_ratio": "loss", "ratio": "part"}
+    changed = changed[measure]
     other[changed][::3] += 0.5 * np.random.default_rng(3).random(100)
     found = corpus.difference(measure, sums, other)
     gain = plain(*other.values()) - plain(*sums.values())

@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from tfft.metrics import ledger
+from tfft.windows import Windows
 
 FULL = np.array([10, 30, 20, 50, 16])
 TARGETS = np.array([0, 1, 1, 0, 2])
 
 
 def part(kept, counts=None, targets=TARGETS, full=FULL):
-    windows = None if counts is None else types.SimpleNamespace(counts=np.array(counts))
+    windows = None
+    if counts is not None:
+        windows = Windows(np.concatenate([[0], np.cumsum(counts)]), np.array(kept), 16)
     return types.SimpleNamespace(
         full_lengths=np.array(full), kept=np.array(kept), targets=targets, windows=windows
     )
@@ -117,6 +120,10 @@ def test_a_hint_names_the_remedy_only_where_many_are_cut():
     [said] = ledger.notes(many, limit, 8, 512)
     assert said.startswith("10% of the training texts are cut, 44% of all tokens. Read more with ")
     assert 'long_texts="windows"' in said and "times the computation" in said
+    [said] = ledger.notes(many, limit, 8, 512, windows=False)
+    assert "windows" not in said and "sequence_length=" in said
+    [said] = ledger.notes(many, limit, 8, limit, windows=False)
+    assert said.endswith("Shorter texts, such as sentences, would be read whole")
     windows = part(np.minimum(full, 36), np.where(full > 16, 3, 1), full=full)
     lines = ledger.notes(windows, limit, 8, 512)
     assert lines[0] == (

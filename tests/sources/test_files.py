@@ -472,3 +472,20 @@ def test_a_column_that_is_not_there(write):
     assert "a.csv has no column 'labels'" in str(error) and "label" in error.valid
     lines = write("a.txt", "a\n")
     assert "it has no columns" in str(error_of(lines, columns=["year"], labelled=False))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_an_answer_may_be_one_of_several_inputs_where_answers_are_no_labels(tmp_path, suffix):
+    path = tmp_path / f"pairs.{suffix}"
+    rows = [{"one": f"first {n}", "two": f"second {n % 30}"} for n in range(60)]
+    if suffix == "csv":
+        path.write_text("one,two\n" + "".join(f"{r['one']},{r['two']}\n" for r in rows))
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    columns = {"text": ("one", "two"), "label": "two"}
+    source = files(str(path), **columns, classes=False)
+    assert all(two == answer for _, two, answer in source.rows("train"))
+    with pytest.raises(DataError, match="are not all different"):
+        files(str(path), **columns)

@@ -199,3 +199,11 @@ def test_further_keys_become_columns():
             assert source.columns(split) == {"year": [year_of[text] for text in texts]}
     with pytest.raises(DataError, match="an element has no 'month'"):
         memory(rows, columns=["month"])
+
+
+def test_lists_are_inputs_in_json_where_answers_are_no_labels():
+    rows = [(f"question {n}", ["é", "b"], n % 2) for n in range(40)]
+    found = memory(rows, inputs=("question", "choices"), classes=False)
+    assert {row[1] for row in found.rows("train")} == {'["é", "b"]'}
+    with pytest.raises(DataError, match="a text is"):
+        memory(rows, inputs=("question", "choices"))

@@ -93,3 +93,18 @@ def test_movie_reviews_have_the_counts_of_the_file():
     ]
     assert not texts[0] & texts[2] and not texts[0] & texts[1] and not texts[1] & texts[2]
     assert np.isclose(source.size("test") / 10_566, 0.2, atol=0.01)
+
+
+@pytest.mark.fetched
+def test_movie_reviews_with_their_scores():
+    source = movie_reviews(scores=True)
+    assert sum(map(source.size, source.splits)) == 10_603 and not source.classes
+    scores = np.array([float(row[1]) for split in source.splits for row in source.rows(split)])
+    assert scores.min() >= -4 and scores.max() <= 4 and (scores == 0).any()
+    signs = {text: label for text, label in movie_reviews().rows("test")}
+    agreeing = [
+        (float(score) > 0) == (signs[text] == "positive")
+        for text, score in source.rows("test")
+        if text in signs
+    ]
+    assert len(agreeing) == len(signs) and all(agreeing)

@@ -83,7 +83,7 @@ class Backbone:
             raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
         self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
-        self.pools = True
+        self.pools, self.absent = True, 0.0
         # Layers without padding (see `encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
@@ -102,13 +102,14 @@ class Backbone:
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
         read.pools = task.reads == "pooled"
-        read.average = None
+        read.average, read.absent = None, task.absent
         if task.rows:
             read.average = "each"
-        elif getattr(read.preprocessor, "windowed", False):
-            if not read.pools:
+        elif getattr(self._own_preprocessor, "windowed", False):
+            if not read.pools or not getattr(read.preprocessor, "windowed", False):
+                what = "reads tokens" if not read.pools else "cannot read them"
                 raise ConfigError(
-                    f'long_texts="windows" averages over windows, and {task.name} reads tokens.',
+                    f'long_texts="windows" averages over windows, and {task.name} {what}.',
                     set_in="hub.long_texts",
                     valid='long_texts="cut"',
                 )
@@ -186,6 +187,11 @@ class Backbone:
                 f"weights: layer {layers - 1} and layer {layers} are the same.",
                 valid=", ".join(map(str, [0, *cuts, self.depth])) + ', or "all"',
             )
+
+    @property
+    def may_average(self) -> bool:
+        """Whether what is read could be averaged over the windows of a text."""
+        return self.pools and self.preprocessor is self._own_preprocessor
 
     @property
     def inputs(self) -> tuple[str, ...]:

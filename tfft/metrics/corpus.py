@@ -86,6 +86,7 @@ def _exp_ratio(totals: np.ndarray) -> np.ndarray:
 
 MEASURES: dict[str, Measure] = {
     "mean": Measure(("score",), _mean_columns, _ratio),
+    "ratio": Measure(("part", "whole"), lambda *sums: np.column_stack(sums), _ratio),
     "f1": Measure(("hits", "predicted", "true"), lambda *sums: np.column_stack(sums), _f1),
     "pearson": Measure(("x", "y"), _pearson_columns, _pearson),
     "root_mean": Measure(("score",), _mean_columns, _root_mean),
@@ -98,9 +99,11 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
     """Returns what examples add to the totals of a measure: float64 [n k].
 
     Args:
-      measure: "mean" of `score`, or "root_mean", its root; "f1", 2 hits / (predicted + true), or
-        "mean_f1", the mean of that over labels, [n c]; "pearson", the correlation of `x` and `y`;
-        "exp_ratio", e to the power of loss / tokens, such as perplexity.
+      measure: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
+        precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
+        [n c];
+        "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss / tokens,
+        such as perplexity.
       sums: by key, [n] each.
 
     Raises:

@@ -26,8 +26,8 @@ def ledger(splits: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
     """Returns what was cut, by split and class, JSON-able.
 
     Args:
-      splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `windows` (with `counts`,
-        or None) and, for classes, `targets` (class numbers, int [n]).
+      splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `windows` (`Windows`, or
+        None) and, for classes, `targets` (class numbers, int [n]).
       labels: the class names; none for one row, "all", of each split.
 
     Returns:
@@ -66,7 +66,7 @@ def on_cut(part: Any, measure: str, sums: corpus.Sums) -> dict[str, dict[str, An
       For each kind that there is: `value` with its 95 % interval (see `corpus.interval`), `texts`.
     """
     cut = part.full_lengths > part.kept
-    several = np.zeros(len(cut), bool) if part.windows is None else part.windows.counts > 1
+    several = np.zeros(len(cut), bool) if part.windows is None else part.windows.several
     groups = {"whole": ~cut & ~several, "windows": ~cut & several, "cut": cut}
     return {
         name: {
@@ -214,26 +214,22 @@ def remedies(
     return sorted(found, key=lambda remedy: remedy.cost)
 
 
-def notes(part: Any, limit: int, dim: int, longest: int) -> list[str]:
+def notes(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -> list[str]:
     """Returns lines for a person: how texts are read in windows, and what would cut less.
 
     Args:
       part: the training split, as in `ledger`.
       limit, dim, longest: as in `remedies`.
+      windows: whether the task could read windows.
     """
     found = []
     if part.windows is not None:
-        counts = part.windows.counts
-        found.append(
-            f"long texts in windows of {limit} tokens: {int((counts > 1).sum()):,} of the "
-            f"{len(counts):,} training texts have several, at most {counts.max()}; "
-            f"{counts.sum():,} windows in all"
-        )
-    told = hint(part, limit, dim, longest)
+        found.append(part.windows.told())
+    told = hint(part, limit, dim, longest, windows)
     return [*found, told] if told else found
 
 
-def hint(part: Any, limit: int, dim: int, longest: int) -> str | None:
+def hint(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -> str | None:
     """Returns what would mend it when many training texts are cut, else None."""
     cut = part.full_lengths - part.kept
     texts = float((cut > 0).mean())
@@ -242,9 +238,12 @@ def hint(part: Any, limit: int, dim: int, longest: int) -> str | None:
     told = f"{texts:.0%} of the training texts are cut, {cut.sum() / part.full_lengths.sum():.0%} "
     told += "of all tokens. "
     if part.windows is not None:
-        return told + "A larger most_windows reads more (docs/long_texts.md)"
+        return f"{told}A larger {part.windows.remedy} reads more (docs/long_texts.md)"
     each = [
         f"{one.setting} at {one.cost:.1f} times the computation, which cuts {one.cut:.0%}"
         for one in remedies(part.full_lengths, limit, dim, longest)
+        if windows or "windows" not in one.setting
     ]
+    if not each:
+        return told + "Shorter texts, such as sentences, would be read whole"
     return f"{told}Read more with {'; or '.join(each)} (docs/long_texts.md)"

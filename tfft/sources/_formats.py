@@ -254,7 +254,7 @@ class Parquet(Format):
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         number = 0
         with self._file() as file:
-            for batch in file.iter_batches(columns=list(columns)):
+            for batch in file.iter_batches(columns=[*dict.fromkeys(columns)]):
                 values = [batch.column(name).to_pylist() for name in columns]
                 for row in zip(*values, strict=True):
                     number += 1

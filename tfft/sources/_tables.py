@@ -106,7 +106,7 @@ def _read(
     classes: bool,
 ) -> Table:
     if isinstance(text, tuple):
-        columns, how = named(file, text, label, labelled)
+        columns, how = named(file, text, label, labelled, classes)
     else:
         columns, how = choose(file, text, label, labelled)
     _refuse_unknown(file, more)
@@ -261,9 +261,11 @@ class _Reader:
 
 
 def named(
-    file: Format, texts: Sequence[str], label: str | None, labelled: bool
+    file: Format, texts: Sequence[str], label: str | None, labelled: bool, classes: bool = True
 ) -> tuple[list[str], list[str]]:
     """Does what `choose` does where the columns of several inputs are named.
+
+    An answer that is no label may be one of the inputs, such as the text that a pair leads to.
 
     Raises:
       DataError: the file has no column of a name, or a name stands twice.
@@ -285,7 +287,7 @@ def named(
                 set_in=f"files.text={tuple(texts)}, files.label={label}",
                 valid=near(name, file.names, 12) if file.has_header else "none: it has no columns",
             )
-    if len(set(wanted)) < len(wanted):
+    if len(set(texts)) < len(texts) or (classes and len(set(wanted)) < len(wanted)):
         raise DataError(
             f"the columns {wanted} are not all different.",
             set_in=f"files.text={tuple(texts)}, files.label={label}",

@@ -35,7 +35,7 @@ def memory(
       validation_share, test_share: of `train`, by a hash of the text, when only `train` is given.
       inputs: keys of the elements' inputs.
       classes: whether the answers are labels. False takes any: numbers, and lists and dicts, which
-        a task reads as JSON.
+        a task reads as JSON, as inputs too.
 
     Raises:
       DataError: an element that is no text with a label, or data that no run could learn from.
@@ -72,7 +72,9 @@ def _rows(
     for number, element in enumerate(iterate(), 1):
         where = f"example {number:,} of {split}"
         *texts, answer = _parts(element, inputs, where)
-        found = [_text(text, where) for text in texts]
+        lists = label_names is not None and not len(label_names)
+        found = [_json(text) if lists else text for text in texts]
+        found = [_text(text, where) for text in found]
         found.append(_label(answer, label_names, where))
         found += [_value(element, name, where) for name in columns]
         for column, value in zip(rows, found, strict=True):
@@ -119,6 +121,11 @@ def _parts(element: Any, inputs: tuple[str, ...], where: str) -> tuple[Any, ...]
             see=SEE,
         )
     return tuple(parts)
+
+
+def _json(value: Any) -> Any:
+    """Returns a list or a dict as JSON, anything else as it is."""
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
 
 
 def _text(value: Any, where: str) -> str:

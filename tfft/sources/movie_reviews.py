@@ -12,7 +12,9 @@ FILE = "movieReviewSnippets_GroundTruth.txt"
 SEE = "tfft fetch movie_reviews"
 
 
-def movie_reviews(validation_share: float = 0.1, test_share: float = 0.2) -> Source:
+def movie_reviews(
+    validation_share: float = 0.1, test_share: float = 0.2, scores: bool = False
+) -> Source:
     """Returns the movie reviews; a label is the sign of the mean score of twenty raters.
 
     Source: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
@@ -22,16 +24,20 @@ def movie_reviews(validation_share: float = 0.1, test_share: float = 0.2) -> Sou
 
     Args:
       validation_share, test_share: of all sentences.
+      scores: give the scores themselves, from -4 to 4, for `TextRegression`; those of zero are
+        kept, and a sentence that stands several times has the mean.
 
     Raises:
       DataError: the data were not fetched, or the file is not the known one.
     """
     path = fetch.path("movie_reviews") / FILE
     with path.open(encoding="utf-8", newline="\n") as file:
-        rows, notes = labelled(parse(file))
+        rows, notes = (scored if scores else labelled)(parse(file))
     shares = {"validation": validation_share, "test": test_share}
-    splits = split_by_hash("movie_reviews", rows, validation_share, test_share)
-    return MemorySource("movie_reviews", splits, [*notes, shares_told(shares)], see=SEE)
+    kind = not scores
+    splits = split_by_hash("movie_reviews", rows, validation_share, test_share, classes=kind)
+    notes.append(shares_told(shares))
+    return MemorySource("movie_reviews", splits, notes, see=SEE, classes=kind)
 
 
 def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
@@ -50,11 +56,11 @@ def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
             ) from error
 
 
-def labelled(scored: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+def labelled(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
     """Returns texts with labels, each text once, and notes with the counts of what was dropped."""
     found: dict[str, list[str]] = {}
     total = zero = 0
-    for score, text in scored:
+    for score, text in rows:
         total += 1
         if score == 0:
             zero += 1
@@ -69,3 +75,14 @@ def labelled(scored: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list
         + (f", {torn:,} that stand there with both labels dropped" if torn else ""),
     ]
     return (list(agreeing), list(agreeing.values())), notes
+
+
+def scored(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+    """Returns texts with mean scores, each text once, and a note with the counts."""
+    found: dict[str, list[float]] = {}
+    for score, text in rows:
+        found.setdefault(text, []).append(score)
+    total = sum(map(len, found.values()))
+    note = f"{total:,} sentences with scores, of which {len(found):,} differ"
+    means = [f"{sum(values) / len(values):.6g}" for values in found.values()]
+    return (list(found), means), [note]

@@ -43,6 +43,7 @@ class TextClassification(Task):
 
     name = "text_classification"
     classes = True
+    distribution = True
     figures = {
         "accuracy": "accuracy",
         "macro_f1": "macro F1",
@@ -162,13 +163,15 @@ class TextClassification(Task):
         return task
 
     def targets(self, examples: Examples) -> np.ndarray:
-        """Returns the class numbers of the answers: int32 [n].
+        return self.numbers(examples.answers or ())
+
+    def numbers(self, labels: Sequence[str]) -> np.ndarray:
+        """Returns the class numbers of label names: int32 [n].
 
         Raises:
           DataError: a name is none of the task's labels.
         """
         numbers = {name: number for number, name in enumerate(self.labels or ())}
-        labels = examples.answers or ()
         unknown = [label for label in labels if label not in numbers]
         if unknown:
             raise DataError(

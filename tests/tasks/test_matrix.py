@@ -1,0 +1,67 @@
+"""Every task with every kind of body: it trains a step and answers. The docs print this matrix."""
+
+import importlib
+import pathlib
+import pkgutil
+import re
+
+import numpy as np
+import pytest
+
+from tfft import examples, loop, machine, tasks
+from tfft import job as jobs
+from tfft.backbones.architectures import ARCHITECTURES
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.stage import Stage, prepare
+from tfft.testing import TaskCase
+
+NAMES = sorted(module.name for module in pkgutil.iter_modules(tasks.__path__))
+PAGE = pathlib.Path(__file__).parents[2] / "docs/tasks.md"
+
+
+def case(name):
+    """Returns the test case of a task: it has one, with the task and a source."""
+    module = importlib.import_module(f"test_{name}")  # pytest has put this folder on the path
+    return next(
+        value()
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, TaskCase) and value is not TaskCase
+    )
+
+
+@pytest.mark.parametrize("kind", list(ARCHITECTURES))
+@pytest.mark.parametrize("name", NAMES)
+def test_a_task_trains_and_answers_on_a_body(name, kind):
+    stage = Stage(freeze_layers=2 if kind == "albert" else 1, epochs=1, batch_size=8, warmup=0)
+    machine.make_deterministic(0, [stage], Console(quiet=True))
+    made = case(name)
+    source = made.make_source()
+    task = made.make_task().with_labels(source.labels, source.label_counts("train"))
+    body = tiny(kind).read_for(task)
+    columns = tuple(column[:16] for column in examples.columns(source, "train"))
+    given = examples.encoded(
+        task, body.preprocessor, columns, examples.answers(source, "train")[:16]
+    )
+    prepared = prepare(stage, body, jobs.built_head(task, body), task, 4)
+    data = loop.Inputs(given.encoded)
+    plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
+    history = prepared.trained.fit(data.dataset(plan), verbose=0).history
+    assert np.isfinite(history["loss"]).all()
+    served, inputs = task.served, task.asked(columns)
+    asked = examples.encoded(served, body.read_for(served).preprocessor, inputs)
+    found = served.predictions(asked, loop.predict(prepared.split.full, asked.encoded))
+    assert len(found) == len(inputs[0]) and all(map(made.named, found))
+
+
+def test_the_docs_print_the_matrix():
+    text = PAGE.read_text("utf-8").partition("## Bodies")[2]
+    [head, *rows] = [
+        [cell.strip() for cell in line.strip("|").split("|")]
+        for line in text.splitlines()
+        if re.match(r"\| ?\w", line)
+    ]
+    classes = {name.replace("_", ""): name for name in NAMES}
+    assert sorted(head[1:]) == sorted(ARCHITECTURES)
+    assert sorted(classes[row[0].lower()] for row in rows) == NAMES
+    assert all(cell == "yes" for row in rows for cell in row[1:])

@@ -1,0 +1,104 @@
+"""Lists of choices: how they and their answers read, what scores of them mean, and floors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+
+from tfft.errors import ConfigError, DataError
+from tfft.metrics.floors import Floor
+
+KINDS = ("either", "number", "text")
+
+
+def choices_of(text: str | bytes) -> list[str]:
+    """Returns the choices of an example.
+
+    Args:
+      text: a list of strings in JSON.
+
+    Raises:
+      DataError: it is none of two texts or more.
+    """
+    shown = f"the choices {text[:80]!r}"
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f"{shown} are no JSON: {error}.", valid='["one", "another"]') from error
+    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
+        raise DataError(f"{shown} are no list of strings.", valid='["one", "another"]')
+    if len(found) < 2 or not all(each.strip() for each in found):
+        raise DataError(f"{shown} are not two texts or more.", valid='["one", "another"]')
+    return found
+
+
+def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
+    """Returns which choice an answer means.
+
+    Args:
+      choices: of the example.
+      answer: the number of the right one, from 0, or its text.
+      kind: "number", "text", or "either".
+
+    Raises:
+      ConfigError: another kind.
+      DataError: the answer is none of the choices, or of "either" it could be two of them.
+    """
+    if kind not in KINDS:
+        raise ConfigError(f"MultipleChoice.answer={kind!r} is unknown.", valid=", ".join(KINDS))
+    found = set()
+    if kind != "text" and answer.strip().isdecimal() and int(answer) < len(choices):
+        found.add(int(answer))
+    if kind != "number" and answer in choices:
+        found.add(choices.index(answer))
+    if len(found) > 1:
+        raise DataError(
+            f"the answer {answer!r} is the text of one choice and the number of another.",
+            valid='MultipleChoice.answer = "number" or "text"',
+        )
+    if not found:
+        valid = f"a number from 0 to {len(choices) - 1}", "the text of a choice"
+        raise DataError(
+            f"the answer {answer!r} is none of the choices {list(choices)}.",
+            valid={"number": valid[0], "text": valid[1]}.get(kind, ", or ".join(valid)),
+        )
+    return found.pop()
+
+
+def softmax(scores: np.ndarray) -> np.ndarray:
+    """Returns the probabilities of scores, float64 [r]."""
+    powers = np.exp(scores.astype(np.float64) - scores.max())
+    return powers / powers.sum()
+
+
+def log_losses(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns minus the logarithm of the right choice's probability, float64 [n].
+
+    Args:
+      truth: numbers of the right choices, int [n].
+      outputs: scores of the choices of each example, [r 1].
+    """
+    wide = [scores[:, 0].astype(np.float64) for scores in outputs]
+    pairs = zip(wide, truth, strict=True)
+    return np.array([np.logaddexp.reduce(scores) - scores[number] for scores, number in pairs])
+
+
+def choice_floors(questions: Sequence[str], lists: Sequence[str]) -> dict[str, Floor]:
+    """Returns two floors of choices, as scores [r 1] of each example.
+
+    `word_overlap` counts the distinct words, lower-cased and cut at spaces, that a choice shares
+    with the question; among equal ones the first counts as chosen. `first` scores 1 for the first
+    choice and 0 for the others.
+    """
+    examples = [
+        (set(question.lower().split()), choices_of(each))
+        for question, each in zip(questions, lists, strict=True)
+    ]
+    overlap = [
+        np.array([[len(words & set(choice.lower().split()))] for choice in choices], np.float32)
+        for words, choices in examples
+    ]
+    first = [np.eye(len(choices), 1, dtype=np.float32) for _, choices in examples]
+    return {"word_overlap": Floor(overlap), "first": Floor(first)}

@@ -1,0 +1,195 @@
+"""Finding each example's second text among all of a split, and BM25 as a floor of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.stats import rankdata
+from sklearn.feature_extraction.text import CountVectorizer
+
+from tfft.errors import DataError
+from tfft.metrics.floors import Floor
+
+TOP = 10
+AT_ONCE = 2**24  # scores
+K1, B = 1.2, 0.75  # of BM25, as Lucene has them
+RETRIEVAL_FIGURES = {
+    "mrr": "mean reciprocal rank",
+    "recall_at_1": "recall at 1",
+    "recall_at_5": "recall at 5",
+    "recall_at_10": "recall at 10",
+    "ndcg_at_10": "nDCG at 10",
+}
+COSINE_FIGURES = {"spearman": "Spearman", "pearson": "Pearson"}
+
+
+class Sides(NamedTuple):
+    """Vectors of the first and of the second texts, [n d] each, dense or sparse.
+
+    The product of two vectors is the score of the texts.
+    """
+
+    first: Any
+    second: Any
+
+
+def sides(outputs: Any) -> Sides:
+    """Returns the vectors out of a model's outputs, [r d] of each example, or of a floor's."""
+    if isinstance(outputs, Sides):
+        return outputs
+    both = np.stack([each[:2] for each in outputs])
+    return Sides(both[:, 0], both[:, 1])
+
+
+def similarities(outputs: Any) -> np.ndarray:
+    """Returns the score of the two texts of each example, float64 [n]."""
+    one, two = sides(outputs)
+    if sparse.issparse(one):
+        return np.asarray(one.multiply(two).sum(axis=1), np.float64)[:, 0]
+    return (one.astype(np.float64) * two).sum(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Retrieved:
+    """How each example's first text finds second texts of its group.
+
+    Attributes:
+      rank: of the first one found, from 1, int [n].
+      best: the example whose second text has the highest score, int [n].
+      found: how many of the first 1, 2, ..., 10 are of the group, int [n 10].
+      relevant: how many there are, int [n].
+    """
+
+    rank: np.ndarray
+    best: np.ndarray
+    found: np.ndarray
+    relevant: np.ndarray
+
+    @property
+    def reciprocal(self) -> np.ndarray:
+        """1 / rank (Voorhees, 1999), float [n]."""
+        return 1.0 / self.rank
+
+    def recall(self, count: int) -> np.ndarray:
+        """Returns the share of the relevant texts that are among the first `count`, float [n]."""
+        return self.found[:, count - 1] / self.relevant
+
+    @property
+    def ndcg(self) -> np.ndarray:
+        """Of the first 10 (Järvelin and Kekäläinen, 2002), with a gain of 1 or 0, float [n]."""
+        gains = 1 / np.log2(np.arange(TOP) + 2)
+        ideal = np.cumsum(gains)[np.minimum(self.relevant, TOP) - 1]
+        return np.diff(self.found, axis=1, prepend=0) @ gains / ideal
+
+    def measures(self) -> dict[str, Any]:
+        """Returns the measure and the sums of each of `RETRIEVAL_FIGURES`."""
+        scores = {"mrr": self.reciprocal, "ndcg_at_10": self.ndcg}
+        scores |= {f"recall_at_{count}": self.recall(count) for count in (1, 5, 10)}
+        return {name: ("mean", {"score": scores[name]}) for name in RETRIEVAL_FIGURES}
+
+    def last(self, texts: Sequence[str]) -> list[tuple[int, str]]:
+        """Returns the examples that find none first, the worst first, and what they find."""
+        order = np.argsort(-self.rank, kind="stable")[: int((self.rank > 1).sum())]
+        return [(int(row), texts[self.best[row]]) for row in order]
+
+
+def retrieve(outputs: Any, texts: Sequence[str], groups: np.ndarray) -> Retrieved:
+    """Ranks the distinct second texts for each first text.
+
+    Relevant are the second texts of all examples of the same group. Of equal scores those of
+    irrelevant texts come first, so that a model which answers the same to all finds nothing.
+
+    Args:
+      outputs: as in `sides`.
+      texts: the second texts, [n].
+      groups: int [n].
+    """
+    first, second = sides(outputs)
+    _, kept, places = np.unique(np.array(texts, object), return_index=True, return_inverse=True)
+    documents, ones = second[kept], np.ones(len(texts), bool)
+    by_group = sparse.csr_matrix((ones, (groups, places)), (groups.max() + 1, len(kept)))
+    parts = []
+    for rows in np.array_split(np.arange(len(texts)), 1 + len(texts) * len(kept) // AT_ONCE):
+        scores = first[rows] @ documents.T
+        scores = scores.toarray() if sparse.issparse(scores) else scores
+        parts.append(_ranked(np.array(scores, np.float64), by_group[groups[rows]].toarray()))
+    rank, best, found, relevant = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Retrieved(rank, kept[best], found, relevant)
+
+
+def _ranked(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Returns the fields of `Retrieved`, `best` as a column, from [n documents] each."""
+    scores[relevant] = np.nextafter(scores[relevant], -np.inf)
+    highest = np.where(relevant, scores, -np.inf).max(1, keepdims=True)
+    rank = 1 + (scores > highest).sum(1)
+    count = min(TOP, scores.shape[1])
+    top = np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    order = np.argsort(-np.take_along_axis(scores, top, 1), axis=1, kind="stable")
+    top = np.take_along_axis(top, order, 1)
+    hits = np.take_along_axis(relevant, top, 1)
+    hits = np.pad(hits, ((0, 0), (0, TOP - count)))
+    return rank, top[:, 0], hits.cumsum(1), relevant.sum(1)
+
+
+def bm25(first: Sequence[str], second: Sequence[str]) -> Floor:
+    """Returns BM25 (Robertson and Zaragoza, 2009) as vectors whose product is its score.
+
+    Words are lower-cased; of texts without words, runs of 1 to 3 characters. The weights of words
+    are those among the second texts.
+
+    Args:
+      first, second: queries and documents, [n] each.
+    """
+    counts = CountVectorizer(token_pattern=r"(?u)\b\w+\b")
+    try:
+        documents = counts.fit_transform(second)
+    except ValueError:  # no text holds a word, only signs
+        counts = CountVectorizer(analyzer="char", ngram_range=(1, 3))
+        documents = counts.fit_transform(second)
+    documents = sparse.csr_matrix(documents, dtype=np.float64)
+    lengths = np.asarray(documents.sum(axis=1))[:, 0]
+    held = np.bincount(documents.indices, minlength=documents.shape[1])
+    rarity = np.log(1 + (len(second) - held + 0.5) / (held + 0.5))
+    norms = K1 * (1 - B + B * lengths / max(lengths.mean(), 1e-12))
+    of_row = np.repeat(norms, np.diff(documents.indptr))
+    data = documents.data
+    documents.data = rarity[documents.indices] * data * (K1 + 1) / (data + of_row)
+    queries = sparse.csr_matrix(counts.transform(first), dtype=np.float64)
+    return Floor(Sides(queries, documents), {"documents": len(second), "features": len(rarity)})
+
+
+def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
+    """Returns answers as cosines, float32 [n].
+
+    Args:
+      highest: the answer that stands for a cosine of 1.
+
+    Raises:
+      DataError: one is no number from -highest to highest.
+    """
+    for answer in answers:
+        try:
+            fits = abs(float(answer)) <= highest
+        except ValueError:
+            fits = False
+        if not fits:
+            raise DataError(
+                f"the answer {answer!r} is no number from {-highest:g} to {highest:g}.",
+                valid="Embedding.highest, the answer of texts that mean the same",
+            )
+    return np.array([float(answer) / highest for answer in answers], np.float32)
+
+
+def cosine_measures(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
+    """Returns the measure and the sums of each of `COSINE_FIGURES`.
+
+    Args:
+      truth, found: similarities, float [n] each, by any scale.
+    """
+    ranks = {"x": rankdata(truth), "y": rankdata(found)}
+    plain = {"x": truth.astype(float), "y": found.astype(float)}
+    return {"spearman": ("pearson", ranks), "pearson": ("pearson", plain)}

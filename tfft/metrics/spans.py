@@ -1,0 +1,198 @@
+"""Spans of texts: what an answer says, the tags that words get of them, and how many are found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.errors import DataError, near
+from tfft.metrics import corpus
+
+Span = tuple[int, int, str]  # the first character, the one after the last, the label
+VALID = '[[0, 5, "NAME"], ...]: characters of the text, the end exclusive; [] for none'
+OUTSIDE = "O"
+
+
+def tags_of(labels: Iterable[str]) -> tuple[str, ...]:
+    """Returns the tags of the scheme BIO for labels: O, B-x, I-x, ..."""
+    return (OUTSIDE, *(f"{kind}-{label}" for label in labels for kind in "BI"))
+
+
+def labels_of(tags: Sequence[str]) -> tuple[str, ...]:
+    """Returns the labels whose tags these are."""
+    return tuple(tag[2:] for tag in tags[1::2])
+
+
+def read_spans(answer: str) -> list[Span]:
+    """Returns the spans of an answer in their order.
+
+    Args:
+      answer: a list in JSON, a start, an end and a label each.
+
+    Raises:
+      DataError: it is none, or two of its spans overlap.
+    """
+    try:
+        found = sorted((start, end, label) for start, end, label in json.loads(answer))
+        right = all(type(s) is type(e) is int and 0 <= s < e for s, e, _ in found)
+        right = right and all(isinstance(label, str) and label for *_, label in found)
+    except (json.JSONDecodeError, TypeError, ValueError):
+        right = False
+    if not right:
+        raise DataError(f"{answer[:200]!r} is no list of spans.", valid=VALID)
+    for one, two in zip(found, found[1:], strict=False):
+        if two[0] < one[1]:
+            raise DataError(
+                f"the spans {json.dumps(one)} and {json.dumps(two)} overlap, in {answer[:200]!r}.",
+                valid="spans that do not share a character",
+            )
+    return found
+
+
+def spans_in(answer: str, text: str) -> list[Span]:
+    """Returns the spans of a text's answer, without white space at their edges.
+
+    Raises:
+      DataError: a span ends behind the text, or is white space.
+    """
+    found = []
+    for start, end, label in read_spans(answer):
+        part = text[start:end]
+        if end > len(text) or not part.strip():
+            raise DataError(
+                f"the span {json.dumps([start, end, label])} has no character in the text "
+                f"{text[:80]!r} of {len(text):,} characters."
+                if not part.strip()
+                else f"the span {json.dumps([start, end, label])} ends behind the text "
+                f"{text[:80]!r} of {len(text):,} characters.",
+                valid=VALID,
+            )
+        start += len(part) - len(part.lstrip())
+        found.append((start, start + len(part.strip()), label))
+    return found
+
+
+def touched(span: Span, words: np.ndarray) -> tuple[int, int]:
+    """Returns the first word that a span shares a character with, and the one after the last.
+
+    Args:
+      words: their starts and ends, int [w 2].
+    """
+    first = np.searchsorted(words[:, 1], span[0], "right")
+    return int(first), int(np.searchsorted(words[:, 0], span[1]))
+
+
+def token_tags(spans: Sequence[Span], words: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """Returns the number of each word's tag at the token that begins it, -1 elsewhere: int32 [t].
+
+    Args:
+      spans: of a text.
+      words: the start and the end of the word that each token begins, or -1, int [t 2].
+      labels: of the spans, in the order of their tags.
+
+    Raises:
+      DataError: a label is none of these.
+    """
+    begins = words[:, 0] >= 0
+    words, out = words[begins], np.full(len(words), -1, np.int32)
+    tags = np.zeros(len(words), np.int32)
+    for span in spans:
+        refuse_unknown(span[2], labels)
+        first, last = touched(span, words)
+        number = labels.index(span[2])
+        tags[first:last] = 2 * number + 2
+        tags[first : min(first + 1, last)] = 2 * number + 1
+    out[begins] = tags
+    return out
+
+
+def refuse_unknown(label: str, labels: Sequence[str]) -> None:
+    """Raises a DataError for a label that is none of the task's."""
+    if label not in labels:
+        raise DataError(f"the label {label!r} is none of the task's.", valid=near(label, labels))
+
+
+def told(rows: Iterable[tuple[Sequence[Span], np.ndarray, bool]]) -> list[str]:
+    """Returns lines about spans that no model can find as they are.
+
+    Args:
+      rows: of each text its spans, what `token_tags` takes as words, and whether it is cut.
+    """
+    total = behind = inexact = 0
+    for spans, words, cut in rows:
+        words = words[words[:, 0] >= 0]
+        for span in spans:
+            first, last = touched(span, words)
+            found = first < last and (words[first, 0], words[last - 1, 1]) == span[:2]
+            lost = cut and span[1] > words[:, 1].max(initial=0)
+            total, behind, inexact = total + 1, behind + lost, inexact + (not found and not lost)
+    lines = {
+        "do not begin and end with a word: they are learned as the words that they touch, and "
+        "count as missed": inexact,
+        "stand where a text is cut, and count as missed": behind,
+    }
+    return [f"{count:,} of {total:,} spans {line}" for line, count in lines.items() if count]
+
+
+def readable(spans: Sequence[Span], text: str) -> str:
+    """Returns spans as a person reads them."""
+    return ", ".join(f"{text[start:end]} ({label})" for start, end, label in spans) or "none"
+
+
+def span_sums(
+    truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]]
+) -> dict[str, np.ndarray]:
+    """Returns each example's spans: found rightly (`hits`), found, and true, int [n] each.
+
+    A span is right when its start, its end and its label are.
+    """
+    rows = [(len({*a} & {*b}), len(b), len(a)) for a, b in zip(truth, found, strict=True)]
+    hits, predicted, true = np.array(rows, int).reshape(-1, 3).T
+    return {"hits": hits, "predicted": predicted, "true": true}
+
+
+def span_metrics(
+    truth: Sequence[Sequence[Span]],
+    found: Sequence[Sequence[Span]],
+    labels: Sequence[str],
+    more: Mapping[str, tuple[str, Mapping[str, np.ndarray]]],
+) -> dict[str, Any]:
+    """Returns F1, precision and recall of spans, over all and by label, with 95 % intervals.
+
+    As the CoNLL evaluations count (Tjong Kim Sang and De Meulder, 2003). What is undefined, such as
+    the precision of no span, is None.
+
+    Args:
+      truth, found: the spans of each example.
+      labels: of the spans.
+      more: further figures, as `corpus.figures` takes them.
+    """
+
+    def wanted(name: str, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {
+            f"{name}f1": ("f1", sums),
+            f"{name}precision": ("ratio", {"part": sums["hits"], "whole": sums["predicted"]}),
+            f"{name}recall": ("ratio", {"part": sums["hits"], "whole": sums["true"]}),
+        }
+
+    every = {"": span_sums(truth, found)}
+    for label in labels:
+        mine = ([[s for s in each if s[2] == label] for each in side] for side in (truth, found))
+        every[f"{label}/"] = span_sums(*mine)
+    asked = {key: each for name, sums in every.items() for key, each in wanted(name, sums).items()}
+    figures = corpus.figures({**asked, **more})
+    classes = {}
+    for label in labels:
+        row = {name: figures.pop(f"{label}/{name}") for name in ("precision", "recall", "f1")}
+        classes[label] = {
+            **{name: figure["value"] for name, figure in row.items()},
+            "support": int(every[f"{label}/"]["true"].sum()),
+            "intervals": {
+                name: [figure["low"], figure["high"]] if "low" in figure else None
+                for name, figure in row.items()
+            },
+        }
+    return {**figures, "classes": classes}

@@ -1,0 +1,163 @@
+"""Files of words with a tag each, a word a line and a blank line between sentences.
+
+As the shared tasks of CoNLL have them (Tjong Kim Sang and De Meulder, 2003). The columns stand
+between tabs, or between spaces where a line has no tab. Tags are IOB1, IOB2 (BIO), BIOES or BILOU,
+and one rule reads them all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import pathlib
+from collections.abc import Iterator, Sequence
+
+from tfft.errors import DataError
+from tfft.sources import (
+    MemorySource,
+    Rows,
+    Source,
+    check_shares,
+    shares_told,
+    split_by_hash,
+    take,
+    without_overlap,
+)
+
+DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents
+ALONE, LAST, OUTSIDE = "SU", "ELSU", "O"
+VALID = "O, or B-, I-, E-, L-, S- or U- with a label behind it, such as B-person"
+SEE = "tfft check --gin_file=quick/tagging.gin --gin.DATA=FILE"
+Word = tuple[str, str, str]  # as it is written; the tag's kind, such as "B"; its label
+
+
+def conll(
+    data: str,
+    *,
+    validation: str | None = None,
+    test: str | None = None,
+    word: int = 0,
+    tag: int = -1,
+    validation_share: float = 0.1,
+    test_share: float = 0.1,
+) -> Source:
+    """Returns a source of sentences, the words joined by spaces, with spans in JSON.
+
+    A sentence that is in the test split is dropped from the others, one that is in the validation
+    split from the training split, when they come from files of their own.
+
+    Args:
+      data: the training file.
+      validation, test: files of their own.
+      word, tag: the numbers of the columns, from 0; below 0 from the end.
+      validation_share, test_share: what is taken from the training file by a hash of the sentence,
+        for a split that has no file of its own; 0 for no such split.
+
+    Raises:
+      DataError: a file cannot be read, and in which line.
+    """
+    check_shares(validation_share, test_share)
+    paths = {"train": data, "validation": validation, "test": test}
+    rows: dict[str, Rows] = {}
+    notes: list[str] = []
+    for split, path in paths.items():
+        if path is not None:
+            rows[split], note = read(str(path), word, tag)
+            notes.append(note)
+    kept, dropped = without_overlap(rows)
+    rows = {split: take(part, kept[split]) for split, part in rows.items()}
+    shares = {"validation": validation_share, "test": test_share}
+    shares = {split: share for split, share in shares.items() if split not in rows and share}
+    if shares:
+        made = (shares.get("validation", 0.0), shares.get("test", 0.0))
+        rows |= split_by_hash(str(data), rows["train"], *made, classes=False)
+        notes.append(shares_told(shares))
+    return MemorySource(str(data), rows, [*notes, *dropped], see=SEE, classes=False)
+
+
+def read(path: str, word: int = 0, tag: int = -1) -> tuple[Rows, str]:
+    """Returns the texts and the spans of a file, and a note with counts.
+
+    Raises:
+      DataError: it cannot be read.
+    """
+    texts, answers, words, spans = [], [], 0, 0
+    for sentence in _sentences(path, word, tag):
+        found = spans_of(sentence)
+        texts.append(" ".join(written for written, _, _ in sentence))
+        answers.append(json.dumps(found, ensure_ascii=False))
+        words, spans = words + len(sentence), spans + len(found)
+    if not texts:
+        raise DataError("the file has no sentence.", set_in=path, valid="a word a line", see=SEE)
+    note = f"{path}: {len(texts):,} sentences, {words:,} words, {spans:,} spans"
+    return (texts, answers), note
+
+
+def spans_of(sentence: Sequence[Word]) -> list[tuple[int, int, str]]:
+    """Returns start, end and label of each span, in characters of the words joined by spaces.
+
+    A word continues a span when its tag is I, E or L, the word before has the same label, and the
+    span did not end there; any other tag with a label begins one.
+    """
+    found: list[tuple[int, int, str]] = []
+    place, before = 0, (OUTSIDE, "")
+    for written, kind, label in sentence:
+        end = place + len(written)
+        goes_on = kind in "IEL" and label == before[1] and before[0] not in LAST
+        if kind != OUTSIDE and goes_on:
+            found[-1] = (found[-1][0], end, label)
+        elif kind != OUTSIDE:
+            found.append((place, end, label))
+        place, before = end + 1, (kind, label)
+    return found
+
+
+def _sentences(path: str, word: int, tag: int) -> Iterator[list[Word]]:
+    lines = enumerate(_lines(path), 1)
+    for blank, part in itertools.groupby(lines, lambda line: not line[1].strip()):
+        if blank:
+            continue
+        found = [_word(line, path, number, word, tag) for number, line in part]
+        if found[0][0] != DOCUMENT or len(found) > 1:
+            yield found
+
+
+def _lines(path: str) -> Iterator[str]:
+    try:
+        with pathlib.Path(path).expanduser().open("rb") as file:
+            for number, line in enumerate(file, 1):
+                yield line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the line is not UTF-8: {error.reason}, at {error.start}.",
+            set_in=f"{path}:{number:,}",
+            valid="iconv -f latin1 -t utf-8 FILE > NEW",
+            see=SEE,
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"{path} cannot be read: {error.strerror}.", valid="a file of words and tags", see=SEE
+        ) from error
+
+
+def _word(line: str, path: str, number: int, word: int, tag: int) -> Word:
+    where = f"{path}:{number:,}"
+    columns = line.split("\t") if "\t" in line else line.split()
+    try:
+        written, tagged = columns[word].strip(), columns[tag].strip()
+    except IndexError:
+        raise DataError(
+            f"the line has {len(columns)} columns, and column {word} is to be the word and "
+            f"column {tag} the tag.",
+            set_in=where,
+            valid="conll.word and conll.tag within the columns; a blank line between sentences",
+            see=SEE,
+        ) from None
+    kind, _, label = tagged.partition("-")
+    known = tagged == OUTSIDE or (len(kind) == 1 and kind in "BIELSU" and label)
+    if not written or not known or len(columns) < 2:
+        what = f"the tag {tagged!r} is none" if written else "the word is empty"
+        if len(columns) < 2:
+            what = "the line has one column"
+        raise DataError(f"{what}: {line[:80]!r}", set_in=where, valid=VALID, see=SEE)
+    return written, kind, label

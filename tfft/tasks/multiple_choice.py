@@ -1,0 +1,133 @@
+"""Multiple choice: which of an example's own answers is right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy
+from tfft.metrics import corpus
+from tfft.metrics.choices import choice_floors, choices_of, log_losses, right_number, softmax
+from tfft.metrics.floors import Floor
+from tfft.preprocess.rows import ChoicePreprocessor
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+
+
+class MultipleChoice(Task):
+    """A score for each choice, a Dense on the pooled output of the question joined with it.
+
+    A softmax over the choices of an example makes them probabilities, as in GPT (Radford et al.,
+    2018) and BERT (Devlin et al., 2019) on SWAG. Examples may have different numbers of choices.
+
+    Args:
+      answer: "number", counted from 0, or "text", that of the right choice, says what the answers
+        are; "either" takes both, and refuses an answer that could be both.
+      dropout: share of the pooled features that is dropped in training.
+    """
+
+    name: ClassVar[str] = "multiple_choice"
+    inputs: ClassVar[tuple[str, ...]] = ("question", "choices")
+    rows: ClassVar[bool] = True
+    absent: ClassVar[float] = -1e9
+    figures: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "log_loss": "log loss"}
+    lower: ClassVar[frozenset[str]] = frozenset({"log_loss"})
+
+    def __init__(self, answer: str = "either", dropout: float = 0.1):
+        self.answer, self.dropout = answer, dropout
+
+    def preprocessor(self, own: Any) -> ChoicePreprocessor:
+        return ChoicePreprocessor(**own.settings())
+
+    def targets(self, examples: Examples) -> np.ndarray:
+        """Returns the numbers of the right choices, int32 [n].
+
+        Raises:
+          DataError: an example has no list of two texts or more, or an answer is none of them.
+        """
+        pairs = zip(examples.inputs[1], examples.answers or (), strict=True)
+        found = [right_number(choices_of(one), answer, self.answer) for one, answer in pairs]
+        return np.array(found, np.int32)
+
+    def config(self) -> dict[str, Any]:
+        return {"task": self.name, "answer": self.answer, "dropout": self.dropout}
+
+    def head(self) -> keras.layers.Layer:
+        return keras.Sequential(
+            [
+                keras.layers.Dropout(self.dropout, name="dropout"),
+                keras.layers.Dense(1, dtype="float32", name="score"),
+            ],
+            name="head",
+        )
+
+    def loss(self) -> keras.losses.Loss:
+        return ChoiceCrossentropy()
+
+    def metrics(self) -> list[Any]:
+        return [ChoiceAccuracy(name="accuracy")]
+
+    def predictions(
+        self, examples: Examples, outputs: Sequence[np.ndarray]
+    ) -> list[dict[str, Any]]:
+        found = []
+        for choices, scores in zip(map(choices_of, examples.inputs[1]), outputs, strict=True):
+            probabilities = softmax(scores[: len(choices), 0])
+            number = int(probabilities.argmax())
+            answer = {"choice": choices[number], "number": number}
+            found.append({**answer, "probabilities": probabilities.tolist()})
+        return found
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
+        scores = outputs[..., 0]
+        number = keras.ops.cast(keras.ops.argmax(scores, axis=-1), "int32")
+        return {"number": number, "probabilities": keras.ops.softmax(scores, axis=-1)}
+
+    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> list[np.ndarray]:
+        return [np.log(np.maximum(each, 1e-30))[:, None] for each in answers["probabilities"]]
+
+    def evaluate(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+        losses = {"score": log_losses(examples.targets, outputs)}
+        accuracy = ("mean", self.sums(examples, outputs))
+        return corpus.figures({"accuracy": accuracy, "log_loss": ("mean", losses)})
+
+    def sums(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        best = np.array([scores[:, 0].argmax() for scores in outputs])
+        return {"score": (best == examples.targets).astype(float)}
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the choice with most words of the question, and the first choice."""
+        return choice_floors(*test.inputs)
+
+    def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
+        """Returns the division by the number of choices."""
+        return {"choices": [str(len(choices_of(each))) for each in examples.inputs[1]]}
+
+    def shown(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+        """Returns the mistakes of which the model was surest, and what it was least certain of."""
+        answers, truth = self.predictions(examples, outputs), examples.targets
+        sure = np.array([max(each["probabilities"]) for each in answers])
+        wrong = np.flatnonzero(self.sums(examples, outputs)["score"] == 0)
+
+        def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
+            return [
+                {
+                    **text_of(examples, row),
+                    "truth": choices_of(examples.inputs[1][row])[truth[row]],
+                    "predicted": answers[row]["choice"],
+                    "probability": float(sure[row]),
+                    "probability_of_truth": answers[row]["probabilities"][truth[row]],
+                }
+                for row in numbers[:SHOWN_EXAMPLES]
+            ]
+
+        return {
+            "mistake_count": len(wrong),
+            "mistakes": rows(wrong[np.argsort(-sure[wrong], kind="stable")]),
+            "least_certain": rows(np.argsort(sure, kind="stable")),
+        }
