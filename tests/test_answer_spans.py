@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.metrics import answer_spans as spans
 from tfft.answer_spans import SpanLoss, best_spans
+from tfft.metrics import answer_spans as spans
 
 
 def test_the_loss_is_one_softmax_over_all_rows():

@@ -44,7 +44,7 @@ class SpanLoss(keras.losses.Loss):
 def best_spans(
     logits: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, longest: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Returns the best span of each example in the graph; `metrics.answer_spans.best` says which it is.
+    """Returns the best span of each example, in the graph, as `metrics.answer_spans.best` does.
 
     Args:
       logits: of both ends, float32 [b r t 2].

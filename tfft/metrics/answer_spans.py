@@ -166,7 +166,7 @@ def marked(encoded: Any, golds: Sequence[Sequence[tuple[int, str]]]) -> list[np.
 
 def left_out(encoded: Any) -> int:
     """Returns how many examples have no mark at a right span."""
-    right = [(row > 0).any() for row in _each(encoded.targets)]
+    right = [(row > 0).any() for row in encoded.targets.rows()]
     return int((~np.logical_or.reduceat(right, encoded.windows.offsets[:-1])).sum())
 
 
@@ -185,18 +185,13 @@ def uniform_loss(targets: Any) -> float:
       targets: `Ragged` with the marks of each row; an example begins with a row whose first token
         is a position.
     """
-    rows = list(_each(targets))
+    rows = list(targets.rows())
     right = [(START, START + END), (END, START + END)]
     counts = [[(row >= 0).sum(), *(np.isin(row, side).sum() for side in right)] for row in rows]
     first = np.flatnonzero([row[0] >= 0 for row in rows])
     size, *hits = np.add.reduceat(np.array(counts), first).T
     losses = [np.where(hit > 0, np.log(size / np.maximum(hit, 1)), 0.0) for hit in hits]
     return float(np.mean(losses))
-
-
-def _each(ragged: Any) -> Iterator[np.ndarray]:
-    for number, length in enumerate(ragged.lengths):
-        yield ragged.pad(np.array([number]), length)[0]
 
 
 def best_threshold(doubts: np.ndarray, answered: np.ndarray, declined: np.ndarray) -> float:

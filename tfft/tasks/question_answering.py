@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.encoded import Encoded, Ragged
+from tfft.answer_spans import SpanLoss, served
+from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.metrics import answer_spans as spans
 from tfft.metrics import answers
@@ -17,7 +18,6 @@ from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.answer_spans import SpanLoss, served
 from tfft.task import Examples, Task, text_of
 
 
@@ -81,14 +81,12 @@ class QuestionAnswering(Task):
         golds, encoded = answers.golds(examples), examples.encoded
         if encoded is None:
             return None
-        rows = spans.marked(encoded, golds)
-        offsets = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-        return Ragged(np.concatenate(rows), offsets)
+        return ragged(spans.marked(encoded, golds))
 
-    def notes(self, split: str, encoded: Encoded) -> list[str]:
-        left_out = spans.left_out(encoded)
-        told = f"{split}: {left_out:,} of {encoded.size:,} answers are in no window"
-        return [f"{told}; the loss leaves them out"] if left_out else []
+    def warnings(self, examples: Examples) -> list[str]:
+        count, left_out = len(examples), spans.left_out(examples.encoded)
+        told = f"{left_out:,} of {count:,} answers are in no window, and the loss leaves them out"
+        return [told] if left_out else []
 
     def config(self) -> dict[str, Any]:
         return {
