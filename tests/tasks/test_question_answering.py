@@ -82,13 +82,13 @@ class TestQuestionAnswering(TaskCase):
 
 
 class TestOtherBody(TestQuestionAnswering):
-    """Two end tokens between the texts, no segments, every question answered."""
+    """No segments, every question answered."""
 
     def make_task(self):
         return QuestionAnswering(null_threshold=None, overlap=2)
 
     def make_body(self):
-        return tiny("roberta", layers=2, sequence_length=40)
+        return tiny("distilbert", layers=2, sequence_length=30)
 
 
 def encoded(task, body, given):
