@@ -66,6 +66,7 @@ LAYERS = (
         "metrics",
         "windows",
         "losses",
+        "answer_spans",
         "contrastive",
         "store",
         "entry",

@@ -24,7 +24,8 @@ def steps(job, stage):
     for epoch in range(schedule.epochs):
         for batch, targets in inputs.dataset(schedule.plan(epoch)):
             prepared.trained.reset_metrics()
-            losses.append(float(prepared.trained.train_on_batch(batch, targets)[0]))
+            found = prepared.trained.train_on_batch(batch, targets, return_dict=True)
+            losses.append(float(found["loss"]))
     return losses, loop.predict(prepared.split.full, job.splits["test"]), inputs
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load, save
 
-from tfft.windows import Windows
+from tfft.windows import Windows, spread
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,8 +69,8 @@ class Encoded:
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
         `sequence_length`; or a row a window.
-      targets: what the head learns, [n ...], or a row of tokens each; None for texts without
-        labels.
+      targets: what the head learns, [n ...], or a number for each token, in rows as the tokens;
+        None for texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
       pad_id: the id that fills up a batch.
       windows: which rows are an example's, where an example is read in several.
@@ -112,7 +112,7 @@ class Encoded:
         windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
         targets = self.targets
         if targets is not None:
-            targets = targets.take(rows) if isinstance(targets, Ragged) else targets[rows]
+            targets = targets.take(taken) if isinstance(targets, Ragged) else targets[rows]
         return dataclasses.replace(
             self,
             tokens=self.tokens.take(taken),
@@ -130,11 +130,23 @@ class Encoded:
         return dataclasses.replace(self, targets=None, full_lengths=lengths, windows=None)
 
     def targets_of(self, rows: np.ndarray, length: int) -> np.ndarray:
-        """Returns the targets of examples, [len(rows) ...]; those of tokens padded with -1."""
-        if isinstance(self.targets, Ragged):
-            return self.targets.pad(rows, length, -1)
+        """Returns the targets of examples, [len(rows) ...].
+
+        Those of tokens are [len(rows) t], or [len(rows) r t] of examples of several rows, padded
+        with -1.
+
+        Args:
+          rows: numbers of the examples.
+          length: what `sizes` are padded to.
+        """
         assert self.targets is not None
-        return self.targets[rows]
+        if not isinstance(self.targets, Ragged):
+            return self.targets[rows]
+        if self.windows is None:
+            return self.targets.pad(rows, length, -1)
+        count, length = self.windows.shape(length)
+        taken, places = self.windows.rows(rows, count)
+        return spread(self.targets.pad(taken, length, -1), places, (len(rows), count), -1)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
         """Returns an example's output, [t ...] or [r ...] or [r t ...], without what is padding."""

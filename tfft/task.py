@@ -95,7 +95,7 @@ class Task:
         return subwords
 
     def targets(self, examples: Examples) -> Any:
-        """Returns what the head learns of examples: [n ...], or `Ragged` with a row of tokens each.
+        """Returns what the head learns of examples: [n ...], or `Ragged`, in rows as the tokens.
 
         Raises:
           DataError: an answer is none that this task knows.

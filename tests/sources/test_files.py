@@ -354,6 +354,17 @@ def test_one_file_is_split_by_hash(write):
     )
 
 
+@pytest.mark.parametrize("by,columns", [("one", set()), ("page", {"page"})])
+def test_one_file_is_split_by_a_column(write, by, columns):
+    rows = [(f"a {n % 80}", f"b {n}", "xy"[n % 2], f"p{n % 60}") for n in range(240)]
+    write("a.csv", csv_of(rows, "one,two,label,page"))
+    source = files("a.csv", text=("one", "two"), split_by=by)
+    value = {f"b {n}": row[0 if by == "one" else 3] for n, row in enumerate(rows)}
+    for split in source.splits:
+        assert {split_of(value[two], 0.1, 0.1) for _, two, _ in source.rows(split)} == {split}
+        assert set(source.columns(split)) == columns
+
+
 def test_no_split_for_a_share_of_zero(write):
     source = files(write("a.csv", csv_of(GOOD)), validation_share=0, test_share=0.2)
     assert source.splits == ("train", "test")

@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 MOST_TEXTS = 100_000
 MOST_WEIGHTS = 4_000_000  # of the logistic regression: features times classes
 # Thai to Tibetan, Burmese, Khmer, kana and Han: scripts that put no space between words.
-_UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
+UNSPACED = re.compile("[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _is_unspaced(texts: Sequence[str]) -> bool:
     step = max(1, len(texts) // 1000)
     sample = "".join(text[:1000] for text in texts[::step])
     letters = sum(character.isalpha() for character in sample)
-    return len(_UNSPACED.findall(sample)) * 2 > letters > 0
+    return len(UNSPACED.findall(sample)) * 2 > letters > 0
 
 
 def logistic_regression(

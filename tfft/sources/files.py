@@ -68,13 +68,15 @@ def files(
       classes: whether the answers are labels. False takes any: numbers, and lists or objects of
         JSONL and Parquet, which a task reads as JSON.
       split_by: a column whose value is hashed in place of the text, such as the document that an
-        example is from: all of its examples are in the same split.
+        example is from: all of its examples are in the same split. It is one of `columns` too,
+        unless it is one of several that `text` names.
 
     Raises:
       DataError: the file cannot be read, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
-    further = tuple(dict.fromkeys([*columns, *([split_by] if split_by else [])]))
+    own = split_by and split_by not in _named(text)
+    further = tuple(dict.fromkeys([*columns, *([split_by] if own else [])]))
     try:
         return _files(
             *_parts(str(data), validation, test),
@@ -113,14 +115,19 @@ def _files(
     lacking = {split: share for split, share in shares.items() if split not in rows and share}
     if lacking:
         made = [lacking.get(split, 0.0) for split in ("validation", "test")]
-        place = len(inputs) + 1 + columns["columns"].index(split_by) if split_by else None
-        by = None if place is None else rows["train"][place]
+        names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
+        by = rows["train"][names.index(split_by)] if split_by else None
         kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes, "by": by}
         rows |= split_by_hash(name, rows["train"], *made, **kind)
         notes.append(shares_told(lacking, f"column {split_by!r}" if split_by else "the text"))
     further = columns["columns"]
     settings: dict[str, Any] = {"columns": further, "inputs": inputs, "classes": classes}
     return MemorySource(name, rows, notes, see=see_check(name), **settings)
+
+
+def _named(text: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Returns the columns of texts that were named."""
+    return () if text is None else (text,) if isinstance(text, str) else tuple(text)
 
 
 def _validate_given(

@@ -1,0 +1,198 @@
+"""Answers that stand in a text, in SQuAD's shape: read, compared with what a model says."""
+
+from __future__ import annotations
+
+import json
+import re
+import string
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.errors import DataError
+from tfft.metrics import answer_spans as spans
+from tfft.metrics import corpus
+
+SHAPE = '{"text": ["308"], "answer_start": [34]}, or {"text": [], "answer_start": []} for no answer'
+SHOWN = 60  # characters of a text in an error
+MOST_SHOWN = 20  # wrong answers in a report
+NONE = "no answer"  # how a report says ""
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = str.maketrans("", "", string.punctuation)
+
+Golds = list[tuple[int, str]]  # of an answer: its first character, and its text
+
+
+def read(answer: str, question: str, context: str) -> Golds:
+    """Returns the right answers to a question, none where it has none.
+
+    Args:
+      answer: JSON; `answer_start` counts Unicode characters of the context.
+
+    Raises:
+      DataError: it has another shape, or a text does not stand where it says.
+    """
+    where = f"the question {_cut(question)!r}"
+    try:
+        found = json.loads(answer)
+        texts, starts = list(found["text"]), list(found["answer_start"])
+        if isinstance(found["text"], str) or len(texts) != len(starts):
+            raise TypeError
+    except (ValueError, TypeError, KeyError) as error:
+        raise DataError(
+            f"an answer is {_cut(answer)!r}.", set_in=where, valid=f"JSON such as {SHAPE}"
+        ) from error
+    for text, start in zip(texts, starts, strict=True):
+        number = isinstance(start, int) and not isinstance(start, bool) and start >= 0
+        if not isinstance(text, str) or not text or not number:
+            raise DataError(
+                f"an answer has the text {text!r} and the start {start!r}.",
+                set_in=where,
+                valid=f"a text and a whole number: {SHAPE}",
+            )
+        there = context[start : start + len(text)]
+        if there != text:
+            place = context.find(text)
+            raise DataError(
+                f"the answer {_cut(text)!r} does not stand at character {start:,} of its context: "
+                f"there is {_cut(there)!r}.",
+                set_in=f"{where}, on {_cut(context)!r}",
+                valid=(
+                    f"answer_start {place:,}, where it first stands"
+                    if place >= 0
+                    else "a text that the context holds"
+                )
+                + ", counted in Unicode characters, not in bytes",
+            )
+    return list(zip(starts, texts, strict=True))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def normalised(text: str) -> str:
+    """Returns a text as SQuAD compares it (Rajpurkar et al., 2016).
+
+    In lower case, without ASCII punctuation and English articles, with single spaces.
+    """
+    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+
+
+def exact(found: str, golds: Sequence[str]) -> float:
+    """Returns 1 where an answer is one of the right ones, normalised; "" is no answer."""
+    return float(normalised(found) in {normalised(gold) for gold in _known(golds)})
+
+
+def f1(found: str, golds: Sequence[str]) -> float:
+    """Returns the F1 of the words of an answer and of the right one that is most like it."""
+    return max(_word_f1(normalised(found), normalised(gold)) for gold in _known(golds))
+
+
+def _known(golds: Sequence[str]) -> list[str]:
+    """Returns the right answers that normalisation leaves something of, as SQuAD 2.0 does."""
+    return [gold for gold in golds if normalised(gold)] or [""]
+
+
+def _word_f1(found: str, gold: str) -> float:
+    one, two = found.split(), gold.split()
+    if not one or not two:
+        return float(one == two)
+    shared = (Counter(one) & Counter(two)).total()
+    return 2 * shared / (len(one) + len(two))
+
+
+def golds(examples: Any) -> list[Golds]:
+    """Returns the right answers of `Examples`, see `read`."""
+    return [read(*row) for row in zip(examples.answers, *examples.inputs, strict=True)]
+
+
+def texts(examples: Any) -> list[list[str]]:
+    """Returns the texts of the right answers of `Examples`."""
+    return [[text for _, text in each] for each in golds(examples)]
+
+
+def scores(
+    score: Callable[[str, Sequence[str]], float],
+    given: Sequence[str],
+    right: Sequence[Sequence[str]],
+) -> np.ndarray:
+    """Returns `f1` or `exact` of each answer, float [n]."""
+    return np.array([score(*pair) for pair in zip(given, right, strict=True)], float)
+
+
+def figures(given: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """Returns F1 and exact match, and of questions without an answer how many are given none.
+
+    The latter is left out where every question has one.
+    """
+    declined = np.array(
+        [not answer for answer, known in zip(given, right, strict=True) if not known], float
+    )
+    more = {"no_answer_accuracy": ("mean", {"score": declined})} if len(declined) else {}
+    return corpus.figures(
+        {
+            "f1": ("mean", {"score": scores(f1, given, right)}),
+            "exact_match": ("mean", {"score": scores(exact, given, right)}),
+            **more,
+        }
+    )
+
+
+def best_threshold(examples: Any, found: Sequence[spans.Span]) -> float:
+    """Returns above which doubt no answer has the better F1, on `Examples` with their spans."""
+    right = texts(examples)
+    given = [
+        span.told(context, np.inf)["answer"]
+        for span, context in zip(found, examples.inputs[1], strict=True)
+    ]
+    doubts = np.array([span.doubt for span in found])
+    declined = scores(f1, [""] * len(right), right)
+    return spans.best_threshold(doubts, scores(f1, given, right), declined)
+
+
+def surest_errors(
+    found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
+) -> tuple[int, list[tuple[int, dict[str, Any]]]]:
+    """Returns how many answers are not exactly right, and the worst: least F1, then the surest.
+
+    Args:
+      found: `answer` and `probability` of each example.
+      right: the texts of right answers.
+
+    Returns:
+      Of each its number, with `truth`, `predicted`, `probability` and `f1`.
+    """
+    given = [each["answer"] for each in found]
+    match, score = scores(exact, given, right), scores(f1, given, right)
+    sure = np.array([each["probability"] for each in found])
+    order = [row for row in np.lexsort((-sure, score)) if not match[row]]
+    rows = [
+        (
+            int(row),
+            {
+                "truth": " | ".join(dict.fromkeys(right[row])) or NONE,
+                "predicted": given[row] or NONE,
+                "probability": float(sure[row]),
+                "f1": float(score[row]),
+            },
+        )
+        for row in order[:MOST_SHOWN]
+    ]
+    return len(order), rows
+
+
+def received(served: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Returns a served model's answers, arrays of one value each, as a task predicts them."""
+    columns = [served[name] for name in ("answer", "start", "end", "probability")]
+    return [
+        {
+            "answer": bytes(text).decode(),
+            "start": int(start),
+            "end": int(end),
+            "probability": float(probability),
+        }
+        for text, start, end, probability in zip(*columns, strict=True)
+    ]

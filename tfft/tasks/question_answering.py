@@ -1,0 +1,176 @@
+"""Question answering: the words of a context that answer a question, or that there are none."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import keras
+import numpy as np
+
+from tfft.answer_spans import SpanLoss, served
+from tfft.encoded import Ragged, ragged
+from tfft.errors import ConfigError
+from tfft.metrics import answer_spans as spans
+from tfft.metrics import answers
+from tfft.metrics.answer_floor import answer_floors
+from tfft.metrics.answers import received
+from tfft.metrics.floors import Floor
+from tfft.preprocess.pair_windows import PairWindows
+from tfft.task import Examples, Task, text_of
+
+
+class QuestionAnswering(Task):
+    """A linear Dense on each token: whether the answer begins there, and whether it ends there.
+
+    After Devlin et al. (2019), with one softmax over all windows of a context. An answer is JSON in
+    SQuAD's shape, see `tfft.metrics.answers.read`; without a text, there is none in the context.
+
+    Args:
+      question_length: the most tokens of a question, what is behind them is cut; None for 64, or a
+        third of the sequence where that is less.
+      overlap: tokens of the context that two windows share; None for a quarter of the sequence.
+      most_windows: of a context; what is behind them is cut.
+      longest_answer: the most tokens of an answer that is given.
+      null_threshold: by how much no answer has to be more probable than the best one to be given,
+        in the logarithms; "validation" settles it on the validation split; None always answers.
+      dropout: share of the tokens' features that is dropped in training.
+    """
+
+    name: ClassVar[str] = "question_answering"
+    inputs: ClassVar[tuple[str, ...]] = ("question", "context")
+    reads: ClassVar[str] = "tokens"
+    rows: ClassVar[bool] = True
+    figures: ClassVar[Mapping[str, str]] = {
+        "f1": "F1",
+        "exact_match": "exact match",
+        "no_answer_accuracy": "no answer where there is none",
+    }
+
+    def __init__(
+        self,
+        question_length: int | None = None,
+        overlap: int | None = None,
+        most_windows: int = 8,
+        longest_answer: int = 30,
+        null_threshold: float | Literal["validation"] | None = 0.0,
+        dropout: float = 0.1,
+    ):
+        if isinstance(longest_answer, bool) or longest_answer < 1:
+            raise ConfigError(f"longest_answer={longest_answer!r} is none.", valid="1 or more")
+        if isinstance(null_threshold, str) and null_threshold != "validation":
+            raise ConfigError(
+                f"null_threshold={null_threshold!r} is unknown.",
+                valid='a number, "validation" or None',
+            )
+        self.windows: dict[str, Any] = {
+            "first_length": question_length,
+            "overlap": overlap,
+            "most": most_windows,
+        }
+        self.longest_answer, self.null_threshold = longest_answer, null_threshold
+        self.dropout = dropout
+        self.decision: Mapping[str, Any] = {}
+
+    def preprocessor(self, own: Any) -> PairWindows:
+        return PairWindows(**own.settings(), **self.windows)
+
+    def targets(self, examples: Examples) -> Ragged | None:
+        """Returns the marks of `tfft.metrics.answer_spans`; None where there are no tokens."""
+        golds, encoded = answers.golds(examples), examples.encoded
+        if encoded is None:
+            return None
+        return ragged(spans.marked(encoded, golds))
+
+    def warnings(self, examples: Examples) -> list[str]:
+        count, left_out = len(examples), spans.left_out(examples.encoded)
+        told = f"{left_out:,} of {count:,} answers are in no window, and the loss leaves them out"
+        return [told] if left_out else []
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "task": self.name,
+            **self.windows,
+            "longest_answer": self.longest_answer,
+            "null_threshold": self.null_threshold,
+            "dropout": self.dropout,
+            **({"decision": dict(self.decision)} if self.decision else {}),
+        }
+
+    def head(self) -> keras.layers.Layer:
+        dropout = keras.layers.Dropout(self.dropout, name="dropout")
+        ends = keras.layers.Dense(2, dtype="float32", name="ends")
+        return keras.Sequential([dropout, ends], name="head")
+
+    def loss(self) -> keras.losses.Loss:
+        return SpanLoss()
+
+    def constant_loss(self, targets: Ragged) -> float | None:
+        return spans.uniform_loss(targets)
+
+    @property
+    def undecided(self) -> bool:
+        return self.null_threshold == "validation" and not self.decision
+
+    def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        found = spans.found(examples.encoded, outputs, self.longest_answer)
+        return {"null_threshold": answers.best_threshold(examples, found)}
+
+    def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
+        task = copy.copy(self)
+        task.decision = found
+        return task
+
+    @property
+    def limit(self) -> float:
+        """Above which difference no answer is given."""
+        chosen = self.decision.get("null_threshold", self.null_threshold)
+        return np.inf if chosen is None else 0.0 if isinstance(chosen, str) else float(chosen)
+
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        """Returns `answer` with the characters it begins with and ends before, and `probability`.
+
+        No answer is "", from -1 to -1, with the probability of that.
+        """
+        found = spans.found(examples.encoded, outputs, self.longest_answer)
+        told = zip(found, examples.inputs[1], strict=True)
+        return [span.told(context, self.limit) for span, context in told]
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `predictions` says, [b] each; for token ids the `logits`, [b r t 2]."""
+        if "starts" not in read:
+            return {"logits": outputs}
+        return served(outputs, read, self.longest_answer, self.limit)
+
+    def answered(
+        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        return received(answers)
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return answers.figures(self._given(examples, outputs), answers.texts(examples))
+
+    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+        given = self._given(examples, outputs)
+        return {"score": answers.scores(answers.f1, given, answers.texts(examples))}
+
+    def _given(self, examples: Examples, outputs: Any) -> list[str]:
+        return [found["answer"] for found in self.predictions(examples, outputs)]
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns a sliding window over words and, where it is ever right, no answer at all."""
+        return answer_floors(train, test, self.longest_answer)
+
+    def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
+        known = [bool(golds) for golds in answers.texts(examples)]
+        return {"answer": ["there is one" if each else "there is none" for each in known]}
+
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the examples with the least F1, the surest first."""
+        found = self.predictions(examples, outputs)
+        wrong, worst = answers.surest_errors(found, answers.texts(examples))
+        rows = [{**text_of(examples, row), **told} for row, told in worst]
+        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
