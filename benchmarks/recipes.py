@@ -3,13 +3,14 @@
 All but `small_data`, for which `benchmarks.checks small` has a table of its own on the page.
 
 Each run is the command that a person would type, in a process of its own with an empty store; the
-test split is evaluated once a run. A recipe that is done is not run again: remove its folder below
-`runs/recipes` for that.
+test split is evaluated once a run. A run that is done stands in `benchmarks/results/recipes.json`
+and is not made again: remove its entry for that.
 """
 
 from __future__ import annotations
 
 import argparse
+import collections
 import json
 import os
 import pathlib
@@ -25,6 +26,7 @@ from benchmarks.harness import FOLDER, RAW, commit, machine, note
 
 ROOT = FOLDER.parent
 RUNS, PAGE = ROOT / "runs/recipes", ROOT / "docs/recipes.md"
+KEPT = RAW / "recipes.json"
 HEAD = """# Recipes, measured
 
 Every file of `configs/runs` on the movie reviews with MiniLM-L6: {train:,} training, {validation:,}
@@ -46,31 +48,48 @@ seeds (sd).
 
 
 def train(name: str, seed: int) -> dict[str, Any]:
-    """Returns the report of a recipe's run and what it cost, from its folder when it is done."""
+    """Returns what a recipe's run came to and what it cost, from the results when it is there."""
+    known = results()
+    for entry in known["runs"]:
+        if (entry["recipe"], entry["seed"]) == (name, seed):
+            return entry
     folder = RUNS / f"{name}-{seed}"
-    cost = folder / "cost.json"
-    if not cost.exists():
-        command = [
-            *(sys.executable, "-m", "tfft", "train", "--quiet", f"--seed={seed}"),
-            *("--gin_file=results/movie_reviews.gin", f"--gin_file=runs/{name}.gin"),
-            f"--workdir={folder}",
-        ]
-        began = time.monotonic()
-        with tempfile.TemporaryDirectory() as store:
-            environment = {**os.environ, "TFFT_STORE": store, "TF_CPP_MIN_LOG_LEVEL": "3"}
-            process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=None
-            )
-            _, status, usage = os.wait4(process.pid, 0)
-        if status:
-            raise SystemExit(f"{' '.join(command[2:])} ended with status {status >> 8}")
-        found = {
-            "seconds": time.monotonic() - began,
-            "peak_gib": usage.ru_maxrss / 2**20,
-            "commit": commit(),
-        }
-        cost.write_text(json.dumps(found) + "\n")
-    return {**json.loads((folder / "report.json").read_text()), **json.loads(cost.read_text())}
+    command = [
+        *(sys.executable, "-m", "tfft", "train", "--quiet", f"--seed={seed}"),
+        *("--gin_file=results/movie_reviews.gin", f"--gin_file=runs/{name}.gin"),
+        f"--workdir={folder}",
+    ]
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as store:
+        environment = {**os.environ, "TFFT_STORE": store, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=None
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise SystemExit(f"{' '.join(command[2:])} ended with status {status >> 8}")
+    report = json.loads((folder / "report.json").read_text())
+    where = machine()
+    entry = {
+        "recipe": name,
+        "seed": seed,
+        "accuracy": report["metrics"]["accuracy"],
+        "seconds": time.monotonic() - began,
+        "peak_gib": usage.ru_maxrss / 2**20,
+        "trained": max(_share(stage) for stage in report["stages"]),
+        "commit": commit(),
+        "machine": f"{where['processor']}, {where['cores']} cores",
+    }
+    runs = sorted([*known["runs"], entry], key=lambda run: (run["recipe"], run["seed"]))
+    data = {split: cut["texts"] for split, cut in report["truncation"].items()}
+    data["floor"] = report["floors"]["tfidf_logistic_regression"]["accuracy"]["value"]
+    KEPT.write_text(json.dumps({"data": data, "runs": runs}, indent=1) + "\n")
+    return entry
+
+
+def results() -> dict[str, Any]:
+    """Returns the runs that are done, and what they were evaluated on."""
+    return json.loads(KEPT.read_text()) if KEPT.exists() else {"data": {}, "runs": []}
 
 
 def header(name: str, word: str) -> str:
@@ -80,20 +99,18 @@ def header(name: str, word: str) -> str:
     return " ".join((found[1] if found else "").replace("\n#", " ").split())
 
 
-def row(name: str, reports: list[dict[str, Any]]) -> str:
+def row(name: str, runs: list[dict[str, Any]]) -> str:
     """Returns a recipe's row of the table."""
-    shares = [report["metrics"]["accuracy"]["value"] for report in reports]
+    shares = [run["accuracy"]["value"] for run in runs]
     if len(shares) > 1:
         accuracy = f"{statistics.fmean(shares):.3f} (sd {statistics.stdev(shares):.3f})"
     else:
-        found = reports[0]["metrics"]["accuracy"]
+        found = runs[0]["accuracy"]
         accuracy = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
-    seconds = reports[0]["seconds"]
-    peak = max(report["peak_gib"] for report in reports)
-    trained = max(_share(stage) for stage in reports[0]["stages"])
+    first = runs[0]
     return (
-        f"| `{name}` | {header(name, 'when')} | {accuracy} | {len(reports)} | {seconds:.0f} "
-        f"| {100 * trained:.3g} % | {peak:.1f} GiB |"
+        f"| `{name}` | {header(name, 'when')} | {accuracy} | {len(runs)} "
+        f"| {first['seconds']:.0f} | {100 * first['trained']:.3g} % | {first['peak_gib']:.1f} GiB |"
     )
 
 
@@ -105,23 +122,18 @@ def _share(stage: dict[str, Any]) -> float:
 
 def write() -> None:
     """Writes the page from all runs that are done."""
-    done: dict[str, list[dict[str, Any]]] = {}
-    for cost in sorted(RUNS.glob("*/cost.json")):
-        name, _, seed = cost.parent.name.rpartition("-")
-        done.setdefault(name, []).append(train(name, int(seed)))
-    rows = [row(name, reports) for name, reports in done.items()]
-    first = next(iter(done.values()))[0]
-    floor = first["floors"]["tfidf_logistic_regression"]["accuracy"]["value"]
-    counts = {split: cut["texts"] for split, cut in first["truncation"].items()}
-    commits = sorted({report["commit"] for reports in done.values() for report in reports})
-    found = machine()
+    known, done = results(), collections.defaultdict(list)
+    for run in known["runs"]:
+        done[run["recipe"]].append(run)
+    rows = [row(name, runs) for name, runs in done.items()]
+    commits, machines = (
+        ", ".join(sorted({run[key] for run in known["runs"]})) for key in ("commit", "machine")
+    )
     checks = RAW / "checks.json"
     small = json.loads(checks.read_text()).get("small") if checks.exists() else None
     rows += few(small) if small else []
-    foot = f"{time.strftime('%Y-%m-%d')}, {found['processor']}, {found['cores']} cores, commits "
-    PAGE.write_text(
-        HEAD.format(floor=floor, **counts) + "\n".join(rows) + f"\n\n{foot}{', '.join(commits)}.\n"
-    )
+    foot = f"{time.strftime('%Y-%m-%d')}; {machines}; commits {commits}."
+    PAGE.write_text(HEAD.format(**known["data"]) + "\n".join(rows) + f"\n\n{foot}\n")
     print("\n".join(rows))
 
 
@@ -159,9 +171,8 @@ def main(arguments: list[str]) -> None:
         parser.error(f"there is no recipe {unknown[0]}; valid: {', '.join(known)}")
     for seed in range(options.seeds):
         for name in options.names:
-            report = train(name, seed)
-            accuracy = report["metrics"]["accuracy"]["value"]
-            note(f"{name}, seed {seed}: {accuracy:.4f}, {report['seconds']:.0f} s")
+            run = train(name, seed)
+            note(f"{name}, seed {seed}: {run['accuracy']['value']:.4f}")
             write()
 
 
