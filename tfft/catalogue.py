@@ -102,7 +102,7 @@ def configurables() -> dict[str, Configurable]:
         for path in sorted((PACKAGE / folder).glob("*.py")):
             for node in _public(path):
                 if _is_named_as(node, path) and _is_of(node, made):
-                    _add(found, _read(node, path, made.lower()))
+                    _add(found, _read(node, path, made.lower(), bases=found))
     for name, (file, kind) in NAMED.items():
         for node in _public(PACKAGE / file):
             if node.name == name:

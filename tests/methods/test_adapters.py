@@ -380,9 +380,9 @@ def operations_of(version):
 
 
 def test_an_export_is_plain_and_agrees(trained, tmp_path):
-    before = trained.outputs(trained.held_out)
+    before = trained.outputs(*trained.held_out)
     version = trained.export(tmp_path / "lora", say=QUIET)  # compares with the unmerged model
-    assert np.array_equal(trained.outputs(trained.held_out), before)
+    assert np.array_equal(trained.outputs(*trained.held_out), before)
     stage = Stage(freeze_layers="all", epochs=1)
     plain = train(tmp_path / "run", (stage,)).export(tmp_path / "plain", say=QUIET)
     assert len(variables_of(version)) == len(variables_of(plain))

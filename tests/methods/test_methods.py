@@ -84,6 +84,7 @@ class Normed:
     """A body with norms that gather statistics."""
 
     name, depth, dim, packed = "normed", 2, 8, False
+    pools, inputs, head_shape = True, ("token_ids", "padding_mask"), (None, 8)
 
     def __init__(self):
         self.embedding = keras.layers.Embedding(30, self.dim, name="embedding")
