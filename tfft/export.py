@@ -19,6 +19,7 @@ from tfft.errors import ExportError
 from tfft.workdir import write_atomic
 
 TOLERANCE = 1e-5
+BATCH = 32  # examples that are compared at a time
 
 # What a server does: load and call, with nothing of this library imported.
 _RELOAD = """
@@ -26,8 +27,9 @@ import json, sys
 import numpy as np, tensorflow as tf, tensorflow_text
 served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 inputs, found = json.load(open(sys.argv[2])), {}
-for start in range(0, len(next(iter(inputs.values()))), 32):
-    part = {name: tf.constant(texts[start:start + 32]) for name, texts in inputs.items()}
+size = int(sys.argv[4])
+for start in range(0, len(next(iter(inputs.values()))), size):
+    part = {name: tf.constant(texts[start:start + size]) for name, texts in inputs.items()}
     for name, value in served(**part).items():
         value = value.numpy()
         found[f"{name}/{start}"] = value.astype("S") if value.dtype == object else value
@@ -70,6 +72,15 @@ class Served(tf.Module):
     def labels(self):
         """Returns the class names in the order of the probabilities: string [n]."""
         return tf.constant(self._names, tf.string)
+
+    def answers(self, inputs: Sequence[Sequence[str]]) -> Answers:
+        """Returns the answers of the model in memory, in the batches of the comparison."""
+        found: dict[str, list[np.ndarray]] = {}
+        for start in range(0, len(inputs[0]), BATCH):
+            part = (tf.constant(list(column[start : start + BATCH])) for column in inputs)
+            for name, value in self.text(*part).items():
+                found.setdefault(name, []).extend(value.numpy())
+        return found
 
     def _from_strings(self, *inputs: Any) -> Any:
         """From raw strings, [b] each."""
@@ -135,7 +146,8 @@ def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str]]) -> A
     with tempfile.TemporaryDirectory() as room:
         given, result = pathlib.Path(room, "texts.json"), pathlib.Path(room, "out.npz")
         given.write_text(json.dumps({name: list(texts) for name, texts in inputs.items()}))
-        command = [sys.executable, "-c", _RELOAD, str(path.resolve()), str(given), str(result)]
+        command = [sys.executable, "-c", _RELOAD, str(path.resolve())]
+        command += [str(given), str(result), str(BATCH)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:
             raise ExportError(
