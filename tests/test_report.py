@@ -69,7 +69,8 @@ def built(names=NAMES, truth=TRUTH, outputs=OUTPUTS, texts=None, **changed):
         },
         "constant_loss": math.log(2),
     }
-    return report.build(task=task, examples=examples, outputs=outputs, **(given | changed))
+    parts = {"task": task, "examples": examples, "outputs": outputs}
+    return report.build(**parts, sums=task.sums(examples, outputs), **(given | changed))
 
 
 @pytest.fixture(scope="module")

@@ -151,7 +151,8 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
         "groups": {**task.groups(examples), **encoded_groups(examples.encoded)},
         "more": {"comparisons": evaluation.comparisons(kept, None, QUIET)},
     }
-    content = report.build(task=task, examples=examples, outputs=outputs, **(given | changed))
+    parts = {"task": task, "examples": examples, "outputs": outputs, "sums": sums}
+    content = report.build(**parts, **(given | changed))
     files.write_json("report.json", content)
     return content
 

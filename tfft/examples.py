@@ -45,15 +45,15 @@ def batches(source: Any, split: str, size: int = BATCH) -> Iterator[tuple[np.nda
         yield tuple(batch[name] for name in source.inputs)
 
 
-def answers(source: Any, split: str) -> list[str]:
-    """Returns the answers of a split."""
-    return [row[-1] for row in source.rows(split)]
+def read(source: Any, split: str) -> tuple[Columns, list[str]]:
+    """Returns a list of texts for each input of a split, and its answers, in one pass."""
+    *inputs, answers = map(list, zip(*source.rows(split), strict=True))
+    return tuple(inputs), answers
 
 
 def columns(source: Any, split: str) -> Columns:
-    """Returns the inputs of a split: a list of texts for each."""
-    rows = [row[:-1] for row in source.rows(split)]
-    return tuple(map(list, zip(*rows, strict=True)))
+    """Returns a list of texts for each input of a split."""
+    return read(source, split)[0]
 
 
 def encoded(
@@ -78,4 +78,4 @@ def encoded(
 
 def of_split(source: Any, split: str, tokens: Any) -> Examples:
     """Returns a split of a source whose tokens are there already, with their targets if any."""
-    return Examples(columns(source, split), answers(source, split), tokens.targets, tokens)
+    return Examples(*read(source, split), tokens.targets, tokens)

@@ -31,6 +31,7 @@ def build(
     task: Any,
     examples: Any,
     outputs: Any,
+    sums: Mapping[str, np.ndarray],
     metrics: Mapping[str, Any],
     floors: Mapping[str, Any],
     split: str,
@@ -58,6 +59,7 @@ def build(
       task: the Task, with its decision.
       examples: those that were evaluated, n `Examples`.
       outputs: of the model on them.
+      sums: what the task's `sums` returns of them.
       metrics: what the task's `evaluate` returns of them.
       floors: the same for each floor, by its name.
       split: the one that was evaluated.
@@ -93,7 +95,7 @@ def build(
         "metrics": dict(metrics),
         "floors": dict(floors),
         **task.described(examples, outputs),
-        "slices": slice_rows(groups or {}, task.measure, task.sums(examples, outputs), lower),
+        "slices": slice_rows(groups or {}, task.measure, sums, lower),
         "own_slices": sorted({*OWN, *task.groups(examples)}),
         "frozen": frozen,
         "stages": list(stages),

@@ -32,6 +32,7 @@ from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
+from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
@@ -242,11 +243,12 @@ def _report(
         train = examples.of_split(source, "train", job.splits["train"])
         floors = evaluation.floors_of(job, train, given, floors)
     kept = evaluation.keep(job, task, split, given, outputs, floors)
-    labels = task.labels if task.classes else ()
+    sums, labels = kept.sums[MODEL], task.labels if task.classes else ()
     content = report.build(
         task=task,
         examples=given,
         outputs=outputs,
+        sums=sums,
         backbone=run.backbone.name,
         data=source.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
@@ -260,7 +262,7 @@ def _report(
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
             **ledger.ledger(job.splits, labels),
-            "figure": ledger.on_cut(encoded, task.measure, task.sums(given, outputs)),
+            "figure": ledger.on_cut(encoded, task.measure, sums),
         },
         stages=position.proofs,
         curves=position.records,

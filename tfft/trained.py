@@ -141,8 +141,8 @@ def evaluate(
         opened = source() if callable(source) else source
         split = "test" if "test" in opened.splits else opened.splits[-1]
         where, further = f"the {split} split", opened.columns(split)
-        inputs = examples.columns(opened, split)
-        answers: Sequence[str] | None = examples.answers(opened, split)
+        answers: Sequence[str] | None
+        inputs, answers = examples.read(opened, split)
     else:
         table = _read(task, input, text, label, columns=columns, needed=False)
         inputs, answers, where, further = table.inputs, table.labels, input, table.columns

@@ -39,10 +39,9 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     source = made.make_source()
     task = made.make_task().with_labels(source.labels, source.label_counts("train"))
     body = tiny(kind).read_for(task)
-    columns = tuple(column[:16] for column in examples.columns(source, "train"))
-    given = examples.encoded(
-        task, body.preprocessor, columns, examples.answers(source, "train")[:16]
-    )
+    columns, answers = examples.read(source, "train")
+    columns = tuple(column[:16] for column in columns)
+    given = examples.encoded(task, body.preprocessor, columns, answers[:16])
     prepared = prepare(stage, body, jobs.built_head(task, body), task, 4)
     data = loop.Inputs(given.encoded)
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)

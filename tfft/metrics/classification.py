@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from sklearn.metrics import (
 
 from tfft.errors import DataError, UserError
 from tfft.metrics.intervals import (
+    Figure,
     count_intervals,
     example_intervals,
     ranked_are_resampled,
@@ -202,6 +203,20 @@ def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
     return {
         "roc_auc": float(roc_auc_score(positive, scores)),
         "average_precision": float(average_precision_score(positive, scores)),
+    }
+
+
+def class_row(figures: Mapping[str, Figure], support: int) -> dict[str, Any]:
+    """Returns a label's row of a report: its figures, its support, and the ends of intervals.
+
+    Args:
+      figures: precision, recall and F1.
+      support: how many examples, or spans, have the label.
+    """
+    return {
+        **{name: figure["value"] for name, figure in figures.items()},
+        "support": support,
+        "intervals": {name: _ends(figure) for name, figure in figures.items()},
     }
 
 

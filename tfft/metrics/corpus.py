@@ -101,9 +101,8 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
     Args:
       measure: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
         precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
-        [n c];
-        "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss / tokens,
-        such as perplexity.
+        [n c]; "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss /
+        tokens, such as perplexity.
       sums: by key, [n] each.
 
     Raises:

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 
 from tfft.metrics import corpus
-from tfft.metrics.classification import areas
+from tfft.metrics.classification import areas, class_row
 from tfft.metrics.intervals import share_interval
-
-SHOWN = 20
 
 
 def label_sums(truth: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
@@ -60,21 +58,11 @@ def _label(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> dict[str
     precision, recall = share_interval(hits, called), share_interval(hits, support)
     f1 = corpus.interval("f1", {"hits": truth & given, "predicted": given, "true": truth})
     figures = {"precision": precision, "recall": recall, "f1": f1}
-    return {
-        **{name: figure["value"] for name, figure in figures.items()},
-        "support": support,
-        "intervals": {
-            name: [figure["low"], figure["high"]] if "low" in figure else None
-            for name, figure in figures.items()
-        },
-        **areas(truth, scores),
-    }
+    return {**class_row(figures, support), **areas(truth, scores)}
 
 
-def surest_errors(
-    truth: np.ndarray, given: np.ndarray, scores: np.ndarray
-) -> tuple[int, np.ndarray]:
-    """Returns how many examples have a wrong label, and the numbers of the surest of them."""
+def surest_errors(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Returns the numbers of the examples with a wrong label, that of the surest first."""
     sure = np.where(truth != given, np.abs(scores - truth), 0.0).max(1)
     wrong = np.flatnonzero((truth != given).any(1))
-    return len(wrong), wrong[np.argsort(-sure[wrong], kind="stable")][:SHOWN]
+    return wrong[np.argsort(-sure[wrong], kind="stable")]

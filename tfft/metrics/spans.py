@@ -10,6 +10,7 @@ import numpy as np
 
 from tfft.errors import DataError, near
 from tfft.metrics import corpus
+from tfft.metrics.classification import class_row
 
 Span = tuple[int, int, str]  # the first character, the one after the last, the label
 VALID = '[[0, 5, "NAME"], ...]: characters of the text, the end exclusive; [] for none'
@@ -187,12 +188,5 @@ def span_metrics(
     classes = {}
     for label in labels:
         row = {name: figures.pop(f"{label}/{name}") for name in ("precision", "recall", "f1")}
-        classes[label] = {
-            **{name: figure["value"] for name, figure in row.items()},
-            "support": int(every[f"{label}/"]["true"].sum()),
-            "intervals": {
-                name: [figure["low"], figure["high"]] if "low" in figure else None
-                for name, figure in row.items()
-            },
-        }
+        classes[label] = class_row(row, int(every[f"{label}/"]["true"].sum()))
     return {**figures, "classes": classes}

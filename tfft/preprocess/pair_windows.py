@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 from tfft.preprocess.pairs import PAIRS, PairPreprocessor
+from tfft.preprocess.windows import window_places
 from tfft.windows import Windows
 
 LONGEST_QUESTION = 64  # tokens, where nothing is said
@@ -85,22 +86,13 @@ class PairWindows(PairPreprocessor):
         lengths = tf.cast(ids.row_lengths(), tf.int64)
         known = tf.minimum(asked, self.first_length)
         room = self.sequence_length - self._special - known
-        step = room - self.overlap
-        behind = tf.maximum(lengths - room, 0)
-        counts = tf.minimum(1 + (behind + step - 1) // step, self.most)
+        places, counts, kept = window_places(ids, room, self.overlap, self.most)
         pair = tf.repeat(tf.range(tf.size(counts)), counts)
-        number = tf.range(tf.reduce_sum(counts)) - tf.gather(
-            tf.cumsum(counts, exclusive=True), pair
-        )
-        begin = tf.minimum(number * tf.gather(step, pair), tf.gather(behind, pair))
-        begin += tf.gather(tf.cast(ids.row_starts(), tf.int64), pair)
-        places = tf.ragged.range(begin, begin + tf.gather(tf.minimum(lengths, room), pair))
         context = _columns(ids.values, starts.values, ends.values, 1)
         context = places.with_values(tf.gather(context, places.values))
         asked_ids = question.with_values(_columns(question.values, -1, -1, 0))
         rows = self._joined_rows(tf.gather(asked_ids, pair), context)
-        kept = known + tf.minimum(lengths, room + (counts - 1) * step)
-        return rows, counts, asked + lengths + self._special, kept + self._special
+        return rows, counts, asked + lengths + self._special, known + kept + self._special
 
     def _joined_rows(self, one: tf.RaggedTensor, two: tf.RaggedTensor) -> tf.RaggedTensor:
         def special(number: int, segment: int) -> tf.Tensor:

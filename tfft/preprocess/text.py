@@ -75,11 +75,13 @@ class TextPreprocessor(tf.Module):
         Args:
           texts: strings, [b]. Bytes that are no UTF-8 count as U+FFFD.
         """
-        ids = self.subwords.ids(texts)
-        rows = ids.nrows()
-        start = tf.fill([rows, 1], tf.constant(self.start_id, tf.int32))
-        end = tf.fill([rows, 1], tf.constant(self.end_id, tf.int32))
-        return tf.concat([start, ids, end], axis=1)
+        return self.between(self.subwords.ids(texts), self.start_id, self.end_id)
+
+    def between(self, values: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
+        """Puts a number before and one behind each row, int32 [b (t)]."""
+        rows = values.nrows()
+        start, end = (tf.fill([rows, 1], tf.constant(each, tf.int32)) for each in (first, last))
+        return tf.concat([start, values, end], axis=1)
 
     def truncate(self, ragged: tf.RaggedTensor, sequence_length: int) -> tf.RaggedTensor:
         """Cuts rows to at most `sequence_length` tokens, of which the last stays the last."""

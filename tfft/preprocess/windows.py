@@ -58,22 +58,11 @@ class WindowPreprocessor(TextPreprocessor):
         """
         ids = self.subwords.ids(texts)
         lengths = tf.cast(ids.row_lengths(), tf.int64)
-        room = self.sequence_length - 2
-        step = room - self.overlap
-        counts = tf.minimum(1 + (tf.maximum(lengths - room, 0) + step - 1) // step, self.most)
-        text = tf.repeat(tf.range(tf.size(counts)), counts)
-        number = tf.range(tf.reduce_sum(counts)) - tf.gather(
-            tf.cumsum(counts, exclusive=True), text
-        )
-        length = tf.gather(lengths, text)
-        begin = tf.minimum(number * step, tf.maximum(length - room, 0))
-        begin += tf.cast(tf.gather(ids.row_starts(), text), tf.int64)
-        places = tf.ragged.range(begin, begin + tf.minimum(length, room))
+        room = tf.fill(tf.shape(lengths), tf.constant(self.sequence_length - 2, tf.int64))
+        places, counts, kept = window_places(ids, room, self.overlap, self.most)
         inner = places.with_values(tf.gather(ids.flat_values, places.values))
-        start = tf.fill([places.nrows(), 1], tf.constant(self.start_id, tf.int32))
-        end = tf.fill([places.nrows(), 1], tf.constant(self.end_id, tf.int32))
-        kept = tf.minimum(lengths, room + (counts - 1) * step)
-        return tf.concat([start, inner, end], axis=1), counts, lengths + 2, kept + 2
+        windows = self.between(inner, self.start_id, self.end_id)
+        return windows, counts, lengths + 2, kept + 2
 
     @tf.function(input_signature=TEXTS, autograph=False)
     def rows(self, texts):
@@ -104,6 +93,32 @@ class WindowPreprocessor(TextPreprocessor):
     def config(self) -> Mapping[str, Any]:
         found = {"long_texts": "windows", "window_overlap": self.overlap, "most_windows": self.most}
         return {**super().config(), **found}
+
+
+def window_places(
+    ids: tf.RaggedTensor, room: tf.Tensor, overlap: int, most: int
+) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor]:
+    """Returns which tokens are in each window of each text, the last window of one being full.
+
+    Args:
+      ids: of the texts, [b (t)].
+      room: the tokens of a text that a window holds, int64 [b].
+      overlap: tokens that two neighbours share.
+      most: windows of a text.
+
+    Returns:
+      Places among all tokens of the batch, int64 [w (t)]; int64 [b], how many windows a text has;
+      int64 [b], how many of its tokens are in some window.
+    """
+    lengths = tf.cast(ids.row_lengths(), tf.int64)
+    step, behind = room - overlap, tf.maximum(lengths - room, 0)
+    counts = tf.minimum(1 + (behind + step - 1) // step, most)
+    text = tf.repeat(tf.range(tf.size(counts)), counts)
+    number = tf.range(tf.reduce_sum(counts)) - tf.gather(tf.cumsum(counts, exclusive=True), text)
+    begin = tf.minimum(number * tf.gather(step, text), tf.gather(behind, text))
+    begin += tf.gather(tf.cast(ids.row_starts(), tf.int64), text)
+    places = tf.ragged.range(begin, begin + tf.gather(tf.minimum(lengths, room), text))
+    return places, counts, tf.minimum(lengths, room + (counts - 1) * step)
 
 
 def with_long_texts(

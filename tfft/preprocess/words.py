@@ -49,7 +49,7 @@ class WordPreprocessor(TextPreprocessor):
         ids, *spans = self.subwords.ids_with_offsets(texts)
         starts, ends = word_spans(texts, *spans)
         ids, starts, ends = (
-            self._between(values, first, last)
+            self.between(values, first, last)
             for values, first, last in (
                 (ids, self.start_id, self.end_id),
                 (starts, NONE, NONE),
@@ -59,11 +59,6 @@ class WordPreprocessor(TextPreprocessor):
         full = ids.row_lengths()
         cut = (self.truncate(each, self.sequence_length) for each in (ids, starts, ends))
         return (*cut, full)
-
-    def _between(self, values: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
-        rows = values.nrows()
-        start, end = (tf.fill([rows, 1], tf.constant(each, tf.int32)) for each in (first, last))
-        return tf.concat([start, values, end], axis=1)
 
     @tf.function(input_signature=TEXTS, autograph=False)
     def rows(self, texts):

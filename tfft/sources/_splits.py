@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import hashlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfft.errors import DataError
 
@@ -81,6 +82,33 @@ def split_by_hash(
     }
     refuse_small(name, counts)
     return dict(found)
+
+
+def completed(
+    name: str,
+    rows: Mapping[str, Rows],
+    shares: Mapping[str, float],
+    by_name: str = "the text",
+    **settings: Any,
+) -> tuple[dict[str, Rows], list[str]]:
+    """Takes the splits that nobody gave from the training split, by a hash.
+
+    Args:
+      name: of the source.
+      rows: of the splits that there are.
+      shares: of the validation and the test split; 0 for none.
+      by_name: what is hashed, for a person.
+      settings: `inputs`, `classes` and `by` of `split_by_hash`.
+
+    Returns:
+      All splits, and a note where some were made.
+    """
+    lacking = {split: share for split, share in shares.items() if split not in rows and share}
+    if not lacking:
+        return dict(rows), []
+    made = [lacking.get(split, 0.0) for split in ("validation", "test")]
+    split = split_by_hash(name, rows["train"], *made, **settings)
+    return {**rows, **split}, [shares_told(lacking, by_name)]
 
 
 def check_shares(validation_share: float, test_share: float) -> None:

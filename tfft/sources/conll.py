@@ -18,8 +18,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    shares_told,
-    split_by_hash,
+    completed,
     take,
     without_overlap,
 )
@@ -67,12 +66,8 @@ def conll(
     kept, dropped = without_overlap(rows)
     rows = {split: take(part, kept[split]) for split, part in rows.items()}
     shares = {"validation": validation_share, "test": test_share}
-    shares = {split: share for split, share in shares.items() if split not in rows and share}
-    if shares:
-        made = (shares.get("validation", 0.0), shares.get("test", 0.0))
-        rows |= split_by_hash(str(data), rows["train"], *made, classes=False)
-        notes.append(shares_told(shares))
-    return MemorySource(str(data), rows, [*notes, *dropped], see=SEE, classes=False)
+    rows, made = completed(str(data), rows, shares, classes=False)
+    return MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
 
 
 def read(path: str, word: int = 0, tag: int = -1) -> tuple[Rows, str]:

@@ -26,8 +26,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    shares_told,
-    split_by_hash,
+    completed,
     summarize,
     take,
     validate,
@@ -112,14 +111,12 @@ def _files(
     if dropped:
         rows = {split: take(part, kept[split]) for split, part in rows.items()}
         notes += dropped
-    lacking = {split: share for split, share in shares.items() if split not in rows and share}
-    if lacking:
-        made = [lacking.get(split, 0.0) for split in ("validation", "test")]
-        names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
-        by = rows["train"][names.index(split_by)] if split_by else None
-        kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes, "by": by}
-        rows |= split_by_hash(name, rows["train"], *made, **kind)
-        notes.append(shares_told(lacking, f"column {split_by!r}" if split_by else "the text"))
+    names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
+    by = rows["train"][names.index(split_by)] if split_by else None
+    kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes, "by": by}
+    by_name = f"column {split_by!r}" if split_by else "the text"
+    rows, made = completed(name, rows, shares, by_name, **kind)
+    notes += made
     further = columns["columns"]
     settings: dict[str, Any] = {"columns": further, "inputs": inputs, "classes": classes}
     return MemorySource(name, rows, notes, see=see_check(name), **settings)

@@ -13,8 +13,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    shares_told,
-    split_by_hash,
+    completed,
     take,
     without_overlap,
 )
@@ -75,13 +74,9 @@ def squad(
     rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
     notes += [*dropped, *_shared(rows)]
     shares = {"validation": validation_share, "test": test_share}
-    lacking = {split: share for split, share in shares.items() if split not in rows and share}
-    if lacking:
-        made = [lacking.get(split, 0.0) for split in shares]
-        by = rows["train"][COLUMNS.index(split_by)]
-        kind: Any = {"inputs": 2, "classes": False, "by": by}
-        rows |= split_by_hash(str(data), rows["train"], *made, **kind)
-        notes.append(shares_told(lacking, f"the {split_by}"))
+    kind: Any = {"inputs": 2, "classes": False, "by": rows["train"][COLUMNS.index(split_by)]}
+    rows, made = completed(str(data), rows, shares, f"the {split_by}", **kind)
+    notes += made
     settings: Any = {"inputs": COLUMNS[:2], "classes": False, "columns": tuple(columns)}
     rows = {split: part[: 3 + len(columns)] for split, part in rows.items()}
     return MemorySource(str(data), rows, notes, see=SEE, **settings)

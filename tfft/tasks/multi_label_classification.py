@@ -15,7 +15,7 @@ from tfft.metrics.floors import Floor
 from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.multi_label import label_sums, multi_label_metrics, surest_errors
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Examples, Task, text_of
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
 
 
 class MultiLabelClassification(Task):
@@ -175,7 +175,7 @@ class MultiLabelClassification(Task):
     def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the examples with a wrong label, that of the surest first."""
         truth, given = examples.targets == 1, outputs > self.limits
-        count, rows = surest_errors(truth, given, outputs)
+        wrong = surest_errors(truth, given, outputs)
         names = np.array(self.labels)
         shown = [
             {
@@ -183,6 +183,6 @@ class MultiLabelClassification(Task):
                 "truth": ", ".join(names[truth[row]]) or "none",
                 "predicted": ", ".join(names[given[row]]) or "none",
             }
-            for row in rows
+            for row in wrong[:SHOWN_EXAMPLES]
         ]
-        return {"mistake_count": count, "mistakes": shown, "least_certain": []}
+        return {"mistake_count": len(wrong), "mistakes": shown, "least_certain": []}

@@ -16,9 +16,7 @@ from tfft.metrics import corpus
 from tfft.metrics.floors import Floor
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
-from tfft.task import Examples, Task, text_of
-
-SHOWN = 20
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
 
 
 class TextRegression(Task):
@@ -161,7 +159,7 @@ class TextRegression(Task):
         """Returns the examples with the largest errors."""
         truth, found = examples.targets[:, 0], outputs[:, 0]
         error = np.abs(found - truth)
-        worst = np.argsort(-error, kind="stable")[:SHOWN]
+        worst = np.argsort(-error, kind="stable")[:SHOWN_EXAMPLES]
         rows = [
             {
                 **text_of(examples, row),

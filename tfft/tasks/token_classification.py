@@ -16,9 +16,7 @@ from tfft.metrics import spans
 from tfft.metrics.floors import Floor
 from tfft.metrics.span_floors import span_floors
 from tfft.preprocess import words
-from tfft.task import Examples, Task, text_of
-
-SHOWN = 20
+from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
 
 
 class TokenClassification(Task):
@@ -169,7 +167,7 @@ class TokenClassification(Task):
         """Returns the examples with the most spans that are missed or wrong."""
         truth, found = _truth(examples), self._found(examples, outputs)
         wrong = np.array([len({*a} ^ {*b}) for a, b in zip(truth, found, strict=True)])
-        order = np.argsort(-wrong, kind="stable")[: min(SHOWN, (wrong > 0).sum())]
+        order = np.argsort(-wrong, kind="stable")[: min(SHOWN_EXAMPLES, (wrong > 0).sum())]
         rows = [
             {
                 **text_of(examples, row),
