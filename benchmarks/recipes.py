@@ -15,6 +15,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -54,6 +55,7 @@ def train(name: str, seed: int) -> dict[str, Any]:
         if (entry["recipe"], entry["seed"]) == (name, seed):
             return entry
     folder = RUNS / f"{name}-{seed}"
+    shutil.rmtree(folder, ignore_errors=True)  # what is left of another run would be continued
     command = [
         *(sys.executable, "-m", "tfft", "train", "--quiet", f"--seed={seed}"),
         *("--gin_file=results/movie_reviews.gin", f"--gin_file=runs/{name}.gin"),

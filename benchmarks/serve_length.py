@@ -32,7 +32,7 @@ class Padded(Served):
     def text(self, text):
         tokens = self.preprocessor.truncate(self.preprocessor.tokenize(text), LENGTH)
         batch = self.preprocessor.pad(tokens, LENGTH)
-        return self._answer(self.model(dict(batch), training=False))
+        return self._answer(self.model(dict(batch), training=False), batch)
 
 
 class Keras(Served):
@@ -42,7 +42,7 @@ class Keras(Served):
     def text(self, text):
         batch = self.preprocessor(text)
         batch.pop("segment_ids")
-        return self._answer(self.model(batch, training=False))
+        return self._answer(self.model(batch, training=False), batch)
 
 
 def run(quick: bool, pairs: int) -> Outcome:
@@ -62,7 +62,7 @@ def run(quick: bool, pairs: int) -> Outcome:
     for kind, before in ((Served, body.preprocessor), (Keras, theirs), (Padded, body.preprocessor)):
         body.packed = kind is not Keras
         model, room = assemble(body, head, frozenset()).full, tempfile.mkdtemp()
-        one = kind(model, before, task.serve, names=task.labels)
+        one = kind(model, before, task)
         tf.saved_model.save(one, room, signatures={"serving_default": one.text})
         served.append(tf.saved_model.load(room).signatures["serving_default"])
     request = tf.constant([TEXT])

@@ -247,7 +247,7 @@ def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
 
 
 def test_an_export_that_differs_is_removed(trained, tmp_path):
-    served = export.Served(trained.model, trained.backbone.preprocessor, trained.task.serve)
+    served = export.Served(trained.model, trained.backbone.preprocessor, trained.task)
     inputs = (trained.held_out[0][:4],)
     wrong = (trained.outputs(*inputs) + 1e-3).tolist()
 

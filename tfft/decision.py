@@ -38,7 +38,7 @@ def decide(job: jobs.Job, source: Any) -> None:
     with job.clock("calibration"):
         _, _, model = jobs.restore(job.task, job.backbone, job.files)
         given = examples.of_split(source, "validation", validation)
-        found = job.task.decide(given, loop.predict(model, validation))
+        found = job.task.decide(given, loop.predict(job.task.outputs_of(model), validation))
     job.files.write_json(jobs.DECISION, found)
 
 

@@ -45,24 +45,17 @@ class Served(tf.Module):
     Args:
       model: from the preprocessor's outputs, int32 [b t], or [b r t] for examples of rows.
       preprocessor: from strings to the model's inputs.
-      answer: from the model's outputs, and what the preprocessor gave, to a dict of named tensors.
-      inputs: names of the strings.
-      names: of the outputs, in their order.
+      task: says what is asked of the model and how it answers; the names of its inputs are those
+        of the strings, its labels those of the outputs.
     """
 
-    def __init__(
-        self,
-        model: Any,
-        preprocessor: Any,
-        answer: Callable[[Any, Mapping[str, Any]], dict[str, Any]],
-        inputs: Sequence[str] = ("text",),
-        names: Sequence[str] = (),
-    ):
+    def __init__(self, model: Any, preprocessor: Any, task: Any):
         super().__init__()
-        self.model, self.preprocessor, self._answer = model, preprocessor, answer
-        self._names, self._inputs = list(names), list(inputs)
+        self.model, self.preprocessor = model, preprocessor
+        self._outputs_of, self._answer = task.outputs_of(model), task.serve
+        self._inputs, self._names = list(task.inputs), list(task.labels or ())
         self._read = ["token_ids", "padding_mask", *preprocessor.inputs]
-        strings = [tf.TensorSpec([None], tf.string, name=name) for name in inputs]
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in task.inputs]
         self.text = tf.function(self._from_strings, input_signature=strings, autograph=False)
         shape = [None] * (3 if getattr(preprocessor, "windowed", False) else 2)
         spec = [tf.TensorSpec(shape, tf.int32, name=name) for name in self._read]
@@ -91,7 +84,7 @@ class Served(tf.Module):
         return self._answered(dict(zip(self._read, values, strict=True)))
 
     def _answered(self, read: Mapping[str, Any]) -> Any:
-        outputs = self.model({name: read[name] for name in self._read}, training=False)
+        outputs = self._outputs_of({name: read[name] for name in self._read}, training=False)
         return self._answer(outputs, read)
 
 

@@ -284,7 +284,7 @@ class Job:
 
 def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
     """Returns a task's head with its first weights."""
-    head = task.head()
+    head = task.head_on(backbone)
     head.build(backbone.head_shape)
     return head
 

@@ -238,7 +238,7 @@ def _report(
     encoded, task = job.splits[split], run.task
     given = examples.of_split(source, split, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
-        outputs = loop.predict(run.model, encoded, advance=bar.advance)
+        outputs = loop.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
     with job.clock("floors"):
         train = examples.of_split(source, "train", job.splits["train"])
         floors = evaluation.floors_of(job, train, given, floors)

@@ -123,6 +123,19 @@ class Task:
         """Returns the layers from what is read, [b d] or [b t d], to the output."""
         raise NotImplementedError
 
+    def head_on(self, body: Any) -> keras.layers.Layer:
+        """Returns the head for a body, which it may read: `body.embedding` to write with."""
+        return self.head()
+
+    def outputs_of(self, model: Any) -> Callable[..., Any]:
+        """Returns what is called on a batch for the outputs that answers and figures need.
+
+        The model itself as a rule; a task whose model gives more than is kept of it for a whole
+        split, or that has to call it several times, returns a function in its place: from the
+        model's inputs and `training=False` to a tensor [b ...], within a graph.
+        """
+        return model
+
     def loss(self) -> keras.losses.Loss:
         raise NotImplementedError
 

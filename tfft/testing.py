@@ -59,7 +59,7 @@ class TaskCase:
 
     def test_save_and_load_agree(self, tmp_path: pathlib.Path) -> None:
         job, prepared = self.prepared(tmp_path)
-        model, encoded = prepared.split.full, job.splits["test"]
+        model, encoded = job.task.outputs_of(prepared.split.full), job.splits["test"]
         expected = loop.predict(model, encoded)
         variables = named_variables(job.backbone, job.head)
         job.files.save("weights.safetensors", loop.values(variables), {})
@@ -77,9 +77,9 @@ class TaskCase:
         inputs = job.task.asked(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)
         given = examples.encoded(task, body.preprocessor, inputs)
-        outputs = loop.predict(model, given.encoded)
+        outputs = loop.predict(task.outputs_of(model), given.encoded)
         expected = task.predictions(given, outputs)
-        served = Served(model, body.preprocessor, task.serve, task.inputs, task.labels or ())
+        served = Served(model, body.preprocessor, task)
 
         def differ(answers: Answers) -> float:
             return difference(expected, task.answered(answers, examples.Examples(inputs)))

@@ -76,7 +76,7 @@ class Run:
     def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, inputs)
-        return given, loop.predict(self.model, given.encoded)
+        return given, loop.predict(served.outputs_of(self.model), given.encoded)
 
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings; returns its version's folder.
@@ -92,7 +92,7 @@ class Run:
         task, body = self.answering
         inputs = tuple(column[:COMPARED_TEXTS] for column in self.task.asked(self.held_out))
         card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
-        served = Served(self.model, body.preprocessor, task.serve, task.inputs, task.labels or ())
+        served = Served(self.model, body.preprocessor, task)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
         half = body.compute_dtype != "float32"
@@ -154,7 +154,7 @@ def evaluate(
     for line in task.warnings(given):
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
-        outputs = loop.predict(model, given.encoded, advance=progress.advance)
+        outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
     cut = given.encoded.truncation()
     say.info(
         f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
@@ -218,7 +218,7 @@ def predict(
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
     given = examples.encoded(task, body.preprocessor, table.inputs)
     with say.progress("predicting", len(given)) as progress:
-        outputs = loop.predict(model, given.encoded, advance=progress.advance)
+        outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
     cut = given.encoded.truncation()
     say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
     _write_lines(task.predictions(given, outputs), output, say)

@@ -189,6 +189,11 @@ class Backbone:
             )
 
     @property
+    def embedding(self) -> Any:
+        """The layer of the tokens' embedding; `layer(x, reverse=True)` scores the vocabulary."""
+        return self.model.token_embedding
+
+    @property
     def may_average(self) -> bool:
         """Whether what is read could be averaged over the windows of a text."""
         return self.pools and self.preprocessor is self._own_preprocessor
