@@ -29,7 +29,7 @@ def check(task: Task, source: Any) -> None:
             set_in="files.text",
             valid="the columns of " + names + f", such as files.text = {tuple(task.inputs)!r}",
         )
-    if task.classes != source.classes:
+    if task.classes not in (None, source.classes):
         what = "labels" if task.classes else "any answers, numbers or JSON"
         raise ConfigError(
             f"{task.name} learns {what}, and {source.name} was opened with "

@@ -246,7 +246,8 @@ class Job:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
         encoded = self.splits[split]
         if kind == "off":
-            return Inputs(encoded)
+            drawn = self.task.random_inputs and split == "train"
+            return Inputs(encoded, drawn=self.task.drawn if drawn else None)
         with self.clock("frozen features"):
             return Inputs(encoded, self.features.get(split, cut, kind, stage.half_features, via))
 

@@ -241,7 +241,12 @@ def fit_stage(
         title = f"{stage.name}, epoch {epoch + 1}/{schedule.epochs}"
         with recorder.say.progress(title, rows) as recorder.progress:
             model.fit(
-                train.dataset(recorder.plan, position.step, schedule.weights(epoch)),
+                train.dataset(
+                    recorder.plan,
+                    position.step,
+                    schedule.weights(epoch),
+                    (*schedule.seed, epoch),
+                ),
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 validation_data=checked,

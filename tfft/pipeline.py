@@ -7,7 +7,7 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -118,10 +118,12 @@ class Inputs:
       encoded: the split.
       features: None for token ids; [tokens, d] for hidden states; one row a text, or a window,
         for pooled ones.
+      drawn: makes each batch of its inputs and targets anew, see `Task.drawn`.
     """
 
     encoded: Encoded
     features: Ragged | None = None
+    drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
 
     @property
     def pooled(self) -> bool:
@@ -161,12 +163,17 @@ class Inputs:
         return {"hidden": features.pad(rows, length), "padding_mask": mask}
 
     def dataset(
-        self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None
+        self,
+        plan: list[Batch],
+        start: int = 0,
+        weights: Sequence[float] | None = None,
+        seed: Sequence[int] = (0,),
     ) -> tf.data.Dataset:
         """Returns the plan's batches from number `start` on, made while the model works.
 
         Args:
           weights: of each batch's examples, one number a batch; given to the model as [b].
+          seed: of what is drawn, together with the number of the batch.
         """
         encoded, held = self.encoded, 0
         targets = encoded.targets
@@ -174,15 +181,20 @@ class Inputs:
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
             batch = plan[int(number)]
-            found = list(self.batch(batch).values())
+            inputs = self.batch(batch)
+            wanted = None if targets is None else encoded.targets_of(batch.rows, batch.length)
+            if self.drawn is not None:
+                rng = np.random.default_rng([*seed, int(number)])
+                inputs, wanted = self.drawn(inputs, wanted, rng)
+            found = list(inputs.values())
             if self.features is not None:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
                 full = min(held, self.features.values.nbytes) > RELEASE
                 if full or number == len(plan) - 1:
                     release(self.features.values)
                     held = 0
-            if targets is not None:
-                found.append(encoded.targets_of(batch.rows, batch.length))
+            if wanted is not None:
+                found.append(wanted)
             if weights is not None:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found

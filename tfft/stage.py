@@ -378,7 +378,7 @@ def prepare(
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
-            loss=task.loss(),
+            loss=task.loss_on(head),
             metrics=task.metrics(),
             jit_compile=use_xla(stage.xla),
             steps_per_execution=steps,

@@ -52,12 +52,12 @@ class Task:
       name: in lower case; the name of the file that declares it.
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
-        one that the training split lacks, is refused.
+        one that the training split lacks, is refused; None where answers are not looked at.
       reads: "pooled", one vector a row, or "tokens", one a token.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
       absent: with `rows`, the output of a row that an example of a batch does not have.
       distribution: whether an output is a distribution over classes, on its last axis.
-      random_inputs: whether the inputs of an example differ each time it is seen.
+      random_inputs: whether the inputs of an example differ each time it is seen, see `drawn`.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
         the main one: of the answer in one line, of slices and of comparisons.
@@ -67,7 +67,7 @@ class Task:
 
     name: ClassVar[str] = ""
     inputs: ClassVar[tuple[str, ...]] = ("text",)
-    classes: ClassVar[bool] = False
+    classes: ClassVar[bool | None] = False
     reads: ClassVar[str] = "pooled"
     rows: ClassVar[bool] = False
     absent: ClassVar[float] = 0.0
@@ -99,6 +99,16 @@ class Task:
 
         Raises:
           DataError: an answer is none that this task knows.
+        """
+        raise NotImplementedError
+
+    def drawn(self, inputs: Any, targets: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Returns a training batch as it is seen this time, with `random_inputs`.
+
+        Args:
+          inputs: what the model reads, arrays [b ...] by name.
+          targets: of its examples, [b ...].
+          rng: whose seed is that of the run, the epoch and the batch.
         """
         raise NotImplementedError
 
@@ -138,6 +148,10 @@ class Task:
 
     def loss(self) -> keras.losses.Loss:
         raise NotImplementedError
+
+    def loss_on(self, head: keras.layers.Layer) -> keras.losses.Loss:
+        """Returns the loss of a head's outputs; a loss may read the head's weights."""
+        return self.loss()
 
     def metrics(self) -> list[Any]:
         """Returns what is shown after each epoch."""

@@ -37,6 +37,17 @@ class HubTokenizer(tf.Module):
         vocabulary = getattr(tokenizer, "vocabulary", None)
         self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
 
+    def mask_id(self) -> int | None:
+        """Returns the id that stands for a hidden token, if there is one."""
+        return getattr(self.tokenizer, "mask_token_id", None)
+
+    def names(self) -> tuple[str, ...]:
+        """Returns what each id stands for, as a person reads it."""
+        tokens = map(self.tokenizer.id_to_token, range(self.tokenizer.vocabulary_size()))
+        if not hasattr(self.tokenizer, "merges"):
+            return tuple(token.replace("\u2581", " ").strip() for token in tokens)
+        return tuple(map(_of_bytes, tokens))
+
     def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """From strings [b] to int32 [b (t)]."""
         assert not tf.executing_eagerly()
@@ -93,6 +104,17 @@ class HubTokenizer(tf.Module):
         }
         kind = type(self.tokenizer).__name__
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
+
+
+# The letter for each byte in a byte-level vocabulary (Radford et al., 2019): itself where it is seen.
+_SEEN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_UNSEEN = [byte for byte in range(256) if byte not in _SEEN]
+BYTES = {**{chr(n): n for n in _SEEN}, **{chr(256 + i): n for i, n in enumerate(_UNSEEN)}}
+
+
+def _of_bytes(token: str) -> str:
+    """Returns a token of a byte-level vocabulary as text; "\ufffd" for a part of a character."""
+    return bytes(BYTES[letter] for letter in token).decode("utf-8", "replace").strip()
 
 
 def fold(texts: tf.Tensor) -> tf.Tensor:

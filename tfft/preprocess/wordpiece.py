@@ -114,6 +114,8 @@ class WordPiece(tf.Module):
         letters = _unused_letters(tokens, len(present) + 1)
         self._blank, self._letters = letters[0], tuple(letters[1:])
         self._special = tuple(present)
+        self._mask_id = vocabulary.get("[MASK]")
+        self.names = lambda: tuple(tokens)  # what each id stands for; a tuple would be tracked
         ids = [*range(len(tokens)), *(vocabulary[token] for token in present)]
         self._ids = tf.constant(ids, tf.int32)
         self._unknown = vocabulary[self._settings.unknown]
@@ -134,6 +136,10 @@ class WordPiece(tf.Module):
         self._plain = tensorflow_text.FastWordpieceTokenizer(
             vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
+
+    def mask_id(self) -> int | None:
+        """Returns the id that stands for a hidden token, if there is one."""
+        return self._mask_id
 
     def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.

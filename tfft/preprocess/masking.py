@@ -1,0 +1,139 @@
+"""Texts of which some words are hidden, to be guessed from the others (Devlin et al., 2019)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfft.errors import ConfigError
+from tfft.preprocess.text import TEXTS, TextPreprocessor
+from tfft.preprocess.words import word_spans
+
+MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
+NO_WORD = -1
+
+
+class MaskingPreprocessor(TextPreprocessor):
+    """Hides words of texts, those of a text always the same.
+
+    `rows` also gives, for each token, `truth`, the id that is hidden there or 0, and `words`, the
+    number of the word that it belongs to, -1 for special tokens. The model is given `truth` too
+    and does not read it: figures do.
+
+    Args:
+      rate: the share of a text's tokens that is hidden; 0 hides nothing but what the text itself
+        marks by "[MASK]".
+      whole_words: hide all tokens of a word or none.
+      settings: as of `TextPreprocessor`.
+
+    Raises:
+      ConfigError: the body's vocabulary has no token that stands for a hidden one.
+    """
+
+    inputs = ("truth",)
+
+    def __init__(self, rate: float = 0.15, whole_words: bool = True, **settings: Any):
+        super().__init__(**settings)
+        found = self.subwords.mask_id()
+        if found is None:
+            raise ConfigError(
+                "the vocabulary of this body has no token for a hidden word.",
+                set_in="train.backbone",
+                valid="a body that was pretrained on hidden words, such as BERT's",
+            )
+        self.mask_id, self.rate, self.whole_words = int(found), float(rate), whole_words
+
+    @tf.function(input_signature=TEXTS, autograph=False)
+    def words(self, texts):
+        """Returns ids and numbers of words, int32 [b (t)], cut, and whole lengths, int64 [b].
+
+        Args:
+          texts: strings, [b]; "[MASK]" stands for a hidden token.
+        """
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+        pieces = tf.strings.split(texts, MASK)
+        ids, *spans = self.subwords.ids_with_offsets(pieces.values)
+        starts = word_spans(pieces.values, *spans)[0]
+        begins = tf.cast(starts.values >= 0, tf.int32)
+        # A hidden token behind each piece, and then none behind a text's last one.
+        rows = ids.nrows()
+        hidden, marked = (tf.fill([rows, 1], tf.constant(n, tf.int32)) for n in (self.mask_id, -1))
+        ids, begins = (
+            tf.concat([values, one], axis=1).with_row_splits_dtype(tf.int64)
+            for values, one in ((ids, hidden), (ids.with_values(begins), marked))
+        )
+        splits = tf.gather(ids.row_splits, pieces.row_splits)
+        ids, begins = (
+            tf.RaggedTensor.from_row_splits(each.values, splits)[:, :-1] for each in (ids, begins)
+        )
+        numbers = _numbers(begins)
+        ids = self.between(ids, self.start_id, self.end_id)
+        numbers = self.between(numbers, NO_WORD, NO_WORD)
+        full = ids.row_lengths()
+        cut = (self.truncate(each, self.sequence_length) for each in (ids, numbers))
+        return (*cut, full)
+
+    def rows(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what is stored of texts, see `TextPreprocessor.rows`."""
+        ids, words, full = self.words(texts)
+        found, truth = ids.values.numpy(), np.zeros(len(ids.values), np.int32)
+        numbers, ends = words.values.numpy(), ids.row_splits.numpy()
+        for text, begin, end in zip(texts.numpy(), ends[:-1], ends[1:], strict=True):
+            rng = np.random.default_rng(zlib.crc32(text))
+            hidden = begin + np.flatnonzero(self.hide(numbers[begin:end], rng))
+            truth[hidden], found[hidden] = found[hidden], self.mask_id
+        lengths = ids.row_lengths()
+        stored = {"full": full, "ids": tf.constant(found), "lengths": lengths}
+        return {**stored, "truth": tf.constant(truth), "words": words.values}
+
+    def hide(self, words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Returns which tokens of a text to hide: bool [t].
+
+        Words are taken in random order while `rate` of the tokens leaves room for them, the first
+        one in any case; a text without words has nothing to hide.
+
+        Args:
+          words: the number of each token's word, int [t]; -1 for a token that is never hidden.
+          rng: of the order.
+        """
+        there = words >= 0
+        if not self.rate or not there.any():
+            return np.zeros(len(words), bool)
+        if not self.whole_words:
+            words = np.where(there, np.cumsum(there) - 1, NO_WORD)
+        sizes = np.bincount(words[there])
+        room, taken = self.rate * there.sum(), []
+        for word in rng.permutation(np.flatnonzero(sizes)):
+            if taken and sizes[word] > room:
+                continue
+            taken.append(word)
+            room -= sizes[word]
+            if room < 1:
+                break
+        return np.isin(words, taken)
+
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns the model's inputs for strings [b], as they are: int32 [b t]."""
+        ids, _, _ = self.words(*inputs)
+        padded = self.pad(ids)
+        return {**padded, "truth": tf.zeros_like(padded["token_ids"])}
+
+    def config(self) -> Mapping[str, Any]:
+        rule = {"rate": self.rate, "whole_words": self.whole_words, "mask_id": self.mask_id}
+        return {**super().config(), **rule, "masking": 1}  # the version of the rule
+
+
+def _numbers(begins: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Returns the number of the word that each token belongs to, int32 [b (t)].
+
+    Args:
+      begins: 1 where a word begins, 0 where it goes on, -1 at a token that is of no word.
+    """
+    padded = begins.to_tensor(0)
+    counted = tf.cumsum(tf.maximum(padded, 0), axis=1) - 1
+    numbers = tf.where(padded < 0, NO_WORD, counted)
+    return tf.RaggedTensor.from_tensor(numbers, begins.row_lengths())
