@@ -68,6 +68,7 @@ LAYERS = (
         "losses",
         "answer_spans",
         "contrastive",
+        "vocabulary",
         "store",
         "entry",
         "fetch",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
+
+from tfft.errors import ConfigError
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -20,13 +23,23 @@ class VocabularyHead(keras.layers.Layer):
     Args:
       embedding: the body's embedding layer; its weights belong to the body.
       mask_id: the token that stands for a hidden one.
+      tokens: how many of the embedding's rows are of the vocabulary.
+
+    Raises:
+      ConfigError: the embedding has no row for the hidden token.
     """
 
-    def __init__(self, embedding: Any, mask_id: int, **kwargs: Any):
+    def __init__(self, embedding: Any, mask_id: int, tokens: int, **kwargs: Any):
         super().__init__(**{"name": "head", "dtype": "float32"} | kwargs)
+        if mask_id >= embedding.input_dim:
+            raise ConfigError(
+                f"this body has {embedding.input_dim} embeddings, and none for the hidden token.",
+                set_in="train.backbone",
+                valid="a body that was pretrained on hidden words, such as BERT's",
+            )
         self._table = lambda: embedding.embeddings  # within a function: not a weight of the head
-        self.mask_id = mask_id
-        self.tokens, size = embedding.input_dim, embedding.output_dim
+        self.mask_id, self.tokens = mask_id, min(tokens, embedding.input_dim)
+        size = embedding.output_dim
         self.dense = keras.layers.Dense(size, activation="gelu", dtype="float32", name="dense")
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32", name="norm")
 
@@ -43,7 +56,7 @@ class VocabularyHead(keras.layers.Layer):
 
     def scores(self, vectors: Any) -> Any:
         """From vectors [m e] to what each token of the vocabulary scores, float32 [m v]."""
-        table = tf.cast(tf.convert_to_tensor(self._table()), tf.float32)
+        table = tf.cast(tf.convert_to_tensor(self._table())[: self.tokens], tf.float32)
         return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
 
 
@@ -98,3 +111,21 @@ def guessed(model: keras.Model, most: int) -> Any:
         return tf.scatter_nd(places, found, tf.cast(shape, tf.int64))
 
     return call
+
+
+def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any]:
+    """Returns the most probable words of the places marked in each text, filled up with "" and 0.
+
+    Args:
+      outputs: of the function that `guessed` returns, [b t 2 * most + 1].
+      names: what each token of the vocabulary stands for.
+
+    Returns:
+      `words`, string [b m k], and `probabilities`, float32.
+    """
+    marked = outputs[:, :, most] > 0
+    found = tf.ragged.boolean_mask(tf.RaggedTensor.from_tensor(outputs), marked).to_tensor()
+    found = tf.reshape(found, [tf.shape(outputs)[0], -1, 2 * most + 1])
+    chances = found[..., most:-1]
+    words = tf.gather(tf.constant(list(names)), tf.cast(found[..., :most], tf.int32))
+    return {"words": tf.where(chances > 0, words, ""), "probabilities": chances}

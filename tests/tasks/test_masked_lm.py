@@ -8,13 +8,13 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import examples, run, trained
+from tfft import examples, loop, run, trained
+from tfft.backbones.adapted import adapted
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, WeightsError
 from tfft.metrics import guesses
-from tfft.model import assemble
 from tfft.preprocess.masking import MASK, MaskingPreprocessor
 from tfft.sources.memory import memory
 from tfft.tasks.masked_lm import MaskedLM
@@ -101,11 +101,7 @@ def test_the_export_answers_as_the_model(finished, tmp_path):
     assert place["words"][0]["word"] == "movie"
 
 
-def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
-    class Stop(Console):
-        def progress(self, *arguments):
-            return super().progress(*arguments)
-
+def test_two_runs_have_the_same_bits(tmp_path):
     whole = train(tmp_path / "whole", epochs=2)
     again = train(tmp_path / "again", epochs=2)
     for one, other in zip(whole.model.weights, again.model.weights, strict=True):
@@ -147,9 +143,6 @@ def test_drawn_batches_hide_other_words_and_keep_what_is_there():
     task = MaskedLM(rate=0.4)
     body = tiny().read_for(task)
     given = examples.encoded(task, body.preprocessor, (texts(400, 3),), texts(400, 3))
-    inputs = tfft.loop.Inputs(given.encoded) if hasattr(tfft, "loop") else None
-    from tfft import loop
-
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 400)
     inputs = loop.Inputs(given.encoded).batch(plan[0])
     targets = given.encoded.targets_of(plan[0].rows, plan[0].length)
@@ -234,4 +227,15 @@ def test_labels_of_a_source_are_not_looked_at(tmp_path):
         say=QUIET,
     )
     assert found.report["metrics"]["perplexity"]["value"] > 1
-    assert assemble is not None
+
+
+def test_a_body_goes_from_one_run_to_the_next(tmp_path, finished):
+    body = adapted(tiny(layers=1, dim=32, dropout=0.0), str(finished.workdir))
+    for one, other in zip(body.model.weights, finished.backbone.model.weights, strict=True):
+        if "seed" not in one.path:
+            assert np.array_equal(one.numpy(), other.numpy())
+    assert "weights of the body are those of" in body.notes[-1]
+    with pytest.raises(ConfigError, match="no folder of a run"):
+        adapted(tiny(), str(tmp_path))
+    with pytest.raises(WeightsError, match="another shape"):
+        adapted(tiny(dim=16), str(finished.workdir))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Mapping
 from typing import Any
@@ -106,7 +107,8 @@ class MaskingPreprocessor(TextPreprocessor):
         if not self.whole_words:
             words = np.where(there, np.cumsum(there) - 1, NO_WORD)
         sizes = np.bincount(words[there])
-        room, taken = self.rate * there.sum(), []
+        room = self.rate * there.sum()
+        taken: list[int] = []
         for word in rng.permutation(np.flatnonzero(sizes)):
             if taken and sizes[word] > room:
                 continue
@@ -137,3 +139,25 @@ def _numbers(begins: tf.RaggedTensor) -> tf.RaggedTensor:
     counted = tf.cumsum(tf.maximum(padded, 0), axis=1) - 1
     numbers = tf.where(padded < 0, NO_WORD, counted)
     return tf.RaggedTensor.from_tensor(numbers, begins.row_lengths())
+
+
+def places(text: str, words: np.ndarray, chances: np.ndarray) -> list[dict[str, Any]]:
+    """Returns the places that a text marks, in characters, with the most probable words there.
+
+    Places behind the tokens that were read have no words.
+
+    Args:
+      text: as it was given.
+      words: of the places that were read, in their order, str or bytes [m k].
+      chances: their probabilities, [m k].
+    """
+    found = []
+    for number, place in enumerate(re.finditer(re.escape(MASK), text)):
+        pairs = zip(words[number], chances[number], strict=True) if number < len(words) else ()
+        guessed = [{"word": _text(w), "probability": float(p)} for w, p in pairs if p > 0]
+        found.append({"start": place.start(), "end": place.end(), "words": guessed})
+    return found
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)

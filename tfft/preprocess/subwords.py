@@ -106,7 +106,7 @@ class HubTokenizer(tf.Module):
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
 
 
-# The letter for each byte in a byte-level vocabulary (Radford et al., 2019): itself where it is seen.
+# The letter for each byte in a byte-level vocabulary (Radford et al., 2019): itself if it is seen.
 _SEEN = [*range(33, 127), *range(161, 173), *range(174, 256)]
 _UNSEEN = [byte for byte in range(256) if byte not in _SEEN]
 BYTES = {**{chr(n): n for n in _SEEN}, **{chr(256 + i): n for i, n in enumerate(_UNSEEN)}}

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfft.encoded import Ragged
 from tfft.metrics import corpus, guesses
 from tfft.metrics.floors import Floor
-from tfft.preprocess.masking import MASK, MaskingPreprocessor
+from tfft.preprocess.masking import MaskingPreprocessor, places
 from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
-from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed
+from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words
 
 
 class MaskedLM(Task):
@@ -50,8 +48,8 @@ class MaskedLM(Task):
         self.names: tuple[str, ...] = ()  # of the body's tokens
 
     def preprocessor(self, own: Any) -> MaskingPreprocessor:
-        self.names = own.subwords.names()
         self._reader = MaskingPreprocessor(self.rate, self.whole_words, **own.settings())
+        self.names = own.subwords.names()
         return self._reader
 
     def targets(self, examples: Examples) -> Ragged:
@@ -84,7 +82,7 @@ class MaskedLM(Task):
     # Model --------------------------------------------------------------------------------------
 
     def head_on(self, body: Any) -> keras.layers.Layer:
-        return VocabularyHead(body.embedding, body.preprocessor.mask_id)
+        return VocabularyHead(body.embedding, body.preprocessor.mask_id, len(self.names))
 
     def loss_on(self, head: Any) -> keras.losses.Loss:
         return HiddenCrossentropy(head)
@@ -108,31 +106,24 @@ class MaskedLM(Task):
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns for each place that a text marks where it is and the most probable words."""
-        tokens, chances = [], []
-        for output in outputs:
-            marked = output[output[:, self.most] > 0]
-            tokens.append(np.array(self.names)[marked[:, : self.most].astype(int)])
-            chances.append(marked[:, self.most : -1])
-        return self.answered({"words": tokens, "probabilities": chances}, examples)
+        marked = [output[output[:, self.most] > 0] for output in outputs]
+        names = np.array(self.names)
+        words = [names[found[:, : self.most].astype(int)] for found in marked]
+        chances = [found[:, self.most : -1] for found in marked]
+        return self.answered({"words": words, "probabilities": chances}, examples)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
 
         A text with fewer places than another one is filled up with "" and 0.
         """
-        marked = tf.RaggedTensor.from_tensor(outputs)
-        marked = tf.ragged.boolean_mask(marked, outputs[:, :, self.most] > 0).to_tensor()
-        marked = tf.reshape(marked, [tf.shape(outputs)[0], -1, 2 * self.most + 1])
-        ids = tf.cast(marked[..., : self.most], tf.int32)
-        chances = marked[..., self.most : -1]
-        words = tf.where(chances > 0, tf.gather(tf.constant(self.names), ids), "")
-        return {"words": words, "probabilities": chances}
+        return marked_words(outputs, self.names, self.most)
 
     def answered(
         self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
     ) -> list[dict[str, Any]]:
         rows = zip(examples.inputs[0], answers["words"], answers["probabilities"], strict=True)
-        return [{"masks": _places(*row)} for row in rows]
+        return [{"masks": places(*row)} for row in rows]
 
     # Figures ------------------------------------------------------------------------------------
 
@@ -172,22 +163,3 @@ class MaskedLM(Task):
 def _hidden(examples: Examples) -> list[np.ndarray]:
     """Returns the ids that are hidden in each text, -1 elsewhere: int [t]."""
     return [row[:, 0] for row in examples.targets.rows()]
-
-
-def _places(text: str, words: np.ndarray, chances: np.ndarray) -> list[dict[str, Any]]:
-    """Returns the places that a text marks, in characters, with their words.
-
-    Places behind the tokens that were read have none.
-    """
-    found = []
-    for number, place in enumerate(re.finditer(re.escape(MASK), text)):
-        guessed = []
-        if number < len(words):
-            pairs = zip(words[number], chances[number], strict=True)
-            guessed = [{"word": _text(w), "probability": float(p)} for w, p in pairs if p > 0]
-        found.append({"start": place.start(), "end": place.end(), "words": guessed})
-    return found
-
-
-def _text(word: Any) -> str:
-    return word.decode() if isinstance(word, bytes) else str(word)
