@@ -69,6 +69,7 @@ LAYERS = (
         "answer_spans",
         "contrastive",
         "vocabulary",
+        "marked",
         "store",
         "entry",
         "fetch",

@@ -173,6 +173,7 @@ class TokenClassification(Task):
                 **text_of(examples, row),
                 "truth": spans.readable(truth[row], examples.inputs[0][row]),
                 "predicted": spans.readable(found[row], examples.inputs[0][row]),
+                "spans": {"truth": truth[row], "predicted": found[row]},
             }
             for row in order
         ]
