@@ -91,13 +91,34 @@ def read(path: str, word: int | str = 0, tag: int | str = -1) -> tuple[Rows, str
     listed = place.is_dir() or place.suffix.lower() in LISTED
     for sentence in (_lists if listed else _sentences)(path, word, tag):
         found = spans_of(sentence)
-        texts.append(" ".join(written for written, _, _ in sentence))
+        texts.append(_joined(sentence))
         answers.append(json.dumps(found, ensure_ascii=False))
         words, spans = words + len(sentence), spans + len(found)
     if not texts:
         raise DataError("the file has no sentence.", set_in=path, valid="a word a line", see=SEE)
     note = f"{path}: {len(texts):,} sentences, {words:,} words, {spans:,} spans"
     return (texts, answers), note
+
+
+def tagged_words(words: Sequence[str], tags: Sequence[str], where: str) -> tuple[str, str]:
+    """Returns the words joined by spaces, and their spans in JSON.
+
+    Args:
+      words, tags: of one sentence, as many of each.
+      where: its place, for an error.
+
+    Raises:
+      DataError: they are not as many, there is none, or a tag is of no scheme.
+    """
+    if len(words) != len(tags) or not words:
+        what = f"{len(words)} words with {len(tags)} tags"
+        raise DataError(f"there are {what}.", set_in=where, valid=LISTS, see=SEE)
+    sentence = [_tagged(*pair, where) for pair in zip(words, tags, strict=True)]
+    return _joined(sentence), json.dumps(spans_of(sentence), ensure_ascii=False)
+
+
+def _joined(sentence: Sequence[Word]) -> str:
+    return " ".join(written for written, _, _ in sentence)
 
 
 def spans_of(sentence: Sequence[Word]) -> list[tuple[int, int, str]]:
