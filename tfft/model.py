@@ -67,7 +67,11 @@ def _mask(model: keras.Model) -> tuple[str, ...]:
 
 
 class _Part(keras.layers.Layer):
-    """A stretch of the body, called in inference mode when it is frozen."""
+    """A stretch of the body, called in inference mode when it is frozen.
+
+    What comes out is known; Keras would trace all of it to find out, each time a model is put
+    together.
+    """
 
     def __init__(self, body: Any, groups: tuple[Any, ...], frozen: bool, **kwargs: Any):
         super().__init__(**kwargs)
@@ -102,6 +106,10 @@ class Prefix(_Part):
         hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
+    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        shape = inputs["token_ids"].shape[: 1 if self._pool else 2]
+        return keras.KerasTensor((*shape, self._body.dim), self._body.compute_dtype)
+
 
 class Upper(_Part):
     """The layers of the body above the prefix, below the pooling: [b t d] to [b t d].
@@ -120,6 +128,11 @@ class Upper(_Part):
     def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         modes = [False if frozen else training for frozen in self._frozen_layers]
         return self._body.layers(self._first, hidden, padding_mask, modes, True)
+
+    def compute_output_spec(
+        self, hidden: Any, padding_mask: Any, training: bool | None = None
+    ) -> Any:
+        return keras.KerasTensor(hidden.shape, self._body.compute_dtype)
 
 
 class Pool(_Part):

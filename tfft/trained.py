@@ -73,10 +73,14 @@ class Run:
         served = self.task.served
         return served, self.backbone if served is self.task else self.backbone.read_for(served)
 
+    @functools.cached_property
+    def _forward(self) -> Any:
+        return loop.forward(self.answering[0].outputs_of(self.model))
+
     def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, inputs)
-        return given, loop.predict(served.outputs_of(self.model), given.encoded)
+        return given, loop.predict(self._forward, given.encoded)
 
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings; returns its version's folder.

@@ -55,8 +55,8 @@ def in_graph(subwords):
 
 def found(subwords, texts):
     """Returns ids and spans of each text, after making sure that the ids are those of `ids`."""
-    ids, starts, ends = in_graph(subwords)(tf.constant(texts))
-    plain = tf.function(subwords.ids, input_signature=TEXTS)(tf.constant(texts))
+    ids, starts, ends = subwords.ids_with_offsets(texts)
+    plain = subwords.ids(texts)
     assert {each.dtype for each in (ids, starts, ends)} == {tf.int32}
     assert ids.to_list() == plain.to_list()
     pairs = zip(starts.to_list(), ends.to_list(), strict=True)
@@ -267,13 +267,12 @@ def test_saved_model_gives_the_same(kind, tmp_path):
 
 def test_batches_without_a_token():
     for subwords in (WordPiece(vocabulary()), HubTokenizer(hub_tokenizer("albert"), fold=True)):
-        spans = in_graph(subwords)
         for texts in ([], [""], ["", "\u200b", " \t"]):
-            ids, starts, ends = spans(tf.constant(texts, tf.string))
+            ids, starts, ends = subwords.ids_with_offsets(texts)
             assert ids.to_list() == starts.to_list() == ends.to_list() == [[] for _ in texts]
 
 
 def test_bytes_that_are_no_utf8_count_as_characters():
-    ids, starts, ends = in_graph(WordPiece(vocabulary()))(tf.constant([b"a\xff the"]))
+    ids, starts, ends = WordPiece(vocabulary()).ids_with_offsets([b"a\xff the"])
     assert len(ids.to_list()[0]) == 2
     assert (starts.to_list(), ends.to_list()) == ([[0, 3]], [[1, 6]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import itertools
 import string
@@ -15,6 +16,7 @@ from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.body import Backbone
 from tfft.backbones.tokenizers import from_hub
 from tfft.errors import ConfigError, near
+from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
 
 WORDS = [
@@ -63,11 +65,9 @@ def tiny(
             valid=near(architecture, ARCHITECTURES, 7),
         )
     kind = ARCHITECTURES[architecture]
-    tokenizer = _TOKENIZERS[architecture]()
+    settings, vocabulary_size = _preprocessor(architecture)
     sizes: dict[str, Any] = {
-        "vocab_size" if architecture == "electra" else "vocabulary_size": (
-            tokenizer.vocabulary_size()
-        ),
+        "vocab_size" if architecture == "electra" else "vocabulary_size": (vocabulary_size),
         "num_layers": layers,
         "num_heads": heads,
         "hidden_dim": dim,
@@ -78,19 +78,29 @@ def tiny(
         **({"embedding_dim": dim} if architecture in ("albert", "electra") else {}),
         **({"bucket_size": 8} if architecture == "deberta_v3" else {}),
     }
+    preprocessor = TextPreprocessor(**{**settings, "sequence_length": sequence_length})
     model = kind.model(**sizes)
     _fill(model, seed)
     return Backbone(
         model,
         kind,
-        with_long_texts(
-            from_hub(kind, tokenizer, sequence_length), long_texts, window_overlap, most_windows
-        ),
+        with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
         pooling=pooling,
         preset=f"tiny {architecture}",
         notes=("random weights, for tests",),
         average=window_average,
     )
+
+
+@functools.cache
+def _preprocessor(architecture: str) -> tuple[dict[str, Any], int]:
+    """Returns a preprocessor's settings and the size of its vocabulary.
+
+    Bodies share what cuts a text into pieces, and with it what TensorFlow has traced of it.
+    """
+    tokenizer = hub_tokenizer(architecture)
+    made = from_hub(ARCHITECTURES[architecture], tokenizer, 64)
+    return made.settings(), tokenizer.vocabulary_size()
 
 
 def hub_tokenizer(architecture: str) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocess.text import TEXTS, TextPreprocessor
+from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.words import word_spans
 
 MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
@@ -48,8 +48,7 @@ class MaskingPreprocessor(TextPreprocessor):
             )
         self.mask_id, self.rate, self.whole_words = int(found), float(rate), whole_words
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def words(self, texts):
+    def words(self, texts: Any) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
         """Returns ids and numbers of words, int32 [b (t)], cut, and whole lengths, int64 [b].
 
         Args:

@@ -1,7 +1,7 @@
 """Byte-level BPE and SentencePiece through KerasHub's tokenizers, in the graph.
 
 Called eagerly, a KerasHub 0.32 tokenizer runs Python packages; inside a `tf.function` it runs
-TensorFlow operations. Training and serving must not differ, so `ids` is only called from one.
+TensorFlow operations. Training and serving must not differ, so `Subwords` only runs it in one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,47 @@ from tfft.preprocess.offsets import Characters, Origins
 QUOTES, FILLER = "``|''", "\U000e01ef"
 
 
-class HubTokenizer(tf.Module):
+TEXTS = tf.TensorSpec([None], tf.string)
+
+
+class Subwords(tf.Module):
+    """Cuts texts into pieces, in the graph; subclasses give `_ids` and `_ids_with_offsets`.
+
+    Each is traced once for all that calls it, eager code and other functions: what it takes to
+    trace and to start byte-level BPE is seconds.
+    """
+
+    def ids(self, texts: Any) -> tf.RaggedTensor:
+        """From strings [b] to int32 [b (t)], without special tokens at the ends.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+        """
+        return self._ids.get_concrete_function(TEXTS)(tf.convert_to_tensor(texts, tf.string))
+
+    def ids_with_offsets(
+        self, texts: Any
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Does what `ids` does, and says where each token stands in the text as given.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+
+        Returns:
+          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
+          its last.
+        """
+        traced = self._ids_with_offsets.get_concrete_function(TEXTS)
+        return traced(tf.convert_to_tensor(texts, tf.string))
+
+    def _ids(self, texts):
+        raise NotImplementedError
+
+    def _ids_with_offsets(self, texts):
+        raise NotImplementedError
+
+
+class HubTokenizer(Subwords):
     """A tokenizer of KerasHub, for bodies that do not use WordPiece.
 
     Args:
@@ -48,26 +88,17 @@ class HubTokenizer(tf.Module):
             return tuple(token.replace("\u2581", " ").strip() for token in tokens)
         return tuple(map(_of_bytes, tokens))
 
-    def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """From strings [b] to int32 [b (t)]."""
-        assert not tf.executing_eagerly()
+    @tf.function(autograph=False)
+    def _ids(self, texts):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
 
-    def ids_with_offsets(
-        self, texts: tf.Tensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Does what `ids` does, and says where each token stands in the text as given.
+    @tf.function(autograph=False)
+    def _ids_with_offsets(self, texts):
+        """Spaces around a token do not belong to it: a token for a space alone is empty.
 
-        Args:
-          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
-
-        Returns:
-          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
-          its last. Spaces around a token do not belong to it: a token for a space alone is empty.
-          Several tokens for one character each have the whole of it.
+        Several tokens for one character each have the whole of it.
         """
-        assert not tf.executing_eagerly()
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         if self.fold:
             texts = tf.strings.regex_replace(texts, QUOTES, f'"{FILLER}')

@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 
-TEXTS = (tf.TensorSpec([None], tf.string, name="text"),)
-
 
 class TextPreprocessor(tf.Module):
     """Adds special tokens to a subword tokenizer's ids, cuts and pads them.
@@ -68,8 +66,7 @@ class TextPreprocessor(tf.Module):
             "segments": self.segments,
         }
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Returns the ids of whole texts, special tokens included: int32 [b (t)].
 
         Args:
@@ -89,15 +86,17 @@ class TextPreprocessor(tf.Module):
         last = ragged[:, sequence_length - 1 :][:, -1:]
         return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def rows(self, texts):
-        """Returns what is stored of texts, [b].
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns what is stored of texts.
+
+        Args:
+          inputs: strings, [b] each.
 
         Returns:
           `full`: int64 [b], the lengths of the whole texts; `ids`: int32, the cut ids end to end;
           `lengths`: int64, those of the rows. Other names are further values of each id.
         """
-        full = self.tokenize(texts)
+        full = self.tokenize(*inputs)
         cut = self.truncate(full, self.sequence_length)
         return {"full": full.row_lengths(), "ids": cut.flat_values, "lengths": cut.row_lengths()}
 
