@@ -76,6 +76,8 @@ class Encoded:
       windows: which rows are an example's, where an example is read in several.
       extra: further values of each token, by name, in rows as the tokens: segments, offsets.
       inputs: which of them the model reads.
+      origins: where each example is from, int32 [n]; None where all are from the same place.
+      rates: of each origin, its share of the examples of an epoch.
     """
 
     tokens: Ragged
@@ -85,6 +87,8 @@ class Encoded:
     windows: Windows | None = None
     extra: Mapping[str, Ragged] = dataclasses.field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    origins: np.ndarray | None = None
+    rates: np.ndarray | None = None
 
     @property
     def size(self) -> int:
@@ -120,6 +124,7 @@ class Encoded:
             full_lengths=self.full_lengths[rows],
             windows=windows,
             extra={name: values.take(taken) for name, values in self.extra.items()},
+            origins=None if self.origins is None else self.origins[rows],
         )
 
     def by_row(self) -> Encoded:

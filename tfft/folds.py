@@ -43,6 +43,12 @@ class FoldSource(MemorySource):
         rows = self._numbers[split].tolist()
         return {name: [values[row] for row in rows] for name, values in whole.items()}
 
+    def mixed(self, split: str) -> Any:
+        if split not in self._numbers or self._source.mixed("train") is None:
+            return None
+        parts = [self._source.mixed(each) for each in self._source.splits if each != "test"]
+        return np.concatenate([part[0] for part in parts])[self._numbers[split]], parts[0][1]
+
 
 def lists(source: Source, splits: Sequence[str]) -> Rows:
     """Returns the inputs and the answers of several splits, one after the other."""

@@ -83,6 +83,9 @@ class Job:
             for split in source.splits:
                 if split not in self.splits:
                     self.splits[split] = self._encoded(source, split)
+        if mixed := source.mixed("train"):
+            train = dataclasses.replace(self.splits["train"], origins=mixed[0], rates=mixed[1])
+            self.splits["train"] = train
         self.say.table(*lengths_table(self.splits))
         body = self.backbone
         limit = body.preprocessor.sequence_length

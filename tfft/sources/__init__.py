@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfft.errors import DataError
 from tfft.sources._splits import (
@@ -213,6 +213,13 @@ class Source:
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         """Returns further columns by name, a value for each example: the report's slices."""
         return {}
+
+    def mixed(self, split: str) -> Any:
+        """Returns where each example is from, int32 [n], and the share of each origin in an epoch.
+
+        None where there is one origin, whose examples are each seen once.
+        """
+        return None
 
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
