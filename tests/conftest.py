@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -14,6 +15,8 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["TFFT_STORE"] = tempfile.mkdtemp(prefix="tfft-store-")
 # Two test processes share two cores.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+# TensorFlow's graphs are many objects, of which each full collection visits all.
+gc.set_threshold(50_000, 20, 20)
 
 
 def pytest_configure(config):

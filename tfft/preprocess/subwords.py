@@ -31,6 +31,9 @@ class Subwords(tf.Module):
     trace and to start byte-level BPE is seconds.
     """
 
+    _ids: Any  # of tf.function
+    _ids_with_offsets: Any
+
     def ids(self, texts: Any) -> tf.RaggedTensor:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.
 
@@ -53,12 +56,6 @@ class Subwords(tf.Module):
         """
         traced = self._ids_with_offsets.get_concrete_function(TEXTS)
         return traced(tf.convert_to_tensor(texts, tf.string))
-
-    def _ids(self, texts):
-        raise NotImplementedError
-
-    def _ids_with_offsets(self, texts):
-        raise NotImplementedError
 
 
 class HubTokenizer(Subwords):
