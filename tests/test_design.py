@@ -44,6 +44,7 @@ LAYERS = (
         "pipeline",
         "encoded",
         "examples",
+        "classification",
         "task",
         "reuse",
         "keys",
@@ -58,7 +59,6 @@ LAYERS = (
         "decision",
         "evaluation",
         "part",
-        "task",
         "tracking",
     ),
     (

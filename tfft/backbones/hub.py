@@ -12,7 +12,8 @@ import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
 from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
+from tfft.backbones.body import TextBackbone
 from tfft.backbones.presets import handles
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
@@ -66,7 +67,7 @@ def hub(
         raise ConfigError(
             f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max"
         )
-    return Backbone(
+    return TextBackbone(
         model,
         architecture,
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),

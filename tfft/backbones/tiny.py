@@ -12,7 +12,8 @@ import keras_hub
 import numpy as np
 
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
+from tfft.backbones.body import TextBackbone
 from tfft.backbones.tokenizers import from_hub
 from tfft.errors import ConfigError, near
 from tfft.preprocess.windows import with_long_texts
@@ -80,7 +81,7 @@ def tiny(
     }
     model = kind.model(**sizes)
     _fill(model, seed)
-    return Backbone(
+    return TextBackbone(
         model,
         kind,
         with_long_texts(
