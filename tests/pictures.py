@@ -1,4 +1,4 @@
-"""Made pictures: which half is bright says the class."""
+"""Made pictures: which colour is bright says the class."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,14 +6,13 @@ import tensorflow as tf
 from tfft.preprocess.image_files import data_uri
 from tfft.sources.images import of_rows
 
-LABELS = ("left", "right", "top")
+LABELS = ("red", "green", "blue")
 
 
 def picture(label, rng, height=14, width=14):
-    """Returns uint8 [h w 3] with a bright half and noise."""
-    pixels = rng.integers(0, 60, (height, width, 3))
-    where = {"left": np.s_[:, : width // 2], "right": np.s_[:, width // 2 :]}
-    pixels[where.get(label, np.s_[: height // 2])] += 150
+    """Returns uint8 [h w 3] of noise with a bright channel."""
+    pixels = rng.integers(0, 120, (height, width, 3))
+    pixels[..., LABELS.index(label)] += 100
     return pixels.astype(np.uint8)
 
 
@@ -37,7 +36,7 @@ def source(count=48, labels=LABELS, seed=0):
     return of_rows("pictures", rows, [], {})
 
 
-def folder(path, count=40, labels=("left", "right"), kind="png", seed=0, **size):
+def folder(path, count=40, labels=("red", "green"), kind="png", seed=0, **size):
     """Writes a folder of pictures for each label; returns its path."""
     rng = np.random.default_rng(seed)
     for number in range(count):

@@ -71,6 +71,7 @@ LAYERS = (
         "store",
         "entry",
         "fetch",
+        "items",
         "archives",
         "console",
         "plots",
