@@ -72,6 +72,7 @@ LAYERS = (
         "entry",
         "fetch",
         "items",
+        "rounding",
         "archives",
         "console",
         "plots",

@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from tfft import rounding
 from tfft.encoded import Encoded, Ragged
 from tfft.entry import Entry, Kept
 from tfft.errors import ConfigError
@@ -175,7 +176,7 @@ class Features:
     def measured(self) -> dict[str, float]:
         """What half precision changed in this stage's features of all splits; else empty."""
         parts = [part for split in self._rounded.values() for part in split]
-        return _measured(parts) if parts else {}
+        return rounding.measured(parts) if parts else {}
 
     def begin_stage(self, cuts: Sequence[Cut]) -> None:
         """Takes the weights as they are now, and forgets what no stage can continue from.
@@ -273,7 +274,7 @@ class Features:
                 span = (begin, end)
                 out = self._compute(call, cut, inputs, span, shapes, offsets, progress.advance)
                 rounded = out.astype(to.values.dtype)
-                change = _change(out, rounded) if half else {}
+                change = rounding.change(out, rounded) if half else {}
                 to.write(int(offsets[begin]), rounded, **change)
 
     def _compute(
@@ -395,21 +396,3 @@ def _parts(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
         end = max(begin + 1, min(end, len(offsets) - 1))
         yield begin, end
         begin = end
-
-
-def _change(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
-    difference = exact.astype(np.float32) - rounded.astype(np.float32)
-    return {
-        "largest": float(np.abs(difference).max(initial=0.0)),
-        "squares": float(np.square(difference, dtype=np.float64).sum()),
-        "of": float(np.square(exact.astype(np.float32), dtype=np.float64).sum()),
-    }
-
-
-def _measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Returns what half precision changed: the largest difference and the relative RMS one."""
-    squares, of = (sum(part[name] for part in parts) for name in ("squares", "of"))
-    return {
-        "largest_difference": max(part["largest"] for part in parts),
-        "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
-    }

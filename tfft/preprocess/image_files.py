@@ -9,7 +9,7 @@ import urllib.parse
 
 from tfft.errors import DataError
 
-KINDS = "a JPEG, PNG, BMP or GIF file"
+KINDS = "a JPEG, PNG, BMP, WebP or GIF file"
 
 
 def content(value: str) -> bytes:

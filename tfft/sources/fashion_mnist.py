@@ -23,10 +23,10 @@ LABELS = (
 INSTALLED = pathlib.Path("/usr/share/datasets/fashion-mnist")
 # SHA-256 of the package's files, which may be installed rather than fetched.
 FILES = {
-    "train-images-idx3-ubyte.gz": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
-    "train-labels-idx1-ubyte.gz": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
-    "t10k-images-idx3-ubyte.gz": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
-    "t10k-labels-idx1-ubyte.gz": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
+    "train-images-idx3": "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7",
+    "train-labels-idx1": "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056",
+    "t10k-images-idx3": "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa",
+    "t10k-labels-idx1": "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05",
 }
 SEE = "tfft fetch fashion_mnist"
 
@@ -68,7 +68,7 @@ def _folder(installed: pathlib.Path) -> pathlib.Path:
         if not installed.is_dir():
             raise
     for name, known in FILES.items():
-        path = installed / name
+        path = installed / f"{name}-ubyte.gz"
         if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != known:
             raise DataError(
                 f"{path} is not the file of the known package.", set_in=str(installed), see=SEE

@@ -28,7 +28,7 @@ from tfft.sources._formats import open_format
 from tfft.sources._tables import Table
 from tfft.sources._tables import read as read_table
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")
 SEE = "tfft check --gin_file=quick/images.gin --gin.DATA=FOLDER"
 VALID = (
