@@ -88,7 +88,6 @@ def build(
         "task": task.name,
         "backbone": backbone,
         "data": data,
-        "unit": task.modality,
         "split": split,
         "answer": "",
         **naming,
@@ -120,8 +119,11 @@ def build(
 
 
 def named(task: Any) -> dict[str, Any]:
-    """Returns how a task's figures are read: `main`, `shown` (names by key) and `lower`."""
+    """Returns how a task's figures are read: `main`, `shown` (names by key), `lower`, and of what
+    they are: `unit`.
+    """
     return {
+        "unit": task.modality,
         "main": next(iter(task.figures)),
         "shown": dict(task.figures),
         "lower": sorted(task.lower),

@@ -160,7 +160,8 @@ def _tables(content: Mapping[str, Any]) -> list[Table]:
         found.append(_confusion_table(metrics["confusion_matrix"], content["labels"]))
     found += long_texts(content.get("ledger") or {}, main_name(content))
     if content.get("slices"):
-        found.append(_slice_table(content["slices"], main_name(content)))
+        stands = worded(STANDS, content)
+        found.append(_slice_table(content["slices"], main_name(content), stands))
     if "frozen" in content:
         found.append(_frozen_table(content["frozen"]))
     if "seconds" in content:
@@ -224,14 +225,16 @@ def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     return "Most frequent confusions", ["truth", "predicted", "texts"], rows
 
 
-def _slice_table(slices: Sequence[Mapping[str, Any]], figure: str) -> Table:
+def _slice_table(
+    slices: Sequence[Mapping[str, Any]], figure: str, stands: Mapping[str, str]
+) -> Table:
     rows = [
         [
             row["by"],
             row["value"],
             f"{row['texts']:,}",
             share(row["figure"]),
-            STANDS[row["stands"]],
+            stands[row["stands"]],
         ]
         for row in slices[:SHOWN_SLICES]
     ]

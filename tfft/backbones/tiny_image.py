@@ -12,6 +12,7 @@ from tfft.backbones.image_body import ImageBackbone, draw_weights
 from tfft.preprocess.image import ImagePreprocessor
 
 layers = keras.layers
+MOMENTUM = 0.8  # of the norms' statistics, which keep up with a training of a few steps
 
 
 def tiny_image(
@@ -60,7 +61,7 @@ def _unit(hidden: Any, dim: int, name: str, strides: int = 1) -> Any:
     hidden = layers.Conv2D(dim, 3, strides, padding="same", use_bias=False, name=f"{name}_conv")(
         hidden
     )
-    hidden = layers.BatchNormalization(name=f"{name}_norm")(hidden)
+    hidden = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_norm")(hidden)
     return layers.ReLU(name=f"{name}_relu")(hidden)
 
 
@@ -69,7 +70,7 @@ def _residual(hidden: Any, dim: int, strides: int, dropout: float, name: str) ->
     inner = _unit(hidden, dim, f"{name}_1", strides)
     inner = layers.Dropout(dropout, name=f"{name}_dropout")(inner)
     inner = layers.Conv2D(dim, 3, padding="same", use_bias=False, name=f"{name}_2_conv")(inner)
-    inner = layers.BatchNormalization(name=f"{name}_2_norm")(inner)
+    inner = layers.BatchNormalization(momentum=MOMENTUM, name=f"{name}_2_norm")(inner)
     if strides > 1:
         hidden = layers.Conv2D(dim, 1, strides, use_bias=False, name=f"{name}_0_conv")(hidden)
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([hidden, inner]))
