@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from tfft import backbones, fetch
+from tfft.adapters import dense_layers
 from tfft.backbones.applications import applications, read_blocks
 from tfft.backbones.blocks import cut
+from tfft.backbones.image_body import draw_weights
 from tfft.errors import ConfigError, WeightsError
 from tfft.tasks.image_classification import ImageClassification
 from tfft.tasks.text_classification import TextClassification
@@ -121,3 +123,63 @@ def test_a_vgg_is_read_block_by_block(tmp_path):
 def test_the_fetched_item_is_a_vgg():
     item = fetch.ITEMS["vgg16"]
     assert [name for name in item.members.values() if name.endswith(".h5")] and item.note
+
+
+def hub_body(kind):
+    import keras_hub
+
+    if kind == "vit":
+        return keras_hub.models.ViTBackbone(
+            image_shape=(16, 16, 3),
+            patch_size=8,
+            num_layers=3,
+            num_heads=2,
+            hidden_dim=8,
+            mlp_dim=16,
+            dropout_rate=0.3,
+        )
+    return keras_hub.models.ResNetBackbone(
+        input_conv_filters=[64],
+        input_conv_kernel_sizes=[3],
+        stackwise_num_filters=[64, 64],
+        stackwise_num_blocks=[2, 1],
+        stackwise_num_strides=[1, 2],
+        block_type="basic_block",
+        image_shape=(None, None, 3),
+    )
+
+
+@pytest.mark.parametrize("kind", ["resnet", "vit"])
+def test_bodies_of_keras_hub(tmp_path, kind):
+    made = hub_body(kind)
+    draw_weights(made, 0)
+    made.save_to_preset(str(tmp_path))
+    size = {"image_size": 16} if kind == "resnet" else {}
+    with pytest.raises(ConfigError, match="does not say how pixels are normalised"):
+        backbones.hub_images(str(tmp_path), **size)
+    body = backbones.hub_images(str(tmp_path), **size, scale=1 / 127.5, offset=-1.0)
+    assert (body.name, body.depth, body.dim) == (kind, 3, 8 if kind == "vit" else 64)
+    pixels = PIXELS[:, :16, :16]
+    hidden = body.embed({"pixels": pixels}, training=False)
+    for depth in range(3):
+        assert tuple(hidden.shape[1:]) == body.shape_at(depth)
+        hidden = body.layers(depth, hidden, None, [False])
+    expected = made(pixels / 127.5 - 1.0, training=False)
+    np.testing.assert_allclose(hidden, expected, rtol=1e-5, atol=1e-5)
+    held = [id(w) for group in body.groups for layer in group.layers for w in layer.weights]
+    assert sorted(held) == sorted(map(id, body.model.weights))
+    if kind == "vit":
+        again = body.layers(0, body.embed({"pixels": pixels}), None, [True] * 3)
+        assert not np.allclose(again, expected, atol=1e-3)  # its dropout
+        names = dense_layers(body)
+        assert [name for name in names if name.endswith("/query")]
+        with pytest.raises(ConfigError, match="image_size=32, but"):
+            backbones.hub_images(str(tmp_path), 32, scale=1.0, offset=0.0)
+
+
+def test_other_bodies_of_keras_hub_are_refused(tmp_path):
+    (tmp_path / "config.json").write_text('{"class_name": "BertBackbone"}')
+    with pytest.raises(WeightsError, match="holds a BertBackbone, which is no body of images"):
+        backbones.hub_images(str(tmp_path))
+    with pytest.raises(WeightsError, match="is no KerasHub preset of images and no folder"):
+        backbones.hub_images("resnet_of_nobody")
