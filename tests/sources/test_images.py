@@ -10,7 +10,9 @@ import pictures
 import pytest
 import tensorflow as tf
 
+from tfft import repeat
 from tfft.errors import DataError
+from tfft.folds import FoldSource, lists
 from tfft.preprocess.image_files import content, name_of
 from tfft.sources.fashion_mnist import LABELS, fashion_mnist, png
 from tfft.sources.images import images, read_images
@@ -45,6 +47,28 @@ def test_a_folder_a_class_is_split_by_the_contents(tmp_path):
     assert images(str(other), validation_share=0.2, test_share=0.2).fingerprint() != (
         found.fingerprint()
     )
+
+
+def test_folds_follow_the_contents_too(tmp_path):
+    folder = pictures.folder(tmp_path / "one", 20)
+    shutil.copy(folder / "red/000.png", folder / "red/copy.png")
+
+    def folds():
+        source = images(str(folder), validation_share=0.0, test_share=0.0)
+        numbers = {"train": np.arange(15), "validation": np.arange(15, 21)}
+        return source, FoldSource(source, lists(source, ["train"]), numbers)
+
+    source, before = folds()
+    assert before.identified(next(before.rows("train"))) != next(before.rows("train"))
+    (folder / "green/001.png").write_bytes((folder / "green/003.png").read_bytes())
+    _, after = folds()
+    assert list(after.rows("train")) == list(before.rows("train"))
+    assert after.summaries["train"].digest != before.summaries["train"].digest
+    parts = repeat._parts(repeat.Plan(0, 1, 3), source)
+    [_, numbers, _], *_ = list(parts)
+    places = [path for path, _ in source.rows("train")]
+    pair = [places.index(str(folder / f"red/{name}.png")) for name in ("000", "copy")]
+    assert len({place in numbers["validation"] for place in pair}) == 1
 
 
 def test_given_splits_and_copies(tmp_path):

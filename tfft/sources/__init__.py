@@ -214,10 +214,17 @@ class Source:
         """Returns further columns by name, a value for each example: the report's slices."""
         return {}
 
+    def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns a row with what its inputs are where they are named: a file's hash for its path.
+
+        Fingerprints follow from it.
+        """
+        return row
+
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
         """What each split holds; made by one pass, when it is first asked for."""
-        return {split: summarize(self.rows(split)) for split in self.splits}
+        return {split: summarize(map(self.identified, self.rows(split))) for split in self.splits}
 
     @property
     def labels(self) -> tuple[str, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +16,8 @@ from tfft.sources import (
     MemorySource,
     Rows,
     Source,
-    Summary,
     check_shares,
     completed,
-    summarize,
     take,
     without_overlap,
 )
@@ -135,12 +132,8 @@ class ImageSource(MemorySource):
             name, rows, notes, see=SEE, columns=columns, inputs=("image",), where=self._where
         )
 
-    @functools.cached_property
-    def summaries(self) -> dict[str, Summary]:
-        return {
-            split: summarize((self._hashes[value], label) for value, label in self.rows(split))
-            for split in self.splits
-        }
+    def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        return (self._hashes[row[0]], *row[1:])
 
     def _where(self, split: str, number: int) -> str:
         return str(self._rows[split][0][number])[:200]
