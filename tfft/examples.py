@@ -18,8 +18,16 @@ def check(task: Task, source: Any) -> None:
     """Refuses a source that has not what a task reads.
 
     Raises:
-      ConfigError: another number of inputs, or answers that are no labels where labels are needed.
+      ConfigError: something else than the task reads, another number of inputs, or answers that are
+        no labels where labels are needed.
     """
+    if source.modality != task.modality:
+        raise ConfigError(
+            f"{task.name} reads {task.modality}s, and {source.name} holds {source.modality}s.",
+            set_in="train.source",
+            valid=f"a source of {task.modality}s",
+            see="tfft list",
+        )
     if len(source.inputs) != len(task.inputs):
         names = ", ".join(task.inputs)
         raise ConfigError(

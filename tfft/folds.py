@@ -30,7 +30,7 @@ class FoldSource(MemorySource):
         if "test" in source.splits:
             rows["test"] = lists(source, ["test"])
         kind: Any = {"inputs": source.inputs, "classes": source.classes}
-        self._source, self._numbers = source, numbers
+        self._source, self._numbers, self.modality = source, numbers, source.modality
         super().__init__(source.name, rows, source.notes, **kind)
         self._rows[POOL] = pool
         self.summaries[POOL] = summarize(map(self.identified, self.rows(POOL)))

@@ -11,15 +11,18 @@ from trainings import newest, same, steps, stopped_after
 
 from tfft import job as jobs
 from tfft import machine, run
+from tfft.backbones.tiny import tiny
 from tfft.backbones.tiny_image import tiny_image
 from tfft.console import Console
 from tfft.encoded import Ragged
-from tfft.errors import DataError
+from tfft.errors import ConfigError, DataError
 from tfft.freeze import checksums
 from tfft.metrics.pixel_floors import pixel_floors, small
 from tfft.preprocess.image_files import content
+from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.tasks.image_classification import ImageClassification
+from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir
 
@@ -176,6 +179,13 @@ def test_a_file_that_is_no_image_ends_the_run(trained, tmp_path):
     (folder / "red/000.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="example 4: .*red/000.png is no image"):
         verb(run.predict, trained[1], input=str(folder))
+
+
+def test_a_source_of_texts_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="image_classification reads images, and synthetic holds"):
+        run.train(ImageClassification(), tiny_image(), synthetic(24), say=QUIET, workdir=tmp_path)
+    with pytest.raises(ConfigError, match="text_classification reads texts, and pictures holds"):
+        run.train(TextClassification(), tiny(), pictures.source(24), say=QUIET, workdir=tmp_path)
 
 
 def test_floors_of_pixels():

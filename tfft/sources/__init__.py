@@ -182,6 +182,9 @@ def _validate_labels(
 class Source:
     """Texts with answers, in splits. Subclasses say how to walk through a split.
 
+    Attributes:
+      modality: what an example is, "text" or "image"; a task says the same.
+
     Args:
       name: for a person.
       splits: "train", and "validation" and "test" where there are.
@@ -189,6 +192,8 @@ class Source:
       inputs: names of an example's inputs.
       classes: whether the answers are labels, of which an example has one.
     """
+
+    modality = "text"
 
     def __init__(
         self,

@@ -119,6 +119,8 @@ class ImageSource(MemorySource):
       hashes: of the content of each image.
     """
 
+    modality = "image"
+
     def __init__(
         self,
         name: str,
