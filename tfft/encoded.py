@@ -1,4 +1,4 @@
-"""A split as token ids: encoded once, kept without padding, packed for the store."""
+"""A split as a model reads it: encoded once, kept without padding, packed for the store."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load, save
 
+from tfft.errors import DataError
 from tfft.windows import Windows, spread
 
 
@@ -64,11 +65,11 @@ class Ragged:
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A split as token ids.
+    """A split as token ids; or as values of a fixed shape, such as images, one a row.
 
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
-        `sequence_length`; or a row a window.
+        `sequence_length`; or a row a window; or one value of a fixed shape a row.
       targets: what the head learns, [n ...], or a number for each token, in rows as the tokens;
         None for texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
@@ -78,6 +79,8 @@ class Encoded:
       inputs: which of them the model reads.
       origins: where each example is from, int32 [n]; None where all are from the same place.
       rates: of each origin, its share of the examples of an epoch.
+      name: what the model calls the tokens.
+      padded: whether rows differ in length, so that a batch is filled up and has a padding mask.
     """
 
     tokens: Ragged
@@ -89,6 +92,8 @@ class Encoded:
     inputs: tuple[str, ...] = ()
     origins: np.ndarray | None = None
     rates: np.ndarray | None = None
+    name: str = "token_ids"
+    padded: bool = True
 
     @property
     def size(self) -> int:
@@ -176,20 +181,32 @@ def encode(
     preprocessor: Any,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Encoded:
-    """Tokenises texts in the graph that serving uses too, without targets.
+    """Reads examples in the graph that serving uses too, without targets.
 
     Args:
       batches: the inputs of some examples each: strings, [b], one array an input.
-      preprocessor: with `rows`, `inputs` and `pad_id`.
+      preprocessor: with `rows`, `reads`, `inputs`, `pad_id` and `padded`.
       advance: called with the number of examples done.
+
+    Raises:
+      DataError: one of them cannot be read.
     """
     parts: dict[str, list[np.ndarray]] = {}
+    done = 0
     for columns in batches:
-        found = preprocessor.rows(*(tf.constant(column) for column in columns))
+        try:
+            found = preprocessor.rows(*(tf.constant(column) for column in columns))
+        except DataError as error:
+            if error.row is not None:
+                error.problem = f"example {done + error.row + 1:,}: {error.problem}"
+            raise
         for name, value in found.items():
             parts.setdefault(name, []).append(value.numpy())
+        done += len(columns[0])
         advance(len(columns[0]))
     arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    if not preprocessor.padded:
+        return _fixed(arrays[preprocessor.reads], preprocessor)
     offsets = _offsets(arrays.pop("lengths"))
     full = arrays.pop("full").astype(np.int32)
     tokens = Ragged(arrays.pop("ids").astype(np.int32), offsets)
@@ -200,6 +217,13 @@ def encode(
     extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
     inputs = tuple(preprocessor.inputs)
     return Encoded(tokens, None, full, preprocessor.pad_id, windows, extra, inputs)
+
+
+def _fixed(values: np.ndarray, preprocessor: Any) -> Encoded:
+    """Returns values of a fixed shape, [n ...], as rows of one."""
+    ones = np.ones(len(values), np.int32)
+    tokens = Ragged(values, _offsets(ones))
+    return Encoded(tokens, None, ones, 0, name=preprocessor.reads, padded=False)
 
 
 def ragged(rows: Sequence[np.ndarray]) -> Ragged:
@@ -223,6 +247,8 @@ def pack(encoded: Encoded) -> bytes:
 def unpack(content: bytes, preprocessor: Any) -> Encoded:
     """Returns what `pack` was given, without targets."""
     arrays, windows = load(content), None
+    if not preprocessor.padded:
+        return _fixed(arrays["values"], preprocessor)
     tokens = Ragged(arrays["values"], arrays["offsets"])
     if "windows" in arrays:
         windows = preprocessor.grouping(arrays["windows"], arrays["kept"], tokens.lengths)

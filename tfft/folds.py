@@ -30,10 +30,13 @@ class FoldSource(MemorySource):
         if "test" in source.splits:
             rows["test"] = lists(source, ["test"])
         kind: Any = {"inputs": source.inputs, "classes": source.classes}
+        self._source, self._numbers, self.modality = source, numbers, source.modality
         super().__init__(source.name, rows, source.notes, **kind)
         self._rows[POOL] = pool
-        self._source, self._numbers = source, numbers
-        self.summaries[POOL] = summarize(self.rows(POOL))
+        self.summaries[POOL] = summarize(map(self.identified, self.rows(POOL)))
+
+    def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        return self._source.identified(row)
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         if split not in self._numbers:

@@ -99,10 +99,10 @@ class Prefix(_Part):
         self._count, self._pool = layers, pool
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
-        """From the body's inputs, int32 [b t], to [b t d], pooled to [b d]."""
+        """From the body's inputs, [b ...], to what its layer gives, pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
-        mask = inputs["padding_mask"]
+        mask = inputs.get("padding_mask")
         hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
@@ -112,7 +112,7 @@ class Prefix(_Part):
 
 
 class Upper(_Part):
-    """The layers of the body above the prefix, below the pooling: [b t d] to [b t d].
+    """The layers of the body above the prefix, below the pooling: of a text [b t d] to [b t d].
 
     Args:
       body: a Backbone.
@@ -125,7 +125,7 @@ class Upper(_Part):
         super().__init__(body, groups, False, **kwargs)
         self._first, self._frozen_layers = first, frozen
 
-    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         modes = [False if frozen else training for frozen in self._frozen_layers]
         return self._body.layers(self._first, hidden, padding_mask, modes, True)
 
@@ -136,12 +136,12 @@ class Upper(_Part):
 
 
 class Pool(_Part):
-    """The body's pooling: [b t d] to [b d]."""
+    """The body's pooling: of a text [b t d] to [b d]."""
 
     def __init__(self, body: Any, frozen: bool, **kwargs: Any):
         super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
 
-    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         return self._body.pool(hidden, padding_mask, training=self._mode(training))
 
 
@@ -173,27 +173,29 @@ def assemble(
       frozen: names of the groups of which no weight is trained.
       additions: `Additions` whose layers stand before the trained part and before the head.
     """
-    # Tokens of a text; or windows, and their tokens.
-    shape = (None,) if average_of(body) is None else (None, None)
-    inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in body.inputs}
-    mask, rows = inputs["padding_mask"], flat(body, inputs)
+    rows_of = () if average_of(body) is None else (None,)  # where an example is several rows
+    inputs = {
+        name: keras.Input((*rows_of, *shape), dtype=dtype, name=name)
+        for name, (shape, dtype) in body.reads.items()
+    }
+    mask, rows = inputs.get("padding_mask"), flat(body, inputs)
     depth = prefix_depth(body, frozen)
     whole = body.pools and len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
-        pooled = _upper(body, 0, hidden, rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, 0, hidden, rows.get("padding_mask"), frozen, additions)
         outputs = answer(body, head, pooled, mask, additions)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
     hidden = lower(rows)
     prefix = keras.Model(inputs, hidden, name="prefix_model")
-    name, given = ("pooled", shape[1:]) if whole else ("hidden", shape)
-    between = {name: keras.Input((*given, body.dim), dtype=hidden.dtype, name=name)}
-    if not whole or average_of(body) is not None:
-        between["padding_mask"] = keras.Input(shape, dtype="int32", name="padding_mask")
+    name, shape = "pooled" if whole else "hidden", body.shape_at(depth, whole)
+    between = {name: keras.Input((*rows_of, *shape), dtype=hidden.dtype, name=name)}
+    if mask is not None and (not whole or average_of(body) is not None):
+        between["padding_mask"] = keras.Input(mask.shape[1:], dtype="int32", name="padding_mask")
     rows = flat(body, between)
     if not whole:
-        pooled = _upper(body, depth, rows[name], rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, depth, rows[name], rows.get("padding_mask"), frozen, additions)
     else:
         pooled = rows[name] if additions is None else additions.entrance(rows[name])
     outputs = answer(body, head, pooled, between.get("padding_mask"), additions)
@@ -216,7 +218,7 @@ def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
 def _upper(
     body: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str], additions: Any
 ) -> Any:
-    """From the input of layer `depth` to pooled features, or to the tokens of the top layer."""
+    """From the input of layer `depth` to pooled features, or to the output of the top layer."""
     if additions is not None:
         hidden = additions.entrance(hidden, mask)
     if depth < body.depth:

@@ -1,4 +1,4 @@
-"""From tokens to batches: bucket by length, reuse frozen features, start anywhere.
+"""From encoded rows to batches: bucket by length, reuse frozen features, start anywhere.
 
 The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
 run continues with the very batch that comes next.
@@ -116,23 +116,22 @@ class Inputs:
 
     Attributes:
       encoded: the split.
-      features: None for token ids; [tokens, d] for hidden states; one row a text, or a window,
-        for pooled ones.
+      features: None for what is encoded; [tokens, d] for hidden states; one row a text, a window
+        or an image for pooled ones, and for all that an image has.
+      pooled: whether the prefix holds the pooling.
       drawn: makes each batch of its inputs and targets anew, see `Task.drawn`.
     """
 
     encoded: Encoded
     features: Ragged | None = None
+    pooled: bool = False
     drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
-
-    @property
-    def pooled(self) -> bool:
-        return self.features is not None and self.features.single
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
 
-        With windows: [b n t], or [b n t d] and [b n t], or [b n d] and [b n 1].
+        Rows of a fixed shape are [b ...] and have no mask. With windows: [b n t], or [b n t d] and
+        [b n t], or [b n d] and [b n 1].
         """
         windows = self.encoded.windows
         if windows is None:
@@ -144,7 +143,7 @@ class Inputs:
             found["padding_mask"] = np.ones((len(rows), 1), np.int32)
         shape, pad_id = (len(batch.rows), count), self.encoded.pad_id
         return {
-            name: spread(value, places, shape, pad_id if name == "token_ids" else 0)
+            name: spread(value, places, shape, pad_id if name == self.encoded.name else 0)
             for name, value in found.items()
         }
 
@@ -152,11 +151,14 @@ class Inputs:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
+        if not encoded.padded:
+            read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
+            return {name: values.first(rows) for name, values in read.items()}
         mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
         if features is None:
             more = {n: encoded.extra[n].pad(rows, length).astype(np.int32) for n in encoded.inputs}
             return {
-                "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
+                encoded.name: encoded.tokens.pad(rows, length, encoded.pad_id),
                 "padding_mask": mask,
                 **more,
             }
@@ -208,7 +210,7 @@ class Inputs:
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
             for value, like in zip(found, example, strict=True):
-                value.set_shape(_open_shape(like))
+                value.set_shape(_open_shape(like) if encoded.padded else [None, *like.shape[1:]])
             inputs = dict(zip(first, found, strict=False))
             return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
 

@@ -19,6 +19,7 @@ from tfft.report_tables import (
     sentence,
     strongest,
     visible,
+    worded,
     worse,
 )
 
@@ -52,7 +53,7 @@ def page(content: Mapping[str, Any]) -> str:
         pieces=pieces,
         long_texts=long_texts(content.get("ledger") or {}, main_name(content)),
         class_columns=class_columns(content["metrics"]),
-        stands=STANDS,
+        stands=worded(STANDS, content),
         worse=worse(content),
         floor=strongest(content),
         shown_slices=SHOWN_SLICES,

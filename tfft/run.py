@@ -258,7 +258,7 @@ def _report(
             name: {**job.task.evaluate(given, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
-        lengths={name: part.full_lengths for name, part in job.splits.items()},
+        lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
             **ledger.ledger(job.splits, labels),

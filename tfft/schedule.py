@@ -117,33 +117,24 @@ class Schedule:
             groups[number // size] = groups.get(number // size, 0) + count
         return [size * counts[start + place] / groups[(start + place) // size] for place in places]
 
-    def describe(self, limit: int, how: str) -> list[str]:
+    def describe(self, limit: int | None, how: str) -> list[str]:
         """Returns lines that say how batches are shaped, and what is repeated or left out.
 
         Args:
           limit: the length that all rows would be padded to without buckets; with windows all texts
-            would be to that of the longest one.
+            would be to that of the longest one; None where there is nothing to pad.
           how: the batches are computed.
         """
         stage, plan = self.stage, self.plan(0)
-        filled, windows = self.encoded.filled, self.encoded.windows
-        limit = max(
-            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
-        )
-        padded = sum(len(batch.rows) * batch.length for batch in plan)
-        used = sum(int(filled[batch.rows].sum()) for batch in plan)
-        whole = sum(len(batch.rows) for batch in plan) * limit
         size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
+        padding = "" if limit is None else self._padding(plan, limit)
         found = [
-            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes, lengths "
-            f"{', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of tokens "
-            f"({1 - used / whole:.1%} when padded to {limit}); {how}"
+            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes{padding}; "
+            f"{how}"
         ]
         if self._repeats:
             why = "oversampling" if stage.oversample else "mixture"
-            found.append(
-                f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,} texts"
-            )
+            found.append(f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,}")
         if stage.accumulate > 1:
             left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % stage.accumulate
             found.append(
@@ -151,6 +142,20 @@ class Schedule:
                 f"{stage.accumulate} batches" + (f"; the last {left} are left out" if left else "")
             )
         return found
+
+    def _padding(self, plan: list[Batch], limit: int) -> str:
+        """Returns the padded lengths, and how much of the batches is padding."""
+        filled, windows = self.encoded.filled, self.encoded.windows
+        limit = max(
+            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
+        )
+        padded = sum(len(batch.rows) * batch.length for batch in plan)
+        used = sum(int(filled[batch.rows].sum()) for batch in plan)
+        whole = sum(len(batch.rows) for batch in plan) * limit
+        return (
+            f", lengths {', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of "
+            f"tokens ({1 - used / whole:.1%} when padded to {limit})"
+        )
 
     def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
         size, tokens = self.stage.batch_size, self.stage.batch_tokens

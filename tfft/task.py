@@ -50,6 +50,7 @@ class Task:
 
     Attributes:
       name: in lower case; the name of the file that declares it.
+      modality: what an example is, "text" or "image"; a body says the same.
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
         one that the training split lacks, is refused; None where answers are not looked at.
@@ -66,6 +67,7 @@ class Task:
     """
 
     name: ClassVar[str] = ""
+    modality: ClassVar[str] = "text"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     classes: ClassVar[bool | None] = False
     reads: ClassVar[str] = "pooled"
@@ -183,6 +185,10 @@ class Task:
         It has other inputs where a model learns from several texts what it says of one.
         """
         return self
+
+    def contents(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+        """Returns the values of each input as an export takes them: strings, or files' bytes."""
+        return inputs
 
     def asked(self, inputs: tuple[Sequence[str], ...]) -> tuple[Sequence[str], ...]:
         """Returns examples of this task as examples of `served`, the values of each input."""

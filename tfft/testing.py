@@ -84,7 +84,8 @@ class TaskCase:
         def differ(answers: Answers) -> float:
             return difference(expected, task.answered(answers, examples.Examples(inputs)))
 
-        _, found = export(tmp_path / "export", served, {}, inputs, differ)
+        raw = task.contents(inputs)
+        _, found = export(tmp_path / "export", served, {}, raw, differ)
         assert found <= 1e-5
         assert all(map(self.named, expected))
 

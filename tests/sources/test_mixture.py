@@ -64,7 +64,7 @@ def test_by_numbers_and_temperature():
     sources = [part("a", 60), part("b", 20)]
     counts, schedule = seen(mixture(sources, rates=[1, 1], names=["a", "b"]))
     assert counts[:60].tolist() == [1] * 60 and counts[60:].tolist() == [3] * 20
-    assert schedule.describe(3, "")[1] == "mixture: 120 examples an epoch of 80 texts"
+    assert schedule.describe(3, "")[1] == "mixture: 120 examples an epoch of 80"
     few, _ = seen(mixture(sources, rates=[1, 3], names=["a", "b"]))
     assert few[:60].sum() * 3 == few[60:].sum() and few.min() >= 1
     # 60 and 20 to the power of a half are as 1.73 to 1.

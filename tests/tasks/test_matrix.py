@@ -16,7 +16,11 @@ from tfft.console import Console
 from tfft.stage import Stage, prepare
 from tfft.testing import TaskCase
 
-NAMES = sorted(module.name for module in pkgutil.iter_modules(tasks.__path__))
+NAMES = sorted(
+    module.name
+    for module in pkgutil.iter_modules(tasks.__path__)
+    if not module.name.startswith("image")  # those have bodies of their own
+)
 PAGE = pathlib.Path(__file__).parents[2] / "docs/tasks.md"
 
 

@@ -6,7 +6,7 @@ import pathlib
 
 import numpy as np
 
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.model import named_variables
 from tfft.workdir import BEST, Workdir

