@@ -111,7 +111,7 @@ class Job:
             except WorkdirError as error:
                 self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        found = found.with_targets(self.task.targets(found))
+        found = self.task.taught(found, preprocessor)
         for line in self.task.warnings(found):
             self.say.warn(f"{split}: {line}")
         return found.encoded

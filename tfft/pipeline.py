@@ -151,14 +151,30 @@ class Inputs:
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
         mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
+        if "padding_mask" in encoded.extra:  # several examples in a row, numbered
+            mask = encoded.extra["padding_mask"].pad(rows, length)
+        beside = self._decoder_rows(rows, length)
         if features is None:
-            more = {n: encoded.extra[n].pad(rows, length).astype(np.int32) for n in encoded.inputs}
+            own = [name for name in encoded.inputs if name in encoded.extra]
+            more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
             return {
                 "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
                 "padding_mask": mask,
                 **more,
+                **beside,
             }
-        return {"hidden": features.pad(rows, length), "padding_mask": mask}
+        return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+
+    def _decoder_rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Returns what a decoder reads beside rows of `length` tokens: [b u]; nothing without."""
+        decoder = self.encoded.decoder
+        if decoder is None:
+            return {}
+        size = self.encoded.decoder_length(length)
+        return {
+            "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
+            "decoder_padding_mask": (np.arange(size) < decoder.lengths[rows, None]).astype(np.int32),
+        }
 
     def dataset(
         self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None

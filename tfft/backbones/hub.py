@@ -11,9 +11,11 @@ import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
-from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
+from tfft.backbones.architectures import Architecture
 from tfft.backbones.body import Backbone
+from tfft.backbones.generators import ALL, of_class
 from tfft.backbones.presets import handles
+from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
@@ -56,17 +58,17 @@ def hub(
     """
     folder, notes = _resolve(preset)
     model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
-    if sequence_length > model.max_sequence_length:
+    most = getattr(model, "max_sequence_length", sequence_length)
+    if sequence_length > most:
         raise DepthError(
-            f"sequence_length={sequence_length}, but {preset} has positions for "
-            f"{model.max_sequence_length} tokens.",
-            valid=f"3 to {model.max_sequence_length}",
+            f"sequence_length={sequence_length}, but {preset} has positions for {most} tokens.",
+            valid=f"3 to {most}",
         )
     if pooling == "pooler" and "the weights hold no pooler" in more:
         raise ConfigError(
             f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max"
         )
-    return Backbone(
+    return body_of(
         model,
         architecture,
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
@@ -105,7 +107,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
     name = str(folders.read_json(folder / "config.json").get("class_name"))
     architecture = of_class(name)
     if architecture is None:
-        known = [one.model.__name__ for one in ARCHITECTURES.values()]
+        known = [one.model.__name__ for one in ALL.values()]
         raise WeightsError(
             f"{folder} holds a {name}, which is no body for text that is supported.",
             valid=", ".join(known),

@@ -1,0 +1,90 @@
+"""From texts and their answers to the rows that a model which writes learns from.
+
+An answer is tokenised for itself, so that where it begins is known; the joined text would be other
+tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.encoded import Encoded, Ragged, ragged
+from tfft.task import Examples
+
+NOTHING = -1  # where there is nothing to learn
+
+
+def followed(examples: Examples, preprocessor: Any) -> Examples:
+    """Returns examples whose rows are the prompt and its answer.
+
+    What is learned at a token is the next one, where that is one of the answer; `answer_mask` is 1
+    at tokens of the answer, its end included.
+
+    Args:
+      examples: of prompts, with their answers and the tokens of the prompts.
+      preprocessor: a `PromptPreprocessor`.
+    """
+    tokens = examples.encoded
+    answers, full = preprocessor.rows_of_answers(examples.answers or ())
+    pairs = list(zip(tokens.tokens.rows(), answers, strict=True))
+    rows = [np.concatenate(pair) for pair in pairs]
+    marks = [np.repeat(np.array([0, 1], np.int32), list(map(len, pair))) for pair in pairs]
+    targets = [
+        np.append(np.where(mark[1:] > 0, row[1:], NOTHING), NOTHING).astype(np.int32)
+        for row, mark in zip(rows, marks, strict=True)
+    ]
+    learned = dataclasses.replace(
+        tokens,
+        tokens=ragged(rows),
+        targets=ragged(targets),
+        full_lengths=tokens.full_lengths + full,
+        extra={**tokens.extra, "answer_mask": ragged(marks)},
+    )
+    return dataclasses.replace(examples, targets=learned.targets, encoded=learned)
+
+
+def beside(examples: Examples, preprocessor: Any) -> Examples:
+    """Returns examples with the rows of a decoder: what it begins with, and the answer.
+
+    What is learned at a token is the next one, the end token at the last; what a decoder begins
+    with is not learned.
+
+    Args:
+      examples: of texts, with their answers and the tokens of the texts.
+      preprocessor: a `SourcePreprocessor`.
+    """
+    tokens = examples.encoded
+    answers, full = preprocessor.rows_of_answers(examples.answers or ())
+    begins = np.array(preprocessor.begins, np.int32)
+    given = np.full(len(begins) - 1, NOTHING, np.int32)
+    targets = ragged([np.concatenate([given, row]) for row in answers])
+    learned = dataclasses.replace(
+        tokens,
+        decoder=ragged([np.concatenate([begins, row[:-1]]) for row in answers]),
+        targets=targets,
+        full_lengths=(tokens.full_lengths + full + len(given)).astype(np.int32),
+    )
+    return dataclasses.replace(examples, targets=targets, encoded=learned)
+
+
+def cut_answers(encoded: Encoded, end_id: int) -> int:
+    """Returns how many answers are cut before their end token."""
+    last = (row[row != NOTHING][-1:] for row in encoded.targets.rows())  # type: ignore[union-attr]
+    return sum(not np.array_equal(each, [end_id]) for each in last)
+
+
+def constant_loss(targets: Ragged) -> float:
+    """Returns the loss of the best distribution over tokens that is the same everywhere."""
+    known = targets.values[targets.values != NOTHING]
+    shares = np.unique(known, return_counts=True)[1] / max(known.size, 1)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def most_frequent(answers: Sequence[str]) -> str:
+    """Returns the most frequent answer, the first of equally frequent ones."""
+    found, first, counts = np.unique(np.array(answers), return_index=True, return_counts=True)
+    return str(found[np.lexsort((first, -counts))[0]])
