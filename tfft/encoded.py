@@ -79,6 +79,7 @@ class Encoded:
       inputs: which of them the model reads.
       decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
         `targets` are theirs.
+      end_id: the id that ends an answer, where answers are learned.
     """
 
     tokens: Ragged
@@ -89,6 +90,7 @@ class Encoded:
     extra: Mapping[str, Ragged] = dataclasses.field(default_factory=dict)
     inputs: tuple[str, ...] = ()
     decoder: Ragged | None = None
+    end_id: int | None = None
 
     @property
     def size(self) -> int:

@@ -33,25 +33,28 @@ def followed(examples: Examples, preprocessor: Any) -> Examples:
     pairs = list(zip(tokens.tokens.rows(), answers, strict=True))
     rows = [np.concatenate(pair) for pair in pairs]
     marks = [np.repeat(np.array([0, 1], np.int32), list(map(len, pair))) for pair in pairs]
-    targets = [
-        np.append(np.where(mark[1:] > 0, row[1:], NOTHING), NOTHING).astype(np.int32)
-        for row, mark in zip(rows, marks, strict=True)
-    ]
+    targets = [next_tokens(*pair) for pair in pairs]
     learned = dataclasses.replace(
         tokens,
         tokens=ragged(rows),
         targets=ragged(targets),
         full_lengths=tokens.full_lengths + full,
         extra={**tokens.extra, "answer_mask": ragged(marks)},
+        end_id=preprocessor.end_id,
     )
     return dataclasses.replace(examples, targets=learned.targets, encoded=learned)
+
+
+def next_tokens(before: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Returns what is right behind each token of both, int32; nothing but the answer is learned."""
+    left = np.full(len(before) - 1, NOTHING, np.int32)
+    return np.concatenate([left, answer, [NOTHING]]).astype(np.int32)
 
 
 def beside(examples: Examples, preprocessor: Any) -> Examples:
     """Returns examples with the rows of a decoder: what it begins with, and the answer.
 
-    What is learned at a token is the next one, the end token at the last; what a decoder begins
-    with is not learned.
+    What is learned at a token is the next one, where that is one of the answer.
 
     Args:
       examples: of texts, with their answers and the tokens of the texts.
@@ -60,21 +63,21 @@ def beside(examples: Examples, preprocessor: Any) -> Examples:
     tokens = examples.encoded
     answers, full = preprocessor.rows_of_answers(examples.answers or ())
     begins = np.array(preprocessor.begins, np.int32)
-    given = np.full(len(begins) - 1, NOTHING, np.int32)
-    targets = ragged([np.concatenate([given, row]) for row in answers])
+    targets = ragged([next_tokens(begins, row) for row in answers])
     learned = dataclasses.replace(
         tokens,
-        decoder=ragged([np.concatenate([begins, row[:-1]]) for row in answers]),
+        decoder=ragged([np.concatenate([begins, row]) for row in answers]),
         targets=targets,
-        full_lengths=(tokens.full_lengths + full + len(given)).astype(np.int32),
+        full_lengths=(tokens.full_lengths + full + len(begins)).astype(np.int32),
+        end_id=preprocessor.end_id,
     )
     return dataclasses.replace(examples, targets=targets, encoded=learned)
 
 
-def cut_answers(encoded: Encoded, end_id: int) -> int:
+def cut_answers(encoded: Encoded) -> int:
     """Returns how many answers are cut before their end token."""
     last = (row[row != NOTHING][-1:] for row in encoded.targets.rows())  # type: ignore[union-attr]
-    return sum(not np.array_equal(each, [end_id]) for each in last)
+    return sum(not np.array_equal(each, [encoded.end_id]) for each in last)
 
 
 def constant_loss(targets: Ragged) -> float:

@@ -111,9 +111,7 @@ def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
         state, step = body.begin(prompts, settings.longest)
         end = body.preprocessor.end_id
         written, counts = search(step, state, prompts, lengths, end, settings)
-        after = tf.pad(tf.where(marks[:, 1:] > 0, ids[:, 1:], -1), [[0, 0], [0, 1]])
-        last = tf.range(tf.shape(ids)[1]) == tf.shape(ids)[1] - 1
-        return _found(body, inputs, tf.where(last, -1, after), written, counts)
+        return _found(body, inputs, _next(ids, marks > 0), written, counts)
 
     return call
 
@@ -133,18 +131,13 @@ def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
         end = body.preprocessor.end_id
         lengths = tf.fill([tf.shape(prompts)[0]], begins)
         written, counts = search(step, state, prompts, lengths, end, settings)
-        return _found(body, inputs, _next(known, mask, begins, end), written, counts)
+        answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)
+        return _found(body, inputs, _next(known, answer), written, counts)
 
     return call
 
 
-def _next(ids: Any, mask: Any, begins: int, end_id: int) -> Any:
-    """Returns what is right behind each token of a decoder's rows: int32 [b u], -1 for nothing."""
-    size = tf.shape(ids)[1]
-    lengths = tf.reduce_sum(mask, axis=1, keepdims=True)
-    after = tf.concat([ids[:, 1:], tf.fill([tf.shape(ids)[0], 1], end_id)], axis=1)
-    place = tf.range(size)
-    after = tf.where(place == lengths - 1, end_id, after)
-    # A row that holds nothing but what a decoder begins with has no answer.
-    there = (place >= begins - 1) & (place < lengths) & (size > begins)
-    return tf.where(there, after, -1)
+def _next(ids: Any, answer: Any) -> Any:
+    """Returns what is right behind each token, int32 [b t], -1 where that is none of the answer."""
+    after = tf.where(answer[:, 1:], ids[:, 1:], -1)
+    return tf.pad(after, [[0, 0], [0, 1]], constant_values=-1)
