@@ -300,7 +300,7 @@ def predict(
     batch_size: int = 64,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Any:
-    """Returns the model's outputs in the order of the examples: float32 [n ...], or several by name.
+    """Returns the model's outputs in the order of the examples: float32 [n ...]; several by name.
 
     Where an example has an output a token or a row, a list of n arrays, each [t ...] or [r ...],
     without what stands at padding.

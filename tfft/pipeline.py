@@ -150,7 +150,7 @@ class Inputs:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
-        mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
+        mask = _mask(encoded.tokens.lengths[rows], length)
         if "padding_mask" in encoded.extra:  # several examples in a row, numbered
             mask = encoded.extra["padding_mask"].pad(rows, length)
         beside = self._decoder_rows(rows, length)
@@ -173,7 +173,7 @@ class Inputs:
         size = self.encoded.decoder_length(length)
         return {
             "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
-            "decoder_padding_mask": (np.arange(size) < decoder.lengths[rows, None]).astype(np.int32),
+            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
         }
 
     def dataset(
@@ -222,6 +222,11 @@ class Inputs:
         options = tf.data.Options()
         options.autotune.enabled = False
         return dataset.prefetch(4).with_options(options)
+
+
+def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
+    """Returns 1 at the tokens of rows, 0 at padding: int32 [b size]."""
+    return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
 def _open_shape(value: np.ndarray) -> list[int | None]:

@@ -117,5 +117,5 @@ class TextTask(Task):
 
 def written(outputs: Mapping[str, Any]) -> list[str]:
     """Returns the texts of outputs."""
-    found = outputs["text"]
-    return [text if isinstance(text, str) else bytes(text).decode("utf-8", "replace") for text in found]
+    each = outputs["text"]
+    return [t if isinstance(t, str) else bytes(t).decode("utf-8", "replace") for t in each]

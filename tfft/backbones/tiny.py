@@ -117,7 +117,12 @@ def _fill(model: Any, seed: int) -> None:
     for index, variable in enumerate(model.weights):
         if len(variable.shape) > 1:
             draw = np.random.default_rng([seed, index, zlib.crc32(variable.name.encode())])
-            variable.assign(draw.normal(0.0, 0.2, variable.shape).astype("float32"))
+            values = draw.normal(0.0, 0.2, variable.shape).astype("float32")
+            # T5 has no scale in its attention; its queries are small instead.
+            small = "query_projector" in variable.path
+            variable.assign(
+                values * (model.hidden_dim / model.num_heads) ** -0.5 if small else values
+            )
 
 
 def _word_piece(architecture: Architecture) -> Any:

@@ -92,11 +92,12 @@ def _bleu(totals: np.ndarray) -> np.ndarray:
         right and all of them, [draws 10].
     """
     found, reference, (right, all_runs) = totals[:, 0], totals[:, 1], np.split(totals[:, 2:], 2, 1)
-    halvings = 2.0 ** np.cumsum((right == 0) & (all_runs > 0), axis=1)
+    possible = right.any(1) & (all_runs > 0).all(1)
+    found, all_runs = np.maximum(found, 1), np.maximum(all_runs, 1)
+    halvings = 2.0 ** np.cumsum(right == 0, axis=1)
     shares = np.where(right > 0, right, 1 / halvings) / all_runs
     precision = np.exp(np.log(shares).mean(1))
     brevity = np.exp(np.minimum(0.0, 1 - reference / found))
-    possible = right.any(1) & (all_runs > 0).all(1)
     return np.where(possible, 100 * brevity * precision, 0.0)
 
 

@@ -33,7 +33,7 @@ def require() -> None:
 
 
 def counts(figure: str, found: Sequence[str], right: Sequence[str]) -> np.ndarray:
-    """Returns what each text adds to BLEU or chrF, see `tfft.metrics.corpus`: float [n 10] or [n 18].
+    """Returns what each text adds to BLEU, [n 10], or chrF, [n 18]; see `tfft.metrics.corpus`.
 
     The words of BLEU are those of sacrebleu's tokeniser 13a; case counts in both (Post, 2018).
 

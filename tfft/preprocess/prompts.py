@@ -13,6 +13,7 @@ from tfft.preprocess.text import TEXTS, TextPreprocessor
 
 BATCH = 4096  # texts of a call
 
+
 class AnswerPreprocessor(TextPreprocessor):
     """Reads texts and their answers, and writes tokens as text.
 
