@@ -115,6 +115,15 @@ class Task:
         """
         return examples.with_targets(self.targets(examples))
 
+    def packed(self, encoded: Any, length: int) -> Any:
+        """Returns the training split as batches are made of it: itself as a rule.
+
+        Args:
+          encoded: its tokens, with targets.
+          length: the most tokens of a row.
+        """
+        return encoded
+
     def warnings(self, examples: Examples) -> list[str]:
         """Returns what a person has to know of examples that `targets` was given, a line each."""
         return []

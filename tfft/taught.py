@@ -74,6 +74,45 @@ def beside(examples: Examples, preprocessor: Any) -> Examples:
     return dataclasses.replace(examples, targets=targets, encoded=learned)
 
 
+def packed(encoded: Encoded, length: int) -> Encoded:
+    """Returns the examples put together in rows of at most `length` tokens.
+
+    The longest goes first, each into the first row that has room for it. `padding_mask` numbers the
+    examples of a row from 1, so that a body can keep them apart.
+
+    Args:
+      encoded: a split of `followed` examples.
+      length: none of them is longer.
+    """
+    lengths = encoded.tokens.lengths
+    rows: list[list[int]] = []
+    room = np.zeros(0, int)
+    for number in np.argsort(-lengths, kind="stable"):
+        fits = np.flatnonzero(room >= lengths[number])
+        if not len(fits):
+            rows.append([])
+            room = np.append(room, length)
+            fits = [len(rows) - 1]
+        rows[fits[0]].append(int(number))
+        room[fits[0]] -= lengths[number]
+
+    def joined(values: Ragged) -> Ragged:
+        each = list(values.rows())
+        return ragged([np.concatenate([each[number] for number in row]) for row in rows])
+
+    numbers = [np.repeat(np.arange(len(row), dtype=np.int32) + 1, lengths[row]) for row in rows]
+    return dataclasses.replace(
+        encoded,
+        tokens=joined(encoded.tokens),
+        targets=joined(encoded.targets),  # type: ignore[arg-type]
+        full_lengths=np.array([lengths[row].sum() for row in rows], np.int32),
+        extra={
+            **{name: joined(values) for name, values in encoded.extra.items()},
+            "padding_mask": ragged(numbers),
+        },
+    )
+
+
 def cut_answers(encoded: Encoded) -> int:
     """Returns how many answers are cut before their end token."""
     last = (row[row != NOTHING][-1:] for row in encoded.targets.rows())  # type: ignore[union-attr]

@@ -204,9 +204,13 @@ class EncoderDecoder(_Writer):
         return tuple(groups)
 
 
+def kind_of(architecture: Any) -> type[Backbone]:
+    """Returns the class of a kind of body."""
+    if not isinstance(architecture, Generator):
+        return Backbone
+    return Decoder if architecture.sides is None else EncoderDecoder
+
+
 def body_of(model: Any, architecture: Any, preprocessor: Any, **settings: Any) -> Backbone:
     """Returns the body of a KerasHub model; arguments as in `Backbone`."""
-    kind: type[Backbone] = Backbone
-    if isinstance(architecture, Generator):
-        kind = Decoder if architecture.sides is None else EncoderDecoder
-    return kind(model, architecture, preprocessor, **settings)
+    return kind_of(architecture)(model, architecture, preprocessor, **settings)

@@ -22,6 +22,8 @@ class CausalLM(TextTask):
       num_beams: answers that are followed at once; 1 takes the most probable token at each step.
       length_penalty: alpha by which longer answers are favoured among several beams.
       label_smoothing: share of the target that is spread evenly over the vocabulary.
+      packing: puts several training examples in one row, as long as the body's sequence, that do
+        not see each other; batches then count rows.
     """
 
     name: ClassVar[str] = "causal_lm"
@@ -40,7 +42,9 @@ class CausalLM(TextTask):
         num_beams: int = 1,
         length_penalty: float = 0.0,
         label_smoothing: float = 0.0,
+        packing: bool = False,
     ):
+        self.packing = packing
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
 
     def preprocessor(self, own: Any) -> PromptPreprocessor:
@@ -48,6 +52,12 @@ class CausalLM(TextTask):
 
     def taught(self, examples: Examples, preprocessor: Any) -> Examples:
         return taught.followed(examples, preprocessor)
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "packing": self.packing}
+
+    def packed(self, encoded: Any, length: int) -> Any:
+        return taught.packed(encoded, length) if self.packing else encoded
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
         return writing.following(writing.body_of(model), self.search)
