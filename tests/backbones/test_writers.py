@@ -1,5 +1,7 @@
 """Bodies that write text: groups, the chain of layers, packed rows, presets written and read."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 from tfft import backbones
 from tfft.backbones.generators import GENERATORS
 from tfft.backbones.tiny import hub_tokenizer
-from tfft.errors import DepthError
+from tfft.errors import DepthError, WeightsError
 
 IDS = np.array([[5, 9, 7, 8, 11], [6, 5, 9, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
@@ -100,6 +102,27 @@ def test_written_and_read_back(kind, tmp_path):
     texts = ["a good movie", ""]
     for name, value in one.preprocessor(texts).items():
         np.testing.assert_array_equal(again.preprocessor(texts)[name], value)
+
+
+@pytest.mark.parametrize("kind", ["gemma", "mistral"])
+def test_a_folder_in_transformers_layout_is_read(kind, tmp_path):
+    one = backbones.tiny(kind, layers=2, heads=2, dim=8)
+    one.model.export_to_transformers(str(tmp_path))
+    hub_tokenizer(kind).export_to_transformers(str(tmp_path))
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
+    again = backbones.hub(str(tmp_path), sequence_length=32)
+    assert again.name == kind and again.model.layer_norm.epsilon == 1e-3
+    for layer in again.model._flatten_layers(include_self=False):
+        if hasattr(layer, "epsilon"):
+            layer.epsilon = 1e-6
+    batch = batch_of(one)
+    known = there(one, batch)
+    found, expected = (each.outputs(batch, False)["tokens"] * known for each in (again, one))
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    (tmp_path / "model.safetensors").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=f"cannot be read as {kind}"):
+        backbones.hub(str(tmp_path), sequence_length=32)
 
 
 def test_positions_that_a_body_lacks_are_refused(tmp_path):

@@ -26,12 +26,12 @@ class Generator(Architecture):
     Attributes:
       lm: KerasHub's model of the whole.
       sides: how the encoder and the decoder are called; None where there is a decoder alone.
-      vocabulary: Transformers' file of a SentencePiece model; "" for byte pairs.
+      types: Transformers' `model_type`s whose folders KerasHub reads into this body.
     """
 
     lm: Any = None
     sides: Sides | None = None
-    vocabulary: str = ""
+    types: tuple[str, ...] = ()
 
 
 def _embed_plain(body: Any, batch: Mapping[str, Any], training: bool | None) -> Any:
@@ -96,7 +96,7 @@ def _rotary(name: str, family: str, **more: Any) -> Generator:
         getattr(_MODELS, family + kind) for kind in ("Backbone", "Tokenizer", "CausalLM")
     )
     tokens = ("token_embedding",)
-    settings: dict[str, Any] = {"layer": _layer_masked, "keys": "model.", **more}
+    settings: dict[str, Any] = {"layer": _layer_masked, **more}
     embed = settings.pop("embed", _embed_plain)
     return Generator(name, model, tokenizer, tokens, embed, lm=lm, **settings)
 
@@ -112,21 +112,19 @@ GENERATORS: Mapping[str, Generator] = {
             _embed_positions,
             layer=_layer_masked,
             lm=_MODELS.GPT2CausalLM,
-            converter="convert_gpt2",
-            keys="transformer.",
+            types=("gpt2",),
         ),
         _rotary("llama", "Llama"),
-        _rotary("llama3", "Llama3", converter="convert_llama3"),
-        _rotary("mistral", "Mistral", converter="convert_mistral", vocabulary="tokenizer.model"),
-        _rotary("qwen2", "Qwen", converter="convert_qwen"),
-        _rotary("qwen3", "Qwen3", converter="convert_qwen3"),
+        _rotary("llama3", "Llama3", types=("llama",)),
+        _rotary("mistral", "Mistral", types=("mistral",)),
+        _rotary("qwen2", "Qwen", types=("qwen2",)),
+        _rotary("qwen3", "Qwen3", types=("qwen3",)),
         _rotary(
             "gemma",
             "Gemma",
             embed=_embed_scaled,
             layer=_layer_gemma,
-            converter="convert_gemma",
-            vocabulary="tokenizer.model",
+            types=("gemma", "gemma2"),
         ),
         Generator(
             "t5",
@@ -148,7 +146,7 @@ GENERATORS: Mapping[str, Generator] = {
             _embed_plain,
             lm=_MODELS.BartSeq2SeqLM,
             sides=BART,
-            converter="convert_bart",
+            types=("bart",),
         ),
     )
 }
@@ -158,4 +156,10 @@ ALL: Mapping[str, Architecture] = {**ARCHITECTURES, **GENERATORS}
 def of_class(name: str) -> Architecture | None:
     """Returns the architecture whose KerasHub class has this name."""
     found = [one for one in ALL.values() if one.model.__name__ == name]
+    return found[0] if found else None
+
+
+def of_type(name: str) -> Generator | None:
+    """Returns the body that KerasHub reads folders of a Transformers' `model_type` into."""
+    found = [one for one in GENERATORS.values() if name in one.types]
     return found[0] if found else None

@@ -13,7 +13,7 @@ import tfft.backbones.transformers as transformers
 from tfft import fetch
 from tfft.backbones.architectures import Architecture
 from tfft.backbones.body import Backbone
-from tfft.backbones.generators import ALL, of_class
+from tfft.backbones.generators import ALL, of_class, of_type
 from tfft.backbones.presets import handles
 from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
@@ -88,6 +88,11 @@ def _load(
         preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
         notes: tuple[str, ...] = ()
         size = tokenizer.vocabulary_size()
+    elif found := of_type(str(folders.read_json(folder / "config.json").get("model_type"))):
+        architecture, notes = found, ()
+        model, tokenizer = _load_converted(folder, found, dtype)
+        preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
+        size = tokenizer.vocabulary_size()
     else:
         config = folders.read_json(folder / "config.json")
         architecture = transformers.architecture_of(folder, config)
@@ -122,6 +127,29 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
         ) from error
     _check_whole(folder, model)
     return model, architecture
+
+
+def _load_converted(
+    folder: pathlib.Path, architecture: Architecture, dtype: str | None
+) -> tuple[Any, Any]:
+    """Returns the model and the tokenizer of a folder in Transformers' layout, by KerasHub.
+
+    Raises:
+      WeightsError: something is missing, torn, or does not fit.
+    """
+    try:
+        model = architecture.model.from_preset(str(folder), dtype=dtype)
+        tokenizer = architecture.tokenizer.from_preset(str(folder))
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise WeightsError(
+            f"{folder} cannot be read as {architecture.name}: {_short(error)}",
+            valid="config.json, model.safetensors and the tokenizer's files of the same model",
+        ) from error
+    epsilon = folders.read_json(folder / "config.json").get("rms_norm_eps")
+    for layer in model._flatten_layers(include_self=False):
+        if epsilon is not None and hasattr(layer, "epsilon"):  # some converters leave it out
+            layer.epsilon = float(epsilon)
+    return model, tokenizer
 
 
 def _check_whole(folder: pathlib.Path, model: Any) -> None:
