@@ -249,13 +249,19 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            # Keras numbers its random generators over the whole process; a run must not.
-            place = re.sub(r"seed_generator_\d+", "seed_generator", variable.path)
-            place = place.split("/", 1)[-1]
+            place = unnumbered(variable.path).split("/", 1)[-1]
             name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable
     return named
+
+
+def unnumbered(path: str) -> str:
+    """Returns a variable's path without what Keras counts over the whole process.
+
+    It numbers random generators, and layers that were given no name, such as T5's norms.
+    """
+    return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
 
 
 def is_seed(name: str) -> bool:

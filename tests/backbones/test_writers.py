@@ -23,8 +23,9 @@ def body(request):
 
 
 def batch_of(body, ids=IDS, mask=MASK):
-    more = dict(zip(body.beside, (ids[:, ::-1], np.ones_like(mask)), strict=False))
-    return {"token_ids": tf.constant(ids), "padding_mask": tf.constant(mask), **more}
+    beside = dict(zip(body.beside, (ids[:, ::-1], np.ones_like(mask)), strict=False))
+    given = {"token_ids": ids, "padding_mask": mask, **beside}
+    return {name: tf.constant(value) for name, value in given.items()}
 
 
 def whole(body, batch, training=False):
@@ -104,7 +105,7 @@ def test_written_and_read_back(kind, tmp_path):
         np.testing.assert_array_equal(again.preprocessor(texts)[name], value)
 
 
-@pytest.mark.parametrize("kind", ["gemma", "mistral"])
+@pytest.mark.parametrize("kind", ["gemma"])
 def test_a_folder_in_transformers_layout_is_read(kind, tmp_path):
     one = backbones.tiny(kind, layers=2, heads=2, dim=8)
     one.model.export_to_transformers(str(tmp_path))

@@ -14,6 +14,7 @@ import tensorflow as tf
 import tfft.backbones.encoder as encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.errors import ConfigError, DepthError
+from tfft.model import unnumbered
 from tfft.preprocess.text import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
@@ -262,7 +263,7 @@ class Backbone:
         digest = hashlib.sha256()
         for variable in self.model.weights:
             array = keras.ops.convert_to_numpy(variable.value)
-            digest.update(f"{variable.path} {array.dtype} {array.shape}\n".encode())
+            digest.update(f"{unnumbered(variable.path)} {array.dtype} {array.shape}\n".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
 

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any, Literal
 
 import h5py
+import safetensors
 
 import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
@@ -22,6 +23,9 @@ from tfft.preprocess.windows import with_long_texts
 
 # All that a body and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
+
+
+_BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 
 
 def hub(
@@ -140,7 +144,7 @@ def _load_converted(
     try:
         model = architecture.model.from_preset(str(folder), dtype=dtype)
         tokenizer = architecture.tokenizer.from_preset(str(folder))
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
+    except _BROKEN as error:
         raise WeightsError(
             f"{folder} cannot be read as {architecture.name}: {_short(error)}",
             valid="config.json, model.safetensors and the tokenizer's files of the same model",
