@@ -58,6 +58,7 @@ class Task:
       rows: whether an example is several rows, each with an output of its own: [b r ...].
       absent: with `rows`, the output of a row that an example of a batch does not have.
       distribution: whether an output is a distribution over classes, on its last axis.
+      searched: whether answers are found by a search, which rounding can make another one.
       random_inputs: whether the inputs of an example differ each time it is seen.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
@@ -73,6 +74,7 @@ class Task:
     rows: ClassVar[bool] = False
     absent: ClassVar[float] = 0.0
     distribution: ClassVar[bool] = False
+    searched: ClassVar[bool] = False
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"

@@ -89,12 +89,12 @@ def packed(encoded: Encoded, length: int) -> Encoded:
     room = np.zeros(0, int)
     for number in np.argsort(-lengths, kind="stable"):
         fits = np.flatnonzero(room >= lengths[number])
-        if not len(fits):
+        place = int(fits[0]) if len(fits) else len(rows)
+        if place == len(rows):
             rows.append([])
             room = np.append(room, length)
-            fits = [len(rows) - 1]
-        rows[fits[0]].append(int(number))
-        room[fits[0]] -= lengths[number]
+        rows[place].append(int(number))
+        room[place] -= lengths[number]
 
     def joined(values: Ragged) -> Ragged:
         each = list(values.rows())
@@ -115,8 +115,9 @@ def packed(encoded: Encoded, length: int) -> Encoded:
 
 def cut_answers(encoded: Encoded) -> int:
     """Returns how many answers are cut before their end token."""
-    last = (row[row != NOTHING][-1:] for row in encoded.targets.rows())  # type: ignore[union-attr]
-    return sum(not np.array_equal(each, [encoded.end_id]) for each in last)
+    targets: Any = encoded.targets
+    last = (row[row != NOTHING][-1] for row in targets.rows())
+    return sum(int(each) != encoded.end_id for each in last)
 
 
 def constant_loss(targets: Ragged) -> float:

@@ -26,6 +26,7 @@ class TextTask(Task):
       compared: the figures of the texts, names of `tfft.metrics.texts`; the first is the main one.
     """
 
+    searched: ClassVar[bool] = True
     compared: ClassVar[tuple[str, ...]] = ()
     lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
 

@@ -8,9 +8,11 @@ import pytest
 import tensorflow as tf
 
 from tfft import backbones
+from tfft.adapters import attach, detach, merged, parts
 from tfft.backbones.generators import GENERATORS
 from tfft.backbones.tiny import hub_tokenizer
-from tfft.errors import DepthError, WeightsError
+from tfft.errors import ConfigError, DepthError, WeightsError
+from tfft.methods.lora import lora
 
 IDS = np.array([[5, 9, 7, 8, 11], [6, 5, 9, 0, 0]], np.int32)
 MASK = np.array([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], np.int32)
@@ -90,6 +92,39 @@ def test_examples_of_a_packed_row_do_not_see_each_other(body):
     packed = batch_of(body, row, np.array([[1, 1, 1, 2, 2, 0]], np.int32))
     expected = np.concatenate([body.outputs(each, False)["tokens"][0] for each in alone])
     np.testing.assert_allclose(body.outputs(packed, False)["tokens"][0, :5], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
+def test_merged_kernels_compute_what_lora_does(kind):
+    """Gemma's kernels have their heads first."""
+    one = backbones.tiny(kind, layers=1, heads=2, dim=8)
+    attach(lora(rank=2, targets=("*/query", "*/attention_output")).adds, one, 0)
+    rng = np.random.default_rng(0)
+    for part in parts(one).values():
+        part.b.assign(rng.normal(0.0, 0.5, part.b.shape))
+    batch = batch_of(one)
+    adapted = one.outputs(batch, False)["tokens"].numpy()
+    with merged(one):
+        assert not parts(one)
+        plain = one.outputs(batch, False)["tokens"].numpy()
+    detach(one)
+    assert np.abs(one.outputs(batch, False)["tokens"] - adapted).max() > 1e-2
+    np.testing.assert_allclose(plain, adapted, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["llama", "t5"])
+def test_half_precision_is_kept_in_half_precision(kind):
+    one = backbones.tiny(kind, layers=1, heads=2, dim=8, dtype="mixed_bfloat16")
+    batch = batch_of(one)
+    state, step = one.begin(batch if one.beside else batch["token_ids"], 2)
+    assert state.dtype == tf.bfloat16 and state.shape[3] == 5 + 2
+    logits, state = step(tf.constant([[5], [6]]), state, tf.constant(5))
+    assert logits.shape == (2, one.embedding.input_dim) and state.dtype == tf.bfloat16
+
+
+def test_windows_are_refused():
+    with pytest.raises(ConfigError, match="averages over windows"):
+        backbones.tiny("t5", long_texts="windows")
 
 
 @pytest.mark.parametrize("kind", [*PIECES, "gpt2"])

@@ -198,6 +198,43 @@ def test_a_made_format_is_learned_and_exported(tmp_path):
     assert figures["metrics"]["exact_match"]["value"] == 1.0
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+def test_losses_of_packed_examples_are_those_of_each_alone(kind):
+    task = CausalLM(max_new_tokens=12, packing=True)
+    read = body(kind).read_for(task)
+    answers = ["the film", "bad", "one", "a plot"]
+    given, model = made(task, read, ["good a", "bad is", "the", "plot"], answers)
+    packed = task.packed(given.encoded, 32)
+    lengths = given.encoded.tokens.lengths
+    assert packed.size < 4 and packed.tokens.lengths.max() <= 32
+    assert packed.full_lengths.sum() == lengths.sum() == packed.filled.sum()
+    found, expected = (losses(model, part) for part in (packed, given.encoded))
+    np.testing.assert_allclose(sorted(found), sorted(expected), atol=1e-5)
+    assert CausalLM().packed(given.encoded, 32) is given.encoded
+
+
+def losses(model, encoded):
+    """Returns the loss of each token of the answers."""
+    batch = loop.Batch(np.arange(encoded.size), int(encoded.sizes.max()))
+    targets = encoded.targets_of(batch.rows, batch.length)
+    logits = model(loop.Inputs(encoded).batch(batch)).numpy()
+    total = np.log(np.exp(logits).sum(-1))
+    right = np.take_along_axis(logits, np.maximum(targets, 0)[..., None], -1)[..., 0]
+    return (total - right)[targets >= 0]
+
+
+def test_a_packed_run_learns_the_same_format(tmp_path):
+    data = source(96, 8, 8)
+    stage = tfft.Stage(
+        freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0, batch_size=4, features="memory"
+    )
+    task = CausalLM(max_new_tokens=8, packing=True)
+    found = tfft.train(task, body(), data, [stage], workdir=tmp_path, say=QUIET)
+    losses = [record["loss"] for record in found.report["curves"]]
+    assert losses[1] < losses[0]
+    assert found.report["truncation"]["train"]["texts"] == 96
+
+
 def test_the_body_of_a_model_is_found():
     task = CausalLM(max_new_tokens=8)
     read = body().read_for(task)

@@ -185,8 +185,10 @@ def _ids(**pieces: str) -> dict[str, Any]:
 
 _MODELS = keras_hub.models
 _LLAMA = _ids(unk="<unk>", bos="<s>", eos="</s>")
-_LLAMA3 = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>")
-_LLAMA3 += ("<|start_header_id|>", "<|end_header_id|>")
+_LLAMA3 = (
+    *("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"),
+    *("<|start_header_id|>", "<|end_header_id|>"),
+)
 _TOKENIZERS = {
     "bert": lambda: _word_piece(ARCHITECTURES["bert"]),
     "distilbert": lambda: _word_piece(ARCHITECTURES["distilbert"]),

@@ -22,6 +22,8 @@ class _Writer(Backbone):
       settings: as in `Backbone`; such a body has no pooling.
     """
 
+    architecture: Generator
+
     def __init__(self, model: Any, architecture: Any, preprocessor: Any, **settings: Any):
         super().__init__(model, architecture, preprocessor, **settings)
         self.pools, self.packed = False, False
@@ -39,7 +41,7 @@ class _Writer(Backbone):
         """Returns `tokens`, [b t d], after the norm above the layers."""
         hidden = self.embed(batch, training)
         mask, modes = batch["padding_mask"], [training] * self.depth
-        more = {"beside": {name: batch[name] for name in self.beside}} if self.beside else {}
+        more: Any = {"beside": {name: batch[name] for name in self.beside}} if self.beside else {}
         hidden = self.layers(0, hidden, mask, modes, **more)
         return {"tokens": self.pool(hidden, mask, training)}
 
@@ -115,7 +117,12 @@ class EncoderDecoder(_Writer):
 
     def __init__(self, model: Any, architecture: Any, preprocessor: Any, **settings: Any):
         super().__init__(model, architecture, preprocessor, **settings)
-        self.sides, self.depth = architecture.sides, 2 * int(model.num_layers)
+        self.depth = 2 * int(model.num_layers)
+
+    @property
+    def sides(self) -> Any:
+        """How the encoder and the decoder are called, `Sides`."""
+        return self.architecture.sides
 
     @property
     def prefix_depth(self) -> int:
@@ -191,7 +198,7 @@ class EncoderDecoder(_Writer):
         return ()
 
     def _groups(self) -> tuple[Group, ...]:
-        model, norms = self.model, self.architecture.sides.norms
+        model, norms = self.model, self.sides.norms
         groups = list(super()._groups())
         for side, more in zip(("encoder", "decoder"), norms, strict=True):
             layers = getattr(model, f"{side}_transformer_layers")

@@ -52,7 +52,7 @@ class TextPreprocessor(tf.Module):
                 valid="3 or more: one token between the two special ones",
             )
         self.subwords = subwords
-        self.start_id = None if start_id is None else int(start_id)
+        self.start_id: Any = None if start_id is None else int(start_id)
         self.end_id, self.pad_id = int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
         self.double_end, self.segments = double_end, segments
