@@ -2,9 +2,10 @@
 
 It shows that training works from end to end, not that such a model translates. The pairs are the
 paragraphs of the Universal Declaration of Human Rights (`tfft fetch udhr`) from English into ten
-languages; the body is a T5 of 2 + 2 layers with a vocabulary of these texts. What it writes:
+languages, without the preamble's, which no training sees; the body is a T5 of 2 + 2 layers with a
+vocabulary of these texts. What it writes:
 
-    FOLDER/pairs.jsonl, FOLDER/t5
+    FOLDER/pairs.jsonl, FOLDER/preamble.jsonl, FOLDER/t5
 
     python examples/udhr.py FOLDER
 """
@@ -33,11 +34,11 @@ LANGUAGES = {
     "Norwegian": "nob",
     "Romanian": "ron_2006",
 }
-PIECES = 2000
+PIECES, PREAMBLE = 2000, "preamble"
 
 
 class Articles(html.parser.HTMLParser):
-    """The paragraphs of each article, by its number."""
+    """The paragraphs of each article, by its number, and of the preamble."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -45,15 +46,15 @@ class Articles(html.parser.HTMLParser):
         self._number, self._inside = "", False
 
     def handle_starttag(self, tag: str, attributes: list) -> None:
-        if tag == "article":
-            self._number = dict(attributes)["data-number"]
+        if tag in ("article", "header"):
+            self._number = dict(attributes).get("data-number", PREAMBLE)
             self.found[self._number] = []
         elif tag == "p" and self._number:
             self._inside = True
             self.found[self._number].append("")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag == "article":
+        if tag in ("article", "header"):
             self._number = ""
         elif tag == "p":
             self._inside = False
@@ -69,14 +70,14 @@ def articles(folder: pathlib.Path, name: str) -> dict[str, list[str]]:
     return parser.found
 
 
-def pairs(folder: pathlib.Path) -> list[dict[str, str]]:
-    """Returns the paragraphs of articles that have as many of them in both languages."""
+def pairs(folder: pathlib.Path, preamble: bool) -> list[dict[str, str]]:
+    """Returns the paragraphs of articles, or of the preamble, with as many in both languages."""
     english, found = articles(folder, "eng"), []
     for language, name in LANGUAGES.items():
         other = articles(folder, name)
         for number, parts in english.items():
             theirs = other.get(number, [])
-            if len(parts) == len(theirs):
+            if len(parts) == len(theirs) and (number == PREAMBLE) == preamble:
                 asked = (f"translate English to {language}: {part}" for part in parts)
                 rows = zip(asked, theirs, strict=True)
                 found += [{"source": one, "target": two} for one, two in rows]
@@ -116,9 +117,10 @@ def t5(texts: list[str], folder: pathlib.Path) -> None:
 def main(folder: str) -> None:
     room = pathlib.Path(folder)
     room.mkdir(parents=True, exist_ok=True)
-    rows = pairs(fetch.path("udhr"))
-    lines = [json.dumps(row, ensure_ascii=False) for row in rows]
-    (room / "pairs.jsonl").write_text("\n".join(lines) + "\n", "utf-8")
+    rows, others = (pairs(fetch.path("udhr"), preamble) for preamble in (False, True))
+    for name, part in (("pairs", rows), ("preamble", others)):
+        lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in part]
+        (room / f"{name}.jsonl").write_text("".join(lines), "utf-8")
     t5([text for row in rows for text in row.values()], room / "t5")
     print(f"{len(rows)} pairs and a T5 in {room}")
 
