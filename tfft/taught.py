@@ -122,7 +122,8 @@ def cut_answers(encoded: Encoded) -> int:
 
 def constant_loss(targets: Ragged) -> float:
     """Returns the loss of the best distribution over tokens that is the same everywhere."""
-    known = targets.values[targets.values != NOTHING]
+    values = np.concatenate(list(targets.rows()))
+    known = values[values != NOTHING]
     shares = np.unique(known, return_counts=True)[1] / max(known.size, 1)
     return float(-(shares * np.log(shares)).sum())
 
