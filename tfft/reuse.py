@@ -253,7 +253,7 @@ class Features:
         self, split: str, cut: Cut, half: bool, offsets: np.ndarray, to: Entry | Kept
     ) -> None:
         """Computes the parts that `to` lacks, from the deepest features that can be continued."""
-        encoded = dataclasses.replace(self.splits[split], targets=None)
+        encoded = dataclasses.replace(self.splits[split], targets=None, decoder=None)
         below, depth = self._below(split, cut)
         inputs = Inputs(encoded, below)
         call = self._stretch(depth, cut)
@@ -314,10 +314,11 @@ class Features:
             return self._calls[start, cut]
         # One graph for all lengths: one made for the first batch's would round otherwise, and a
         # resumed run begins with another batch.
+        beside = getattr(body, "beside", ())
         read = {
             name: tf.TensorSpec([None, *shape], dtype)
             for name, (shape, dtype) in body.reads.items()
-            if start is None or name == "padding_mask"
+            if (start is None and name not in beside) or name == "padding_mask"
         }
         if start is not None:
             read["hidden"] = tf.TensorSpec([None, *body.shape_at(start)], body.compute_dtype)
@@ -349,7 +350,7 @@ class Features:
 
     def _is_fixed(self, cut: Cut) -> bool:
         """Computes one batch twice and compares the bits."""
-        encoded = dataclasses.replace(self.splits["train"], targets=None)
+        encoded = dataclasses.replace(self.splits["train"], targets=None, decoder=None)
         rows = np.arange(min(8, encoded.size))
         longest = int(encoded.tokens.lengths[rows].max())
         plan = plan_epoch(encoded.tokens.lengths[rows], [longest], len(rows))

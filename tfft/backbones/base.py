@@ -8,11 +8,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 from tfft.errors import ConfigError
+from tfft.model import unnumbered
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +52,11 @@ class Backbone:
       pools: whether the task reads one vector a row.
       absent: the output of a row that an example does not have.
       packed: whether layers without padding may be used (see `encoder`); a stage sets it.
+      beside: names of the inputs that layers above the frozen prefix read.
     """
 
     modality = "text"
+    beside: ClassVar[tuple[str, ...]] = ()
 
     model: Any
     preprocessor: Any
@@ -139,6 +142,11 @@ class Backbone:
         raise NotImplementedError
 
     @property
+    def prefix_depth(self) -> int:
+        """How many layers read nothing of `beside`, and may belong to the frozen prefix."""
+        return self.depth
+
+    @property
     def head_shape(self) -> tuple[int | None, ...]:
         """The shape of what a head reads: [b d], or [b t d] of tokens."""
         return (None, *self.shape_at(self.depth, self.pools))
@@ -166,6 +174,6 @@ class Backbone:
         digest = hashlib.sha256()
         for variable in self.model.weights:
             array = keras.ops.convert_to_numpy(variable.value)
-            digest.update(f"{variable.path} {array.dtype} {array.shape}\n".encode())
+            digest.update(f"{unnumbered(variable.path)} {array.dtype} {array.shape}\n".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()

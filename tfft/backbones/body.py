@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -21,10 +21,19 @@ POOLINGS = ("cls", "mean", "max")
 AVERAGES = ("features", "probabilities")
 FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
 WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
+OUTPUTS = {
+    "pooled": "one vector a text",
+    "tokens": "a vector a token",
+    "causal": "a vector a token that knows what stands before it alone",
+    "decoder": "a vector a token of an answer to a text",
+}
 
 
 class TextBackbone(Backbone):
     """A KerasHub body, taken apart so that a part of it can be frozen.
+
+    `offers` is what tasks may read of it, see `Task.reads`; `beside` names the inputs that layers
+    above the frozen prefix read.
 
     Args:
       model: a KerasHub backbone.
@@ -40,6 +49,9 @@ class TextBackbone(Backbone):
     Raises:
       ConfigError: the body has no such pooling, or there is no such average.
     """
+
+    offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens")
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -81,8 +93,17 @@ class TextBackbone(Backbone):
             its `rows` that each row of an example has an output of its own.
 
         Raises:
-          ConfigError: windows are averaged, which gives the task nothing that it could read.
+          ConfigError: the body does not offer it, or windows are averaged, which gives the task
+            nothing that it could read.
         """
+        if task.reads not in self.offers:
+            raise ConfigError(
+                f"{task.name} reads {OUTPUTS[task.reads]}, and a body of kind {self.name} gives "
+                f"{' or '.join(OUTPUTS[name] for name in self.offers)}.",
+                set_in="train.backbone",
+                valid=f"a body that gives {OUTPUTS[task.reads]} (docs/tasks.md)",
+                see="tfft list presets",
+            )
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
         read.pools = task.reads == "pooled"
@@ -206,10 +227,14 @@ class TextBackbone(Backbone):
         train = splits["train"]
         return lengths_table(splits), notes(train, limit, self.dim, longest, self.may_average)
 
+    def _stack(self) -> Sequence[tuple[Any, ...]]:
+        """Returns the layers of each depth, bottom to top, that are named by their number."""
+        return encoder_layers(self.model)
+
     def _groups(self) -> tuple[Group, ...]:
         below = [getattr(self.model, name, None) for name in self.architecture.embeddings]
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
-        for i, layers in enumerate(encoder_layers(self.model)):
+        for i, layers in enumerate(self._stack()):
             groups.append(Group(f"layer_{i}", layers))
         if self.pooling == "pooler" and self.pools:
             groups.append(Group("pooler", (self.model.pooled_dense,)))

@@ -90,6 +90,11 @@ class HubTokenizer(Subwords):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
 
+    def texts(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """From int32 [b (t)] to the strings that such tokens are of, [b]; in a graph."""
+        assert not tf.executing_eagerly()
+        return self.tokenizer.detokenize(ids)
+
     @tf.function(autograph=False)
     def _ids_with_offsets(self, texts):
         """Spaces around a token do not belong to it: a token for a space alone is empty.
