@@ -19,8 +19,6 @@ from tfft.preprocess.offsets import Characters, Origins
 # What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
 # are removed.
 QUOTES, FILLER = "``|''", "\U000e01ef"
-
-
 TEXTS = tf.TensorSpec([None], tf.string)
 
 
@@ -31,7 +29,7 @@ class Subwords(tf.Module):
     trace and to start byte-level BPE is seconds.
     """
 
-    _ids: Any  # of tf.function
+    _ids: Any  # tf.functions of strings [b]
     _ids_with_offsets: Any
 
     def ids(self, texts: Any) -> tf.RaggedTensor:
