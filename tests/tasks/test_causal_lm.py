@@ -108,6 +108,9 @@ def test_loss_and_probability_are_those_of_the_formula():
     outputs = loop.predict(task.outputs_of(model), given.encoded)
     assert outputs["tokens"].tolist() == there.sum(1).tolist()
     np.testing.assert_allclose(outputs["log_probability"], (right * there).sum(1), rtol=1e-5)
+    bare = examples.encoded(task, read.preprocessor, (PROMPTS,))
+    blind = loop.predict(task.outputs_of(model), bare.encoded)  # the answer is not looked at
+    assert blind["text"].tolist() == outputs["text"].tolist() and not blind["tokens"].any()
     found = task.evaluate(given, outputs)["perplexity"]["value"]
     assert found == pytest.approx(np.exp(-(right * there).sum() / there.sum()), rel=1e-5)
 
