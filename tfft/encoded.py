@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -76,6 +77,9 @@ class Encoded:
       windows: which rows are an example's, where an example is read in several.
       extra: further values of each token, by name, in rows as the tokens: segments, offsets.
       inputs: which of them the model reads.
+      decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
+        `targets` are theirs.
+      end_id: the id that ends an answer, where answers are learned.
     """
 
     tokens: Ragged
@@ -85,6 +89,8 @@ class Encoded:
     windows: Windows | None = None
     extra: Mapping[str, Ragged] = dataclasses.field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    decoder: Ragged | None = None
+    end_id: int | None = None
 
     @property
     def size(self) -> int:
@@ -104,8 +110,23 @@ class Encoded:
 
     @property
     def kept(self) -> np.ndarray:
-        """The tokens of each text that the model reads, int [n]."""
+        """The tokens of each text that the model reads, those of its answer included, int [n]."""
+        if self.decoder is not None and isinstance(self.targets, Ragged):
+            return self.tokens.lengths + self.targets.lengths
         return self.tokens.lengths if self.windows is None else self.windows.kept
+
+    @functools.cached_property
+    def _decoder_lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lengths of all rows, ascending, and the longest decoder row of those up to each."""
+        assert self.decoder is not None
+        order = np.argsort(self.tokens.lengths, kind="stable")
+        longest = np.maximum.accumulate(self.decoder.lengths[order])
+        return self.tokens.lengths[order], longest
+
+    def decoder_length(self, length: int) -> int:
+        """Returns what decoder rows are padded to where rows of tokens are padded to `length`."""
+        lengths, longest = self._decoder_lengths
+        return int(longest[np.searchsorted(lengths, length, side="right") - 1])
 
     def take(self, rows: np.ndarray) -> Encoded:
         """Returns some of the examples with all their windows, in the order given."""
@@ -120,6 +141,7 @@ class Encoded:
             full_lengths=self.full_lengths[rows],
             windows=windows,
             extra={name: values.take(taken) for name, values in self.extra.items()},
+            decoder=None if self.decoder is None else self.decoder.take(rows),
         )
 
     def by_row(self) -> Encoded:
@@ -142,6 +164,8 @@ class Encoded:
         assert self.targets is not None
         if not isinstance(self.targets, Ragged):
             return self.targets[rows]
+        if self.decoder is not None:
+            return self.targets.pad(rows, self.decoder_length(length), -1)
         if self.windows is None:
             return self.targets.pad(rows, length, -1)
         count, length = self.windows.shape(length)
@@ -193,8 +217,17 @@ def encode(
         counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)
         windows = preprocessor.grouping(_offsets(counts), kept, tokens.lengths)
     extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
-    inputs = tuple(preprocessor.inputs)
-    return Encoded(tokens, None, full, preprocessor.pad_id, windows, extra, inputs)
+    inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
+    begun = _begun(preprocessor, len(full))
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, begun)
+
+
+def _begun(preprocessor: Any, count: int) -> Ragged | None:
+    """Returns what a decoder reads before it has written anything; None without one."""
+    begins = np.array(getattr(preprocessor, "begins", ()), np.int32)
+    if not len(begins):
+        return None
+    return Ragged(np.tile(begins, count), np.arange(count + 1, dtype=np.int64) * len(begins))
 
 
 def ragged(rows: Sequence[np.ndarray]) -> Ragged:
@@ -227,4 +260,6 @@ def unpack(content: bytes, preprocessor: Any) -> Encoded:
         if name.startswith("extra/")
     }
     inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    return Encoded(tokens, None, arrays["full"], pad_id, windows, extra, inputs)
+    full = arrays["full"]
+    begun = _begun(preprocessor, len(full))
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, begun)

@@ -88,7 +88,8 @@ def _settings(model: Any) -> dict[str, Any]:
 def _tokens_hash(encoded: Encoded) -> str:
     tokens = encoded.tokens
     digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
-    for values in (tokens.values, *(encoded.extra[name].values for name in encoded.inputs)):
+    read = [name for name in (*encoded.inputs, "padding_mask") if name in encoded.extra]
+    for values in (tokens.values, *(encoded.extra[name].values for name in read)):
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 

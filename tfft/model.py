@@ -117,13 +117,17 @@ class Upper(_Part):
         super().__init__(body, groups, False, **kwargs)
         self._first, self._frozen_layers = first, frozen
 
-    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def call(
+        self, hidden: Any, padding_mask: Any, beside: Any = None, training: bool | None = None
+    ) -> Any:
+        """From [b t d]; `beside` is what the body's `beside` names."""
         modes = [False if frozen else training for frozen in self._frozen_layers]
-        return self._body.layers(self._first, hidden, padding_mask, modes, True)
+        more = {} if beside is None else {"beside": beside}
+        return self._body.layers(self._first, hidden, padding_mask, modes, True, **more)
 
 
 class Pool(_Part):
-    """The body's pooling: [b t d] to [b d]."""
+    """What stands above the layers: a pooling, [b t d] to [b d], or a norm of tokens, [b t d]."""
 
     def __init__(self, body: Any, frozen: bool, **kwargs: Any):
         super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
@@ -168,7 +172,7 @@ def assemble(
     whole = body.pools and len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
-        pooled = _upper(body, 0, hidden, rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, 0, {**rows, "hidden": hidden}, frozen, additions)
         outputs = answer(body, head, pooled, mask, additions)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
@@ -176,42 +180,58 @@ def assemble(
     prefix = keras.Model(inputs, hidden, name="prefix_model")
     name, given = ("pooled", shape[1:]) if whole else ("hidden", shape)
     between = {name: keras.Input((*given, body.dim), dtype=hidden.dtype, name=name)}
+    for each in _beside(body):
+        between[each] = keras.Input(shape, dtype="int32", name=each)
     if not whole or average_of(body) is not None:
         between["padding_mask"] = keras.Input(shape, dtype="int32", name="padding_mask")
     rows = flat(body, between)
     if not whole:
-        pooled = _upper(body, depth, rows[name], rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, depth, rows, frozen, additions)
     else:
         pooled = rows[name] if additions is None else additions.entrance(rows[name])
     outputs = answer(body, head, pooled, between.get("padding_mask"), additions)
     tail = FineTuned(between, outputs, name="tail")
-    read = {name: stacked(body, hidden, mask), "padding_mask": mask}
+    read = {**inputs, name: stacked(body, hidden, mask)}
     outputs = tail({key: read[key] for key in between})
     return Split(FineTuned(inputs, outputs, name="full"), prefix, tail, depth)
 
 
+def _beside(body: Any) -> tuple[str, ...]:
+    """Returns the inputs that a body reads above its prefix, beside the mask."""
+    return getattr(body, "beside", ())
+
+
 def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
-    """Returns how many layers above frozen embeddings are frozen without a gap."""
+    """Returns how many layers above frozen embeddings are frozen without a gap.
+
+    At most those that read nothing beside the tokens.
+    """
     if body.groups[0].name not in frozen:
         return None
-    depth = 0
-    while depth < body.depth and body.groups[depth + 1].name in frozen:
+    depth, most = 0, getattr(body, "prefix_depth", body.depth)
+    while depth < most and body.groups[depth + 1].name in frozen:
         depth += 1
     return depth
 
 
 def _upper(
-    body: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str], additions: Any
+    body: Any, depth: int, rows: Mapping[str, Any], frozen: frozenset[str], additions: Any
 ) -> Any:
-    """From the input of layer `depth` to pooled features, or to the tokens of the top layer."""
+    """From the input of layer `depth` to pooled features, or to the tokens of the top layer.
+
+    Args:
+      rows: that input as "hidden", the mask, and what the body's `beside` names.
+    """
+    hidden, mask = rows["hidden"], rows["padding_mask"]
+    beside = {each: rows[each] for each in _beside(body)} or None
     if additions is not None:
         hidden = additions.entrance(hidden, mask)
     if depth < body.depth:
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
-        hidden = Upper(body, depth, still, name="upper")(hidden, mask)
-    if not body.pools:
-        return hidden
+        hidden = Upper(body, depth, still, name="upper")(hidden, mask, beside)
     above = body.groups[body.depth + 1 :]
+    if not body.pools and not above:
+        return hidden
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
     return pooled(hidden, mask)
 
@@ -229,13 +249,19 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            # Keras numbers its random generators over the whole process; a run must not.
-            place = re.sub(r"seed_generator_\d+", "seed_generator", variable.path)
-            place = place.split("/", 1)[-1]
+            place = unnumbered(variable.path).split("/", 1)[-1]
             name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable
     return named
+
+
+def unnumbered(path: str) -> str:
+    """Returns a variable's path without what Keras counts over the whole process.
+
+    It numbers random generators, and layers that were given no name, such as T5's norms.
+    """
+    return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
 
 
 def is_seed(name: str) -> bool:

@@ -150,15 +150,31 @@ class Inputs:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
-        mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
+        mask = _mask(encoded.tokens.lengths[rows], length)
+        if "padding_mask" in encoded.extra:  # several examples in a row, numbered
+            mask = encoded.extra["padding_mask"].pad(rows, length)
+        beside = self._decoder_rows(rows, length)
         if features is None:
-            more = {n: encoded.extra[n].pad(rows, length).astype(np.int32) for n in encoded.inputs}
+            own = [name for name in encoded.inputs if name in encoded.extra]
+            more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
             return {
                 "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
                 "padding_mask": mask,
                 **more,
+                **beside,
             }
-        return {"hidden": features.pad(rows, length), "padding_mask": mask}
+        return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+
+    def _decoder_rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Returns what a decoder reads beside rows of `length` tokens: [b u]; nothing without."""
+        decoder = self.encoded.decoder
+        if decoder is None:
+            return {}
+        size = self.encoded.decoder_length(length)
+        return {
+            "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
+            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
+        }
 
     def dataset(
         self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None
@@ -206,6 +222,11 @@ class Inputs:
         options = tf.data.Options()
         options.autotune.enabled = False
         return dataset.prefetch(4).with_options(options)
+
+
+def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
+    """Returns 1 at the tokens of rows, 0 at padding: int32 [b size]."""
+    return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
 def _open_shape(value: np.ndarray) -> list[int | None]:

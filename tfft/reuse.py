@@ -244,7 +244,7 @@ class Features:
         self, split: str, cut: Cut, half: bool, offsets: np.ndarray, to: Entry | Kept
     ) -> None:
         """Computes the parts that `to` lacks, from the deepest features that can be continued."""
-        encoded = dataclasses.replace(self.splits[split], targets=None)
+        encoded = dataclasses.replace(self.splits[split], targets=None, decoder=None)
         below, depth = self._below(split, cut)
         inputs = Inputs(encoded, below)
         call = self._stretch(depth, cut)
@@ -299,7 +299,7 @@ class Features:
         # One graph for all lengths: one made for the first batch's would round otherwise, and a
         # resumed run begins with another batch.
         whole = tf.TensorSpec([None, None], tf.int32)
-        read = dict.fromkeys(body.inputs if start is None else [], whole)
+        read = dict.fromkeys(body.lower_inputs if start is None else [], whole)
         if start is not None:
             read["hidden"] = tf.TensorSpec([None, None, body.dim], body.compute_dtype)
 
@@ -330,7 +330,7 @@ class Features:
 
     def _is_fixed(self, cut: Cut) -> bool:
         """Computes one batch twice and compares the bits."""
-        encoded = dataclasses.replace(self.splits["train"], targets=None)
+        encoded = dataclasses.replace(self.splits["train"], targets=None, decoder=None)
         rows = np.arange(min(8, encoded.size))
         longest = int(encoded.tokens.lengths[rows].max())
         plan = plan_epoch(encoded.tokens.lengths[rows], [longest], len(rows))

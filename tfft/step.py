@@ -44,7 +44,7 @@ class Entrance(keras.layers.Layer):
         size = tf.cast(tf.shape(hidden)[-1], tf.float32)
         if padding_mask is None:
             return tf.cast(noise * self.noise * tf.math.rsqrt(size), hidden.dtype)
-        tokens = tf.reduce_sum(tf.cast(padding_mask, tf.float32), axis=1)[:, None, None]
+        tokens = tf.reduce_sum(tf.cast(padding_mask > 0, tf.float32), axis=1)[:, None, None]
         tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
         return tf.cast(noise * self.noise * tf.math.rsqrt(tokens * size), hidden.dtype)
 

@@ -6,7 +6,7 @@ import copy
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
@@ -14,11 +14,18 @@ import tensorflow as tf
 import tfft.backbones.encoder as encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.errors import ConfigError, DepthError
+from tfft.model import unnumbered
 from tfft.preprocess.text import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
 AVERAGES = ("features", "probabilities")
 FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
+OUTPUTS = {
+    "pooled": "one vector a text",
+    "tokens": "a vector a token",
+    "causal": "a vector a token that knows what stands before it alone",
+    "decoder": "a vector a token of an answer to a text",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +43,9 @@ class Group:
 
 class Backbone:
     """A KerasHub body, taken apart so that a part of it can be frozen.
+
+    `offers` is what tasks may read of it, see `Task.reads`; `beside` names the inputs that layers
+    above the frozen prefix read.
 
     `embed`, then `layer` for 0 to depth - 1, then `pool` is the whole computation. They work on
     Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
@@ -55,6 +65,9 @@ class Backbone:
     Raises:
       ConfigError: the body has no such pooling, or there is no such average.
     """
+
+    offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens")
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -97,8 +110,17 @@ class Backbone:
             its `rows` that each row of an example has an output of its own.
 
         Raises:
-          ConfigError: windows are averaged, which gives the task nothing that it could read.
+          ConfigError: the body does not offer it, or windows are averaged, which gives the task
+            nothing that it could read.
         """
+        if task.reads not in self.offers:
+            raise ConfigError(
+                f"{task.name} reads {OUTPUTS[task.reads]}, and a body of kind {self.name} gives "
+                f"{' or '.join(OUTPUTS[name] for name in self.offers)}.",
+                set_in="train.backbone",
+                valid=f"a body that gives {OUTPUTS[task.reads]} (docs/tasks.md)",
+                see="tfft list presets",
+            )
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
         read.pools = task.reads == "pooled"
@@ -204,6 +226,16 @@ class Backbone:
         return ("token_ids", "padding_mask", *self.preprocessor.inputs)
 
     @property
+    def lower_inputs(self) -> tuple[str, ...]:
+        """The names of what the frozen prefix reads."""
+        return tuple(name for name in self.inputs if name not in self.beside)
+
+    @property
+    def prefix_depth(self) -> int:
+        """How many layers read nothing beside the tokens, and may belong to the frozen prefix."""
+        return self.depth
+
+    @property
     def head_shape(self) -> tuple[int | None, ...]:
         """The shape of what a head reads: [b d], or [b t d] of tokens."""
         return (None, self.dim) if self.pools else (None, None, self.dim)
@@ -231,14 +263,18 @@ class Backbone:
         digest = hashlib.sha256()
         for variable in self.model.weights:
             array = keras.ops.convert_to_numpy(variable.value)
-            digest.update(f"{variable.path} {array.dtype} {array.shape}\n".encode())
+            digest.update(f"{unnumbered(variable.path)} {array.dtype} {array.shape}\n".encode())
             digest.update(array.tobytes())
         return digest.hexdigest()
+
+    def _stack(self) -> Sequence[tuple[Any, ...]]:
+        """Returns the layers of each depth, bottom to top, that are named by their number."""
+        return encoder_layers(self.model)
 
     def _groups(self) -> tuple[Group, ...]:
         below = [getattr(self.model, name, None) for name in self.architecture.embeddings]
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
-        for i, layers in enumerate(encoder_layers(self.model)):
+        for i, layers in enumerate(self._stack()):
             groups.append(Group(f"layer_{i}", layers))
         if self.pooling == "pooler" and self.pools:
             groups.append(Group("pooler", (self.model.pooled_dense,)))

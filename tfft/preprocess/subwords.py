@@ -43,6 +43,11 @@ class HubTokenizer(tf.Module):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
 
+    def texts(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """From int32 [b (t)] to the strings that such tokens are of, [b]."""
+        assert not tf.executing_eagerly()
+        return self.tokenizer.detokenize(ids)
+
     def ids_with_offsets(
         self, texts: tf.Tensor
     ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:

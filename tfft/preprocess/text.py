@@ -23,7 +23,7 @@ class TextPreprocessor(tf.Module):
     Args:
       subwords: a `tf.Module` with `ids(texts)`, from strings [b] to int32 [b (t)] without special
         tokens, and `settings()`, a JSON-able description that fixes every id.
-      start_id: the id put before every text.
+      start_id: the id put before every text; None for nothing.
       end_id: the id put after every text.
       pad_id: the id that fills up a batch.
       sequence_length: the most tokens a text may have, special tokens included.
@@ -38,7 +38,7 @@ class TextPreprocessor(tf.Module):
         self,
         subwords: Any,
         *,
-        start_id: int,
+        start_id: int | None,
         end_id: int,
         pad_id: int,
         sequence_length: int = 128,
@@ -52,7 +52,8 @@ class TextPreprocessor(tf.Module):
                 valid="3 or more: one token between the two special ones",
             )
         self.subwords = subwords
-        self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
+        self.start_id: Any = None if start_id is None else int(start_id)
+        self.end_id, self.pad_id = int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
         self.double_end, self.segments = double_end, segments
 
@@ -77,11 +78,16 @@ class TextPreprocessor(tf.Module):
         """
         return self.between(self.subwords.ids(texts), self.start_id, self.end_id)
 
-    def between(self, values: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
-        """Puts a number before and one behind each row, int32 [b (t)]."""
+    def between(
+        self, values: tf.RaggedTensor, first: int | None, last: int | None
+    ) -> tf.RaggedTensor:
+        """Puts a number before and one behind each row, int32 [b (t)]; None for nothing."""
         rows = values.nrows()
-        start, end = (tf.fill([rows, 1], tf.constant(each, tf.int32)) for each in (first, last))
-        return tf.concat([start, values, end], axis=1)
+        start, end = (
+            [] if each is None else [tf.fill([rows, 1], tf.constant(each, tf.int32))]
+            for each in (first, last)
+        )
+        return tf.concat([*start, values, *end], axis=1)
 
     def truncate(self, ragged: tf.RaggedTensor, sequence_length: int) -> tf.RaggedTensor:
         """Cuts rows to at most `sequence_length` tokens, of which the last stays the last."""

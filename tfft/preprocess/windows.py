@@ -133,6 +133,13 @@ def with_long_texts(
         raise ConfigError(
             f"long_texts={choice!r} is not known.", valid=near(choice, CHOICES, len(CHOICES))
         )
+    if choice == "windows" and hasattr(preprocessor, "begins"):
+        raise ConfigError(
+            'long_texts="windows" averages over windows, and a body that writes has nothing to '
+            "average.",
+            set_in="hub.long_texts",
+            valid='long_texts="cut"',
+        )
     if choice == "cut":
         if overlap is not None:
             raise ConfigError(
