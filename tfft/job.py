@@ -67,9 +67,15 @@ class Job:
         return Store(self.say)
 
     @functools.cached_property
+    def learned(self) -> Encoded:
+        """The training split as batches are made of it, see `Task.packed`."""
+        length = self.backbone.preprocessor.sequence_length
+        return self.task.packed(self.splits["train"], length)
+
+    @functools.cached_property
     def features(self) -> Features:
         """The outputs of frozen layers."""
-        splits = self.splits | ({POOL: self.pool} if self.pool else {})
+        splits = self.splits | {"train": self.learned} | ({POOL: self.pool} if self.pool else {})
         rows = {split: encoded.by_row() for split, encoded in splits.items()}
         return Features(self.backbone, rows, self.store, self.say, self.part)
 
@@ -111,7 +117,7 @@ class Job:
             except WorkdirError as error:
                 self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        found = found.with_targets(self.task.targets(found))
+        found = self.task.taught(found, preprocessor)
         for line in self.task.warnings(found):
             self.say.warn(f"{split}: {line}")
         return found.encoded
@@ -147,7 +153,7 @@ class Job:
         if begins:
             reinitialise(stages, position.stage, self.backbone, self.head, self.seed, self.say)
         monitor.check(stage, self.task, "validation" in self.splits)
-        schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
+        schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
         later = [Cut(depth) for depth in via]
         if position.reuse is None:
@@ -244,7 +250,7 @@ class Job:
 
     def inputs(self, stage: Stage, split: str, cut: Cut, kind: str, via: Sequence[int]) -> Inputs:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
-        encoded = self.splits[split]
+        encoded = self.learned if split == "train" else self.splits[split]
         if kind == "off":
             return Inputs(encoded)
         with self.clock("frozen features"):

@@ -15,6 +15,8 @@ SHOWN_SLICES = 8
 NAMES = {
     "majority": "most frequent class",
     "dictionary": "dictionary of training spans",
+    "most_frequent": "most frequent answer",
+    "copy": "copy of the text",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "frozen_features_logistic_regression": "frozen features + logistic regression",
 }

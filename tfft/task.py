@@ -53,10 +53,12 @@ class Task:
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
         one that the training split lacks, is refused.
-      reads: "pooled", one vector a row, or "tokens", one a token.
+      reads: what of a body: "pooled", one vector a row; "tokens", one a token; "causal", one a
+        token that knows what stands before it alone; "decoder", one a token of an answer to a text.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
       absent: with `rows`, the output of a row that an example of a batch does not have.
       distribution: whether an output is a distribution over classes, on its last axis.
+      searched: whether answers are found by a search, which rounding can make another one.
       random_inputs: whether the inputs of an example differ each time it is seen.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
@@ -72,6 +74,7 @@ class Task:
     rows: ClassVar[bool] = False
     absent: ClassVar[float] = 0.0
     distribution: ClassVar[bool] = False
+    searched: ClassVar[bool] = False
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"
@@ -101,6 +104,27 @@ class Task:
           DataError: an answer is none that this task knows.
         """
         raise NotImplementedError
+
+    def taught(self, examples: Examples, preprocessor: Any) -> Examples:
+        """Returns examples as the model learns from them: their tokens, with `targets`.
+
+        A task whose model reads a part of the answer puts it into the tokens here; what is
+        predicted from has none of it.
+
+        Args:
+          examples: with their answers and the tokens of their inputs.
+          preprocessor: that made the tokens.
+        """
+        return examples.with_targets(self.targets(examples))
+
+    def packed(self, encoded: Any, length: int) -> Any:
+        """Returns the training split as batches are made of it: itself as a rule.
+
+        Args:
+          encoded: its tokens, with targets.
+          length: the most tokens of a row.
+        """
+        return encoded
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns what a person has to know of examples that `targets` was given, a line each."""
@@ -132,7 +156,8 @@ class Task:
 
         The model itself as a rule; a task whose model gives more than is kept of it for a whole
         split, or that has to call it several times, returns a function in its place: from the
-        model's inputs and `training=False` to a tensor [b ...], within a graph.
+        model's inputs and `training=False` to a tensor [b ...] within a graph, or to several by
+        name.
         """
         return model
 

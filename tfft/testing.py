@@ -94,4 +94,6 @@ class TaskCase:
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return all(_equal(one[name], other[name]) for name in one)
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

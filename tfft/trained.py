@@ -31,6 +31,7 @@ from tfft.task import Examples
 from tfft.workdir import Workdir, write_atomic
 
 COMPARED_TEXTS = 512  # raw texts on which an export is compared with the model in memory
+COMPARED_SEARCHES = 64  # of them where each is answered by a search
 
 
 @dataclasses.dataclass
@@ -90,15 +91,16 @@ class Run:
           ExportError: a fresh process predicts otherwise than the model in memory.
         """
         task, body = self.answering
-        inputs = tuple(column[:COMPARED_TEXTS] for column in self.task.asked(self.held_out))
+        most = COMPARED_SEARCHES if task.searched else COMPARED_TEXTS
+        inputs = tuple(column[:most] for column in self.task.asked(self.held_out))
         card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
         served = Served(self.model, body.preprocessor, task)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
-        half = body.compute_dtype != "float32"
-        expected = [] if half else self.predict(*inputs)
+        rounds = body.compute_dtype != "float32" or task.searched
+        expected = [] if rounds else self.predict(*inputs)
         with adapters.merged(body):
-            if half:
+            if rounds:
                 expected = task.answered(served.answers(inputs), Examples(inputs))
 
             def differ(answers: Answers) -> float:
