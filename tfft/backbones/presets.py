@@ -8,6 +8,7 @@ from typing import Any
 
 from tfft.backbones.generators import ALL
 
+UNDESCRIBED = "KerasHub does not describe it."
 LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": "many"}
 
 
@@ -58,6 +59,6 @@ def _preset(name: str, architecture: str, details: Mapping[str, Any]) -> Preset:
         architecture=architecture,
         parameters=metadata.get("params"),
         languages=", ".join(metadata.get("languages") or spoken),
-        description=" ".join(metadata.get("description", "").split()),
+        description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
         handle=details["kaggle_handle"],
     )
