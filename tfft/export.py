@@ -198,14 +198,14 @@ def run_export(
     folder: str,
     inputs: Sequence[Sequence[str]],
     say: Any,
-    contents: Callable[[tuple[Sequence[str], ...]], tuple[Sequence[str | bytes], ...]],
+    contents: Callable[..., tuple[Sequence[str | bytes], ...]] = lambda values: values,
 ) -> Answers:
     """Returns an export's answers to raw examples, in their order.
 
     Args:
       folder: a version, or the folder of several.
       inputs: the strings of each input.
-      contents: what the export takes for some of them, see `Task.contents`.
+      contents: what the export takes for some of them, see `Task.contents`; themselves by default.
     """
     import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
 

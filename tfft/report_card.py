@@ -46,7 +46,7 @@ def card(content: Mapping[str, Any]) -> str:
     }
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
     areas = ("roc_auc", "average_precision")  # on the page
-    columns = class_columns(content["metrics"])
+    columns = worded(class_columns(content["metrics"]), content)
     template = importlib.resources.files("tfft").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(template).render(
         content=content,

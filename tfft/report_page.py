@@ -52,7 +52,7 @@ def page(content: Mapping[str, Any]) -> str:
         remarks=remarks(content),
         pieces=pieces,
         long_texts=long_texts(content.get("ledger") or {}, main_name(content)),
-        class_columns=class_columns(content["metrics"]),
+        class_columns=worded(class_columns(content["metrics"]), content),
         stands=worded(STANDS, content),
         worse=worse(content),
         floor=strongest(content),

@@ -132,7 +132,7 @@ def test_a_run_on_files_is_reported(trained):
     assert report["least_certain"][0]["text"].endswith(".jpg")
     assert '<img class="thumbnail" src="data:image/jpeg;base64,' in page
     words = re.sub("<svg.*?</svg>", "", page.partition("<body>")[2], flags=re.DOTALL)
-    assert "Images</dt>" in words and " texts" not in words and "Length of" not in words
+    assert "Images</dt>" in words and "texts" not in words and "Length of" not in words
     assert " texts" not in (found.workdir / "report.md").read_text()
 
 
