@@ -20,7 +20,7 @@ from tfft.metrics.floors import Floor, feature_floor
 from tfft.metrics.ranking import ranking
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples, text_of
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 
@@ -306,24 +306,17 @@ class Classification(Task):
         margins = np.abs(two[:, 1] - two[:, 0])
         unsure = np.argsort(margins, kind="stable")
 
-        def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
-            return [
-                {
-                    **self.seen(examples, int(row)),
-                    "truth": labels[truth[row]],
-                    "predicted": labels[predicted[row]],
-                    "probability": float(outputs[row, predicted[row]]),
-                    "probability_of_truth": float(outputs[row, truth[row]]),
-                    "margin": float(margins[row]),
-                }
-                for row in numbers[:SHOWN_EXAMPLES]
-            ]
+        def told(row: int) -> dict[str, Any]:
+            return {
+                **self.seen(examples, row),
+                "truth": labels[truth[row]],
+                "predicted": labels[predicted[row]],
+                "probability": float(outputs[row, predicted[row]]),
+                "probability_of_truth": float(outputs[row, truth[row]]),
+                "margin": float(margins[row]),
+            }
 
-        return {
-            "mistake_count": len(wrong),
-            "mistakes": rows(surest),
-            "least_certain": rows(unsure),
-        }
+        return shown_examples(examples, surest, told, unsure)
 
     def seen(self, examples: Examples, row: int) -> dict[str, Any]:
         """Returns an example as a report shows it."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
@@ -129,3 +130,17 @@ def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any
     chances = found[..., most:-1]
     words = tf.gather(tf.constant(list(names)), tf.cast(found[..., :most], tf.int32))
     return {"words": tf.where(chances > 0, words, ""), "probabilities": chances}
+
+
+def words_of(outputs: Any, names: Sequence[str], most: int) -> dict[str, list[np.ndarray]]:
+    """Returns what `marked_words` does, a text each: [m k] of the places that it has.
+
+    Args:
+      outputs: of the function that `guessed` returns, [t 2 * most + 1] a text.
+    """
+    marked = [output[output[:, most] > 0] for output in outputs]
+    known = np.array(names)
+    return {
+        "words": [known[found[:, :most].astype(int)] for found in marked],
+        "probabilities": [found[:, most:-1] for found in marked],
+    }

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+
+from tfft.metrics import corpus
+from tfft.metrics.floors import Floor
 
 Sums = dict[str, dict[str, np.ndarray]]
 
@@ -56,3 +60,27 @@ def constant(share: np.ndarray, truth: Sequence[np.ndarray], most: int) -> list[
         )
         for ids in truth
     ]
+
+
+def figures(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Returns perplexity and shares with their intervals; arguments as of `sums`."""
+    found = sums(truth, outputs)
+    measures = {name: "exp_ratio" if name == "perplexity" else "ratio" for name in found}
+    return corpus.figures({name: (measures[name], each) for name, each in found.items()})
+
+
+def entropy(hidden: np.ndarray) -> float:
+    """Returns the mean loss of answering the shares of the hidden ids, int [m]; -1 for none."""
+    counts = np.bincount(hidden[hidden >= 0])
+    shared = counts[counts > 0] / counts.sum()
+    return float(-shared @ np.log(shared))
+
+
+def floors(
+    train: Sequence[np.ndarray], test: Sequence[np.ndarray], tokens: int, most: int
+) -> dict[str, Floor]:
+    """Returns the answers by how often each of `tokens` ids is hidden in the training texts."""
+    seen = np.concatenate(train)
+    share = shares(seen[seen >= 0], tokens)
+    described = {"fitted_on": len(train), "training_texts": len(train)}
+    return {"frequency": Floor(constant(share, test, most), described)}

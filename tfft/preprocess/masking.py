@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import zlib
 from collections.abc import Mapping
@@ -116,6 +117,37 @@ class MaskingPreprocessor(TextPreprocessor):
             if room < 1:
                 break
         return np.isin(words, taken)
+
+    def targets(self, encoded: Any) -> Any:
+        """Returns the hidden token's id, or -1, and the number of the word: int32, [t 2] a text.
+
+        Args:
+          encoded: what `rows` gave, `Encoded`.
+        """
+        truth, words = (encoded.extra[name] for name in ("truth", "words"))
+        hidden = np.where(truth.values > 0, truth.values, -1)
+        values = np.stack([hidden, words.values], axis=1).astype(np.int32)
+        return dataclasses.replace(truth, values=values)
+
+    def drawn(
+        self, inputs: Mapping[str, Any], targets: np.ndarray, rng: np.random.Generator, tokens: int
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Returns a batch with other words hidden.
+
+        Four in five become the mask token, one in ten another token, one in ten itself.
+
+        Args:
+          inputs: arrays [b t] by name.
+          targets: as of `targets`, int32 [b t 2].
+          tokens: the size of the vocabulary.
+        """
+        hidden, words = targets[..., 0], targets[..., 1]
+        ids = np.where(hidden >= 0, hidden, inputs["token_ids"])
+        chosen = np.stack([self.hide(row, rng) for row in words])
+        draw, other = rng.random(ids.shape), rng.integers(tokens, size=ids.shape)
+        seen = np.where(draw < 0.8, self.mask_id, np.where(draw < 0.9, other, ids))
+        found = {**inputs, "token_ids": np.where(chosen, seen, ids).astype(np.int32)}
+        return found, np.stack([np.where(chosen, ids, -1), words], axis=-1).astype(np.int32)
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b], as they are: int32 [b t]."""

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 
 from tfft.encoded import Ragged
-from tfft.metrics import corpus, guesses
+from tfft.metrics import guesses
 from tfft.metrics.floors import Floor
 from tfft.preprocess.masking import MaskingPreprocessor, places
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
-from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words
+from tfft.task import Examples, Task, shown_examples
+from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 
 class MaskedLM(Task):
@@ -54,22 +54,10 @@ class MaskedLM(Task):
 
     def targets(self, examples: Examples) -> Ragged:
         """Returns the hidden token's id, or -1, and the number of the word: int32, [t 2] a text."""
-        truth, words = (examples.encoded.extra[name] for name in ("truth", "words"))
-        hidden = np.where(truth.values > 0, truth.values, -1)
-        values = np.stack([hidden, words.values], axis=1).astype(np.int32)
-        return Ragged(values, truth.offsets, truth.chosen)
+        return self._reader.targets(examples.encoded)
 
     def drawn(self, inputs: Any, targets: np.ndarray, rng: np.random.Generator) -> tuple[Any, Any]:
-        """Returns the batch with other words hidden."""
-        hidden, words = targets[..., 0], targets[..., 1]
-        ids = np.where(hidden >= 0, hidden, inputs["token_ids"])
-        chosen = np.stack([self._reader.hide(row, rng) for row in words])
-        truth = np.where(chosen, ids, -1)
-        draw = rng.random(ids.shape)
-        other = rng.integers(len(self.names), size=ids.shape)
-        seen = np.where(draw < 0.8, self._reader.mask_id, np.where(draw < 0.9, other, ids))
-        inputs = {**inputs, "token_ids": np.where(chosen, seen, ids).astype(np.int32)}
-        return inputs, np.stack([truth, words], axis=-1).astype(np.int32)
+        return self._reader.drawn(inputs, targets, rng, len(self.names))
 
     def warnings(self, examples: Examples) -> list[str]:
         none = sum(not (row[:, 0] >= 0).any() for row in examples.targets.rows())
@@ -92,10 +80,7 @@ class MaskedLM(Task):
 
     def constant_loss(self, targets: Ragged) -> float:
         """Returns the training loss of answering the shares of the hidden tokens."""
-        hidden = targets.values[:, 0]
-        counts = np.bincount(hidden[hidden >= 0])
-        counts = counts[counts > 0]
-        return float(-(counts / counts.sum()) @ np.log(counts / counts.sum()))
+        return guesses.entropy(targets.values[:, 0])
 
     # Answers ------------------------------------------------------------------------------------
 
@@ -106,11 +91,8 @@ class MaskedLM(Task):
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns for each place that a text marks where it is and the most probable words."""
-        marked = [output[output[:, self.most] > 0] for output in outputs]
-        names = np.array(self.names)
-        words = [names[found[:, : self.most].astype(int)] for found in marked]
-        chances = [found[:, self.most : -1] for found in marked]
-        return self.answered({"words": words, "probabilities": chances}, examples)
+        found = words_of(outputs, self.names, self.most)
+        return self.answered(found, examples)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
@@ -128,9 +110,7 @@ class MaskedLM(Task):
     # Figures ------------------------------------------------------------------------------------
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        found = guesses.sums(_hidden(examples), outputs)
-        measures = {"perplexity": self.measure}
-        return corpus.figures({n: (measures.get(n, "ratio"), each) for n, each in found.items()})
+        return guesses.figures(_hidden(examples), outputs)
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         return guesses.sums(_hidden(examples), outputs)["perplexity"]
@@ -139,25 +119,19 @@ class MaskedLM(Task):
         self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
     ) -> dict[str, Floor]:
         """Returns the answers by how often each token is hidden in the training texts."""
-        seen = np.concatenate(_hidden(train))
-        share = guesses.shares(seen[seen >= 0], len(self.names))
-        described = {"fitted_on": len(train), "training_texts": len(train)}
-        return {"frequency": Floor(guesses.constant(share, _hidden(test), self.most), described)}
+        return guesses.floors(_hidden(train), _hidden(test), len(self.names), self.most)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the texts whose hidden words were least expected."""
         truth, names = _hidden(examples), np.array(self.names)
         loss = guesses.sums(truth, outputs)["perplexity"]["loss"]
-        worst = np.argsort(-loss, kind="stable")[:SHOWN_EXAMPLES]
-        rows = [
-            {
-                **text_of(examples, row),
-                "truth": " ".join(names[truth[row][truth[row] >= 0]]),
-                "predicted": " ".join(names[outputs[row][truth[row] >= 0, 0].astype(int)]),
-            }
-            for row in worst
-        ]
-        return {"mistake_count": len(examples), "mistakes": rows, "least_certain": []}
+
+        def told(row: int) -> dict[str, Any]:
+            hidden = truth[row] >= 0
+            right, found = truth[row][hidden], outputs[row][hidden, 0].astype(int)
+            return {"truth": " ".join(names[right]), "predicted": " ".join(names[found])}
+
+        return shown_examples(examples, np.argsort(-loss, kind="stable"), told)
 
 
 def _hidden(examples: Examples) -> list[np.ndarray]:

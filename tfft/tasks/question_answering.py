@@ -18,7 +18,7 @@ from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.task import Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class QuestionAnswering(Task):
@@ -171,21 +171,9 @@ class QuestionAnswering(Task):
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the least F1, the surest first."""
         found = self.predictions(examples, outputs)
-        wrong, worst = answers.surest_errors(found, answers.texts(examples))
-        rows = [
-            {**text_of(examples, row), **told, "spans": self._places(examples, found, row)}
-            for row, told in worst
-        ]
-        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
+        worst = answers.surest_errors(found, answers.texts(examples))
 
-    def _places(
-        self, examples: Examples, found: Sequence[Mapping[str, Any]], row: int
-    ) -> dict[str, Any]:
-        """Returns where the right answers and the one given stand, behind the question."""
-        behind, given = len(examples.inputs[0][row]) + 1, found[row]
-        right = {(start, start + len(text)) for start, text in answers.golds(examples)[row]}
-        said = {(given["start"], given["end"])} if given["answer"] else set()
-        return {
-            side: [(a + behind, b + behind, "answer") for a, b in sorted(places)]
-            for side, places in (("truth", right), ("predicted", said))
-        }
+        def told(row: int) -> dict[str, Any]:
+            return {**worst[row], "spans": answers.places(examples, row, found[row])}
+
+        return shown_examples(examples, list(worst), told)
