@@ -212,11 +212,11 @@ def download(handle: str) -> pathlib.Path:
         if scheme == "hf":
             import huggingface_hub
 
-            path = huggingface_hub.snapshotdownload(name, allow_patterns=WANTED)
+            path = huggingface_hub.snapshot_download(name, allow_patterns=WANTED)
         else:
             import kagglehub
 
-            path = kagglehub.modeldownload(name)
+            path = kagglehub.model_download(name)
     except Exception as error:
         raise WeightsError(
             f"{handle} could not be had; a handle needs the network the first time, and an "
