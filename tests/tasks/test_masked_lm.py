@@ -209,9 +209,9 @@ def test_figures_by_hand():
     assert row[0] == pytest.approx([1, 3, 3 / 7, 2 / 7, math.log(2 / 7)]) and not row[1].any()
 
 
-def test_a_body_without_a_mask_token_is_refused():
+def test_a_body_without_a_mask_token_is_refused(monkeypatch):
     body = tiny("xlm_roberta")
-    body.preprocessor.subwords.tokenizer.mask_token_id = None
+    monkeypatch.setattr(body.preprocessor.subwords.tokenizer, "mask_token_id", None)
     with pytest.raises(ConfigError, match="no token for a hidden word"):
         body.read_for(MaskedLM())
 
