@@ -30,7 +30,7 @@ demo: fetch
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
-	$(BIN)/python -m pytest -q -n 2 tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
 
 # An hour or so; one of them: .venv/bin/python -m benchmarks NAME [--quick]
 bench: fetch

@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from benchmarks.harness import interleave, last_line
 from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.body import Backbone
+from tfft.backbones.body import TextBackbone
 from tfft.backbones.tiny import tiny
 from tfft.stage import Stage, prepare
 from tfft.tasks.text_classification import TextClassification
@@ -54,7 +54,7 @@ def bert(precision: str) -> Any:
 def ours(batch: int, precision: str) -> Any:
     """Returns the compiled model of a stage that trains everything."""
     preprocessor = tiny(sequence_length=LENGTH).preprocessor
-    body = Backbone(bert(precision), ARCHITECTURES["bert"], preprocessor, pooling="cls")
+    body = TextBackbone(bert(precision), ARCHITECTURES["bert"], preprocessor, pooling="cls")
     task = TextClassification(["a", "b"])
     return prepare(
         Stage(precision=precision, xla=True, batch_size=batch), body, task.head(), task, 10_000

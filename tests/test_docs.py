@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 
+import forks
 import numpy as np
 import pytest
 
@@ -43,14 +44,8 @@ def room(tmp_path_factory):
 def run(command, folder):
     words = command.split()
     program = {".venv/bin/tfft": ["-m", "tfft"], ".venv/bin/python": []}[words[0]]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *program, *words[1:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    modules = forks.TFFT if program else forks.TENSORFLOW
+    return forks.run([sys.executable, *program, *words[1:]], folder, modules)
 
 
 @pytest.mark.fetched
@@ -110,17 +105,11 @@ example.main("own_reviews", sys.argv[1] + "/out")
 
 
 def test_the_tfds_example_takes_a_builder_by_name(tmp_path):
-    environment = {**os.environ, "HOME": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    environment = {**os.environ, "HOME": str(tmp_path)}
     (tmp_path / "builders").mkdir()
     (tmp_path / "builders/__init__.py").touch()
     (tmp_path / "builders/own_reviews.py").write_text(BUILDER)
-    found = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path)],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
+    found = forks.run([sys.executable, "-c", SCRIPT, str(tmp_path)], ROOT, env=environment)
     assert found.returncode == 0, found.stderr[-2000:]
     assert "'value'" in found.stdout and (tmp_path / "out/report.html").exists()
 

@@ -176,6 +176,54 @@ def test_npm_fails_says_so_or_is_not_there(npm_shop, tmp_path, monkeypatch):
     assert left_behind(tmp_path) == []
 
 
+APT = """#!/bin/sh
+# apt-get download --quiet PACKAGE=VERSION, into the current folder
+[ "$3" = "tinydata=1:1.0" ] || { echo "E: Version for $3 was not found" >&2; exit 100; }
+cp "$MIRROR" "tinydata_1%3a1.0_all.deb"
+"""
+
+
+def deb_of(members):
+    """Returns a Debian package: an ar archive with a tar archive of its files."""
+    parts = {"debian-binary": b"2.0\n", "control.tar.gz": b"odd", "data.tar.gz": tar_of(members)}
+    found = b"!<arch>\n"
+    for name, content in parts.items():
+        found += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+        found += content + b"\n" * (len(content) % 2)
+    return found
+
+
+def test_an_archive_by_apt(shop, tmp_path, monkeypatch):
+    archive = "tinydata_1:1.0_all.deb"
+    content = deb_of([("./usr/share/a.txt", b"alpha"), ("./usr/share/LICENSE", b"MIT")])
+    item = shop(archive, content, {"./usr/share/a.txt": "a.txt", "./usr/share/LICENSE": "LICENSE"})
+    item = dataclasses.replace(item, version="1:1.0")
+    monkeypatch.setattr(fetch, "ITEMS", {"thing": item})
+    client = tmp_path / "mirror" / "apt-get"
+    client.write_text(APT)
+    client.chmod(0o755)
+    monkeypatch.setenv("MIRROR", str(tmp_path / "mirror" / archive))
+    monkeypatch.setenv("PATH", f"{client.parent}:/usr/bin:/bin")
+    (folder,) = fetch.fetch(["thing"], lambda line: None)
+    assert sorted(path.name for path in folder.iterdir()) == ["LICENSE", "a.txt", fetch.MARKER]
+    assert (folder / "a.txt").read_text() == "alpha"
+    other = dataclasses.replace(item, version="2.0")
+    monkeypatch.setattr(fetch, "ITEMS", {"other": other})
+    with pytest.raises(DataError, match="apt says: E: Version for tinydata=2.0 was not found"):
+        fetch.fetch(["other"], lambda line: None)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DataError, match="comes by apt-get, which is not on this machine"):
+        fetch.fetch(["other"], lambda line: None)
+
+
+def test_a_broken_debian_package(tmp_path):
+    whole = deb_of([("./a.txt", b"alpha")])
+    for content in (b"no archive", whole[:120], whole[:150]):
+        (tmp_path / "it").write_bytes(content)
+        with pytest.raises(DataError, match="is no Debian package|is broken"):
+            archives.unpack(tmp_path / "it", "a.deb", "./a.txt", tmp_path / "out")
+
+
 def test_torn_or_older_item_is_fetched_again(shop):
     shop(WHEEL, wheel_of(CONTENT), MEMBERS)
     (folder,) = fetch.fetch(["thing"], lambda line: None)

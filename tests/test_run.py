@@ -3,13 +3,13 @@
 import contextlib
 import json
 import os
-import pathlib
 import re
 import signal
 import subprocess
 import sys
 import time
 
+import forks
 import numpy as np
 import pytest
 from trainings import newest, same
@@ -385,13 +385,7 @@ def test_own_tasks_and_slices_from_the_command_line(tmp_path):
 
 def command(folder, *words):
     """Runs the binary as a person does."""
-    return subprocess.run(
-        [sys.executable, "-m", "tfft", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(pathlib.Path(tfft.__file__).parent.parent)},
-    )
+    return forks.run([sys.executable, "-m", "tfft", *words], folder)
 
 
 def test_the_config_in_the_workdir_repeats_the_run_to_the_bit(tmp_path):

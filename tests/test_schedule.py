@@ -31,7 +31,7 @@ def test_oversampling_makes_classes_equally_frequent_in_every_epoch():
         assert seen[:50].tolist() == [1] * 50
         assert set(seen[50:57]) == {7, 8} and set(seen[57:]) == {16, 17}
         assert all(data.tokens.lengths[b.rows].max() <= b.length for b in schedule.plan(epoch))
-    assert schedule.describe(20, "")[1] == "oversampling: 150 examples an epoch of 60 texts"
+    assert schedule.describe(20, "")[1] == "oversampling: 150 examples an epoch of 60"
 
 
 def test_the_weights_of_a_group_make_each_example_count_alike():

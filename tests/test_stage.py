@@ -10,7 +10,7 @@ import pytest
 from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
 from tfft.freeze import checksums, prove_freeze, rate_factors
-from tfft.model import Upper, named_variables
+from tfft.model import Prefix, Upper, named_variables
 from tfft.optimizer import WarmupDecay, make_optimizer
 from tfft.stage import Stage, chain, prepare
 from tfft.tasks.text_classification import TextClassification
@@ -187,6 +187,25 @@ def test_xla_on_request_trains_and_says_so(tmp_path):
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "XLA on, float32" in done.stderr
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_what_comes_out_of_a_part_is_what_keras_would_find(monkeypatch, precision, pooling):
+    seen = []
+    for part in (Prefix, Upper):
+
+        def both(self, *args, told=part.compute_output_spec, **kwargs):
+            found = told(self, *args, **kwargs)
+            traced = keras.layers.Layer.compute_output_spec(self, *args, **kwargs)
+            assert (found.shape, found.dtype) == (traced.shape, traced.dtype)
+            seen.append(found.shape)
+            return found
+
+        monkeypatch.setattr(part, "compute_output_spec", both)
+    for freeze_layers in (0, 1, "all"):
+        make(tiny(pooling=pooling), freeze_layers=freeze_layers, precision=precision)
+    assert {(None, None, 16), (None, 16)} == set(seen)
 
 
 @pytest.mark.parametrize("settings", [{"batch_size": 0}, {"learning_rate": -1.0}])

@@ -235,7 +235,8 @@ def _call(dense: Any, inputs: Any, training: bool | None = None) -> Any:
     """What an adapted Dense or EinsumDense layer computes, in place of its own `call`."""
     equation, contracted = getattr(dense, "equation", None), _contracted(dense)
     kernel, above = dense.kernel, ops.shape(inputs)[: len(inputs.shape) - contracted]
-    inner, outer = tuple(kernel.shape[:contracted]), tuple(kernel.shape[contracted:])
+    shape = tuple(kernel.shape[axis] for axis in _order(dense))
+    inner, outer = shape[:contracted], shape[contracted:]
 
     def product(rows: Any) -> Any:
         x = rows if contracted == 1 else ops.reshape(rows, (*above, *inner))
@@ -250,21 +251,43 @@ def _call(dense: Any, inputs: Any, training: bool | None = None) -> Any:
 
 
 def _contracted(dense: Any) -> int:
-    """Returns how many leading axes of a kernel are its inputs; 0 where these do not lead."""
+    """Returns how many axes of a kernel are its inputs; 0 where it is no matrix in another form."""
     equation = getattr(dense, "equation", None)
     if equation is None:
         return 1
     inputs, kernel, output = equation.replace("->", ",").split(",")
-    summed = [letter for letter in kernel if letter not in output]
-    last = list(inputs[-len(summed) :]) if summed else []
-    plain = summed == list(kernel[: len(summed)]) == last
-    return len(summed) if plain and output.endswith(kernel[len(summed) :]) else 0
+    summed = "".join(letter for letter in kernel if letter not in output)
+    rest = "".join(letter for letter in kernel if letter in output)
+    plain = inputs.endswith(summed) and output.endswith(rest)
+    return len(summed) if plain else 0
+
+
+def _order(dense: Any) -> tuple[int, ...]:
+    """Returns the axes of a kernel with its inputs first, as Gemma's [n d h] are not."""
+    equation = getattr(dense, "equation", None)
+    if equation is None:
+        return tuple(range(len(dense.kernel.shape)))
+    _, kernel, output = equation.replace("->", ",").split(",")
+    return tuple(sorted(range(len(kernel)), key=lambda axis: kernel[axis] in output))
 
 
 def flat_shape(dense: Any) -> tuple[int, int]:
     """Returns the sizes i and o of a Dense layer's kernel as a matrix."""
-    shape, contracted = tuple(dense.kernel.shape), _contracted(dense)
+    shape = tuple(dense.kernel.shape[axis] for axis in _order(dense))
+    contracted = _contracted(dense)
     return math.prod(shape[:contracted]), math.prod(shape[contracted:])
+
+
+def _to_matrix(dense: Any) -> np.ndarray:
+    """Returns a kernel as a matrix, float64 [i o]."""
+    return np.array(dense.kernel, np.float64).transpose(_order(dense)).reshape(flat_shape(dense))
+
+
+def _as_kernel(dense: Any, matrix: np.ndarray) -> np.ndarray:
+    """Returns a matrix [i o] in the form of the kernel."""
+    order = _order(dense)
+    shape = [dense.kernel.shape[axis] for axis in order]
+    return matrix.reshape(shape).transpose(np.argsort(order))
 
 
 @contextlib.contextmanager
@@ -278,11 +301,12 @@ def merged(body: Any) -> Iterator[None]:
     try:
         for part, dense in ((d.adapter, d) for d in _adapted(body) if d.adapter.kind.merges):
             taken.append((part, dense, [np.array(w) for w in _plain_weights(dense)]))
-            matrix = np.array(dense.kernel, np.float64).reshape(flat_shape(dense))
+            matrix = _to_matrix(dense)
             bias = np.zeros(matrix.shape[1]) if dense.bias is None else np.array(dense.bias)
             values = {name: value.astype(np.float64) for name, value in part.values().items()}
             new = part.kind.merged(values, matrix, bias.ravel())
-            for weight, value in zip(_plain_weights(dense), new, strict=False):
+            kernel, flat = _as_kernel(dense, new[0]), new[1]
+            for weight, value in zip(_plain_weights(dense), (kernel, flat), strict=False):
                 weight.assign(value.reshape(weight.shape).astype(np.float32))
             _remove(dense)
         yield

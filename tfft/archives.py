@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import pathlib
 import shutil
 import tarfile
@@ -17,7 +18,7 @@ def unpack(archive: pathlib.Path, title: str, inside: str, target: pathlib.Path)
     """Writes one plain file of an archive to `target`.
 
     Args:
-      archive: a .whl or a tar.
+      archive: a .whl, a tar or a .deb.
       title: its name for a person.
       inside: the file's path inside; "outer!inner" looks inside an inner tar, "" is the archive
         itself.
@@ -43,12 +44,28 @@ def unpack(archive: pathlib.Path, title: str, inside: str, target: pathlib.Path)
 
 def _member(opened: contextlib.ExitStack, file: IO[bytes], title: str, name: str) -> IO[bytes]:
     opened.enter_context(file)
+    if title.endswith(".deb"):
+        return _tar_member(opened, _deb_data(file, title), title, name)
     if not title.endswith(".whl"):
         return _tar_member(opened, file, title, name)
     archive = opened.enter_context(zipfile.ZipFile(file))
     kinds = [(each.filename, _zip_is_plain(each)) for each in archive.infolist()]
     _refuse_odd(title, kinds, name)
     return opened.enter_context(archive.open(name))
+
+
+def _deb_data(file: IO[bytes], title: str) -> IO[bytes]:
+    """Returns the tar archive of a Debian package's files; see deb(5) for the ar around it."""
+    if file.read(8) != b"!<arch>\n":
+        raise DataError(f"the archive {title} is no Debian package.")
+    while len(head := file.read(60)) == 60:
+        name, size = head[:16].decode("ascii", "replace").strip(" /"), head[48:58].strip()
+        if not size.isdigit():
+            break
+        if name.startswith("data.tar"):
+            return io.BytesIO(file.read(int(size)))
+        file.seek(int(size) + int(size) % 2, io.SEEK_CUR)
+    raise DataError(f"the archive {title} is broken: it holds no data.tar.")
 
 
 def _zip_is_plain(member: zipfile.ZipInfo) -> bool:

@@ -27,6 +27,8 @@ FOLDERS = {
     "thresholds": "Threshold",
 }
 NAMED = {"train": ("run.py", "verb"), "Stage": ("stage.py", "stage")}
+# What classes of the folders inherit from, and a config cannot name.
+BASES = ("classification.py",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,12 +99,16 @@ def configurables() -> dict[str, Configurable]:
     Raises:
       ConfigError: two files define the same name.
     """
+    bases: dict[str, Configurable] = {}
+    for file in BASES:
+        for node in _public(PACKAGE / file):
+            bases[node.name] = _read(node, PACKAGE / file, "", bases=bases)
     found: dict[str, Configurable] = {}
     for folder, made in FOLDERS.items():
         for path in sorted((PACKAGE / folder).glob("*.py")):
             for node in _public(path):
                 if _is_named_as(node, path) and _is_of(node, made):
-                    _add(found, _read(node, path, made.lower(), bases=found))
+                    _add(found, _read(node, path, made.lower(), bases=bases | found))
     for name, (file, kind) in NAMED.items():
         for node in _public(PACKAGE / file):
             if node.name == name:
@@ -215,8 +221,16 @@ def _read(
     if parameters is None:  # the constructor is inherited: only an import can tell
         parameters = _signature(load())
     where = f"{path if own else path.relative_to(PACKAGE.parent)}:{node.lineno}"
-    doc, name = ast.get_docstring(node) or "", f"{own}.{node.name}" if own else node.name
+    doc, name = _doc(node, bases or {}), f"{own}.{node.name}" if own else node.name
     return Configurable(name, kind, {p.name: p for p in parameters}, doc, where, load, own)
+
+
+def _doc(node: Definition, bases: Mapping[str, Configurable]) -> str:
+    """Returns a docstring, with what its base says of the arguments where it has no own."""
+    doc = ast.get_docstring(node) or ""
+    above = [bases[base] for base in map(_last, getattr(node, "bases", ())) if base in bases]
+    _, heading, inherited = above[0].doc.partition("Args:\n") if above else ("", "", "")
+    return doc if "Args:\n" in doc or not inherited else f"{doc}\n\n{heading}{inherited}"
 
 
 def _class_parameters(

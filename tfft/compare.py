@@ -310,7 +310,7 @@ def difference_table(
     columns = ["difference", f"{report_tables.main_name(naming)} (95 % interval)"]
     columns += ["macro F1 (95 % interval)", "only one right", "p"] if tested else []
     told = " (p: how often chance alone differs as much)" if tested else ""
-    return f"Paired differences{told}", [*columns, "texts"], rows
+    return f"Paired differences{told}", [*columns, report_tables.units(naming)], rows
 
 
 def signed(entry: Mapping[str, Any] | None) -> str:

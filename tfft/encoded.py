@@ -1,8 +1,9 @@
-"""A split as token ids: encoded once, kept without padding, packed for the store."""
+"""A split as a model reads it: encoded once, kept without padding, packed for the store."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 from safetensors.numpy import load, save
 
+from tfft.errors import DataError
 from tfft.windows import Windows, spread
 
 
@@ -64,11 +66,11 @@ class Ragged:
 
 @dataclasses.dataclass(frozen=True)
 class Encoded:
-    """A split as token ids.
+    """A split as token ids; or as values of a fixed shape, such as images, one a row.
 
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
-        `sequence_length`; or a row a window.
+        `sequence_length`; or a row a window; or one value of a fixed shape a row.
       targets: what the head learns, [n ...], or a number for each token, in rows as the tokens;
         None for texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
@@ -76,6 +78,13 @@ class Encoded:
       windows: which rows are an example's, where an example is read in several.
       extra: further values of each token, by name, in rows as the tokens: segments, offsets.
       inputs: which of them the model reads.
+      origins: where each example is from, int32 [n]; None where all are from the same place.
+      rates: of each origin, its share of the examples of an epoch.
+      name: what the model calls the tokens.
+      padded: whether rows differ in length, so that a batch is filled up and has a padding mask.
+      decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
+        `targets` are theirs.
+      end_id: the id that ends an answer, where answers are learned.
     """
 
     tokens: Ragged
@@ -85,6 +94,12 @@ class Encoded:
     windows: Windows | None = None
     extra: Mapping[str, Ragged] = dataclasses.field(default_factory=dict)
     inputs: tuple[str, ...] = ()
+    origins: np.ndarray | None = None
+    rates: np.ndarray | None = None
+    name: str = "token_ids"
+    padded: bool = True
+    decoder: Ragged | None = None
+    end_id: int | None = None
 
     @property
     def size(self) -> int:
@@ -104,8 +119,23 @@ class Encoded:
 
     @property
     def kept(self) -> np.ndarray:
-        """The tokens of each text that the model reads, int [n]."""
+        """The tokens of each text that the model reads, those of its answer included, int [n]."""
+        if self.decoder is not None and isinstance(self.targets, Ragged):
+            return self.tokens.lengths + self.targets.lengths
         return self.tokens.lengths if self.windows is None else self.windows.kept
+
+    @functools.cached_property
+    def _decoder_lengths(self) -> tuple[np.ndarray, np.ndarray]:
+        """The lengths of all rows, ascending, and the longest decoder row of those up to each."""
+        assert self.decoder is not None
+        order = np.argsort(self.tokens.lengths, kind="stable")
+        longest = np.maximum.accumulate(self.decoder.lengths[order])
+        return self.tokens.lengths[order], longest
+
+    def decoder_length(self, length: int) -> int:
+        """Returns what decoder rows are padded to where rows of tokens are padded to `length`."""
+        lengths, longest = self._decoder_lengths
+        return int(longest[np.searchsorted(lengths, length, side="right") - 1])
 
     def take(self, rows: np.ndarray) -> Encoded:
         """Returns some of the examples with all their windows, in the order given."""
@@ -120,6 +150,8 @@ class Encoded:
             full_lengths=self.full_lengths[rows],
             windows=windows,
             extra={name: values.take(taken) for name, values in self.extra.items()},
+            origins=None if self.origins is None else self.origins[rows],
+            decoder=None if self.decoder is None else self.decoder.take(rows),
         )
 
     def by_row(self) -> Encoded:
@@ -142,6 +174,8 @@ class Encoded:
         assert self.targets is not None
         if not isinstance(self.targets, Ragged):
             return self.targets[rows]
+        if self.decoder is not None:
+            return self.targets.pad(rows, self.decoder_length(length), -1)
         if self.windows is None:
             return self.targets.pad(rows, length, -1)
         count, length = self.windows.shape(length)
@@ -171,20 +205,32 @@ def encode(
     preprocessor: Any,
     advance: Callable[[int], None] = lambda count: None,
 ) -> Encoded:
-    """Tokenises texts in the graph that serving uses too, without targets.
+    """Reads examples in the graph that serving uses too, without targets.
 
     Args:
       batches: the inputs of some examples each: strings, [b], one array an input.
-      preprocessor: with `rows`, `inputs` and `pad_id`.
+      preprocessor: with `rows`, `reads`, `inputs`, `pad_id` and `padded`.
       advance: called with the number of examples done.
+
+    Raises:
+      DataError: one of them cannot be read.
     """
     parts: dict[str, list[np.ndarray]] = {}
+    done = 0
     for columns in batches:
-        found = preprocessor.rows(*(tf.constant(column) for column in columns))
+        try:
+            found = preprocessor.rows(*(tf.constant(column) for column in columns))
+        except DataError as error:
+            if error.row is not None:
+                error.problem = f"example {done + error.row + 1:,}: {error.problem}"
+            raise
         for name, value in found.items():
             parts.setdefault(name, []).append(value.numpy())
+        done += len(columns[0])
         advance(len(columns[0]))
     arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    if not preprocessor.padded:
+        return _fixed(arrays[preprocessor.reads], preprocessor)
     offsets = _offsets(arrays.pop("lengths"))
     full = arrays.pop("full").astype(np.int32)
     tokens = Ragged(arrays.pop("ids").astype(np.int32), offsets)
@@ -193,8 +239,24 @@ def encode(
         counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)
         windows = preprocessor.grouping(_offsets(counts), kept, tokens.lengths)
     extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
-    inputs = tuple(preprocessor.inputs)
-    return Encoded(tokens, None, full, preprocessor.pad_id, windows, extra, inputs)
+    inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
+    begun = _begun(preprocessor, len(full))
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, decoder=begun)
+
+
+def _begun(preprocessor: Any, count: int) -> Ragged | None:
+    """Returns what a decoder reads before it has written anything; None without one."""
+    begins = np.array(getattr(preprocessor, "begins", ()), np.int32)
+    if not len(begins):
+        return None
+    return Ragged(np.tile(begins, count), np.arange(count + 1, dtype=np.int64) * len(begins))
+
+
+def _fixed(values: np.ndarray, preprocessor: Any) -> Encoded:
+    """Returns values of a fixed shape, [n ...], as rows of one."""
+    ones = np.ones(len(values), np.int32)
+    tokens = Ragged(values, _offsets(ones))
+    return Encoded(tokens, None, ones, 0, name=preprocessor.reads, padded=False)
 
 
 def ragged(rows: Sequence[np.ndarray]) -> Ragged:
@@ -218,6 +280,8 @@ def pack(encoded: Encoded) -> bytes:
 def unpack(content: bytes, preprocessor: Any) -> Encoded:
     """Returns what `pack` was given, without targets."""
     arrays, windows = load(content), None
+    if not preprocessor.padded:
+        return _fixed(arrays["values"], preprocessor)
     tokens = Ragged(arrays["values"], arrays["offsets"])
     if "windows" in arrays:
         windows = preprocessor.grouping(arrays["windows"], arrays["kept"], tokens.lengths)
@@ -227,4 +291,6 @@ def unpack(content: bytes, preprocessor: Any) -> Encoded:
         if name.startswith("extra/")
     }
     inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    return Encoded(tokens, None, arrays["full"], pad_id, windows, extra, inputs)
+    full = arrays["full"]
+    begun = _begun(preprocessor, len(full))
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, decoder=begun)

@@ -37,7 +37,13 @@ class ConfigError(UserError):
 
 
 class DataError(UserError):
-    """Input that cannot be read, or that no run could learn from."""
+    """Input that cannot be read, or that no run could learn from.
+
+    Attributes:
+      row: the number, from 0, of the one of several examples that cannot be read.
+    """
+
+    row: int | None = None
 
 
 class WeightsError(UserError):

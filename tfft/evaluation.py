@@ -64,7 +64,7 @@ def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
     job.files.save(FEATURES_FILE, {"outputs": floor.outputs}, floor.described)
     job.say.info(
         f"floor: frozen features with logistic regression on {floor.described['fitted_on']:,} of "
-        f"{floor.described['training_texts']:,} training texts, in "
+        f"{floor.described['training_texts']:,} training {job.task.modality}s, in "
         f"{time.monotonic() - began:.1f} s"
     )
     return floor

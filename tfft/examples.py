@@ -11,7 +11,6 @@ from tfft.encoded import encode
 from tfft.errors import ConfigError, DataError
 from tfft.task import Examples, Task
 
-BATCH = 4096  # a call; the rules for texts that are not ASCII cost the same for any number
 Columns = tuple[Sequence[str], ...]
 
 
@@ -19,8 +18,16 @@ def check(task: Task, source: Any) -> None:
     """Refuses a source that has not what a task reads.
 
     Raises:
-      ConfigError: another number of inputs, or answers that are no labels where labels are needed.
+      ConfigError: something else than the task reads, another number of inputs, or answers that are
+        no labels where labels are needed.
     """
+    if source.modality != task.modality:
+        raise ConfigError(
+            f"{task.name} reads {task.modality}s, and {source.name} holds {source.modality}s.",
+            set_in="train.source",
+            valid=f"a source of {task.modality}s",
+            see="tfft list",
+        )
     if len(source.inputs) != len(task.inputs):
         names = ", ".join(task.inputs)
         raise ConfigError(
@@ -29,7 +36,7 @@ def check(task: Task, source: Any) -> None:
             set_in="files.text",
             valid="the columns of " + names + f", such as files.text = {tuple(task.inputs)!r}",
         )
-    if task.classes != source.classes:
+    if task.classes not in (None, source.classes):
         what = "labels" if task.classes else "any answers, numbers or JSON"
         raise ConfigError(
             f"{task.name} learns {what}, and {source.name} was opened with "
@@ -39,7 +46,7 @@ def check(task: Task, source: Any) -> None:
         )
 
 
-def batches(source: Any, split: str, size: int = BATCH) -> Iterator[tuple[np.ndarray, ...]]:
+def batches(source: Any, split: str, size: int) -> Iterator[tuple[np.ndarray, ...]]:
     """Yields the inputs of some examples at a time, bytes [b], one array an input."""
     for batch in source.dataset(split).batch(size).as_numpy_iterator():
         yield tuple(batch[name] for name in source.inputs)
@@ -61,7 +68,6 @@ def encoded(
     preprocessor: Any,
     inputs: Columns,
     given: Sequence[str] | None = None,
-    size: int = BATCH,
 ) -> Examples:
     """Returns examples in memory with their tokens, and their targets where answers are given.
 
@@ -69,11 +75,12 @@ def encoded(
       DataError: there are none, or an answer is none of the task's.
     """
     if not len(inputs[0]):
-        raise DataError("there are no texts.", valid="one text or more")
+        raise DataError(f"there are no {task.modality}s.", valid=f"one {task.modality} or more")
+    size = preprocessor.batch
     starts = range(0, len(inputs[0]), size)
     parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
     found = Examples(inputs, given, None, encode(parts, preprocessor))
-    return found if given is None else found.with_targets(task.targets(found))
+    return found if given is None else task.taught(found, preprocessor)
 
 
 def of_split(source: Any, split: str, tokens: Any) -> Examples:

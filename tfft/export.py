@@ -1,7 +1,8 @@
-"""A SavedModel that takes raw strings, compared with the model in memory before it counts."""
+"""A SavedModel that takes raw inputs, compared with the model in memory before it counts."""
 
 from __future__ import annotations
 
+import base64
 import json
 import math
 import pathlib
@@ -23,13 +24,14 @@ BATCH = 32  # examples that are compared at a time
 
 # What a server does: load and call, with nothing of this library imported.
 _RELOAD = """
-import json, sys
+import base64, json, sys
 import numpy as np, tensorflow as tf, tensorflow_text
 served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
 inputs, found = json.load(open(sys.argv[2])), {}
 size = int(sys.argv[4])
 for start in range(0, len(next(iter(inputs.values()))), size):
-    part = {name: tf.constant(texts[start:start + size]) for name, texts in inputs.items()}
+    part = {name: tf.constant([base64.b64decode(each) for each in values[start:start + size]])
+            for name, values in inputs.items()}
     for name, value in served(**part).items():
         value = value.numpy()
         found[f"{name}/{start}"] = value.astype("S") if value.dtype == object else value
@@ -43,8 +45,9 @@ class Served(tf.Module):
     """What is exported: the preprocessor, the model and the names of its answers.
 
     Args:
-      model: from the preprocessor's outputs, int32 [b t], or [b r t] for examples of rows.
-      preprocessor: from strings to the model's inputs.
+      model: from the preprocessor's outputs.
+      preprocessor: from strings, texts or the contents of files, to the model's inputs, which its
+        `signature` describes.
       task: says what is asked of the model and how it answers; the names of its inputs are those
         of the strings, its labels those of the outputs.
     """
@@ -54,19 +57,18 @@ class Served(tf.Module):
         self.model, self.preprocessor = model, preprocessor
         self._outputs_of, self._answer = task.outputs_of(model), task.serve
         self._inputs, self._names = list(task.inputs), list(task.labels or ())
-        self._read = ["token_ids", "padding_mask", *preprocessor.inputs]
+        read = preprocessor.signature
+        self._read = [spec.name for spec in read]
         strings = [tf.TensorSpec([None], tf.string, name=name) for name in task.inputs]
         self.text = tf.function(self._from_strings, input_signature=strings, autograph=False)
-        shape = [None] * (3 if getattr(preprocessor, "windowed", False) else 2)
-        spec = [tf.TensorSpec(shape, tf.int32, name=name) for name in self._read]
-        self.token_ids = tf.function(self._from_ids, input_signature=spec, autograph=False)
+        self.given = tf.function(self._from_given, input_signature=read, autograph=False)
 
     @tf.function(input_signature=[], autograph=False)
     def labels(self):
         """Returns the class names in the order of the probabilities: string [n]."""
         return tf.constant(self._names, tf.string)
 
-    def answers(self, inputs: Sequence[Sequence[str]]) -> Answers:
+    def answers(self, inputs: Sequence[Sequence[str | bytes]]) -> Answers:
         """Returns the answers of the model in memory, in the batches of the comparison."""
         found: dict[str, list[np.ndarray]] = {}
         for start in range(0, len(inputs[0]), BATCH):
@@ -79,8 +81,8 @@ class Served(tf.Module):
         """From raw strings, [b] each."""
         return self._answered(self.preprocessor(*inputs))
 
-    def _from_ids(self, *values: Any) -> Any:
-        """From what the preprocessor gives: token ids and their mask first."""
+    def _from_given(self, *values: Any) -> Any:
+        """From what the preprocessor gives: of texts token ids and their mask first."""
         return self._answered(dict(zip(self._read, values, strict=True)))
 
     def _answered(self, read: Mapping[str, Any]) -> Any:
@@ -92,7 +94,7 @@ def export(
     folder: pathlib.Path,
     served: Served,
     card: dict[str, Any],
-    inputs: Sequence[Sequence[str]],
+    inputs: Sequence[Sequence[str | bytes]],
     differ: Callable[[Answers], float],
 ) -> tuple[pathlib.Path, float]:
     """Writes the next version below `folder`, once a fresh process answers as it should.
@@ -101,7 +103,7 @@ def export(
       folder: holds numbered versions, as TensorFlow Serving expects them.
       served: what to export.
       card: JSON-able, written into the version as `tfft.json`.
-      inputs: raw examples of the comparison, the strings of each input.
+      inputs: raw examples of the comparison, the strings of each input, or the contents of files.
       differ: returns the largest absolute difference of the answers to what is expected, infinity
         where a name is another.
 
@@ -114,7 +116,7 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
-        signatures = {"serving_default": served.text, "token_ids": served.token_ids}
+        signatures = {"serving_default": served.text, served.preprocessor.reads: served.given}
         tf.saved_model.save(served, str(aside), signatures=signatures)
         write_atomic(aside / "tfft.json", json.dumps(card, indent=1, ensure_ascii=False))
         named = dict(zip(served._inputs, inputs, strict=True))
@@ -123,7 +125,7 @@ def export(
             raise ExportError(
                 f"the exported model differs from the model in memory by {difference:.2g}; "
                 "the export was removed.",
-                valid=f"at most {TOLERANCE:g} on the raw texts of the held-out split",
+                valid=f"at most {TOLERANCE:g} on raw examples of the held-out split",
             )
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         target = folder / str(max(versions, default=0) + 1)
@@ -134,11 +136,11 @@ def export(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str]]) -> Answers:
+def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str | bytes]]) -> Answers:
     """Returns the exported model's answers, made by a process that knows only TensorFlow."""
     with tempfile.TemporaryDirectory() as room:
-        given, result = pathlib.Path(room, "texts.json"), pathlib.Path(room, "out.npz")
-        given.write_text(json.dumps({name: list(texts) for name, texts in inputs.items()}))
+        given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
+        given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
         command = [sys.executable, "-c", _RELOAD, str(path.resolve())]
         command += [str(given), str(result), str(BATCH)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
@@ -152,6 +154,10 @@ def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str]]) -> A
             for key in parts.files:
                 answers.setdefault(key.rpartition("/")[0], []).extend(parts[key])
         return answers
+
+
+def _base64(value: str | bytes) -> str:
+    return base64.b64encode(value.encode() if isinstance(value, str) else value).decode()
 
 
 def difference(ours: Any, theirs: Any) -> float:
@@ -188,12 +194,18 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
     return max((path.parent for path in inside), key=lambda path: int(path.name))
 
 
-def run_export(folder: str, inputs: Sequence[Sequence[str]], say: Any) -> Answers:
+def run_export(
+    folder: str,
+    inputs: Sequence[Sequence[str]],
+    say: Any,
+    contents: Callable[..., tuple[Sequence[str | bytes], ...]] = lambda values: values,
+) -> Answers:
     """Returns an export's answers to raw examples, in their order.
 
     Args:
       folder: a version, or the folder of several.
       inputs: the strings of each input.
+      contents: what the export takes for some of them, see `Task.contents`; themselves by default.
     """
     import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
 
@@ -205,10 +217,8 @@ def run_export(folder: str, inputs: Sequence[Sequence[str]], say: Any) -> Answer
     answers: dict[str, list[Any]] = {}
     with say.progress("predicting", count) as progress:
         for rows in np.array_split(order, max(1, count // 64)):
-            part = {
-                name: tf.constant([column[row] for row in rows])
-                for name, column in zip(names, inputs, strict=True)
-            }
+            taken = contents(tuple([column[row] for row in rows] for column in inputs))
+            part = {name: tf.constant(values) for name, values in zip(names, taken, strict=True)}
             for name, value in served(**part).items():
                 kept = answers.setdefault(name, [None] * count)
                 for row, each in zip(rows, value.numpy(), strict=True):

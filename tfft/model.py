@@ -67,7 +67,11 @@ def _mask(model: keras.Model) -> tuple[str, ...]:
 
 
 class _Part(keras.layers.Layer):
-    """A stretch of the body, called in inference mode when it is frozen."""
+    """A stretch of the body, called in inference mode when it is frozen.
+
+    What comes out is known; Keras would trace all of it to find out, each time a model is put
+    together.
+    """
 
     def __init__(self, body: Any, groups: tuple[Any, ...], frozen: bool, **kwargs: Any):
         super().__init__(**kwargs)
@@ -95,16 +99,21 @@ class Prefix(_Part):
         self._count, self._pool = layers, pool
 
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
-        """From the body's inputs, int32 [b t], to [b t d], pooled to [b d]."""
+        """From the body's inputs, [b ...], to what its layer gives, pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
-        mask = inputs["padding_mask"]
+        mask = inputs.get("padding_mask")
         hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
+    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+        del inputs, training
+        shape = self._body.shape_at(self._count, self._pool)
+        return keras.KerasTensor((None, *shape), self._body.compute_dtype)
+
 
 class Upper(_Part):
-    """The layers of the body above the prefix, below the pooling: [b t d] to [b t d].
+    """The layers of the body above the prefix, below the pooling: of a text [b t d] to [b t d].
 
     Args:
       body: a Backbone.
@@ -117,18 +126,31 @@ class Upper(_Part):
         super().__init__(body, groups, False, **kwargs)
         self._first, self._frozen_layers = first, frozen
 
-    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def call(
+        self,
+        hidden: Any,
+        padding_mask: Any = None,
+        beside: Any = None,
+        training: bool | None = None,
+    ) -> Any:
+        """From the input of the lowest layer; `beside` is what the body's `beside` names."""
         modes = [False if frozen else training for frozen in self._frozen_layers]
-        return self._body.layers(self._first, hidden, padding_mask, modes, True)
+        more = {} if beside is None else {"beside": beside}
+        return self._body.layers(self._first, hidden, padding_mask, modes, True, **more)
+
+    def compute_output_spec(self, *inputs: Any, **settings: Any) -> Any:
+        del inputs, settings
+        shape = self._body.shape_at(self._first + len(self._frozen_layers))
+        return keras.KerasTensor((None, *shape), self._body.compute_dtype)
 
 
 class Pool(_Part):
-    """The body's pooling: [b t d] to [b d]."""
+    """What stands above the layers: a pooling, [b t d] to [b d], or a norm of tokens, [b t d]."""
 
     def __init__(self, body: Any, frozen: bool, **kwargs: Any):
         super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
 
-    def call(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         return self._body.pool(hidden, padding_mask, training=self._mode(training))
 
 
@@ -160,58 +182,76 @@ def assemble(
       frozen: names of the groups of which no weight is trained.
       additions: `Additions` whose layers stand before the trained part and before the head.
     """
-    # Tokens of a text; or windows, and their tokens.
-    shape = (None,) if average_of(body) is None else (None, None)
-    inputs = {name: keras.Input(shape, dtype="int32", name=name) for name in body.inputs}
-    mask, rows = inputs["padding_mask"], flat(body, inputs)
+    rows_of = () if average_of(body) is None else (None,)  # where an example is several rows
+    inputs = {
+        name: keras.Input((*rows_of, *shape), dtype=dtype, name=name)
+        for name, (shape, dtype) in body.reads.items()
+    }
+    mask, rows = inputs.get("padding_mask"), flat(body, inputs)
     depth = prefix_depth(body, frozen)
     whole = body.pools and len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
-        pooled = _upper(body, 0, hidden, rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, 0, {**rows, "hidden": hidden}, frozen, additions)
         outputs = answer(body, head, pooled, mask, additions)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
     hidden = lower(rows)
     prefix = keras.Model(inputs, hidden, name="prefix_model")
-    name, given = ("pooled", shape[1:]) if whole else ("hidden", shape)
-    between = {name: keras.Input((*given, body.dim), dtype=hidden.dtype, name=name)}
-    if not whole or average_of(body) is not None:
-        between["padding_mask"] = keras.Input(shape, dtype="int32", name="padding_mask")
+    name, shape = "pooled" if whole else "hidden", body.shape_at(depth, whole)
+    between = {name: keras.Input((*rows_of, *shape), dtype=hidden.dtype, name=name)}
+    for each in _beside(body):
+        between[each] = keras.Input(inputs[each].shape[1:], dtype="int32", name=each)
+    if mask is not None and (not whole or average_of(body) is not None):
+        between["padding_mask"] = keras.Input(mask.shape[1:], dtype="int32", name="padding_mask")
     rows = flat(body, between)
     if not whole:
-        pooled = _upper(body, depth, rows[name], rows["padding_mask"], frozen, additions)
+        pooled = _upper(body, depth, rows, frozen, additions)
     else:
         pooled = rows[name] if additions is None else additions.entrance(rows[name])
     outputs = answer(body, head, pooled, between.get("padding_mask"), additions)
     tail = FineTuned(between, outputs, name="tail")
-    read = {name: stacked(body, hidden, mask), "padding_mask": mask}
+    read = {**inputs, name: stacked(body, hidden, mask)}
     outputs = tail({key: read[key] for key in between})
     return Split(FineTuned(inputs, outputs, name="full"), prefix, tail, depth)
 
 
+def _beside(body: Any) -> tuple[str, ...]:
+    """Returns the inputs that a body reads above its prefix, beside the mask."""
+    return getattr(body, "beside", ())
+
+
 def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
-    """Returns how many layers above frozen embeddings are frozen without a gap."""
+    """Returns how many layers above frozen embeddings are frozen without a gap.
+
+    At most those that read nothing beside the tokens.
+    """
     if body.groups[0].name not in frozen:
         return None
-    depth = 0
-    while depth < body.depth and body.groups[depth + 1].name in frozen:
+    depth, most = 0, getattr(body, "prefix_depth", body.depth)
+    while depth < most and body.groups[depth + 1].name in frozen:
         depth += 1
     return depth
 
 
 def _upper(
-    body: Any, depth: int, hidden: Any, mask: Any, frozen: frozenset[str], additions: Any
+    body: Any, depth: int, rows: Mapping[str, Any], frozen: frozenset[str], additions: Any
 ) -> Any:
-    """From the input of layer `depth` to pooled features, or to the tokens of the top layer."""
+    """From the input of layer `depth` to pooled features, or to the output of the top layer.
+
+    Args:
+      rows: that input as "hidden", the mask where there is one, and what `body.beside` names.
+    """
+    hidden, mask = rows["hidden"], rows.get("padding_mask")
+    beside = {each: rows[each] for each in _beside(body)} or None
     if additions is not None:
         hidden = additions.entrance(hidden, mask)
     if depth < body.depth:
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
-        hidden = Upper(body, depth, still, name="upper")(hidden, mask)
-    if not body.pools:
-        return hidden
+        hidden = Upper(body, depth, still, name="upper")(hidden, mask, beside)
     above = body.groups[body.depth + 1 :]
+    if not body.pools and not above:
+        return hidden
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
     return pooled(hidden, mask)
 
@@ -229,13 +269,19 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            # Keras numbers its random generators over the whole process; a run must not.
-            place = re.sub(r"seed_generator_\d+", "seed_generator", variable.path)
-            place = place.split("/", 1)[-1]
+            place = unnumbered(variable.path).split("/", 1)[-1]
             name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable
     return named
+
+
+def unnumbered(path: str) -> str:
+    """Returns a variable's path without what Keras counts over the whole process.
+
+    It numbers random generators, and layers that were given no name, such as T5's norms.
+    """
+    return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
 
 
 def is_seed(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""From tokens to batches: bucket by length, reuse frozen features, start anywhere.
+"""From encoded rows to batches: bucket by length, reuse frozen features, start anywhere.
 
 The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
 run continues with the very batch that comes next.
@@ -7,7 +7,7 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -116,21 +116,22 @@ class Inputs:
 
     Attributes:
       encoded: the split.
-      features: None for token ids; [tokens, d] for hidden states; one row a text, or a window,
-        for pooled ones.
+      features: None for what is encoded; [tokens, d] for hidden states; one row a text, a window
+        or an image for pooled ones, and for all that an image has.
+      pooled: whether the prefix holds the pooling.
+      drawn: makes each batch of its inputs and targets anew, see `Task.drawn`.
     """
 
     encoded: Encoded
     features: Ragged | None = None
-
-    @property
-    def pooled(self) -> bool:
-        return self.features is not None and self.features.single
+    pooled: bool = False
+    drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
 
-        With windows: [b n t], or [b n t d] and [b n t], or [b n d] and [b n 1].
+        Rows of a fixed shape are [b ...] and have no mask. With windows: [b n t], or [b n t d] and
+        [b n t], or [b n d] and [b n 1].
         """
         windows = self.encoded.windows
         if windows is None:
@@ -142,7 +143,7 @@ class Inputs:
             found["padding_mask"] = np.ones((len(rows), 1), np.int32)
         shape, pad_id = (len(batch.rows), count), self.encoded.pad_id
         return {
-            name: spread(value, places, shape, pad_id if name == "token_ids" else 0)
+            name: spread(value, places, shape, pad_id if name == self.encoded.name else 0)
             for name, value in found.items()
         }
 
@@ -150,23 +151,47 @@ class Inputs:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
-        mask = (np.arange(length) < encoded.tokens.lengths[rows, None]).astype(np.int32)
+        if not encoded.padded:
+            read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
+            return {name: values.first(rows) for name, values in read.items()}
+        mask = _mask(encoded.tokens.lengths[rows], length)
+        if "padding_mask" in encoded.extra:  # several examples in a row, numbered
+            mask = encoded.extra["padding_mask"].pad(rows, length)
+        beside = self._decoder_rows(rows, length)
         if features is None:
-            more = {n: encoded.extra[n].pad(rows, length).astype(np.int32) for n in encoded.inputs}
+            own = [name for name in encoded.inputs if name in encoded.extra]
+            more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
             return {
-                "token_ids": encoded.tokens.pad(rows, length, encoded.pad_id),
+                encoded.name: encoded.tokens.pad(rows, length, encoded.pad_id),
                 "padding_mask": mask,
                 **more,
+                **beside,
             }
-        return {"hidden": features.pad(rows, length), "padding_mask": mask}
+        return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+
+    def _decoder_rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Returns what a decoder reads beside rows of `length` tokens: [b u]; nothing without."""
+        decoder = self.encoded.decoder
+        if decoder is None:
+            return {}
+        size = self.encoded.decoder_length(length)
+        return {
+            "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
+            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
+        }
 
     def dataset(
-        self, plan: list[Batch], start: int = 0, weights: Sequence[float] | None = None
+        self,
+        plan: list[Batch],
+        start: int = 0,
+        weights: Sequence[float] | None = None,
+        seed: Sequence[int] = (0,),
     ) -> tf.data.Dataset:
         """Returns the plan's batches from number `start` on, made while the model works.
 
         Args:
           weights: of each batch's examples, one number a batch; given to the model as [b].
+          seed: of what is drawn, together with the number of the batch.
         """
         encoded, held = self.encoded, 0
         targets = encoded.targets
@@ -174,15 +199,20 @@ class Inputs:
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
             batch = plan[int(number)]
-            found = list(self.batch(batch).values())
+            inputs = self.batch(batch)
+            wanted = None if targets is None else encoded.targets_of(batch.rows, batch.length)
+            if self.drawn is not None:
+                rng = np.random.default_rng([*seed, int(number)])
+                inputs, wanted = self.drawn(inputs, wanted, rng)
+            found = list(inputs.values())
             if self.features is not None:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
                 full = min(held, self.features.values.nbytes) > RELEASE
                 if full or number == len(plan) - 1:
                     release(self.features.values)
                     held = 0
-            if targets is not None:
-                found.append(encoded.targets_of(batch.rows, batch.length))
+            if wanted is not None:
+                found.append(wanted)
             if weights is not None:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found
@@ -196,7 +226,7 @@ class Inputs:
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
             for value, like in zip(found, example, strict=True):
-                value.set_shape(_open_shape(like))
+                value.set_shape(_open_shape(like) if encoded.padded else [None, *like.shape[1:]])
             inputs = dict(zip(first, found, strict=False))
             return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
 
@@ -206,6 +236,11 @@ class Inputs:
         options = tf.data.Options()
         options.autotune.enabled = False
         return dataset.prefetch(4).with_options(options)
+
+
+def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
+    """Returns 1 at the tokens of rows, 0 at padding: int32 [b size]."""
+    return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
 def _open_shape(value: np.ndarray) -> list[int | None]:

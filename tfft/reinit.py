@@ -101,5 +101,6 @@ def _drawn(part: Any, variable: Any, name: str, seed: int) -> np.ndarray:
         )
     shape = tuple(variable.shape)
     # Initialisers that scale with the inputs know a matrix's, not those of a kernel with heads.
-    flat = flat_shape(part) if variable.name == "kernel" else shape
+    heads = variable.name == "kernel" and isinstance(part, keras.layers.EinsumDense)
+    flat = flat_shape(part) if heads else shape
     return np.reshape(np.array(type(kind).from_config(config)(flat, dtype="float32")), shape)

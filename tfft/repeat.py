@@ -138,7 +138,8 @@ def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], An
             yield name, {}, source
         return
     pool = lists(source, [split for split in source.splits if split != "test"])
-    every = fold_numbers(pool, plan.folds, plan.seed, source.classes)
+    known = tuple(zip(*map(source.identified, zip(*pool, strict=True)), strict=True))
+    every = fold_numbers(known, plan.folds, plan.seed, source.classes)
     for name, numbers in zip(plan.names, every, strict=True):
         yield name, numbers, FoldSource(source, pool, numbers)
 

@@ -63,7 +63,7 @@ def build(
       metrics: what the task's `evaluate` returns of them.
       floors: the same for each floor, by its name.
       split: the one that was evaluated.
-      lengths: tokens of each text before the cut, int [n], per split.
+      lengths: tokens of each text before the cut, int [n], per split; none where nothing has any.
       truncation: texts, cut_texts, tokens and cut_tokens, per split.
       stages: name, groups (group, parameters, trainable) and freeze proof of each.
       curves: the records of metrics.jsonl, one an epoch.
@@ -75,7 +75,7 @@ def build(
       command: that repeats it.
       ledger: what was cut, see `metrics.ledger`, and as `figure` what its `on_cut` returns.
       backbone, data: the names of the body and of the source.
-      sequence_length: tokens that are kept of a text.
+      sequence_length: tokens that are kept of a text; None where nothing has tokens.
       groups: for each grouping a value for each of the n examples, see `tfft.metrics.slices`.
       constant_loss: see `tfft.metrics.fitting`.
       more: further keys, as they are; the page has sections for those that it knows.
@@ -119,8 +119,11 @@ def build(
 
 
 def named(task: Any) -> dict[str, Any]:
-    """Returns how a task's figures are read: `main`, `shown` (names by key) and `lower`."""
+    """Returns how a task's figures are read: `main`, `shown` (names by key), `lower`, and of what
+    they are: `unit`.
+    """
     return {
+        "unit": task.modality,
         "main": next(iter(task.figures)),
         "shown": dict(task.figures),
         "lower": sorted(task.lower),

@@ -21,7 +21,9 @@ from tfft.report_tables import (
     number,
     remarks,
     share,
+    units,
     visible,
+    worded,
 )
 
 SHOWN_SLICES = 10
@@ -44,7 +46,7 @@ def card(content: Mapping[str, Any]) -> str:
     }
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
     areas = ("roc_auc", "average_precision")  # on the page
-    columns = class_columns(content["metrics"])
+    columns = worded(class_columns(content["metrics"]), content)
     template = importlib.resources.files("tfft").joinpath("report.md.jinja").read_text("utf-8")
     return environment.from_string(template).render(
         content=content,
@@ -55,7 +57,8 @@ def card(content: Mapping[str, Any]) -> str:
         class_columns={key: name for key, name in columns.items() if key not in areas},
         hub_metrics=HUB_METRICS,
         listed_metrics=list(dict.fromkeys(listed)),
-        stands=STANDS,
+        stands=worded(STANDS, content),
+        units=units(content),
         shown_slices=SHOWN_SLICES,
         shown_labels=SHOWN_LABELS,
     )

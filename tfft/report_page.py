@@ -6,6 +6,7 @@ import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.marked import pieces
 from tfft.metrics.ledger import tables as long_texts
 from tfft.report_tables import (
     STANDS,
@@ -18,6 +19,7 @@ from tfft.report_tables import (
     sentence,
     strongest,
     visible,
+    worded,
     worse,
 )
 
@@ -48,9 +50,10 @@ def page(content: Mapping[str, Any]) -> str:
         main_name=main_name(content),
         models=models(content),
         remarks=remarks(content),
+        pieces=pieces,
         long_texts=long_texts(content.get("ledger") or {}, main_name(content)),
-        class_columns=class_columns(content["metrics"]),
-        stands=STANDS,
+        class_columns=worded(class_columns(content["metrics"]), content),
+        stands=worded(STANDS, content),
         worse=worse(content),
         floor=strongest(content),
         shown_slices=SHOWN_SLICES,

@@ -15,7 +15,10 @@ SHOWN_SLICES = 8
 NAMES = {
     "majority": "most frequent class",
     "dictionary": "dictionary of training spans",
+    "most_frequent": "most frequent answer",
+    "copy": "copy of the text",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
+    "pixels_logistic_regression": "pixels + logistic regression",
     "frozen_features_logistic_regression": "frozen features + logistic regression",
 }
 STANDS = {
@@ -47,6 +50,16 @@ def visible(text: str) -> str:
 def sentence(text: str) -> str:
     """Returns a name as it begins a line."""
     return text[:1].upper() + text[1:]
+
+
+def units(content: Mapping[str, Any]) -> str:
+    """Returns what a person calls several examples."""
+    return content.get("unit", "text") + "s"
+
+
+def worded(told: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
+    """Returns sentences about texts as sentences about what the examples are."""
+    return {key: text.replace("texts", units(content)) for key, text in told.items()}
 
 
 def main_name(content: Mapping[str, Any]) -> str:
@@ -120,6 +133,16 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
       content: of report.json, or as little of it as metrics, floors, what `report.named` returns
         and, for classes, labels.
     """
+    found = _tables(content)
+    if units(content) == "texts":
+        return found
+    return [
+        (title, [column.replace("texts", units(content)) for column in columns], rows)
+        for title, columns, rows in found
+    ]
+
+
+def _tables(content: Mapping[str, Any]) -> list[Table]:
     metrics, shown = content["metrics"], content["shown"]
     keys = [key for key in list(shown)[:2] if key in metrics]
     found = [
@@ -139,7 +162,8 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
         found.append(_confusion_table(metrics["confusion_matrix"], content["labels"]))
     found += long_texts(content.get("ledger") or {}, main_name(content))
     if content.get("slices"):
-        found.append(_slice_table(content["slices"], main_name(content)))
+        stands = worded(STANDS, content)
+        found.append(_slice_table(content["slices"], main_name(content), stands))
     if "frozen" in content:
         found.append(_frozen_table(content["frozen"]))
     if "seconds" in content:
@@ -203,14 +227,16 @@ def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     return "Most frequent confusions", ["truth", "predicted", "texts"], rows
 
 
-def _slice_table(slices: Sequence[Mapping[str, Any]], figure: str) -> Table:
+def _slice_table(
+    slices: Sequence[Mapping[str, Any]], figure: str, stands: Mapping[str, str]
+) -> Table:
     rows = [
         [
             row["by"],
             row["value"],
             f"{row['texts']:,}",
             share(row["figure"]),
-            STANDS[row["stands"]],
+            stands[row["stands"]],
         ]
         for row in slices[:SHOWN_SLICES]
     ]
@@ -236,7 +262,7 @@ def remarks(content: Mapping[str, Any]) -> dict[str, str]:
     calibration, slices = metrics.get("calibration"), content.get("slices")
     ranked = [entry["label"] for entry in content.get("ranking") or ()]
     lower = [name for key, name in shown.items() if key in content["lower"] and key in metrics]
-    return {
+    told = {
         "fitting": content.get("fitting", {}).get("sentence", ""),
         "calibration": calibration_told(calibration) if calibration else "",
         "resamples": _resamples_told(metrics, shown),
@@ -244,6 +270,7 @@ def remarks(content: Mapping[str, Any]) -> dict[str, str]:
         "ranking": _ranking_told(ranked, metrics["classes"]) if ranked else "",
         "slices": _slices_told(slices, main_name(content), worse(content)) if slices else "",
     }
+    return worded(told, content)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -1,8 +1,8 @@
 """The outputs of frozen layers, computed once: whether that pays, where they are kept, and how.
 
-A frozen prefix in inference mode is a fixed function of the tokens. What it gives is named by all
-that it depends on (weights, depth, tokens, precision), so a shallower output of the same weights
-can be continued from, in the next stage or in another run.
+A frozen prefix in inference mode is a fixed function of what it reads. What it gives is named by
+all that it depends on (weights, depth, tokens, precision), so a shallower output of the same
+weights can be continued from, in the next stage or in another run.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
+from tfft import rounding
 from tfft.encoded import Encoded, Ragged
 from tfft.entry import Entry, Kept
 from tfft.errors import ConfigError
@@ -137,7 +138,15 @@ class Features:
 
     def _bytes(self, split: str, cut: Cut, half: bool) -> int:
         dtype = np.dtype(np.float16) if half else self._dtype()
-        return int(self._offsets(split, cut.pooled)[-1]) * self.body.dim * dtype.itemsize
+        return int(self._offsets(split, cut.pooled)[-1]) * self._values(cut) * dtype.itemsize
+
+    def _shape(self, cut: Cut) -> tuple[int, ...]:
+        """Returns the shape of one stored value: of a token [d], of an image all that it has."""
+        shape = self.body.shape_at(cut.depth or 0, cut.pooled)
+        return tuple(size for size in shape if size is not None)
+
+    def _values(self, cut: Cut) -> int:
+        return math.prod(self._shape(cut))
 
     def get(self, split: str, cut: Cut, kind: str, half: bool, via: Sequence[int] = ()) -> Ragged:
         """Returns the features of a split, computing what is not there yet.
@@ -167,7 +176,7 @@ class Features:
     def measured(self) -> dict[str, float]:
         """What half precision changed in this stage's features of all splits; else empty."""
         parts = [part for split in self._rounded.values() for part in split]
-        return _measured(parts) if parts else {}
+        return rounding.measured(parts) if parts else {}
 
     def begin_stage(self, cuts: Sequence[Cut]) -> None:
         """Takes the weights as they are now, and forgets what no stage can continue from.
@@ -221,7 +230,7 @@ class Features:
         name, offsets = self._name(split, cut, half), self._offsets(split, cut.pooled)
         if name in self._memory:
             return self._memory[name]
-        key, shape = self._key(split, cut, half), (int(offsets[-1]), self.body.dim)
+        key, shape = self._key(split, cut, half), (int(offsets[-1]), *self._shape(cut))
         dtype = np.dtype(np.float16) if half else self._dtype()
         if kind == "disk":
             title = f"{split}, {self.body.name} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
@@ -244,28 +253,34 @@ class Features:
         self, split: str, cut: Cut, half: bool, offsets: np.ndarray, to: Entry | Kept
     ) -> None:
         """Computes the parts that `to` lacks, from the deepest features that can be continued."""
-        encoded = dataclasses.replace(self.splits[split], targets=None)
+        encoded = dataclasses.replace(self.splits[split], targets=None, decoder=None)
         below, depth = self._below(split, cut)
         inputs = Inputs(encoded, below)
         call = self._stretch(depth, cut)
         shapes = bucket_lengths(encoded.tokens.lengths)
-        parts = list(_parts(offsets, self.body.dim * to.values.dtype.itemsize))
+        parts = list(_parts(offsets, self._values(cut) * to.values.dtype.itemsize))
         todo = [(a, b) for a, b in parts if not to.has(int(offsets[a]), int(offsets[b]))]
         rows = sum(b - a for a, b in todo)
         if len(todo) < len(parts):
             done = encoded.size - rows
-            self.say.info(f"frozen features: {done:,} of {encoded.size:,} texts are there already")
-        start = "the tokens" if depth is None else f"stored layer {depth}"
+            self.say.info(
+                f"frozen features: {done:,} of {encoded.size:,} {self.body.modality}s are there "
+                "already"
+            )
+        whole = "the tokens" if encoded.padded else f"the {self.body.modality}s"
+        start = whole if depth is None else f"stored layer {depth}"
         with self.say.progress(f"frozen features, {split}, from {start}", rows) as progress:
             for begin, end in todo:
-                out = self._compute(call, inputs, (begin, end), shapes, offsets, progress.advance)
+                span = (begin, end)
+                out = self._compute(call, cut, inputs, span, shapes, offsets, progress.advance)
                 rounded = out.astype(to.values.dtype)
-                change = _change(out, rounded) if half else {}
+                change = rounding.change(out, rounded) if half else {}
                 to.write(int(offsets[begin]), rounded, **change)
 
     def _compute(
         self,
         call: Callable[[Any], Any],
+        cut: Cut,
         inputs: Inputs,
         span: tuple[int, int],
         shapes: Sequence[int],
@@ -280,32 +295,37 @@ class Features:
             for batch in plan_epoch(lengths, shapes, BATCH)
         ]
         first, last = int(offsets[begin]), int(offsets[end])
-        out = np.empty((last - first, self.body.dim), self._dtype())
+        out = np.empty((last - first, *self._shape(cut)), self._dtype())
+        one = cut.pooled or not inputs.encoded.padded  # value a row
         for batch, element in zip(plan, inputs.dataset(plan), strict=True):
             found = call(element).numpy()
-            if found.ndim == 2:
+            if one:
                 out[batch.rows - begin] = found
-            for place, row in enumerate(batch.rows if found.ndim == 3 else ()):
+            for place, row in enumerate(() if one else batch.rows):
                 a, b = int(offsets[row]) - first, int(offsets[row + 1]) - first
                 out[a:b] = found[place, : b - a]
             advance(len(batch.rows))
         return out
 
     def _stretch(self, start: int | None, cut: Cut) -> Callable[[Any], Any]:
-        """Returns the computation from depth `start` (None: from tokens) to the cut."""
+        """Returns the computation from depth `start` (None: from the inputs) to the cut."""
         body, stop = self.body, cut.depth or 0
         if (start, cut) in self._calls:
             return self._calls[start, cut]
         # One graph for all lengths: one made for the first batch's would round otherwise, and a
         # resumed run begins with another batch.
-        whole = tf.TensorSpec([None, None], tf.int32)
-        read = dict.fromkeys(body.inputs if start is None else [], whole)
+        beside = getattr(body, "beside", ())
+        read = {
+            name: tf.TensorSpec([None, *shape], dtype)
+            for name, (shape, dtype) in body.reads.items()
+            if (start is None and name not in beside) or name == "padding_mask"
+        }
         if start is not None:
-            read["hidden"] = tf.TensorSpec([None, None, body.dim], body.compute_dtype)
+            read["hidden"] = tf.TensorSpec([None, *body.shape_at(start)], body.compute_dtype)
 
-        @tf.function(input_signature=[read | {"padding_mask": whole}], autograph=False)
+        @tf.function(input_signature=[read], autograph=False)
         def call(batch: Any) -> Any:
-            mask = batch["padding_mask"]
+            mask = batch.get("padding_mask")
             hidden = body.embed(batch, training=False) if start is None else batch["hidden"]
             hidden = tf.cast(hidden, body.compute_dtype)
             modes = [False] * (stop - (start or 0))
@@ -330,7 +350,7 @@ class Features:
 
     def _is_fixed(self, cut: Cut) -> bool:
         """Computes one batch twice and compares the bits."""
-        encoded = dataclasses.replace(self.splits["train"], targets=None)
+        encoded = dataclasses.replace(self.splits["train"], targets=None, decoder=None)
         rows = np.arange(min(8, encoded.size))
         longest = int(encoded.tokens.lengths[rows].max())
         plan = plan_epoch(encoded.tokens.lengths[rows], [longest], len(rows))
@@ -377,21 +397,3 @@ def _parts(offsets: np.ndarray, row_bytes: int) -> Iterator[tuple[int, int]]:
         end = max(begin + 1, min(end, len(offsets) - 1))
         yield begin, end
         begin = end
-
-
-def _change(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
-    difference = exact.astype(np.float32) - rounded.astype(np.float32)
-    return {
-        "largest": float(np.abs(difference).max(initial=0.0)),
-        "squares": float(np.square(difference, dtype=np.float64).sum()),
-        "of": float(np.square(exact.astype(np.float32), dtype=np.float64).sum()),
-    }
-
-
-def _measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """Returns what half precision changed: the largest difference and the relative RMS one."""
-    squares, of = (sum(part[name] for part in parts) for name in ("squares", "of"))
-    return {
-        "largest_difference": max(part["largest"] for part in parts),
-        "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
-    }

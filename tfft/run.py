@@ -258,7 +258,7 @@ def _report(
             name: {**job.task.evaluate(given, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
-        lengths={name: part.full_lengths for name, part in job.splits.items()},
+        lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
             **ledger.ledger(job.splits, labels),
@@ -331,15 +331,15 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     stage = stages[number]
     reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)
     monitor.check(stage, job.task, "validation" in job.splits)
-    schedule = loop.Schedule(job.splits["train"], stage, (job.seed, number))
+    schedule = loop.Schedule(job.learned, stage, (job.seed, number))
     cut, _ = job.cuts([stage])
     features = job.decide(stage, cut, schedule)
     prepared = job.prepare(stage, schedule.total_steps, False, number)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
-    inputs = loop.Inputs(job.splits["train"]).batch(batch)
-    targets = job.splits["train"].targets_of(batch.rows, batch.length)
+    inputs = loop.Inputs(job.learned).batch(batch)
+    targets = job.learned.targets_of(batch.rows, batch.length)
     for _ in range(stage.accumulate):  # batches that make one step
         prepared.trained.train_on_batch(inputs, targets)
     prove_freeze(before, prepared, job.backbone, job.head)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -58,18 +59,41 @@ class Schedule:
 
     @functools.cached_property
     def rows(self) -> np.ndarray:
-        """The examples of an epoch, those of rarer classes several times when that is asked for.
+        """The examples of an epoch, those of rarer classes or origins several times.
 
         Which are repeated once more than the others follows from the seed and is the same in each
         epoch, so that every epoch has the same number of batches.
+
+        Raises:
+          ConfigError: oversampling, of a mixture, whose rates it would change.
         """
-        if not self.stage.oversample:
-            return np.arange(self.encoded.size)
-        targets, rng = np.asarray(self.encoded.targets), np.random.default_rng([*self.seed, 0])
-        classes = [np.flatnonzero(targets == each) for each in np.unique(targets)]
-        most = max(map(len, classes))
-        repeated = [np.resize(rng.permutation(each), most) for each in classes]
+        if self.stage.oversample and self.encoded.origins is not None:
+            raise ConfigError(
+                "Stage.oversample repeats the examples of rarer classes, and the rates of a "
+                "mixture would be others.",
+                set_in="Stage.oversample",
+                valid="Stage.oversample = False; class_weights do not repeat examples",
+            )
+        encoded, rng = self.encoded, np.random.default_rng([*self.seed, 0])
+        if self.stage.oversample:
+            kinds: Any = np.asarray(encoded.targets)
+            shares = dict.fromkeys(np.unique(kinds).tolist(), 1.0)
+        elif encoded.origins is not None and encoded.rates is not None:
+            kinds, shares = encoded.origins, dict(enumerate(encoded.rates.tolist()))
+        else:
+            return np.arange(encoded.size)
+        groups = [(np.flatnonzero(kinds == kind), shares[kind]) for kind in np.unique(kinds)]
+        # The longest epoch that some group asks for, so that no example is left out.
+        unit = max(len(rows) / share for rows, share in groups)
+        repeated = [
+            np.resize(rng.permutation(rows), max(len(rows), round(share * unit)))
+            for rows, share in groups
+        ]
         return np.sort(np.concatenate(repeated))
+
+    @property
+    def _repeats(self) -> bool:
+        return self.stage.oversample or self.encoded.origins is not None
 
     def weights(self, epoch: int) -> list[float] | None:
         """Returns what each batch's examples weigh, so that groups of batches count as one batch.
@@ -93,32 +117,24 @@ class Schedule:
             groups[number // size] = groups.get(number // size, 0) + count
         return [size * counts[start + place] / groups[(start + place) // size] for place in places]
 
-    def describe(self, limit: int, how: str) -> list[str]:
+    def describe(self, limit: int | None, how: str) -> list[str]:
         """Returns lines that say how batches are shaped, and what is repeated or left out.
 
         Args:
           limit: the length that all rows would be padded to without buckets; with windows all texts
-            would be to that of the longest one.
+            would be to that of the longest one; None where there is nothing to pad.
           how: the batches are computed.
         """
         stage, plan = self.stage, self.plan(0)
-        filled, windows = self.encoded.filled, self.encoded.windows
-        limit = max(
-            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
-        )
-        padded = sum(len(batch.rows) * batch.length for batch in plan)
-        used = sum(int(filled[batch.rows].sum()) for batch in plan)
-        whole = sum(len(batch.rows) for batch in plan) * limit
         size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
+        padding = "" if limit is None else self._padding(plan, limit)
         found = [
-            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes, lengths "
-            f"{', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of tokens "
-            f"({1 - used / whole:.1%} when padded to {limit}); {how}"
+            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes{padding}; "
+            f"{how}"
         ]
-        if stage.oversample:
-            found.append(
-                f"oversampling: {len(self.rows):,} examples an epoch of {self.encoded.size:,} texts"
-            )
+        if self._repeats:
+            why = "oversampling" if stage.oversample else "mixture"
+            found.append(f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,}")
         if stage.accumulate > 1:
             left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % stage.accumulate
             found.append(
@@ -127,9 +143,23 @@ class Schedule:
             )
         return found
 
+    def _padding(self, plan: list[Batch], limit: int) -> str:
+        """Returns the padded lengths, and how much of the batches is padding."""
+        filled, windows = self.encoded.filled, self.encoded.windows
+        limit = max(
+            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
+        )
+        padded = sum(len(batch.rows) * batch.length for batch in plan)
+        used = sum(int(filled[batch.rows].sum()) for batch in plan)
+        whole = sum(len(batch.rows) for batch in plan) * limit
+        return (
+            f", lengths {', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of "
+            f"tokens ({1 - used / whole:.1%} when padded to {limit})"
+        )
+
     def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
         size, tokens = self.stage.batch_size, self.stage.batch_tokens
         plan = plan_epoch(self.encoded.sizes[self.rows], self.shapes, size, rng, tokens)
-        if not self.stage.oversample:
+        if not self._repeats:
             return plan
         return [Batch(self.rows[batch.rows], batch.length) for batch in plan]

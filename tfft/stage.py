@@ -291,7 +291,9 @@ def _dropouts(body: Any) -> dict[str, Any]:
                 if isinstance(inner, keras.layers.Dropout) and id(inner) not in seen:
                     seen.add(id(inner))
                     # Keras numbers layers without a name over the whole process.
-                    found[f"{group.name}/{re.sub(r'_[0-9]+$', '', inner.name)}"] = inner
+                    name = f"{group.name}/{re.sub(r'_[0-9]+$', '', inner.name)}"
+                    more = sum(key == name or key.startswith(f"{name}#") for key in found)
+                    found[f"{name}#{more}" if more else name] = inner
     return found
 
 
@@ -378,7 +380,7 @@ def prepare(
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
-            loss=task.loss(),
+            loss=task.loss_on(head),
             metrics=task.metrics(),
             jit_compile=use_xla(stage.xla),
             steps_per_execution=steps,

@@ -14,7 +14,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 class Entrance(keras.layers.Layer):
-    """What the trained part of a model reads: [b t d] or [b d], shifted in training.
+    """What the trained part of a model reads: [b t d], [b d] or [b ...], shifted in training.
 
     Args:
       noise: alpha of NEFTune.
@@ -39,12 +39,16 @@ class Entrance(keras.layers.Layer):
         return hidden if self.shift is None else hidden + self.shift
 
     def _uniform(self, hidden: Any, padding_mask: Any) -> Any:
-        """Returns noise between -1 and 1 times alpha / sqrt(tokens * features)."""
+        """Returns noise between -1 and 1 times alpha / sqrt(tokens * features).
+
+        Without a mask it is over the root of all values of an example.
+        """
         noise = tf.random.stateless_uniform(tf.shape(hidden), self.seed, -1.0, 1.0)
         size = tf.cast(tf.shape(hidden)[-1], tf.float32)
         if padding_mask is None:
+            size = tf.cast(tf.reduce_prod(tf.shape(hidden)[1:]), tf.float32)
             return tf.cast(noise * self.noise * tf.math.rsqrt(size), hidden.dtype)
-        tokens = tf.reduce_sum(tf.cast(padding_mask, tf.float32), axis=1)[:, None, None]
+        tokens = tf.reduce_sum(tf.cast(padding_mask > 0, tf.float32), axis=1)[:, None, None]
         tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
         return tf.cast(noise * self.noise * tf.math.rsqrt(tokens * size), hidden.dtype)
 

@@ -12,7 +12,7 @@ import numpy as np
 from tfft import compare, monitor, outputs, report, report_tables
 from tfft.workdir import Workdir, write_atomic
 
-COPIED = ("task", "backbone", "data", "labels", "split", "frozen")
+COPIED = ("task", "backbone", "data", "unit", "labels", "split", "frozen")
 
 
 def _best(reports: Mapping[str, Mapping[str, Any]], watched: str | None) -> str:

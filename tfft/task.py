@@ -50,14 +50,17 @@ class Task:
 
     Attributes:
       name: in lower case; the name of the file that declares it.
+      modality: what an example is, "text" or "image"; a body says the same.
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
-        one that the training split lacks, is refused.
-      reads: "pooled", one vector a row, or "tokens", one a token.
+        one that the training split lacks, is refused; None where answers are not looked at.
+      reads: what of a body: "pooled", one vector a row; "tokens", one a token; "causal", one a
+        token that knows what stands before it alone; "decoder", one a token of an answer to a text.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
       absent: with `rows`, the output of a row that an example of a batch does not have.
       distribution: whether an output is a distribution over classes, on its last axis.
-      random_inputs: whether the inputs of an example differ each time it is seen.
+      searched: whether answers are found by a search, which rounding can make another one.
+      random_inputs: whether the inputs of an example differ each time it is seen, see `drawn`.
       labels: names of the outputs; None until the training data are known.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
         the main one: of the answer in one line, of slices and of comparisons.
@@ -66,12 +69,14 @@ class Task:
     """
 
     name: ClassVar[str] = ""
+    modality: ClassVar[str] = "text"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
-    classes: ClassVar[bool] = False
+    classes: ClassVar[bool | None] = False
     reads: ClassVar[str] = "pooled"
     rows: ClassVar[bool] = False
     absent: ClassVar[float] = 0.0
     distribution: ClassVar[bool] = False
+    searched: ClassVar[bool] = False
     random_inputs: ClassVar[bool] = False
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"
@@ -101,6 +106,37 @@ class Task:
           DataError: an answer is none that this task knows.
         """
         raise NotImplementedError
+
+    def drawn(self, inputs: Any, targets: Any, rng: np.random.Generator) -> tuple[Any, Any]:
+        """Returns a training batch as it is seen this time, with `random_inputs`.
+
+        Args:
+          inputs: what the model reads, arrays [b ...] by name.
+          targets: of its examples, [b ...].
+          rng: whose seed is that of the run, the epoch and the batch.
+        """
+        raise NotImplementedError
+
+    def taught(self, examples: Examples, preprocessor: Any) -> Examples:
+        """Returns examples as the model learns from them: their tokens, with `targets`.
+
+        A task whose model reads a part of the answer puts it into the tokens here; what is
+        predicted from has none of it.
+
+        Args:
+          examples: with their answers and the tokens of their inputs.
+          preprocessor: that made the tokens.
+        """
+        return examples.with_targets(self.targets(examples))
+
+    def packed(self, encoded: Any, length: int) -> Any:
+        """Returns the training split as batches are made of it: itself as a rule.
+
+        Args:
+          encoded: its tokens, with targets.
+          length: the most tokens of a row.
+        """
+        return encoded
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns what a person has to know of examples that `targets` was given, a line each."""
@@ -132,12 +168,17 @@ class Task:
 
         The model itself as a rule; a task whose model gives more than is kept of it for a whole
         split, or that has to call it several times, returns a function in its place: from the
-        model's inputs and `training=False` to a tensor [b ...], within a graph.
+        model's inputs and `training=False` to a tensor [b ...] within a graph, or to several by
+        name.
         """
         return model
 
     def loss(self) -> keras.losses.Loss:
         raise NotImplementedError
+
+    def loss_on(self, head: keras.layers.Layer) -> keras.losses.Loss:
+        """Returns the loss of a head's outputs; a loss may read the head's weights."""
+        return self.loss()
 
     def metrics(self) -> list[Any]:
         """Returns what is shown after each epoch."""
@@ -169,6 +210,10 @@ class Task:
         It has other inputs where a model learns from several texts what it says of one.
         """
         return self
+
+    def contents(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+        """Returns the values of each input as an export takes them: strings, or files' bytes."""
+        return inputs
 
     def asked(self, inputs: tuple[Sequence[str], ...]) -> tuple[Sequence[str], ...]:
         """Returns examples of this task as examples of `served`, the values of each input."""
@@ -247,6 +292,27 @@ class Task:
         what more the task knows.
         """
         return {"mistake_count": 0, "mistakes": [], "least_certain": []}
+
+
+def shown_examples(
+    examples: Examples,
+    wrong: Sequence[int] | np.ndarray,
+    told: Callable[[int], Mapping[str, Any]],
+    unsure: Sequence[int] | np.ndarray = (),
+) -> dict[str, Any]:
+    """Returns what `Task.shown` does, at most `SHOWN_EXAMPLES` of each kind.
+
+    Args:
+      wrong: numbers of the examples that are wrong, in the order in which they are shown.
+      told: from the number of an example to what is said of it beside its inputs.
+      unsure: numbers of examples, the least certain first.
+    """
+
+    def rows(numbers: Any) -> list[dict[str, Any]]:
+        chosen = [int(number) for number in numbers[:SHOWN_EXAMPLES]]
+        return [{**text_of(examples, row), **told(row)} for row in chosen]
+
+    return {"mistake_count": len(wrong), "mistakes": rows(wrong), "least_certain": rows(unsure)}
 
 
 def text_of(examples: Examples, row: int) -> dict[str, Any]:

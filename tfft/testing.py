@@ -84,7 +84,8 @@ class TaskCase:
         def differ(answers: Answers) -> float:
             return difference(expected, task.answered(answers, examples.Examples(inputs)))
 
-        _, found = export(tmp_path / "export", served, {}, inputs, differ)
+        raw = task.contents(inputs)
+        _, found = export(tmp_path / "export", served, {}, raw, differ)
         assert found <= 1e-5
         assert all(map(self.named, expected))
 
@@ -94,4 +95,6 @@ class TaskCase:
 
 
 def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, dict):
+        return all(_equal(one[name], other[name]) for name in one)
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))

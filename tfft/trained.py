@@ -27,10 +27,12 @@ from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.files import Table, read
+from tfft.sources.images import read_images
 from tfft.task import Examples
 from tfft.workdir import Workdir, write_atomic
 
-COMPARED_TEXTS = 512  # raw texts on which an export is compared with the model in memory
+COMPARED = 512  # raw examples on which an export is compared with the model in memory
+COMPARED_SEARCHES = 64  # of them where each is answered by a search
 
 
 @dataclasses.dataclass
@@ -38,8 +40,8 @@ class Run:
     """A trained model and where it came from.
 
     Attributes:
-      model: a `keras.Model` from token_ids and padding_mask, int32 [b t]; [b n t] where texts are
-        read in windows.
+      model: a `keras.Model` from what the body reads: of texts token_ids and padding_mask, int32
+        [b t]; [b n t] where they are read in windows.
       task, backbone: as they were trained.
       workdir: the run's folder.
       held_out: raw examples on which an export is compared, the texts of each input.
@@ -73,13 +75,17 @@ class Run:
         served = self.task.served
         return served, self.backbone if served is self.task else self.backbone.read_for(served)
 
+    @functools.cached_property
+    def _forward(self) -> Any:
+        return loop.forward(self.answering[0].outputs_of(self.model))
+
     def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, inputs)
-        return given, loop.predict(served.outputs_of(self.model), given.encoded)
+        return given, loop.predict(self._forward, given.encoded)
 
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
-        """Writes a SavedModel that takes raw strings; returns its version's folder.
+        """Writes a SavedModel that takes raw strings, or files; returns its version's folder.
 
         Adapters that can be merged are, and the export has plain kernels.
 
@@ -90,24 +96,27 @@ class Run:
           ExportError: a fresh process predicts otherwise than the model in memory.
         """
         task, body = self.answering
-        inputs = tuple(column[:COMPARED_TEXTS] for column in self.task.asked(self.held_out))
+        most = COMPARED_SEARCHES if task.searched else COMPARED
+        most = min(most, body.preprocessor.batch)
+        inputs = tuple(column[:most] for column in self.task.asked(self.held_out))
+        raw = task.contents(inputs)
         card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
         served = Served(self.model, body.preprocessor, task)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
-        half = body.compute_dtype != "float32"
-        expected = [] if half else self.predict(*inputs)
+        rounds = body.compute_dtype != "float32" or task.searched
+        expected = [] if rounds else self.predict(*inputs)
         with adapters.merged(body):
-            if half:
-                expected = task.answered(served.answers(inputs), Examples(inputs))
+            if rounds:
+                expected = task.answered(served.answers(raw), Examples(inputs))
 
             def differ(answers: Answers) -> float:
                 return difference(expected, task.answered(answers, Examples(inputs)))
 
-            version, found = write_export(target, served, card, inputs, differ)
+            version, found = write_export(target, served, card, raw, differ)
         (say or Console()).result(
             f"exported to {version}: a fresh process differs by at most {found:.1e} "
-            f"on {len(inputs[0])} raw texts"
+            f"on {len(inputs[0])} raw {task.modality}s"
         )
         return version
 
@@ -155,11 +164,12 @@ def evaluate(
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
         outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
-    cut = given.encoded.truncation()
-    say.info(
-        f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
-        f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
-    )
+    if given.encoded.padded:
+        cut = given.encoded.truncation()
+        say.info(
+            f"{where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
+            f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
+        )
     sums = task.sums(given, outputs)
     lower = next(iter(task.figures)) in task.lower
     divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
@@ -173,6 +183,8 @@ def _read(task: Any, input: str, text: Any, label: str | None = None, **more: An
 
     Of more names than the task has inputs, as where it answers for one text of a pair, the first.
     """
+    if task.modality == "image":
+        return read_images(input, image=text, label=label, **more)
     text = tuple(task.inputs) if text is None and len(task.inputs) > 1 else text
     if isinstance(text, list | tuple) and len(text) > len(task.inputs) == 1:
         text = text[0]
@@ -219,8 +231,9 @@ def predict(
     given = examples.encoded(task, body.preprocessor, table.inputs)
     with say.progress("predicting", len(given)) as progress:
         outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
-    cut = given.encoded.truncation()
-    say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
+    if given.encoded.padded:
+        cut = given.encoded.truncation()
+        say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
     _write_lines(task.predictions(given, outputs), output, say)
     return len(given)
 
@@ -259,7 +272,7 @@ def predict_export(
     _refuse_existing(output, force)
     task = _exported_task(workdir)
     inputs = _read(task, input, None, labelled=False).inputs
-    answers = run_export(workdir, inputs, say)
+    answers = run_export(workdir, inputs, say, task.contents)
     _write_lines(task.answered(answers, Examples(inputs)), output, say)
     return len(inputs[0])
 
@@ -280,7 +293,7 @@ def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, A
     say = say or Console()
     task = _exported_task(workdir)
     table = _read(task, input, None)
-    outputs = task.received(run_export(workdir, table.inputs, say))
+    outputs = task.received(run_export(workdir, table.inputs, say, task.contents))
     given = Examples(table.inputs, table.labels)
     return _show_metrics(task, given.with_targets(task.targets(given)), outputs, say)
 

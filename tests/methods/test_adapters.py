@@ -2,11 +2,9 @@
 
 import dataclasses
 import json
-import os
-import pathlib
-import subprocess
 import sys
 
+import forks
 import keras
 import numpy as np
 import pytest
@@ -420,10 +418,7 @@ lora.targets = ("*/query", "*/key")
 
 def command(folder, *words):
     """Runs the binary as a person does, in a fresh process."""
-    root = str(pathlib.Path(tfft.__file__).parent.parent)
-    environment = {**os.environ, "PYTHONPATH": root}
-    words = [sys.executable, "-m", "tfft", *words]
-    return subprocess.run(words, cwd=folder, capture_output=True, text=True, env=environment)
+    return forks.run([sys.executable, "-m", "tfft", *words], folder)
 
 
 def test_a_fresh_process_evaluates_predicts_and_exports(tmp_path):

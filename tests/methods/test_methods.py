@@ -84,7 +84,8 @@ class Normed:
     """A body with norms that gather statistics."""
 
     name, depth, dim, packed = "normed", 2, 8, False
-    pools, inputs, head_shape = True, ("token_ids", "padding_mask"), (None, 8)
+    pools, head_shape = True, (None, 8)
+    reads = dict.fromkeys(("token_ids", "padding_mask"), ((None,), "int32"))
 
     def __init__(self):
         self.embedding = keras.layers.Embedding(30, self.dim, name="embedding")
@@ -95,6 +96,9 @@ class Normed:
         groups = [(block,) for block in blocks]
         names = ("embeddings", *(f"layer_{n}" for n in range(self.depth)))
         self.groups = tuple(map(Group, names, [(self.embedding,), *groups]))
+
+    def shape_at(self, depth, pooled=False):
+        return (self.dim,) if pooled else (None, self.dim)
 
     def embed(self, batch, training=None):
         return self.embedding(batch["token_ids"])

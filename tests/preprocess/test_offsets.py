@@ -18,11 +18,10 @@ import tensorflow as tf
 import tokenizers
 
 from tfft import fetch
-from tfft.backbones.tiny import WORDS, hub_tokenizer
+from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
 from tfft.preprocess.subwords import HubTokenizer
 from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
 
-TEXTS = [tf.TensorSpec([None], tf.string)]
 SCRIPTS = [
     "Crème brûlée à la carte, naïve Ångström",
     "Cre\u0300me bru\u0302le\u0301e q\u0307\u0323 e\u0302\u0301x a\u030a",
@@ -49,14 +48,10 @@ SCRIPTS = [
 MOVED = {c for c in map(chr, range(0x110000)) if combining(c) and category(c) != "Mn"}
 
 
-def in_graph(subwords):
-    return tf.function(subwords.ids_with_offsets, input_signature=TEXTS)
-
-
 def found(subwords, texts):
     """Returns ids and spans of each text, after making sure that the ids are those of `ids`."""
-    ids, starts, ends = in_graph(subwords)(tf.constant(texts))
-    plain = tf.function(subwords.ids, input_signature=TEXTS)(tf.constant(texts))
+    ids, starts, ends = subwords.ids_with_offsets(texts)
+    plain = subwords.ids(texts)
     assert {each.dtype for each in (ids, starts, ends)} == {tf.int32}
     assert ids.to_list() == plain.to_list()
     pairs = zip(starts.to_list(), ends.to_list(), strict=True)
@@ -134,10 +129,13 @@ def byte_pairs(tokenizer, prefix):
 
 @pytest.mark.parametrize("prefix", [False, True])
 def test_byte_pairs(prefix):
-    tokenizer = hub_tokenizer("roberta")
-    tokenizer.add_prefix_space = prefix
+    subwords = tiny("roberta").preprocessor.subwords
+    if prefix:
+        subwords = HubTokenizer(hub_tokenizer("roberta"))
+        subwords.tokenizer.add_prefix_space = True
+    tokenizer = subwords.tokenizer
     lines = SCRIPTS + judge.EDGES + judge.unicode_lines(300, 7, WORDS)
-    rows = found(HubTokenizer(tokenizer), lines)
+    rows = found(subwords, lines)
     encoded = byte_pairs(tokenizer, prefix).encode_batch(lines, add_special_tokens=False)
     same = [(row, e) for row, e in zip(rows, encoded, strict=True) if row[1] == e.ids]
     print(f"{len(same)} of {len(rows)} with the judge's ids")
@@ -225,9 +223,9 @@ def test_sentence_piece(rule, fallback):
 
 @pytest.mark.parametrize("kind", ["xlm_roberta", "deberta_v3", "albert"])
 def test_tokenizers_of_the_library(kind):
-    tokenizer = hub_tokenizer(kind)
+    subwords = tiny(kind).preprocessor.subwords
     lines = [line.replace("\x00", "") for line in SCRIPTS + judge.EDGES]
-    assert not unlike(found(HubTokenizer(tokenizer), lines), tokenizer.proto)
+    assert not unlike(found(subwords, lines), subwords.tokenizer.proto)
 
 
 @pytest.mark.parametrize("lower", [False, True])
@@ -256,24 +254,24 @@ def test_folded_texts_are_cut_where_their_pieces_are(lower):
 def test_saved_model_gives_the_same(kind, tmp_path):
     if kind == "word_piece":
         subwords = WordPiece(vocabulary())
+    elif kind == "albert":
+        subwords = HubTokenizer(hub_tokenizer(kind), fold=True)
     else:
-        subwords = HubTokenizer(hub_tokenizer(kind), fold=kind == "albert")
-    subwords.serve = in_graph(subwords)
+        subwords = tiny(kind).preprocessor.subwords
+    right = subwords.ids_with_offsets(SCRIPTS)
     tf.saved_model.save(subwords, str(tmp_path))
-    again = tf.saved_model.load(str(tmp_path)).serve(tf.constant(SCRIPTS))
-    right = subwords.serve(tf.constant(SCRIPTS))
+    again = tf.saved_model.load(str(tmp_path))._ids_with_offsets(tf.constant(SCRIPTS))
     assert [each.to_list() for each in again] == [each.to_list() for each in right]
 
 
 def test_batches_without_a_token():
     for subwords in (WordPiece(vocabulary()), HubTokenizer(hub_tokenizer("albert"), fold=True)):
-        spans = in_graph(subwords)
         for texts in ([], [""], ["", "\u200b", " \t"]):
-            ids, starts, ends = spans(tf.constant(texts, tf.string))
+            ids, starts, ends = subwords.ids_with_offsets(texts)
             assert ids.to_list() == starts.to_list() == ends.to_list() == [[] for _ in texts]
 
 
 def test_bytes_that_are_no_utf8_count_as_characters():
-    ids, starts, ends = in_graph(WordPiece(vocabulary()))(tf.constant([b"a\xff the"]))
+    ids, starts, ends = WordPiece(vocabulary()).ids_with_offsets([b"a\xff the"])
     assert len(ids.to_list()[0]) == 2
     assert (starts.to_list(), ends.to_list()) == ([[0, 3]], [[1, 6]])

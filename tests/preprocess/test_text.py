@@ -2,9 +2,9 @@
 
 import json
 import pathlib
-import subprocess
 import sys
 
+import forks
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -62,8 +62,9 @@ def test_in_a_saved_model(preprocessors, tmp_path):
         served = Served(preprocessor)
         tf.saved_model.save(served, tmp_path / kind, signatures={"serving_default": served.serve})
     code = [sys.executable, "-c", SERVE, json.dumps(TEXTS), *KINDS]
-    out = subprocess.run(code, check=True, capture_output=True, cwd=tmp_path).stdout
-    lines = out.decode().splitlines()
+    found = forks.run(code, tmp_path, forks.TENSORFLOW)
+    assert found.returncode == 0, found.stderr
+    lines = found.stdout.splitlines()
     for kind, line in zip(KINDS, lines, strict=True):
         expected = preprocessors[kind](TEXTS)["token_ids"]
         np.testing.assert_array_equal(json.loads(line), expected)

@@ -1,5 +1,7 @@
 """TensorFlow Datasets: a builder defined here, with what real ones have."""
 
+import json
+
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as catalogue
@@ -185,3 +187,78 @@ def test_mocked_catalogue():
         assert source.labels == ("negative", "positive")
         assert sum(source.size(split) for split in source.splits) == 200
         assert len(list(source.rows("test"))) == source.size("test")
+
+
+FEATURES = catalogue.features
+TAGS = ["O", "B-person", "I-person"]
+
+
+class Various(catalogue.core.GeneratorBasedBuilder):
+    """Words with tags, and questions with answers, as CoNLL and SQuAD are there."""
+
+    VERSION = catalogue.core.Version("1.0.0")
+
+    def _info(self):
+        answers = {"text": FEATURES.Text(), "answer_start": FEATURES.Scalar(tf.int32)}
+        features = {
+            "tokens": FEATURES.Sequence(FEATURES.Text()),
+            "ner_tags": FEATURES.Sequence(FEATURES.ClassLabel(names=TAGS)),
+            "question": FEATURES.Text(),
+            "context": FEATURES.Text(),
+            "answers": FEATURES.Sequence(answers),
+            "score": FEATURES.Scalar(tf.float32),
+            "mood": FEATURES.ClassLabel(names=["down", "up"]),
+        }
+        return catalogue.core.DatasetInfo(builder=self, features=FEATURES.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(80), "test": self._generate_examples(9)}
+
+    def _generate_examples(self, count):
+        for n in range(count):
+            yield (
+                n,
+                {
+                    "tokens": ["Jos\u00e9", "Lee", "came", str(n)],
+                    "ner_tags": [1, 2, 0, 0],
+                    "question": f"who came {n}",
+                    "context": f"Jos\u00e9 {n} came",
+                    "answers": {"text": ["Jos\u00e9"] * (n % 2), "answer_start": [0] * (n % 2)},
+                    "score": n / 2,
+                    "mood": n % 2,
+                },
+            )
+
+
+@pytest.fixture(scope="module")
+def various(tmp_path_factory):
+    return Various(data_dir=tmp_path_factory.mktemp("various"))
+
+
+def first(source):
+    return sorted(source.rows("test"))[:2]
+
+
+def test_features_of_other_tasks(various):
+    found = tfds(various, text=("question", "context"), label="answers", classes=False)
+    assert found.inputs == ("question", "context") and found.size("test") == 9
+    for number, (question, context, answer) in enumerate(first(found)):
+        assert (question, context) == (f"who came {number}", f"Jos\u00e9 {number} came")
+        wanted = {"text": ["Jos\u00e9"][:number], "answer_start": [0][:number]}
+        assert json.loads(answer) == wanted
+    assert found.notes[0] == "various/1.0.0: inputs in 'question', 'context', answer in 'answers'"
+    tagged = tfds(various, text="tokens", label="ner_tags", classes=False)
+    assert first(tagged)[0] == ("Jos\u00e9 Lee came 0", '[[0, 8, "person"]]')
+    scores = tfds(various, text="question", label="score", classes=False)
+    assert [answer for _, answer in first(scores)] == ["0.0", "0.5"]
+    pairs = tfds(various, text=("question", "context"), label="mood")
+    assert pairs.classes and pairs.labels == ("down", "up")
+    assert sorted(pairs.splits) == ["test", "train", "validation"]
+    assert sum(pairs.size(split) for split in pairs.splits) == 89
+
+
+def test_features_that_are_not_there(various):
+    with pytest.raises(DataError, match="no feature 'tags'"):
+        tfds(various, text="tokens", label="tags", classes=False)
+    with pytest.raises(DataError, match="needs the names of the features"):
+        tfds(various, text="tokens", classes=False)

@@ -209,7 +209,11 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     assert report["main"] == "f1" and set(report["floors"]) == {"sliding_window", "no_answer"}
     assert report["floors"]["no_answer"]["f1"]["value"] == pytest.approx(0.2)
     assert {row["value"] for row in report["slices"] if row["by"] == "answer"}
-    assert report["mistakes"][0]["text"].startswith("is ")
+    worst = report["mistakes"][0]
+    assert worst["text"].startswith("is ")
+    [[start, end, _], *_] = worst["spans"]["truth"]
+    assert worst["text"][start:end] in worst["truth"].split(" | ")
+    assert '<mark class="' in (found.workdir / "report.html").read_text("utf-8")
     assert isinstance(found.task.limit, float) and found.task.decision
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = (["is film"], ["the film 7 of plot 3"])

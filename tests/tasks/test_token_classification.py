@@ -91,6 +91,8 @@ def test_a_cut_text_has_no_spans_behind_the_cut():
     assert sums["true"].tolist() == [3, 2, 0] and sums["hits"][0] < 3
     shown = task.shown(held, outputs)
     assert shown["mistakes"][0]["truth"] == "anna (PER), New York (LOC), U.S. (LOC)"
+    places = shown["mistakes"][0]["spans"]["truth"]
+    assert [shown["mistakes"][0]["text"][a:b] for a, b, _ in places] == ["anna", "New York", "U.S."]
 
 
 def test_floors_answer_as_a_model():

@@ -14,14 +14,17 @@ import keras
 import keras_hub
 
 
-def _mode(training: bool | None) -> dict[str, bool]:
-    # A `training=None` given explicitly would hide the mode of the calling layer.
+def mode_of(training: bool | None) -> dict[str, bool]:
+    """Returns the argument that gives a layer a mode; none where it has that of the layer around.
+
+    A `training=None` given explicitly would hide the mode of the calling layer.
+    """
     return {} if training is None else {"training": training}
 
 
 def _embed_sum(body: Any, batch: Mapping[str, Any], training: bool | None) -> Any:
     """Token + position + segment embeddings, as in BERT."""
-    mode = _mode(training)
+    mode = mode_of(training)
     token_ids = batch["token_ids"]
     tokens = body.token_embedding(token_ids)
     positions = body.position_embedding(tokens)
@@ -36,29 +39,29 @@ def _embed_sum(body: Any, batch: Mapping[str, Any], training: bool | None) -> An
 def _embed_joint(body: Any, batch: Mapping[str, Any], training: bool | None) -> Any:
     """Token + position embeddings in one layer, as in RoBERTa and DistilBERT."""
     hidden = body.embeddings_layer_norm(body.embeddings(batch["token_ids"]))
-    return body.embeddings_dropout(hidden, **_mode(training))
+    return body.embeddings_dropout(hidden, **mode_of(training))
 
 
 def _embed_tokens(body: Any, batch: Mapping[str, Any], training: bool | None) -> Any:
     """Token embeddings alone; DeBERTa's layers hold the positions."""
     hidden = body.embeddings_layer_norm(body.token_embedding(batch["token_ids"]))
-    return body.embeddings_dropout(hidden, **_mode(training))
+    return body.embeddings_dropout(hidden, **mode_of(training))
 
 
 def _layer_plain(body: Any, index: int, hidden: Any, mask: Any, training: bool | None) -> Any:
-    return body.transformer_layers[index](hidden, padding_mask=mask, **_mode(training))
+    return body.transformer_layers[index](hidden, padding_mask=mask, **mode_of(training))
 
 
 def _layer_shared(body: Any, index: int, hidden: Any, mask: Any, training: bool | None) -> Any:
     for inner in body.transformer_layers[index // (body.num_layers // body.num_groups)]:
-        hidden = inner(hidden, padding_mask=mask, **_mode(training))
+        hidden = inner(hidden, padding_mask=mask, **mode_of(training))
     return hidden
 
 
 def _layer_relative(body: Any, index: int, hidden: Any, mask: Any, training: bool | None) -> Any:
     relative = body.relative_embeddings(hidden)
     return body.transformer_layers[index](
-        hidden, rel_embeddings=relative, padding_mask=mask, **_mode(training)
+        hidden, rel_embeddings=relative, padding_mask=mask, **mode_of(training)
     )
 
 
@@ -189,12 +192,6 @@ ARCHITECTURES: Mapping[str, Architecture] = {
         ),
     )
 }
-
-
-def of_class(name: str) -> Architecture | None:
-    """Returns the architecture whose KerasHub class has this name."""
-    found = [one for one in ARCHITECTURES.values() if one.model.__name__ == name]
-    return found[0] if found else None
 
 
 def encoder_layers(body: Any) -> list[tuple[Any, ...]]:

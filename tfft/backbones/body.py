@@ -1,45 +1,39 @@
-"""A pretrained body as tasks and stages see it: groups, an embedding, layers, a pooling."""
+"""A pretrained body of texts: groups, an embedding, layers, a pooling."""
 
 from __future__ import annotations
 
 import copy
-import dataclasses
-import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from importlib import metadata
+from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
 import tfft.backbones.encoder as encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
+from tfft.backbones.base import Backbone, Group
 from tfft.errors import ConfigError, DepthError
+from tfft.metrics.ledger import lengths_table, notes
 from tfft.preprocess.text import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
 AVERAGES = ("features", "probabilities")
 FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
+WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
+OUTPUTS = {
+    "pooled": "one vector a text",
+    "tokens": "a vector a token",
+    "causal": "a vector a token that knows what stands before it alone",
+    "decoder": "a vector a token of an answer to a text",
+}
 
 
-@dataclasses.dataclass(frozen=True)
-class Group:
-    """What is frozen or trained together.
-
-    Attributes:
-      name: "embeddings", "layer_0", ..., "pooler".
-      layers: the Keras layers in it.
-    """
-
-    name: str
-    layers: tuple[Any, ...]
-
-
-class Backbone:
+class TextBackbone(Backbone):
     """A KerasHub body, taken apart so that a part of it can be frozen.
 
-    `embed`, then `layer` for 0 to depth - 1, then `pool` is the whole computation. They work on
-    Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
-    variable. `training` not given means the mode of the calling layer.
+    `offers` is what tasks may read of it, see `Task.reads`; `beside` names the inputs that layers
+    above the frozen prefix read.
 
     Args:
       model: a KerasHub backbone.
@@ -55,6 +49,9 @@ class Backbone:
     Raises:
       ConfigError: the body has no such pooling, or there is no such average.
     """
+
+    offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens")
+    beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -83,22 +80,30 @@ class Backbone:
             raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
         self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
-        self.pools, self.absent = True, 0.0
         # Layers without padding (see `encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
         self.groups = self._groups()
 
-    def read_for(self, task: Any) -> Backbone:
-        """Returns this body, the same weights, as a task reads it.
+    def _read_for(self, task: Any) -> TextBackbone:
+        """Returns this body as a task reads it.
 
         Args:
           task: its `preprocessor` makes the inputs, its `reads` says whether tokens are pooled, and
             its `rows` that each row of an example has an output of its own.
 
         Raises:
-          ConfigError: windows are averaged, which gives the task nothing that it could read.
+          ConfigError: the body does not offer it, or windows are averaged, which gives the task
+            nothing that it could read.
         """
+        if task.reads not in self.offers:
+            raise ConfigError(
+                f"{task.name} reads {OUTPUTS[task.reads]}, and a body of kind {self.name} gives "
+                f"{' or '.join(OUTPUTS[name] for name in self.offers)}.",
+                set_in="train.backbone",
+                valid=f"a body that gives {OUTPUTS[task.reads]} (docs/tasks.md)",
+                see="tfft list presets",
+            )
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
         read.pools = task.reads == "pooled"
@@ -199,46 +204,37 @@ class Backbone:
         return self.pools and self.preprocessor is self._own_preprocessor
 
     @property
-    def inputs(self) -> tuple[str, ...]:
-        """The names of what the model reads, int32 [b t] each; [b r t] for examples of rows."""
-        return ("token_ids", "padding_mask", *self.preprocessor.inputs)
+    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+        names = ("token_ids", "padding_mask", *self.preprocessor.inputs)
+        return {name: ((None,), "int32") for name in names}
 
-    @property
-    def head_shape(self) -> tuple[int | None, ...]:
-        """The shape of what a head reads: [b d], or [b t d] of tokens."""
-        return (None, self.dim) if self.pools else (None, None, self.dim)
+    def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
+        return (self.dim,) if pooled else (None, self.dim)
 
-    @property
-    def compute_dtype(self) -> str:
-        """The dtype that the layers compute in."""
-        return str(self.groups[1].layers[0].compute_dtype)
-
-    def config(self) -> dict[str, Any]:
-        """Returns a JSON-able description."""
-        return {
-            "name": self.name,
-            "preset": self.preset,
-            "depth": self.depth,
-            "dim": self.dim,
-            "pooling": self.pooling,
-            "parameters": int(self.model.count_params()),
-            "preprocessor": dict(self.preprocessor.config()),
-            **({"window_average": self.average} if self.average else {}),
+    def settings(self) -> dict[str, Any]:
+        """Returns the numbers and names of the model's config that its layers depend on."""
+        found = {
+            name: value
+            for name, value in self.model.get_config().items()
+            if isinstance(value, (bool, int, float, str))
+            and not any(word in name for word in WITHOUT_EFFECT)
         }
+        return {"keras-hub": metadata.version("keras-hub"), "settings": found}
 
-    def fingerprint(self) -> str:
-        """Returns the SHA-256, in hex, over the weights as they are now, names and shapes too."""
-        digest = hashlib.sha256()
-        for variable in self.model.weights:
-            array = keras.ops.convert_to_numpy(variable.value)
-            digest.update(f"{variable.path} {array.dtype} {array.shape}\n".encode())
-            digest.update(array.tobytes())
-        return digest.hexdigest()
+    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
+        limit = self.preprocessor.sequence_length
+        longest = getattr(self.model, "max_sequence_length", limit)
+        train = splits["train"]
+        return lengths_table(splits), notes(train, limit, self.dim, longest, self.may_average)
+
+    def _stack(self) -> Sequence[tuple[Any, ...]]:
+        """Returns the layers of each depth, bottom to top, that are named by their number."""
+        return encoder_layers(self.model)
 
     def _groups(self) -> tuple[Group, ...]:
         below = [getattr(self.model, name, None) for name in self.architecture.embeddings]
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
-        for i, layers in enumerate(encoder_layers(self.model)):
+        for i, layers in enumerate(self._stack()):
             groups.append(Group(f"layer_{i}", layers))
         if self.pooling == "pooler" and self.pools:
             groups.append(Group("pooler", (self.model.pooled_dense,)))

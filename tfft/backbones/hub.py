@@ -6,20 +6,26 @@ import pathlib
 from typing import Any, Literal
 
 import h5py
+import safetensors
 
 import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
-from tfft.backbones.architectures import ARCHITECTURES, Architecture, of_class
-from tfft.backbones.body import Backbone
+from tfft.backbones.architectures import Architecture
+from tfft.backbones.base import Backbone
+from tfft.backbones.generators import ALL, of_class, of_type
 from tfft.backbones.presets import handles
+from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
 
 # All that a body and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
+
+
+_BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 
 
 def hub(
@@ -56,17 +62,17 @@ def hub(
     """
     folder, notes = _resolve(preset)
     model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
-    if sequence_length > model.max_sequence_length:
+    most = getattr(model, "max_sequence_length", sequence_length)
+    if sequence_length > most:
         raise DepthError(
-            f"sequence_length={sequence_length}, but {preset} has positions for "
-            f"{model.max_sequence_length} tokens.",
-            valid=f"3 to {model.max_sequence_length}",
+            f"sequence_length={sequence_length}, but {preset} has positions for {most} tokens.",
+            valid=f"3 to {most}",
         )
     if pooling == "pooler" and "the weights hold no pooler" in more:
         raise ConfigError(
             f"pooling='pooler', but {preset} holds no pooler.", valid="cls, mean, max"
         )
-    return Backbone(
+    return body_of(
         model,
         architecture,
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
@@ -85,6 +91,11 @@ def _load(
         tokenizer = tokenizers.hub_folder_tokenizer(folder)
         preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
         notes: tuple[str, ...] = ()
+        size = tokenizer.vocabulary_size()
+    elif found := of_type(str(folders.read_json(folder / "config.json").get("model_type"))):
+        architecture, notes = found, ()
+        model, tokenizer = _load_converted(folder, found, dtype)
+        preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
         size = tokenizer.vocabulary_size()
     else:
         config = folders.read_json(folder / "config.json")
@@ -105,7 +116,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
     name = str(folders.read_json(folder / "config.json").get("class_name"))
     architecture = of_class(name)
     if architecture is None:
-        known = [one.model.__name__ for one in ARCHITECTURES.values()]
+        known = [one.model.__name__ for one in ALL.values()]
         raise WeightsError(
             f"{folder} holds a {name}, which is no body for text that is supported.",
             valid=", ".join(known),
@@ -115,11 +126,34 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
         model = architecture.model.from_preset(str(folder), dtype=dtype)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {_short(error)}",
+            f"the weights in {folder} cannot be read into its config: {short(error)}",
             valid="config.json and weights of the same model, whole",
         ) from error
     _check_whole(folder, model)
     return model, architecture
+
+
+def _load_converted(
+    folder: pathlib.Path, architecture: Architecture, dtype: str | None
+) -> tuple[Any, Any]:
+    """Returns the model and the tokenizer of a folder in Transformers' layout, by KerasHub.
+
+    Raises:
+      WeightsError: something is missing, torn, or does not fit.
+    """
+    try:
+        model = architecture.model.from_preset(str(folder), dtype=dtype)
+        tokenizer = architecture.tokenizer.from_preset(str(folder))
+    except _BROKEN as error:
+        raise WeightsError(
+            f"{folder} cannot be read as {architecture.name}: {short(error)}",
+            valid="config.json, model.safetensors and the tokenizer's files of the same model",
+        ) from error
+    epsilon = folders.read_json(folder / "config.json").get("rms_norm_eps")
+    for layer in model._flatten_layers(include_self=False):
+        if epsilon is not None and hasattr(layer, "epsilon"):  # some converters leave it out
+            layer.epsilon = float(epsilon)
+    return model, tokenizer
 
 
 def _check_whole(folder: pathlib.Path, model: Any) -> None:
@@ -151,10 +185,10 @@ def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
         note = getattr(item, "note", "")
         return fetch.path(preset), ((note,) if note else ())
     if "://" in preset:
-        return _download(preset), ()
+        return download(preset), ()
     known = handles()
     if preset in known:
-        return _download(known[preset]), ()
+        return download(known[preset]), ()
     if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
         weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
         raise WeightsError(
@@ -165,7 +199,7 @@ def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     return folders.find(preset), ()
 
 
-def _download(handle: str) -> pathlib.Path:
+def download(handle: str) -> pathlib.Path:
     """Returns the folder of a handle, from the cache of its package or from the network."""
     scheme, _, name = handle.partition("://")
     if scheme not in ("hf", "kaggle"):
@@ -186,13 +220,13 @@ def _download(handle: str) -> pathlib.Path:
     except Exception as error:
         raise WeightsError(
             f"{handle} could not be had; a handle needs the network the first time, and an "
-            f"account's consent for some models ({_short(error)})",
+            f"account's consent for some models ({short(error)})",
             valid="a folder on this machine, or weights that came with a package",
             see="tfft fetch minilm_l6",
         ) from error
     return pathlib.Path(path)
 
 
-def _short(error: Exception) -> str:
+def short(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"

@@ -6,8 +6,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfft.backbones.architectures import ARCHITECTURES
+from tfft.backbones.generators import ALL
 
+UNDESCRIBED = "KerasHub does not describe it."
 LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": "many"}
 
 
@@ -17,7 +18,7 @@ class Preset:
 
     Attributes:
       name: what `hub` takes.
-      architecture: a name of `ARCHITECTURES`.
+      architecture: a name of `generators.ALL`.
       parameters: how many weights; None where KerasHub does not say.
       languages: as the preset's name says; "" where it does not.
       description: KerasHub's own.
@@ -36,10 +37,10 @@ def presets() -> Iterator[Preset]:
     """Yields KerasHub's presets for the supported bodies, by body and then by size."""
     found: dict[str, Preset] = {}
     # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
-    for kind in ARCHITECTURES.values():
+    for kind in ALL.values():
         for name, details in kind.model.presets.items():
             found[name] = _preset(name, kind.name, details)
-    order = list(ARCHITECTURES)
+    order = list(ALL)
     yield from sorted(
         found.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
     )
@@ -58,6 +59,6 @@ def _preset(name: str, architecture: str, details: Mapping[str, Any]) -> Preset:
         architecture=architecture,
         parameters=metadata.get("params"),
         languages=", ".join(metadata.get("languages") or spoken),
-        description=" ".join(metadata.get("description", "").split()),
+        description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
         handle=details["kaggle_handle"],
     )

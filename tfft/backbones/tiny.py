@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import io
 import itertools
 import string
@@ -12,9 +14,12 @@ import keras_hub
 import numpy as np
 
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
-from tfft.backbones.body import Backbone
+from tfft.backbones.base import Backbone
+from tfft.backbones.generators import ALL, Generator
 from tfft.backbones.tokenizers import from_hub
+from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, near
+from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
 
 WORDS = [
@@ -43,7 +48,8 @@ def tiny(
     """Returns a body with random weights and a vocabulary of letters and a few words.
 
     Args:
-      architecture: bert, distilbert, roberta, xlm_roberta, albert, electra or deberta_v3.
+      architecture: bert, distilbert, roberta, xlm_roberta, albert, electra or deberta_v3; gpt2,
+        llama, llama3, mistral, qwen2, qwen3 or gemma; t5 or bart.
       layers: its depth.
       dim: its hidden size, a multiple of `heads`.
       heads: attention heads.
@@ -57,17 +63,15 @@ def tiny(
     Raises:
       ConfigError: an unknown architecture or pooling, or windows that cannot be.
     """
-    if architecture not in ARCHITECTURES:
+    if architecture not in ALL:
         raise ConfigError(
             f"architecture={architecture!r} is not known.",
-            valid=near(architecture, ARCHITECTURES, 7),
+            valid=near(architecture, ALL, len(ALL)),
         )
-    kind = ARCHITECTURES[architecture]
-    tokenizer = _TOKENIZERS[architecture]()
+    kind = ALL[architecture]
+    reader, settings, vocabulary_size = _preprocessor(architecture)
     sizes: dict[str, Any] = {
-        "vocab_size" if architecture == "electra" else "vocabulary_size": (
-            tokenizer.vocabulary_size()
-        ),
+        "vocab_size" if architecture == "electra" else "vocabulary_size": (vocabulary_size),
         "num_layers": layers,
         "num_heads": heads,
         "hidden_dim": dim,
@@ -78,19 +82,39 @@ def tiny(
         **({"embedding_dim": dim} if architecture in ("albert", "electra") else {}),
         **({"bucket_size": 8} if architecture == "deberta_v3" else {}),
     }
+    preprocessor = reader(**{**settings, "sequence_length": sequence_length})
+    if isinstance(kind, Generator):
+        sizes = _fitting(kind.model, sizes)
     model = kind.model(**sizes)
     _fill(model, seed)
-    return Backbone(
+    return body_of(
         model,
         kind,
-        with_long_texts(
-            from_hub(kind, tokenizer, sequence_length), long_texts, window_overlap, most_windows
-        ),
+        with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
         pooling=pooling,
         preset=f"tiny {architecture}",
         notes=("random weights, for tests",),
         average=window_average,
     )
+
+
+@functools.cache
+def _preprocessor(architecture: str) -> tuple[type[TextPreprocessor], dict[str, Any], int]:
+    """Returns a preprocessor's class and settings, and the size of its vocabulary.
+
+    Bodies share what cuts a text into pieces, and with it what TensorFlow has traced of it.
+    """
+    tokenizer = hub_tokenizer(architecture)
+    made = from_hub(ALL[architecture], tokenizer, 64)
+    return type(made), made.settings(), tokenizer.vocabulary_size()
+
+
+def _fitting(model: Any, sizes: dict[str, Any]) -> dict[str, Any]:
+    """Returns the sizes that a KerasHub class takes; where heads share keys, all share one's."""
+    heads, dim = sizes["num_heads"], sizes["hidden_dim"]
+    more = {"num_query_heads": heads, "num_key_value_heads": 1, "head_dim": dim // heads}
+    known = inspect.signature(model).parameters
+    return {name: value for name, value in (sizes | more).items() if name in known}
 
 
 def hub_tokenizer(architecture: str) -> Any:
@@ -103,7 +127,12 @@ def _fill(model: Any, seed: int) -> None:
     for index, variable in enumerate(model.weights):
         if len(variable.shape) > 1:
             draw = np.random.default_rng([seed, index, zlib.crc32(variable.name.encode())])
-            variable.assign(draw.normal(0.0, 0.2, variable.shape).astype("float32"))
+            values = draw.normal(0.0, 0.2, variable.shape).astype("float32")
+            # T5 has no scale in its attention; its queries are small instead.
+            small = "query_projector" in variable.path
+            variable.assign(
+                values * (model.hidden_dim / model.num_heads) ** -0.5 if small else values
+            )
 
 
 def _word_piece(architecture: Architecture) -> Any:
@@ -114,15 +143,18 @@ def _word_piece(architecture: Architecture) -> Any:
     return architecture.tokenizer(vocabulary=tokens, lowercase=True)
 
 
-def _byte_pairs() -> Any:
+def _byte_pairs(
+    tokenizer: Any = keras_hub.models.RobertaTokenizer,
+    special: tuple[str, ...] = ("<s>", "<pad>", "</s>", "<unk>"),
+) -> Any:
     # The printable stand-ins of bytes, as in GPT-2's vocabulary.
     plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [chr(256 + i) for i in range(256 - len(plain))]
     merges = ["Ġ t", "h e", "Ġt he", "o o", "Ġ m", "i n", "e r", "Ġ a"]
-    tokens = ["<s>", "<pad>", "</s>", "<unk>", *map(chr, plain), *others]
+    tokens = [*special, *map(chr, plain), *others]
     tokens += [merge.replace(" ", "") for merge in merges] + ["<mask>"]
     vocabulary = dict(zip(tokens, itertools.count(), strict=False))
-    return keras_hub.models.RobertaTokenizer(vocabulary=vocabulary, merges=merges)
+    return tokenizer(vocabulary=vocabulary, merges=merges)
 
 
 def _sentence_piece(tokenizer: type, **pieces: Any) -> Any:
@@ -155,7 +187,18 @@ def _albert_pieces() -> dict[str, Any]:
     return {**ids, **named, "user_defined_symbols": "[MASK]"}
 
 
+def _ids(**pieces: str) -> dict[str, Any]:
+    """Returns SentencePiece's settings for special tokens, which get the first ids in order."""
+    places = {f"{key}_id": place for place, key in enumerate(pieces)}
+    return {**places, **{f"{key}_piece": name for key, name in pieces.items()}}
+
+
 _MODELS = keras_hub.models
+_LLAMA = _ids(unk="<unk>", bos="<s>", eos="</s>")
+_LLAMA3 = (
+    *("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"),
+    *("<|start_header_id|>", "<|end_header_id|>"),
+)
 _TOKENIZERS = {
     "bert": lambda: _word_piece(ARCHITECTURES["bert"]),
     "distilbert": lambda: _word_piece(ARCHITECTURES["distilbert"]),
@@ -166,4 +209,17 @@ _TOKENIZERS = {
     ),
     "albert": lambda: _sentence_piece(_MODELS.AlbertTokenizer, **_albert_pieces()),
     "deberta_v3": lambda: _sentence_piece(_MODELS.DebertaV3Tokenizer, **_deberta_pieces()),
+    "gpt2": lambda: _byte_pairs(_MODELS.GPT2Tokenizer, ("<|endoftext|>",)),
+    "llama": lambda: _sentence_piece(_MODELS.LlamaTokenizer, **_LLAMA),
+    "llama3": lambda: _byte_pairs(_MODELS.Llama3Tokenizer, _LLAMA3),
+    "mistral": lambda: _sentence_piece(_MODELS.MistralTokenizer, **_LLAMA),
+    "qwen2": lambda: _byte_pairs(_MODELS.QwenTokenizer, ("<|endoftext|>",)),
+    "qwen3": lambda: _byte_pairs(_MODELS.Qwen3Tokenizer, ("<|endoftext|>", "<|im_end|>")),
+    "gemma": lambda: _sentence_piece(
+        _MODELS.GemmaTokenizer, **_ids(pad="<pad>", eos="<eos>", bos="<bos>", unk="<unk>")
+    ),
+    "t5": lambda: _sentence_piece(
+        _MODELS.T5Tokenizer, bos_id=-1, **_ids(pad="<pad>", eos="</s>", unk="<unk>")
+    ),
+    "bart": lambda: _byte_pairs(_MODELS.BartTokenizer),
 }

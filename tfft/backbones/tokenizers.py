@@ -11,7 +11,9 @@ import keras_hub
 
 from tfft.backbones.architectures import Architecture
 from tfft.backbones.folders import read_json
+from tfft.backbones.generators import Generator
 from tfft.errors import WeightsError
+from tfft.preprocess.prompts import SourcePreprocessor
 from tfft.preprocess.subwords import HubTokenizer
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
@@ -23,6 +25,8 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
     WordPiece goes through our own, with the rules that the published weights were trained with:
     KerasHub's keeps accents when it lower-cases, and theirs did not.
     """
+    if isinstance(architecture, Generator):
+        return _generating(architecture, tokenizer, length)
     if architecture.word_piece and not isinstance(
         tokenizer, keras_hub.tokenizers.SentencePieceTokenizer
     ):
@@ -31,6 +35,20 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
         settings = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
         return _word_piece(vocabulary, settings, length, _pairs(architecture))
     return _hub(tokenizer, length, _pairs(architecture))
+
+
+def _generating(architecture: Generator, tokenizer: Any, length: int) -> TextPreprocessor:
+    """Returns the preprocessor of a body that writes text."""
+    sides = architecture.sides
+    settings = {
+        "start_id": None if sides and not sides.starts else tokenizer.start_token_id,
+        "end_id": tokenizer.end_token_id,
+        "pad_id": tokenizer.pad_token_id,
+        "sequence_length": length,
+    }
+    if sides is None:
+        return TextPreprocessor(HubTokenizer(tokenizer), **settings)
+    return SourcePreprocessor(HubTokenizer(tokenizer), begins=sides.begins(tokenizer), **settings)
 
 
 def _pairs(architecture: Architecture) -> dict[str, bool]:

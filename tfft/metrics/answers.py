@@ -17,7 +17,6 @@ from tfft.metrics import corpus
 
 SHAPE = '{"text": ["308"], "answer_start": [34]}, or {"text": [], "answer_start": []} for no answer'
 SHOWN = 60  # characters of a text in an error
-MOST_SHOWN = 20  # wrong answers in a report
 NONE = "no answer"  # how a report says ""
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
@@ -155,33 +154,47 @@ def best_threshold(examples: Any, found: Sequence[spans.Span]) -> float:
 
 def surest_errors(
     found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
-) -> tuple[int, list[tuple[int, dict[str, Any]]]]:
-    """Returns how many answers are not exactly right, and the worst: least F1, then the surest.
+) -> dict[int, dict[str, Any]]:
+    """Returns the answers that are not exactly right: least F1 first, then the surest.
 
     Args:
       found: `answer` and `probability` of each example.
       right: the texts of right answers.
 
     Returns:
-      Of each its number, with `truth`, `predicted`, `probability` and `f1`.
+      By the number of an example `truth`, `predicted`, `probability` and `f1`.
     """
     given = [each["answer"] for each in found]
     match, score = scores(exact, given, right), scores(f1, given, right)
     sure = np.array([each["probability"] for each in found])
-    order = [row for row in np.lexsort((-sure, score)) if not match[row]]
-    rows = [
-        (
-            int(row),
-            {
-                "truth": " | ".join(dict.fromkeys(right[row])) or NONE,
-                "predicted": given[row] or NONE,
-                "probability": float(sure[row]),
-                "f1": float(score[row]),
-            },
-        )
-        for row in order[:MOST_SHOWN]
-    ]
-    return len(order), rows
+    return {
+        int(row): {
+            "truth": " | ".join(dict.fromkeys(right[row])) or NONE,
+            "predicted": given[row] or NONE,
+            "probability": float(sure[row]),
+            "f1": float(score[row]),
+        }
+        for row in np.lexsort((-sure, score))
+        if not match[row]
+    }
+
+
+def places(examples: Any, row: int, given: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Returns where right answers and the one given stand in the question with its context below.
+
+    Args:
+      examples: `Examples` of questions and contexts.
+      row: the number of one.
+      given: its `answer`, `start` and `end`.
+    """
+    behind = len(examples.inputs[0][row]) + 1
+    golds = read(examples.answers[row], *(column[row] for column in examples.inputs))
+    right = {(start, start + len(text)) for start, text in golds}
+    said = {(given["start"], given["end"])} if given["answer"] else set()
+    return {
+        side: [(a + behind, b + behind, "answer") for a, b in sorted(found)]
+        for side, found in (("truth", right), ("predicted", said))
+    }
 
 
 def received(served: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -102,3 +103,11 @@ def choice_floors(questions: Sequence[str], lists: Sequence[str]) -> dict[str, F
     ]
     first = [np.eye(len(choices), 1, dtype=np.float32) for _, choices in examples]
     return {"word_overlap": Floor(overlap), "first": Floor(first)}
+
+
+def chosen(choices: Sequence[str], scores: np.ndarray) -> dict[str, Any]:
+    """Returns the choice with the highest score, its number and the probabilities of all."""
+    probabilities = softmax(scores)
+    number = int(probabilities.argmax())
+    found = {"choice": choices[number], "number": number}
+    return {**found, "probabilities": probabilities.tolist()}

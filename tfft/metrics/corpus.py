@@ -84,6 +84,43 @@ def _exp_ratio(totals: np.ndarray) -> np.ndarray:
     return np.exp(_ratio(totals))
 
 
+def _bleu(totals: np.ndarray) -> np.ndarray:
+    """Returns BLEU of up to four words, 0 to 100, as sacrebleu 2.6 with its exponential smoothing.
+
+    Args:
+      totals: the words found, those of the reference, and of runs of 1 to 4 words those that are
+        right and all of them, [draws 10].
+    """
+    found, reference, (right, all_runs) = totals[:, 0], totals[:, 1], np.split(totals[:, 2:], 2, 1)
+    possible = right.any(1) & (all_runs > 0).all(1)
+    found, all_runs = np.maximum(found, 1), np.maximum(all_runs, 1)
+    halvings = 2.0 ** np.cumsum(right == 0, axis=1)
+    shares = np.where(right > 0, right, 1 / halvings) / all_runs
+    precision = np.exp(np.log(shares).mean(1))
+    brevity = np.exp(np.minimum(0.0, 1 - reference / found))
+    return np.where(possible, 100 * brevity * precision, 0.0)
+
+
+def _chrf(totals: np.ndarray) -> np.ndarray:
+    """Returns chrF2 of up to six characters, 0 to 100, as sacrebleu 2.6.
+
+    Args:
+      totals: of runs of 1 to 6 characters those found, those of the reference and those in both,
+        [draws 18].
+    """
+    found, reference, both = np.moveaxis(totals.reshape(-1, 6, 3), 2, 0)
+    there = (found > 0) & (reference > 0)
+    orders = np.maximum(there.sum(1), 1)
+    precision = np.where(there, both / np.where(there, found, 1), 0.0).sum(1) / orders
+    recall = np.where(there, both / np.where(there, reference, 1), 0.0).sum(1) / orders
+    whole = 4 * precision + recall
+    return np.where(whole > 0, 500 * precision * recall / np.where(whole > 0, whole, 1), 0.0)
+
+
+def _counts(counts: np.ndarray) -> np.ndarray:
+    return counts
+
+
 MEASURES: dict[str, Measure] = {
     "mean": Measure(("score",), _mean_columns, _ratio),
     "ratio": Measure(("part", "whole"), lambda *sums: np.column_stack(sums), _ratio),
@@ -92,6 +129,8 @@ MEASURES: dict[str, Measure] = {
     "root_mean": Measure(("score",), _mean_columns, _root_mean),
     "mean_f1": Measure(("hits", "predicted", "true"), lambda *sums: np.hstack(sums), _mean_f1),
     "exp_ratio": Measure(("loss", "tokens"), lambda *sums: np.column_stack(sums), _exp_ratio),
+    "bleu": Measure(("counts",), _counts, _bleu),
+    "chrf": Measure(("counts",), _counts, _chrf),
 }
 
 
@@ -102,7 +141,7 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
       measure: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
         precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
         [n c]; "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss /
-        tokens, such as perplexity.
+        tokens, such as perplexity; "bleu" and "chrf" of `counts`, see `tfft.metrics.texts`.
       sums: by key, [n] each.
 
     Raises:

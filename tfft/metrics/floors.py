@@ -87,11 +87,11 @@ def feature_floor(
     return Floor(found, {"fitted_on": len(rows), "training_texts": len(train)})
 
 
-def fitted_rows(count: int) -> np.ndarray:
+def fitted_rows(count: int, most: int = MOST_TEXTS) -> np.ndarray:
     """Returns the rows to fit on: all, or as many as fit, drawn anywhere in their order."""
-    if count <= MOST_TEXTS:
+    if count <= most:
         return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, MOST_TEXTS, replace=False))
+    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
 
 
 def _fit(

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocess.pairs import PAIRS, PairPreprocessor
+from tfft.preprocess.pairs import PairPreprocessor
 from tfft.preprocess.windows import window_places
 from tfft.windows import Windows
 
@@ -66,8 +66,9 @@ class PairWindows(PairPreprocessor):
             raise ConfigError(f"most_windows={most!r} reads nothing.", valid="1 or more")
         self.first_length, self.overlap, self.most = int(first_length), int(overlap), int(most)
 
-    @tf.function(input_signature=PAIRS, autograph=False)
-    def windows(self, first, second):
+    def windows(
+        self, first: Any, second: Any
+    ) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the windows of pairs, end to end.
 
         Args:
@@ -102,14 +103,13 @@ class PairWindows(PairPreprocessor):
         parts = [special(self.start_id, 0), one, *between, two, special(self.end_id, 1)]
         return tf.concat(parts, axis=1)
 
-    @tf.function(input_signature=PAIRS, autograph=False)
-    def rows(self, first, second):
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns what is stored of pairs, see `WindowPreprocessor.rows`; also `starts`, `ends`.
 
         These are the Unicode characters of the second text that each token begins with and the
         ones after its last, int32; -1 where a token is none of that text.
         """
-        windows, counts, full, kept = self.windows(first, second)
+        windows, counts, full, kept = self.windows(*inputs)
         found = dict(zip(COLUMNS, tf.unstack(windows.values, num=4, axis=1), strict=True))
         segments = tf.cast(found.pop("segment_ids"), tf.int8)
         return {

@@ -10,8 +10,6 @@ import tensorflow as tf
 from tfft.errors import ConfigError
 from tfft.preprocess.text import TextPreprocessor
 
-PAIRS = tuple(tf.TensorSpec([None], tf.string, name=name) for name in ("first", "second"))
-
 
 class PairPreprocessor(TextPreprocessor):
     """Joins two texts as the body was trained to read them.
@@ -31,8 +29,7 @@ class PairPreprocessor(TextPreprocessor):
                 valid=f"{self._special + 2} or more",
             )
 
-    @tf.function(input_signature=PAIRS, autograph=False)
-    def pairs(self, first, second):
+    def pairs(self, first: Any, second: Any) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
         """Returns the joined ids and segments, int32 [b (t)], and the whole lengths, int64 [b].
 
         Args:
@@ -65,10 +62,9 @@ class PairPreprocessor(TextPreprocessor):
         places = tf.ragged.range(starts, starts + lengths)
         return places.with_values(tf.gather(ids.values, places.values))
 
-    @tf.function(input_signature=PAIRS, autograph=False)
-    def rows(self, first, second):
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns what is stored of pairs, see `TextPreprocessor.rows`."""
-        ids, segments, full = self.pairs(first, second)
+        ids, segments, full = self.pairs(*inputs)
         more = {"segment_ids": tf.cast(segments.values, tf.int8)} if self.segments else {}
         return {"full": full, "ids": ids.flat_values, "lengths": ids.row_lengths(), **more}
 

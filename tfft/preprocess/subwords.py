@@ -1,7 +1,7 @@
 """Byte-level BPE and SentencePiece through KerasHub's tokenizers, in the graph.
 
 Called eagerly, a KerasHub 0.32 tokenizer runs Python packages; inside a `tf.function` it runs
-TensorFlow operations. Training and serving must not differ, so `ids` is only called from one.
+TensorFlow operations. Training and serving must not differ, so `Subwords` only runs it in one.
 """
 
 from __future__ import annotations
@@ -19,9 +19,44 @@ from tfft.preprocess.offsets import Characters, Origins
 # What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
 # are removed.
 QUOTES, FILLER = "``|''", "\U000e01ef"
+TEXTS = tf.TensorSpec([None], tf.string)
 
 
-class HubTokenizer(tf.Module):
+class Subwords(tf.Module):
+    """Cuts texts into pieces, in the graph; subclasses give `_ids` and `_ids_with_offsets`.
+
+    Each is traced once for all that calls it, eager code and other functions: what it takes to
+    trace and to start byte-level BPE is seconds.
+    """
+
+    _ids: Any  # tf.functions of strings [b]
+    _ids_with_offsets: Any
+
+    def ids(self, texts: Any) -> tf.RaggedTensor:
+        """From strings [b] to int32 [b (t)], without special tokens at the ends.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+        """
+        return self._ids.get_concrete_function(TEXTS)(tf.convert_to_tensor(texts, tf.string))
+
+    def ids_with_offsets(
+        self, texts: Any
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+        """Does what `ids` does, and says where each token stands in the text as given.
+
+        Args:
+          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
+
+        Returns:
+          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
+          its last.
+        """
+        traced = self._ids_with_offsets.get_concrete_function(TEXTS)
+        return traced(tf.convert_to_tensor(texts, tf.string))
+
+
+class HubTokenizer(Subwords):
     """A tokenizer of KerasHub, for bodies that do not use WordPiece.
 
     Args:
@@ -37,26 +72,33 @@ class HubTokenizer(tf.Module):
         vocabulary = getattr(tokenizer, "vocabulary", None)
         self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
 
-    def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """From strings [b] to int32 [b (t)]."""
-        assert not tf.executing_eagerly()
+    def mask_id(self) -> int | None:
+        """Returns the id that stands for a hidden token, if there is one."""
+        return getattr(self.tokenizer, "mask_token_id", None)
+
+    def names(self) -> tuple[str, ...]:
+        """Returns what each id stands for, as a person reads it."""
+        tokens = map(self.tokenizer.id_to_token, range(self.tokenizer.vocabulary_size()))
+        if not hasattr(self.tokenizer, "merges"):
+            return tuple(token.replace("\u2581", " ").strip() for token in tokens)
+        return tuple(map(_of_bytes, tokens))
+
+    @tf.function(autograph=False)
+    def _ids(self, texts):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
 
-    def ids_with_offsets(
-        self, texts: tf.Tensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Does what `ids` does, and says where each token stands in the text as given.
-
-        Args:
-          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
-
-        Returns:
-          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
-          its last. Spaces around a token do not belong to it: a token for a space alone is empty.
-          Several tokens for one character each have the whole of it.
-        """
+    def texts(self, ids: tf.RaggedTensor) -> tf.Tensor:
+        """From int32 [b (t)] to the strings that such tokens are of, [b]; in a graph."""
         assert not tf.executing_eagerly()
+        return self.tokenizer.detokenize(ids)
+
+    @tf.function(autograph=False)
+    def _ids_with_offsets(self, texts):
+        """Spaces around a token do not belong to it: a token for a space alone is empty.
+
+        Several tokens for one character each have the whole of it.
+        """
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         if self.fold:
             texts = tf.strings.regex_replace(texts, QUOTES, f'"{FILLER}')
@@ -93,6 +135,17 @@ class HubTokenizer(tf.Module):
         }
         kind = type(self.tokenizer).__name__
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
+
+
+# The letter for each byte in a byte-level vocabulary (Radford et al., 2019): itself if it is seen.
+_SEEN = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_UNSEEN = [byte for byte in range(256) if byte not in _SEEN]
+BYTES = {**{chr(n): n for n in _SEEN}, **{chr(256 + i): n for i, n in enumerate(_UNSEEN)}}
+
+
+def _of_bytes(token: str) -> str:
+    """Returns a token of a byte-level vocabulary as text; "\ufffd" for a part of a character."""
+    return bytes(BYTES[letter] for letter in token).decode("utf-8", "replace").strip()
 
 
 def fold(texts: tf.Tensor) -> tf.Tensor:

@@ -11,8 +11,6 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 
-TEXTS = (tf.TensorSpec([None], tf.string, name="text"),)
-
 
 class TextPreprocessor(tf.Module):
     """Adds special tokens to a subword tokenizer's ids, cuts and pads them.
@@ -23,7 +21,7 @@ class TextPreprocessor(tf.Module):
     Args:
       subwords: a `tf.Module` with `ids(texts)`, from strings [b] to int32 [b (t)] without special
         tokens, and `settings()`, a JSON-able description that fixes every id.
-      start_id: the id put before every text.
+      start_id: the id put before every text; None for nothing.
       end_id: the id put after every text.
       pad_id: the id that fills up a batch.
       sequence_length: the most tokens a text may have, special tokens included.
@@ -32,13 +30,16 @@ class TextPreprocessor(tf.Module):
     """
 
     windowed = False  # whether an example may be several rows; see `preprocess.windows`
+    reads = "token_ids"  # what the model calls the rows
+    padded = True  # whether rows differ in length, so that there is a padding mask
     inputs: tuple[str, ...] = ()  # what the model reads beside token_ids and padding_mask
+    batch = 4096  # examples a call; the rules for texts that are not ASCII cost the same for any
 
     def __init__(
         self,
         subwords: Any,
         *,
-        start_id: int,
+        start_id: int | None,
         end_id: int,
         pad_id: int,
         sequence_length: int = 128,
@@ -52,9 +53,17 @@ class TextPreprocessor(tf.Module):
                 valid="3 or more: one token between the two special ones",
             )
         self.subwords = subwords
-        self.start_id, self.end_id, self.pad_id = int(start_id), int(end_id), int(pad_id)
+        self.start_id: Any = None if start_id is None else int(start_id)
+        self.end_id, self.pad_id = int(end_id), int(pad_id)
         self.sequence_length = int(sequence_length)
         self.double_end, self.segments = double_end, segments
+
+    @property
+    def signature(self) -> tuple[tf.TensorSpec, ...]:
+        """What the model reads, as an export takes it: int32 [b t], or [b r t] of rows."""
+        shape = [None] * (3 if self.windowed else 2)
+        names = (self.reads, "padding_mask", *self.inputs)
+        return tuple(tf.TensorSpec(shape, tf.int32, name=name) for name in names)
 
     def settings(self) -> dict[str, Any]:
         """Returns the arguments of this preprocessor, for another one of the same body."""
@@ -68,8 +77,7 @@ class TextPreprocessor(tf.Module):
             "segments": self.segments,
         }
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def tokenize(self, texts):
+    def tokenize(self, texts: Any) -> tf.RaggedTensor:
         """Returns the ids of whole texts, special tokens included: int32 [b (t)].
 
         Args:
@@ -77,11 +85,16 @@ class TextPreprocessor(tf.Module):
         """
         return self.between(self.subwords.ids(texts), self.start_id, self.end_id)
 
-    def between(self, values: tf.RaggedTensor, first: int, last: int) -> tf.RaggedTensor:
-        """Puts a number before and one behind each row, int32 [b (t)]."""
+    def between(
+        self, values: tf.RaggedTensor, first: int | None, last: int | None
+    ) -> tf.RaggedTensor:
+        """Puts a number before and one behind each row, int32 [b (t)]; None for nothing."""
         rows = values.nrows()
-        start, end = (tf.fill([rows, 1], tf.constant(each, tf.int32)) for each in (first, last))
-        return tf.concat([start, values, end], axis=1)
+        start, end = (
+            [] if each is None else [tf.fill([rows, 1], tf.constant(each, tf.int32))]
+            for each in (first, last)
+        )
+        return tf.concat([*start, values, *end], axis=1)
 
     def truncate(self, ragged: tf.RaggedTensor, sequence_length: int) -> tf.RaggedTensor:
         """Cuts rows to at most `sequence_length` tokens, of which the last stays the last."""
@@ -89,15 +102,17 @@ class TextPreprocessor(tf.Module):
         last = ragged[:, sequence_length - 1 :][:, -1:]
         return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def rows(self, texts):
-        """Returns what is stored of texts, [b].
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns what is stored of texts.
+
+        Args:
+          inputs: strings, [b] each.
 
         Returns:
           `full`: int64 [b], the lengths of the whole texts; `ids`: int32, the cut ids end to end;
           `lengths`: int64, those of the rows. Other names are further values of each id.
         """
-        full = self.tokenize(texts)
+        full = self.tokenize(*inputs)
         cut = self.truncate(full, self.sequence_length)
         return {"full": full.row_lengths(), "ids": cut.flat_values, "lengths": cut.row_lengths()}
 

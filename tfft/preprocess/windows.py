@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, near
-from tfft.preprocess.text import TEXTS, TextPreprocessor
+from tfft.preprocess.text import TextPreprocessor
 from tfft.windows import Windows
 
 CHOICES = ("cut", "windows")
@@ -45,8 +45,7 @@ class WindowPreprocessor(TextPreprocessor):
             raise ConfigError(f"most_windows={most!r} reads nothing.", valid="1 or more")
         self.overlap, self.most = int(overlap), int(most)
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def windows(self, texts):
+    def windows(self, texts: Any) -> tuple[tf.RaggedTensor, tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the windows of texts, end to end.
 
         Args:
@@ -64,15 +63,14 @@ class WindowPreprocessor(TextPreprocessor):
         windows = self.between(inner, self.start_id, self.end_id)
         return windows, counts, lengths + 2, kept + 2
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def rows(self, texts):
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns what is stored of texts, [b].
 
         Returns:
           What `TextPreprocessor.rows` returns, with a row a window; `counts`: int64 [b], the
           windows of each text; `kept`: int64 [b], the tokens of a text that are in some window.
         """
-        windows, counts, full, kept = self.windows(texts)
+        windows, counts, full, kept = self.windows(*inputs)
         found = {"ids": windows.flat_values, "lengths": windows.row_lengths()}
         return {"full": full, **found, "counts": counts, "kept": kept}
 
@@ -132,6 +130,13 @@ def with_long_texts(
     if choice not in CHOICES:
         raise ConfigError(
             f"long_texts={choice!r} is not known.", valid=near(choice, CHOICES, len(CHOICES))
+        )
+    if choice == "windows" and getattr(preprocessor, "begins", None):
+        raise ConfigError(
+            'long_texts="windows" averages over windows, and a body that writes has nothing to '
+            "average.",
+            set_in="hub.long_texts",
+            valid='long_texts="cut"',
         )
     if choice == "cut":
         if overlap is not None:

@@ -18,7 +18,7 @@ import tensorflow_text
 
 from tfft.errors import WeightsError
 from tfft.preprocess.offsets import Characters, Origins, bind, counted, unbind
-from tfft.preprocess.subwords import lower
+from tfft.preprocess.subwords import Subwords, lower
 
 # White space other than " "; a match of every plain space would cost ten times the time.
 SPACES = r"\t\n\r\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"
@@ -87,7 +87,7 @@ class WordPieceSettings:
     prefix: str = "##"
 
 
-class WordPiece(tf.Module):
+class WordPiece(Subwords):
     """Words into pieces, in the graph.
 
     Args:
@@ -114,8 +114,10 @@ class WordPiece(tf.Module):
         letters = _unused_letters(tokens, len(present) + 1)
         self._blank, self._letters = letters[0], tuple(letters[1:])
         self._special = tuple(present)
+        self._mask_id = vocabulary.get("[MASK]")
+        self.names = lambda: tuple(tokens)  # what each id stands for; a tuple would be tracked
         ids = [*range(len(tokens)), *(vocabulary[token] for token in present)]
-        self._ids = tf.constant(ids, tf.int32)
+        self._order = tf.constant(ids, tf.int32)
         self._unknown = vocabulary[self._settings.unknown]
         widths = [*(0 for _ in tokens), *(len(token) - 1 for token in present)]
         self._widths = tf.constant(widths, tf.int32)
@@ -135,26 +137,18 @@ class WordPiece(tf.Module):
             vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
 
-    def ids(self, texts: tf.Tensor) -> tf.RaggedTensor:
-        """From strings [b] to int32 [b (t)], without special tokens at the ends.
+    def mask_id(self) -> int | None:
+        """Returns the id that stands for a hidden token, if there is one."""
+        return self._mask_id
 
-        Texts in ASCII, where all rules agree, are tokenised in one step.
-        """
+    @tf.function(autograph=False)
+    def _ids(self, texts):
+        """Texts in ASCII, where all rules agree, are tokenised in one step."""
         return self._by_kind(texts, self._ascii, self._exact)
 
-    def ids_with_offsets(
-        self, texts: tf.Tensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
-        """Does what `ids` does, and says where each token stands in the text as given.
-
-        Args:
-          texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
-
-        Returns:
-          int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
-          its last. Marks that are removed belong to a token only between its characters, as with
-          the judge.
-        """
+    @tf.function(autograph=False)
+    def _ids_with_offsets(self, texts):
+        """Removed marks belong to a token only between its characters, as with the judge."""
         return unbind(self._by_kind(texts, self._ascii_spans, self._exact_spans))
 
     def _by_kind(
@@ -191,7 +185,7 @@ class WordPiece(tf.Module):
         words = self._words(self._prepare(self._protect(texts)))
         pieces = self._pieces.tokenize(self._cut_long(words.values))
         pieces = words.with_values(pieces).merge_dims(1, 2)
-        return pieces.with_values(tf.gather(self._ids, pieces.values))
+        return pieces.with_values(tf.gather(self._order, pieces.values))
 
     def _exact_spans(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Does what `ids_with_offsets` does, by the rules for any text: int32 [b (t) 3]."""
@@ -209,7 +203,7 @@ class WordPiece(tf.Module):
         first = tf.gather(counted(characters.lengths), words.row_starts())
         starts, ends = Origins(texts, self._prepare).spans(characters.codes, first, starts, ends)
         ends += pieces.with_values(tf.gather(self._widths, pieces.values))
-        return bind(pieces.with_values(tf.gather(self._ids, pieces.values)), starts, ends)
+        return bind(pieces.with_values(tf.gather(self._order, pieces.values)), starts, ends)
 
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id."""

@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.preprocess.offsets import counted
-from tfft.preprocess.text import TEXTS, TextPreprocessor
+from tfft.preprocess.subwords import TEXTS
+from tfft.preprocess.text import TextPreprocessor
 
 BLANK = r"[\s\p{Z}\p{C}]"
 # What continues whatever it stands behind: marks, the joiners of Persian, Hindi and emoji, the soft
@@ -38,8 +39,9 @@ class WordPreprocessor(TextPreprocessor):
     tokens, at padding and at further tokens of a word.
     """
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def words(self, texts):
+    def words(
+        self, texts: Any
+    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
         """Returns ids, starts and ends, int32 [b (t)], cut, and the whole lengths, int64 [b].
 
         Args:
@@ -60,10 +62,9 @@ class WordPreprocessor(TextPreprocessor):
         cut = (self.truncate(each, self.sequence_length) for each in (ids, starts, ends))
         return (*cut, full)
 
-    @tf.function(input_signature=TEXTS, autograph=False)
-    def rows(self, texts):
+    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns what is stored of texts, see `TextPreprocessor.rows`."""
-        ids, starts, ends, full = self.words(texts)
+        ids, starts, ends, full = self.words(*inputs)
         found = {"full": full, "ids": ids.flat_values, "lengths": ids.row_lengths()}
         return {**found, "starts": starts.flat_values, "ends": ends.flat_values}
 
@@ -76,9 +77,11 @@ class WordPreprocessor(TextPreprocessor):
         return {**super().config(), "words": 1}  # the version of the rule
 
 
-def word_spans(
-    texts: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor
-) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+_SPANS = tf.RaggedTensorSpec([None, None], tf.int32)
+
+
+@tf.function(input_signature=[TEXTS, _SPANS, _SPANS], autograph=False)
+def word_spans(texts, starts, ends):
     """Returns the word that each token begins, or -1 twice: int32 [b (t)].
 
     A word reaches to the end of the run of letters that its last token is in, whatever marks the

@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfft.errors import DataError
 from tfft.sources._splits import (
@@ -182,6 +182,9 @@ def _validate_labels(
 class Source:
     """Texts with answers, in splits. Subclasses say how to walk through a split.
 
+    Attributes:
+      modality: what an example is, "text" or "image"; a task says the same.
+
     Args:
       name: for a person.
       splits: "train", and "validation" and "test" where there are.
@@ -189,6 +192,8 @@ class Source:
       inputs: names of an example's inputs.
       classes: whether the answers are labels, of which an example has one.
     """
+
+    modality = "text"
 
     def __init__(
         self,
@@ -214,10 +219,24 @@ class Source:
         """Returns further columns by name, a value for each example: the report's slices."""
         return {}
 
+    def mixed(self, split: str) -> Any:
+        """Returns where each example is from, int32 [n], and the share of each origin in an epoch.
+
+        None where there is one origin, whose examples are each seen once.
+        """
+        return None
+
+    def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
+        """Returns a row with what its inputs are where they are named: a file's hash for its path.
+
+        Fingerprints follow from it.
+        """
+        return row
+
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
         """What each split holds; made by one pass, when it is first asked for."""
-        return {split: summarize(self.rows(split)) for split in self.splits}
+        return {split: summarize(map(self.identified, self.rows(split))) for split in self.splits}
 
     @property
     def labels(self) -> tuple[str, ...]:

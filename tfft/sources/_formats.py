@@ -12,12 +12,10 @@ import itertools
 import json
 import pathlib
 import re
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from io import BytesIO
 from typing import Any, BinaryIO
 
-from tfft.errors import DataError, near
+from tfft.errors import DataError
 
 LONGEST_LINE = 10_000_000  # bytes of a line, characters of a field: more is a broken file
 STANDARD_INPUT = "standard input"
@@ -320,44 +318,3 @@ class ClassFolders(Format):
 
 _HEADER = "a first line with the columns' names, for example text,label, and a line for each text"
 _OBJECT = 'one object a line: {"text": "...", "label": "..."}'
-SUFFIXES: dict[str, Callable[[str, Open], Format]] = {
-    ".csv": lambda where, file: Separated(where, file, ","),
-    ".jsonl": JsonLines,
-    ".ndjson": JsonLines,
-    ".parquet": Parquet,
-    ".tsv": lambda where, file: Separated(where, file, "\t"),
-    ".txt": Lines,
-}
-
-
-def open_format(path: str) -> Format:
-    """Returns the rows of a file, a folder per class, or standard input ("-").
-
-    Raises:
-      DataError: there is no such file, its kind is not known, or it is broken from the start.
-    """
-    if path == "-":
-        content = sys.stdin.buffer.read()
-        begin = content.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
-        kind = SUFFIXES[".jsonl" if begin == b"{" else ".csv"]
-        return kind(STANDARD_INPUT, lambda: BytesIO(content))
-    place = pathlib.Path(path).expanduser()
-    if place.is_dir():
-        return ClassFolders(str(place))
-    if not place.exists():
-        beside = [each.name for each in place.parent.glob("*")] if place.parent.is_dir() else []
-        raise DataError(
-            f"there is no file {path}.",
-            valid=f"in {place.parent}: {near(place.name, beside)}"
-            if place.parent.is_dir()
-            else f"a path that exists; there is no folder {place.parent} either",
-        )
-    if place.suffix.lower() not in SUFFIXES:
-        raise DataError(
-            f"{path}: a file that ends in {place.suffix or 'nothing'!r} is not read.",
-            valid=f"{', '.join(sorted(SUFFIXES))}, or a folder for each class; - is standard input",
-        )
-    try:
-        return SUFFIXES[place.suffix.lower()](path, lambda: place.open("rb"))
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
-from tfft.sources._formats import LONGEST_LINE, MISSING, Format, Separated, open_format
+from tfft.sources._formats import LONGEST_LINE, MISSING, Format, Separated
+from tfft.sources._open import open_format
 
 TEXT_NAMES = (
     *("text", "sentence", "review", "content", "comment", "message", "tweet", "body"),
@@ -108,7 +109,7 @@ def _read(
     if isinstance(text, tuple):
         columns, how = named(file, text, label, labelled, classes)
     else:
-        columns, how = choose(file, text, label, labelled)
+        columns, how = choose(file, text, label, labelled, classes)
     _refuse_unknown(file, more)
     reader = _Reader(file, columns, len(columns) - labelled, classes)
     others: list[list[str]] = [[] for _ in more]
@@ -297,7 +298,7 @@ def named(
 
 
 def choose(
-    file: Format, text: str | None, label: str | None, labelled: bool
+    file: Format, text: str | None, label: str | None, labelled: bool, classes: bool = True
 ) -> tuple[list[str], list[str]]:
     """Returns the names of the text column and the label column, and how each was found.
 
@@ -314,7 +315,7 @@ def choose(
                 set_in=f"--gin.{kind.upper()}={name}",
                 valid=near(name, file.names, 12),
             )
-    if text is not None and text == given["label"]:
+    if classes and text is not None and text == given["label"]:
         raise DataError(
             f"column {text!r} cannot be both text and label.",
             set_in=f"--gin.TEXT={text} --gin.LABEL={text}",

@@ -1,4 +1,4 @@
-"""A person's own files: CSV, TSV, JSONL, Parquet, or a folder per class.
+"""A person's own files: CSV, TSV, JSONL, Parquet, Arrow, or a folder per class.
 
 The rule for columns, and the notes say what it found:
 
@@ -32,8 +32,10 @@ from tfft.sources import (
     validate,
     without_overlap,
 )
-from tfft.sources._formats import SUFFIXES
+from tfft.sources._open import SUFFIXES
 from tfft.sources._tables import Table, read, see_check
+
+INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 
 
 def files(
@@ -56,8 +58,9 @@ def files(
     have such texts.
 
     Args:
-      data: a .csv, .tsv, .jsonl or .parquet file; or a folder with a folder of .txt files for each
-        class; or a folder with a train, validation (valid, val, dev) and test part of these kinds.
+      data: a .csv, .tsv, .jsonl, .parquet or .arrow file; or a folder that `save_to_disk` of
+        Hugging Face's `datasets` wrote; or one with a folder of .txt files for each class; or one
+        with a train, validation (valid, val, dev) and test part of these kinds.
       text, label: the columns' names; found by the rule of this module when None. A task of several
         inputs takes the names of their columns, in its order: `("question", "context")`.
       columns: further columns, in whose values the report slices the evaluated texts.
@@ -78,7 +81,7 @@ def files(
     further = tuple(dict.fromkeys([*columns, *([split_by] if own else [])]))
     try:
         return _files(
-            *_parts(str(data), validation, test),
+            *parts(str(data), validation, test),
             columns={"text": text, "label": label, "columns": further, "classes": classes},
             name=str(data),
             shares={"validation": validation_share, "test": test_share},
@@ -91,7 +94,7 @@ def files(
 
 
 def _files(
-    parts: Mapping[str, str],
+    paths: Mapping[str, str],
     notes: list[str],
     columns: Mapping[str, Any],
     name: str,
@@ -100,7 +103,7 @@ def _files(
 ) -> Source:
     text, classes = columns["text"], columns["classes"]
     inputs = ("text",) if isinstance(text, str | None) else tuple(text)
-    tables = {split: read(path, **columns) for split, path in parts.items()}
+    tables = {split: read(path, **columns) for split, path in paths.items()}
     notes = notes + [note for table in tables.values() for note in table.notes]
     rows: dict[str, Rows] = {
         split: (*table.inputs, table.labels or [], *table.columns.values())
@@ -140,7 +143,7 @@ def _validate_given(
     )
 
 
-def _parts(data: str, validation: str | None, test: str | None) -> tuple[dict[str, str], list[str]]:
+def parts(data: str, validation: str | None, test: str | None) -> tuple[dict[str, str], list[str]]:
     """Returns the path of each split that has one, and notes on what was not taken."""
     given: dict[str, str | None] = {"train": data, "validation": validation, "test": test}
     notes: list[str] = []
@@ -154,7 +157,8 @@ def _parts(data: str, validation: str | None, test: str | None) -> tuple[dict[st
                 for split, path in found.items()
             }
             given["train"] = str(found["train"])
-            rest = [path.name for path in inside if str(path) not in given.values()]
+            read = {*given.values(), str(folder / INDEX)}
+            rest = [path.name for path in inside if str(path) not in read]
             if rest:
                 notes.append(f"{data}: not read: {', '.join(rest[:8])}{_more(rest, 8)}")
     return {split: path for split in SPLITS if (path := given.get(split))}, notes

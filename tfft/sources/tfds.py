@@ -21,6 +21,7 @@ from tfft.sources import (
     split_of,
     validate,
 )
+from tfft.sources._tfds_values import values
 from tfft.sources.memory import memory
 
 if TYPE_CHECKING:
@@ -32,23 +33,29 @@ BATCH = 1024
 def tfds(
     name: Any,
     *,
-    text: str | None = None,
+    text: str | Sequence[str] | None = None,
     label: str | None = None,
     data_dir: str | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
+    classes: bool = True,
 ) -> Source:
     """Returns a source of a builder's own splits; labels are read by their names.
 
-    One pass over the data counts labels and finds what is broken; training reads them again.
+    One pass over the data counts labels and finds what is broken; training reads them again. For
+    a task of several inputs or of answers that are no labels, all is read into memory.
 
     Args:
       name: a builder's name, with its config ("glue/sst2"); or a builder; or a `tf.data.Dataset`,
         which is read into memory.
-      text, label: features; by default the supervised keys, else the only Text and ClassLabel.
+      text, label: features; by default the supervised keys, else the only Text and ClassLabel. A
+        task of several inputs takes the names of theirs, in its order: `("question", "context")`.
       data_dir: where TensorFlow Datasets keeps its data.
       validation_share, test_share: taken from the training split by a hash of the text, for a
         split that the builder lacks or that has no labels; 0 for no such split.
+      classes: whether the answers are labels. False takes any: numbers, lists and dicts, which a
+        task reads as JSON; features of words and of their tags, such as "tokens" and "ner_tags",
+        become a text with spans.
 
     Raises:
       DataError: no such builder or feature, data that cannot be downloaded, or data that no run
@@ -62,6 +69,17 @@ def tfds(
             test_share=test_share,
         )
     builder = _builder(name, data_dir) if isinstance(name, str) else name
+    if not classes or not isinstance(text, str | None):
+        if text is None or label is None:
+            raise DataError(
+                "tfds needs the names of the features.",
+                set_in="tfds.text, tfds.label",
+                valid=f"some of {', '.join(builder.info.features)}",
+                see="tfft list",
+            )
+        _prepare(builder)
+        shares = {"validation": validation_share, "test": test_share}
+        return values(builder, _origins(builder), text, label, classes, shares)
     features = Features.find(builder, text, label)
     _prepare(builder)
     return BuilderSource(builder, features, validation_share, test_share)

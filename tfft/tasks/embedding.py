@@ -23,7 +23,7 @@ from tfft.metrics.retrieval import (
     similarities,
 )
 from tfft.preprocess.rows import SeveralTexts
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 LOSSES = ("in_batch", "cosine", "triplet")
 
@@ -154,9 +154,9 @@ class Embedding(Task):
         if self.kind == "cosine":
             return super().shown(examples, outputs)
         found = retrieve(outputs, examples.inputs[1], examples.targets)
-        rows = [
-            {**text_of(examples, row), "truth": f"rank {found.rank[row]}", "predicted": nearest}
-            for row, nearest in found.last(examples.inputs[1])[:SHOWN_EXAMPLES]
-        ]
-        wrong = int((found.rank > 1).sum())
-        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
+        nearest = dict(found.last(examples.inputs[1]))
+
+        def told(row: int) -> dict[str, Any]:
+            return {"truth": f"rank {found.rank[row]}", "predicted": nearest[row]}
+
+        return shown_examples(examples, list(nearest), told)

@@ -15,7 +15,7 @@ from tfft.metrics.floors import Floor
 from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.multi_label import label_sums, multi_label_metrics, surest_errors
 from tfft.metrics.thresholds import Threshold
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class MultiLabelClassification(Task):
@@ -177,12 +177,9 @@ class MultiLabelClassification(Task):
         truth, given = examples.targets == 1, outputs > self.limits
         wrong = surest_errors(truth, given, outputs)
         names = np.array(self.labels)
-        shown = [
-            {
-                **text_of(examples, row),
-                "truth": ", ".join(names[truth[row]]) or "none",
-                "predicted": ", ".join(names[given[row]]) or "none",
-            }
-            for row in wrong[:SHOWN_EXAMPLES]
-        ]
-        return {"mistake_count": len(wrong), "mistakes": shown, "least_certain": []}
+
+        def told(row: int) -> dict[str, Any]:
+            sides = {"truth": truth[row], "predicted": given[row]}
+            return {side: ", ".join(names[has]) or "none" for side, has in sides.items()}
+
+        return shown_examples(examples, wrong, told)

@@ -10,10 +10,10 @@ import numpy as np
 
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy
 from tfft.metrics import corpus
-from tfft.metrics.choices import choice_floors, choices_of, log_losses, right_number, softmax
+from tfft.metrics.choices import choice_floors, choices_of, chosen, log_losses, right_number
 from tfft.metrics.floors import Floor
 from tfft.preprocess.rows import ChoicePreprocessor
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class MultipleChoice(Task):
@@ -72,13 +72,8 @@ class MultipleChoice(Task):
     def predictions(
         self, examples: Examples, outputs: Sequence[np.ndarray]
     ) -> list[dict[str, Any]]:
-        found = []
-        for choices, scores in zip(map(choices_of, examples.inputs[1]), outputs, strict=True):
-            probabilities = softmax(scores[: len(choices), 0])
-            number = int(probabilities.argmax())
-            answer = {"choice": choices[number], "number": number}
-            found.append({**answer, "probabilities": probabilities.tolist()})
-        return found
+        pairs = zip(map(choices_of, examples.inputs[1]), outputs, strict=True)
+        return [chosen(choices, scores[: len(choices), 0]) for choices, scores in pairs]
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
@@ -114,20 +109,14 @@ class MultipleChoice(Task):
         sure = np.array([max(each["probabilities"]) for each in answers])
         wrong = np.flatnonzero(self.sums(examples, outputs)["score"] == 0)
 
-        def rows(numbers: np.ndarray) -> list[dict[str, Any]]:
-            return [
-                {
-                    **text_of(examples, row),
-                    "truth": choices_of(examples.inputs[1][row])[truth[row]],
-                    "predicted": answers[row]["choice"],
-                    "probability": float(sure[row]),
-                    "probability_of_truth": answers[row]["probabilities"][truth[row]],
-                }
-                for row in numbers[:SHOWN_EXAMPLES]
-            ]
+        def told(row: int) -> dict[str, Any]:
+            probabilities = answers[row]["probabilities"]
+            return {
+                "truth": choices_of(examples.inputs[1][row])[truth[row]],
+                "predicted": answers[row]["choice"],
+                "probability": float(sure[row]),
+                "probability_of_truth": probabilities[truth[row]],
+            }
 
-        return {
-            "mistake_count": len(wrong),
-            "mistakes": rows(wrong[np.argsort(-sure[wrong], kind="stable")]),
-            "least_certain": rows(np.argsort(sure, kind="stable")),
-        }
+        surest = wrong[np.argsort(-sure[wrong], kind="stable")]
+        return shown_examples(examples, surest, told, np.argsort(sure, kind="stable"))

@@ -18,7 +18,7 @@ from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.task import Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class QuestionAnswering(Task):
@@ -171,6 +171,9 @@ class QuestionAnswering(Task):
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the least F1, the surest first."""
         found = self.predictions(examples, outputs)
-        wrong, worst = answers.surest_errors(found, answers.texts(examples))
-        rows = [{**text_of(examples, row), **told} for row, told in worst]
-        return {"mistake_count": wrong, "mistakes": rows, "least_certain": []}
+        worst = answers.surest_errors(found, answers.texts(examples))
+
+        def told(row: int) -> dict[str, Any]:
+            return {**worst[row], "spans": answers.places(examples, row, found[row])}
+
+        return shown_examples(examples, list(worst), told)

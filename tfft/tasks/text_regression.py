@@ -16,7 +16,7 @@ from tfft.metrics import corpus
 from tfft.metrics.floors import Floor
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class TextRegression(Task):
@@ -158,14 +158,9 @@ class TextRegression(Task):
     def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the examples with the largest errors."""
         truth, found = examples.targets[:, 0], outputs[:, 0]
-        error = np.abs(found - truth)
-        worst = np.argsort(-error, kind="stable")[:SHOWN_EXAMPLES]
-        rows = [
-            {
-                **text_of(examples, row),
-                "truth": f"{truth[row]:.4g}",
-                "predicted": f"{found[row]:.4g}",
-            }
-            for row in worst
-        ]
-        return {"mistake_count": len(error), "mistakes": rows, "least_certain": []}
+        worst = np.argsort(-np.abs(found - truth), kind="stable")
+
+        def told(row: int) -> dict[str, Any]:
+            return {"truth": f"{truth[row]:.4g}", "predicted": f"{found[row]:.4g}"}
+
+        return shown_examples(examples, worst, told)

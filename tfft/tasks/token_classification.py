@@ -16,7 +16,7 @@ from tfft.metrics import spans
 from tfft.metrics.floors import Floor
 from tfft.metrics.span_floors import span_floors
 from tfft.preprocess import words
-from tfft.task import SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import Examples, Task, shown_examples
 
 
 class TokenClassification(Task):
@@ -167,16 +167,14 @@ class TokenClassification(Task):
         """Returns the examples with the most spans that are missed or wrong."""
         truth, found = _truth(examples), self._found(examples, outputs)
         wrong = np.array([len({*a} ^ {*b}) for a, b in zip(truth, found, strict=True)])
-        order = np.argsort(-wrong, kind="stable")[: min(SHOWN_EXAMPLES, (wrong > 0).sum())]
-        rows = [
-            {
-                **text_of(examples, row),
-                "truth": spans.readable(truth[row], examples.inputs[0][row]),
-                "predicted": spans.readable(found[row], examples.inputs[0][row]),
-            }
-            for row in order
-        ]
-        return {"mistake_count": int((wrong > 0).sum()), "mistakes": rows, "least_certain": []}
+        order = np.argsort(-wrong, kind="stable")[: (wrong > 0).sum()]
+
+        def told(row: int) -> dict[str, Any]:
+            sides = {"truth": truth[row], "predicted": found[row]}
+            text = examples.inputs[0][row]
+            return {n: spans.readable(each, text) for n, each in sides.items()} | {"spans": sides}
+
+        return shown_examples(examples, order, told)
 
 
 def _truth(examples: Examples) -> list[list[spans.Span]]:

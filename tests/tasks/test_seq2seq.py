@@ -1,0 +1,191 @@
+"""A text to another: what a decoder learns, what is written, and that both survive everything."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from trainings import steps
+
+import tfft
+from tfft import examples, export, loop, machine
+from tfft import job as jobs
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.errors import ConfigError
+from tfft.sources.memory import memory
+from tfft.tasks.seq2seq import Seq2Seq
+from tfft.testing import TaskCase
+from tfft.workdir import Workdir
+
+QUIET = Console(quiet=True)
+DICTIONARY = dict(
+    zip(["good", "bad", "film", "plot"], ["well", "worst", "movie", "one"], strict=True)
+)
+SOURCES = ["good film", "bad plot film good", "plot"]
+
+
+def translated(text):
+    """Returns the words of a text in the other order, each as the dictionary has it."""
+    return " ".join(DICTIONARY[word] for word in reversed(text.split()))
+
+
+def rows(count, seed):
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(rng.choice(list(DICTIONARY), rng.integers(1, 5))) for _ in range(count)]
+    return [{"source": text, "label": translated(text)} for text in texts]
+
+
+def source(*sizes):
+    parts = [rows(count, seed) for seed, count in enumerate(sizes or (96, 16, 16))]
+    return memory(*parts, inputs=("source",), classes=False)
+
+
+def body(kind="t5", **sizes):
+    return tiny(kind, **{"layers": 2, "dim": 16, "sequence_length": 32, "dropout": 0.0, **sizes})
+
+
+class TestSeq2Seq(TaskCase):
+    def make_task(self):
+        return Seq2Seq(max_new_tokens=8, num_beams=2, length_penalty=0.6, label_smoothing=0.1)
+
+    def make_source(self):
+        return source()
+
+    def make_body(self):
+        return body()
+
+    def named(self, prediction):
+        return isinstance(prediction["text"], str)
+
+
+def made(task, read, texts, answers=None):
+    """Returns examples, and the model of random weights."""
+    given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
+    return given, tfft.model.assemble(read, jobs.built_head(task, read), frozenset()).full
+
+
+def test_the_decoder_reads_the_answer_and_learns_the_next_token():
+    task = Seq2Seq(max_new_tokens=4)
+    read = body().read_for(task)
+    given, _ = made(task, read, SOURCES, ["the film", "one two three four", "bad"])
+    end, pad = read.preprocessor.end_id, read.preprocessor.pad_id
+    tokens = given.encoded
+    [first, second, _] = tokens.decoder.rows()
+    assert first[0] == pad and first[-1] == end and second[0] == pad and end not in second
+    assert [row.tolist() for row in tokens.targets.rows()][0] == [*first[1:], -1]
+    assert (tokens.full_lengths - tokens.kept).tolist()[0::2] == [0, 0]
+    assert task.warnings(given) == ["1 of 3 answers are longer than max_new_tokens and are cut"]
+    lengths = tokens.tokens.lengths.tolist()  # a decoder's row is as long as those below it need
+    assert tokens.decoder_length(max(lengths)) == 5
+    assert tokens.decoder_length(min(lengths)) == len(list(tokens.decoder.rows())[2])
+    turned = tokens.take(np.array([2, 0]))
+    assert turned.decoder_length(max(lengths)) == len(first)
+    batch = loop.Inputs(tokens).batch(loop.Batch(np.arange(3), max(lengths)))
+    assert batch["decoder_padding_mask"].sum(1).tolist() == tokens.decoder.lengths.tolist()
+    given, _ = made(task, read, SOURCES)
+    batch = loop.Inputs(given.encoded).batch(loop.Batch(np.arange(3), max(lengths)))
+    assert batch["decoder_token_ids"].tolist() == [[pad]] * 3
+
+
+@pytest.mark.parametrize(("kind", "beams"), [("t5", 1), ("t5", 3), ("bart", 1)])
+def test_each_text_is_answered_alone_as_in_a_batch(kind, beams):
+    task = Seq2Seq(max_new_tokens=5, num_beams=beams)
+    read = body(kind, seed=1, heads=4).read_for(task)
+    _, model = made(task, read, SOURCES)
+    batch = read.preprocessor(SOURCES)
+    spec = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
+    call = tf.function(task.outputs_of(model), input_signature=[spec], autograph=False)
+    together = call(batch)
+    assert not together["tokens"].numpy().any()
+    lengths = batch["padding_mask"].numpy().sum(1)
+    for row, length in enumerate(lengths):
+        one = {name: value[row : row + 1] for name, value in batch.items()}
+        one |= {name: one[name][:, :length] for name in ("token_ids", "padding_mask")}
+        assert call(one)["text"].numpy()[0] == together["text"].numpy()[row]
+        if beams == 1:
+            ids = greedy(read, one, 5)
+            texts = tf.function(read.preprocessor.texts, autograph=False)
+            wanted = texts(tf.constant([[*ids, 0]], tf.int32), tf.constant([len(ids)]))
+            assert wanted.numpy()[0] == together["text"].numpy()[row]
+
+
+def greedy(read, batch, longest):
+    """Returns the most probable tokens one by one, with nothing kept between them."""
+    ids = batch["decoder_token_ids"].numpy()[0].tolist()
+    first = len(ids)
+    while len(ids) < first + longest:
+        given = {
+            "decoder_token_ids": tf.constant([ids]),
+            "decoder_padding_mask": tf.ones_like([ids]),
+        }
+        hidden = read.outputs({**batch, **given}, training=False)["tokens"]
+        ids.append(int(read.scores(hidden)[0, -1].numpy().argmax()))
+        if ids[-1] == read.preprocessor.end_id:
+            return ids[first:-1]
+    return ids[first:]
+
+
+def test_the_probability_is_that_of_the_formula():
+    task = Seq2Seq(max_new_tokens=8)
+    read = body().read_for(task)
+    given, model = made(task, read, SOURCES, list(map(translated, SOURCES)))
+    batch = loop.Batch(np.arange(3), int(given.encoded.sizes.max()))
+    targets = given.encoded.targets_of(batch.rows, batch.length)
+    logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
+    logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+    right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
+    outputs = loop.predict(task.outputs_of(model), given.encoded)
+    expected = (right * (targets >= 0)).sum(1)
+    np.testing.assert_allclose(outputs["log_probability"], expected, rtol=1e-5)
+    assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()
+
+
+@pytest.mark.parametrize("depth", [1, 3])
+def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
+    stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
+    found = {}
+    for features in ("off", "memory"):
+        machine.make_deterministic(0, [stage], QUIET)
+        task = Seq2Seq(max_new_tokens=8)
+        read = body().read_for(task)
+        where = Workdir(tmp_path / features)
+        job = jobs.Job(task, read, jobs.built_head(task, read), 0, where, QUIET)
+        job.encode(source(48, 8, 8))
+        found[features] = steps(job, dataclasses.replace(stage, features=features))
+    assert found["memory"][2].features.values.shape[1] == 16
+    np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
+    for one, two in zip(found["memory"][1], found["off"][1], strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-4)
+
+
+def test_settings_that_cannot_be_are_told(monkeypatch):
+    with pytest.raises(ConfigError, match="Seq2Seq.figure='ter' is unknown"):
+        Seq2Seq(figure="ter")
+    with pytest.raises(ConfigError, match="label_smoothing=1"):
+        Seq2Seq(label_smoothing=1.0)
+    with pytest.raises(ConfigError, match="seq2seq reads a vector a token of an answer"):
+        tiny("bert").read_for(Seq2Seq())
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match="sacrebleu"):
+        Seq2Seq().with_labels([])
+    assert Seq2Seq(figure="rouge_l").measure == "mean"
+
+
+def test_a_made_transformation_is_learned_and_exported(tmp_path):
+    stage = tfft.Stage(epochs=12, learning_rate=3e-3, warmup=0.1, batch_size=32)
+    task = Seq2Seq(max_new_tokens=8, figure="chrf")
+    data = source(2000, 16, 64)
+    found = tfft.train(
+        task, body(dim=32, heads=4), data, [stage], workdir=tmp_path / "run", say=QUIET
+    )
+    report = found.report
+    assert report["main"] == "chrf" and report["metrics"]["exact_match"]["value"] == 1.0
+    assert report["floors"]["copy"]["chrf"]["value"] < 30
+    version = found.export(tmp_path / "export", say=QUIET)
+    served = export.run_export(str(version), (["bad film"],), QUIET)
+    assert served["text"] == [b"movie worst"]
+    card = json.loads((version / "tfft.json").read_text())["task"]
+    again = tfft.tasks.of_card(card, str(version))
+    assert again.answered(served, None) == [{"text": "movie worst"}]

@@ -1,0 +1,57 @@
+"""A body as another run left it, such as one that got used to a kind of text by `MaskedLM`."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+
+from tfft.backbones.base import Backbone
+from tfft.errors import ConfigError, WeightsError
+from tfft.model import named_variables
+from tfft.workdir import BEST, Workdir
+
+
+def adapted(backbone: Backbone, run: str) -> Backbone:
+    """Returns a body with the best weights that a run gave it; the run's head is left out.
+
+    Don't Stop Pretraining (Gururangan et al., 2020): a body that was tuned on the texts of a field
+    first is tuned better for a task of the field.
+
+    Args:
+      backbone: as that run began with: the same preset.
+      run: its folder, which has to stay: evaluating this run reads it again.
+
+    Raises:
+      ConfigError: there is no such run, or it trained adapters, which are no weights of a body.
+      WeightsError: its weights are not those of this body.
+    """
+    if not (pathlib.Path(run).expanduser() / BEST).exists():
+        raise ConfigError(
+            f"{run!r} is no folder of a run that was trained.",
+            set_in="adapted.run",
+            valid="the --workdir of tfft train",
+        )
+    arrays, state = Workdir(str(pathlib.Path(run).expanduser())).load(BEST)
+    if state.get("adapters"):
+        raise ConfigError(
+            f"the run in {run} trained adapters, and a body alone cannot hold them.",
+            set_in="adapted.run",
+            valid="a run whose stages train the body's own weights",
+        )
+    own = named_variables(backbone)
+    found = {name: value for name, value in arrays.items() if name in own}
+    wrong = [name for name, value in found.items() if own[name].shape != value.shape]
+    if not found or wrong:
+        what = f"{wrong[0]} has another shape" if wrong else "it trained none of the body's weights"
+        raise WeightsError(
+            f"the run in {run} did not train this body: {what}.",
+            set_in="adapted.run",
+            valid="a run on the same preset, with a part of it trained",
+        )
+    for name, value in found.items():
+        own[name].assign(value)
+    count = sum(int(np.size(value)) for value in found.values())
+    backbone.notes = (*backbone.notes, f"{count:,} weights of the body are those of {run}")
+    backbone.preset = f"{backbone.preset}, adapted in {run}"
+    return backbone

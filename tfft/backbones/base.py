@@ -1,0 +1,179 @@
+"""What every pretrained body says of itself: what it reads, its layers, what they give, its groups.
+
+Nothing outside asks which body it is, or whether it reads texts: it asks these questions.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+
+from tfft.errors import ConfigError
+from tfft.model import unnumbered
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+    """What is frozen or trained together.
+
+    Attributes:
+      name: "embeddings", "layer_0", ..., "pooler".
+      layers: the Keras layers in it.
+    """
+
+    name: str
+    layers: tuple[Any, ...]
+
+
+class Backbone:
+    """A body as tasks, stages and stored features see it; a subclass says what it reads.
+
+    `embed`, then `layers` from 0 to depth - 1, then `pool` is the whole computation. They work on
+    Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
+    variable. `training` not given means the mode of the calling layer.
+
+    Attributes:
+      modality: what an example is, "text" or "image"; a task says the same.
+      model: the Keras model whose weights it has.
+      preprocessor: from what a person has to the model's inputs.
+      name: the kind of body.
+      preset: where it came from, as it was asked for.
+      pooling: how the top layer's output becomes one vector.
+      notes: lines for a person.
+      depth: how many layers can be frozen one by one.
+      dim: the size of a pooled vector.
+      groups: what is frozen or trained together, from bottom to top: what is below the layers,
+        each layer, and what is above them.
+      average: what is averaged over the rows of an example, see `windows.answer`.
+      pools: whether the task reads one vector a row.
+      absent: the output of a row that an example does not have.
+      packed: whether layers without padding may be used (see `encoder`); a stage sets it.
+      beside: names of the inputs that layers above the frozen prefix read.
+    """
+
+    modality = "text"
+    beside: ClassVar[tuple[str, ...]] = ()
+
+    model: Any
+    preprocessor: Any
+    name: str
+    preset: str
+    pooling: str
+    notes: tuple[str, ...] = ()
+    depth: int
+    dim: int
+    groups: tuple[Group, ...]
+    average: str | None = None
+    pools = True
+    absent = 0.0
+    packed = False
+
+    def read_for(self, task: Any) -> Any:
+        """Returns this body, the same weights, as a task reads it.
+
+        Raises:
+          ConfigError: the task reads something else.
+        """
+        if task.modality != self.modality:
+            raise ConfigError(
+                f"{task.name} reads {task.modality}s, and {self.name} is a body of "
+                f"{self.modality}s.",
+                set_in="train.backbone",
+                valid=f"a backbone that reads {task.modality}s",
+                see="tfft list",
+            )
+        return self._read_for(task)
+
+    def _read_for(self, task: Any) -> Any:
+        raise NotImplementedError
+
+    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+        """From the model's inputs, [b ...], to the input of layer 0."""
+        raise NotImplementedError
+
+    def layers(
+        self,
+        first: int,
+        hidden: Any,
+        padding_mask: Any,
+        modes: Sequence[bool | None],
+        pooled_next: bool = False,
+    ) -> Any:
+        """From the input of layer `first` to the output of the last of `len(modes)` layers.
+
+        Args:
+          first: the number of the lowest layer.
+          hidden: [b ...].
+          padding_mask: int32 [b t]; None for a body that has none among its `reads`.
+          modes: `training` of each layer.
+          pooled_next: only `pool` reads the output of the top layer, the last one here.
+        """
+        raise NotImplementedError
+
+    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        """From the top layer's output to one vector an example, [b d], of the same dtype."""
+        raise NotImplementedError
+
+    def check_depth(self, layers: int) -> None:
+        """Refuses a depth that the weights do not allow."""
+
+    @property
+    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+        """Shape, without the batch's axis, and dtype of what the model reads, by name."""
+        raise NotImplementedError
+
+    def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
+        """Returns the shape that an example has at the input of layer `depth`, or pooled.
+
+        None stands for the tokens, of which each has a vector of its own.
+        """
+        raise NotImplementedError
+
+    def settings(self) -> dict[str, Any]:
+        """Returns what, beside weights, the outputs of frozen layers depend on, JSON-able."""
+        raise NotImplementedError
+
+    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
+        """Returns a table of what encoded splits hold, and lines on what would read more."""
+        raise NotImplementedError
+
+    @property
+    def prefix_depth(self) -> int:
+        """How many layers read nothing of `beside`, and may belong to the frozen prefix."""
+        return self.depth
+
+    @property
+    def head_shape(self) -> tuple[int | None, ...]:
+        """The shape of what a head reads: [b d], or [b t d] of tokens."""
+        return (None, *self.shape_at(self.depth, self.pools))
+
+    @property
+    def compute_dtype(self) -> str:
+        """The dtype that the layers compute in."""
+        return str(self.groups[1].layers[0].compute_dtype)
+
+    def config(self) -> dict[str, Any]:
+        """Returns a JSON-able description."""
+        return {
+            "name": self.name,
+            "preset": self.preset,
+            "depth": self.depth,
+            "dim": self.dim,
+            "pooling": self.pooling,
+            "parameters": int(self.model.count_params()),
+            "preprocessor": dict(self.preprocessor.config()),
+            **({"window_average": self.average} if self.average else {}),
+        }
+
+    def fingerprint(self) -> str:
+        """Returns the SHA-256, in hex, over the weights as they are now, names and shapes too."""
+        digest = hashlib.sha256()
+        for variable in self.model.weights:
+            array = keras.ops.convert_to_numpy(variable.value)
+            digest.update(f"{unnumbered(variable.path)} {array.dtype} {array.shape}\n".encode())
+            digest.update(array.tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,145 @@
+"""KerasHub's bodies of images: ResNets and Vision Transformers, from a preset or a folder."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+import keras_hub
+import numpy as np
+
+from tfft.backbones import folders
+from tfft.backbones.base import Backbone
+from tfft.backbones.blocks import Block, cut
+from tfft.backbones.hub import download, short
+from tfft.backbones.image_body import ImageBackbone
+from tfft.errors import ConfigError, WeightsError, near
+from tfft.preprocess.image import ImagePreprocessor
+
+KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
+
+
+def hub_images(
+    preset: str,
+    image_size: int | tuple[int, int] | None = None,
+    *,
+    pooling: Literal["avg", "max", "flatten", "cls"] = "avg",
+    fit: Literal["crop", "pad", "stretch"] = "crop",
+    scale: float | Sequence[float] | None = None,
+    offset: float | Sequence[float] | None = None,
+) -> Backbone:
+    """Loads a ResNet or a ViT of KerasHub as a body whose blocks can be frozen one by one.
+
+    Args:
+      preset: a KerasHub preset, a handle (hf:// or kaggle://), or a folder in KerasHub's layout.
+      image_size: height and width that a ResNet reads, in pixels, 224 when None; a ViT has its own.
+      pooling: "avg" or "max" over all places, "flatten" for every value; "cls", the first token, of
+        a ViT.
+      fit: where the shape of an image is another one, see `ImagePreprocessor`.
+      scale, offset: pixels, 0 to 255, are multiplied by the one and shifted by the other, one
+        number or one a channel; None takes those of the preset.
+
+    Raises:
+      WeightsError: weights are missing, or of another kind.
+      ConfigError: a size that the body does not have, or a preset that does not say how pixels are
+        normalised.
+    """
+    folder = _folder(preset)
+    sizes = (image_size, image_size) if isinstance(image_size, int) else image_size
+    model = _model(folder, preset, sizes)
+    height, width = model.image_shape[:2]
+    if sizes is not None and (height, width) != tuple(sizes):
+        raise ConfigError(
+            f"image_size={image_size}, but {preset} reads images of {height} x {width}.",
+            set_in="hub_images.image_size",
+            valid=f"None, or {height}" if height == width else "None",
+        )
+    if scale is None or offset is None:
+        known = _normalisation(folder, preset)
+        scale, offset = (known[0] if scale is None else scale, offset if offset else known[1])
+    times, plus = (np.asarray(value, np.float32) for value in (scale, offset))
+    blocks = _vit(model) if isinstance(model, keras_hub.models.ViTBackbone) else cut(model)
+    return ImageBackbone(
+        model,
+        blocks,
+        ImagePreprocessor(height, width, fit),
+        lambda pixels: pixels * times + plus,
+        name=type(model).__name__.removesuffix("Backbone").lower(),
+        pooling=pooling,
+        preset=preset,
+    )
+
+
+def _folder(preset: str) -> pathlib.Path:
+    """Returns the folder behind a preset's name, downloaded if it must be."""
+    known = {
+        name: details["kaggle_handle"] for kind in KINDS for name, details in kind.presets.items()
+    }
+    if "://" in preset or preset in known:
+        return download(known.get(preset, preset))
+    folder = pathlib.Path(preset).expanduser()
+    if not (folder / "config.json").is_file():
+        raise WeightsError(
+            f"preset={preset!r} is no KerasHub preset of images and no folder with a config.json.",
+            set_in="hub_images.preset",
+            valid=near(preset, known),
+        )
+    return folder
+
+
+def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> Any:
+    name = str(folders.read_json(folder / "config.json").get("class_name"))
+    kinds = {kind.__name__: kind for kind in KINDS}
+    if name not in kinds:
+        raise WeightsError(
+            f"{preset} holds a {name}, which is no body of images that is supported.",
+            set_in="hub_images.preset",
+            valid=", ".join(kinds),
+        )
+    resnet = {"image_shape": (*(sizes or (224, 224)), 3)} if name == "ResNetBackbone" else {}
+    try:
+        return kinds[name].from_preset(str(folder), **resnet)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the weights in {folder} cannot be read into its config: {short(error)}",
+            valid="config.json and weights of the same model, whole",
+        ) from error
+
+
+def _normalisation(folder: pathlib.Path, preset: str) -> tuple[Any, Any]:
+    """Returns what the preset's own preprocessing does with pixels."""
+    try:
+        converter = keras_hub.layers.ImageConverter.from_preset(str(folder))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{preset} does not say how pixels are normalised.",
+            set_in="hub_images",
+            valid="hub_images.scale and hub_images.offset, such as 1 / 127.5 and -1",
+        ) from error
+    scale = 1.0 if converter.scale is None else converter.scale
+    return scale, 0.0 if converter.offset is None else converter.offset
+
+
+def _vit(model: Any) -> list[Block]:
+    """Returns patches and positions as the stem, then the layers of the encoder.
+
+    The norm above the top layer belongs to it.
+    """
+    patches, encoder = model.get_layer("vit_patching_and_embedding"), model.get_layer("vit_encoder")
+    shape = tuple(patches.output.shape[1:])
+    inner = list(encoder.encoder_layers)
+    parts = [(patches, encoder.dropout), *((each,) for each in inner[:-1])]
+    parts.append((inner[-1], encoder.layer_norm))
+    names = ["stem", *(f"block{number}" for number in range(1, len(parts)))]
+    return [Block(n, part, _through(part), shape) for n, part in zip(names, parts, strict=True)]
+
+
+def _through(part: Sequence[keras.layers.Layer]) -> Any:
+    def call(hidden: Any, training: bool | None) -> Any:
+        for layer in part:
+            hidden = layer(hidden, training=training)
+        return hidden
+
+    return call

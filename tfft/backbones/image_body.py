@@ -1,0 +1,135 @@
+"""A pretrained body of images as tasks and stages see it: a stem, blocks, a pooling."""
+
+from __future__ import annotations
+
+import copy
+import math
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfft.backbones.base import Backbone, Group
+from tfft.backbones.blocks import Block
+from tfft.errors import ConfigError
+from tfft.preprocess.image import ImagePreprocessor
+
+
+class ImageBackbone(Backbone):
+    """A Keras model of images in blocks, so that the lower ones can be frozen.
+
+    Args:
+      model: has all weights.
+      blocks: the stem, then what is frozen one by one, from bottom to top.
+      preprocessor: from files to pixels, uint8 [b h w c].
+      normalise: from pixels as float32, 0 to 255, to what the stem reads.
+      name: the kind of body.
+      pooling: "avg" or "max" over all places; "flatten" for every value; of tokens, as a ViT has
+        them, "cls" too, the first of them.
+      preset: where it came from, as it was asked for.
+      notes: lines for a person.
+
+    Raises:
+      ConfigError: the body has no blocks, or no such pooling.
+    """
+
+    modality = "image"
+
+    def __init__(
+        self,
+        model: Any,
+        blocks: Sequence[Block],
+        preprocessor: ImagePreprocessor,
+        normalise: Callable[[Any], Any],
+        *,
+        name: str,
+        pooling: str = "avg",
+        preset: str = "",
+        notes: Sequence[str] = (),
+    ):
+        if len(blocks) < 2:
+            raise ConfigError(
+                f"{name} has no blocks that could be frozen one by one.",
+                valid="a model whose layers are named after blocks, such as VGG16 or ResNet50",
+            )
+        self.model, self.blocks, self.preprocessor = model, tuple(blocks), preprocessor
+        self.normalise = normalise
+        self.name, self.preset, self.pooling = name, preset or name, pooling
+        self.notes = tuple(notes)
+        self.depth = len(blocks) - 1
+        top = self.blocks[-1].shape
+        valid = ("avg", "max", "flatten", *(("cls",) if len(top) == 2 else ()))
+        if pooling not in valid:
+            raise ConfigError(
+                f"pooling={pooling!r} is no pooling of {name}.", valid=", ".join(valid)
+            )
+        self.dim = math.prod(top) if pooling == "flatten" else top[-1]
+        self.groups = tuple(Group(block.name, block.layers) for block in self.blocks)
+
+    def _read_for(self, task: Any) -> ImageBackbone:
+        if task.reads != "pooled" or task.rows:
+            raise ConfigError(
+                f"{task.name} reads more than one vector an image, which {self.name} does not give."
+            )
+        read = copy.copy(self)
+        read.preprocessor = task.preprocessor(self.preprocessor)
+        return read
+
+    @property
+    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+        return {self.preprocessor.reads: (self.preprocessor.shape, "uint8")}
+
+    def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
+        return (self.dim,) if pooled else self.blocks[depth].shape
+
+    def settings(self) -> dict[str, Any]:
+        versions = {"keras": keras.__version__}
+        return {**versions, "image_size": list(self.preprocessor.shape), "preset": self.preset}
+
+    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
+        height, width, channels = self.preprocessor.shape
+        size = f"{height} x {width} x {channels}"
+        rows = [[split, f"{part.size:,}", size] for split, part in splits.items()]
+        return ("Images", ["split", "images", "as they are read"], rows), []
+
+    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+        """From pixels, uint8 [b h w c], through the stem to the input of block 0."""
+        pixels = keras.ops.cast(batch[self.preprocessor.reads], "float32")
+        return self.blocks[0].call(self.normalise(pixels), training)
+
+    def layers(
+        self,
+        first: int,
+        hidden: Any,
+        padding_mask: Any,
+        modes: Sequence[bool | None],
+        pooled_next: bool = False,
+    ) -> Any:
+        """From the input of block `first` to the output of the last of `len(modes)` blocks."""
+        for block, mode in zip(self.blocks[first + 1 :], modes, strict=False):
+            hidden = block.call(hidden, mode)
+        return hidden
+
+    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+        """From the top block's output, [b h w c] or [b t d], to one vector an image, [b d].
+
+        Computed in float32: a sum over many places leaves float16's range.
+        """
+        if self.pooling == "cls":
+            return hidden[:, 0, :]
+        if self.pooling == "flatten":
+            return keras.ops.reshape(hidden, (-1, self.dim))
+        over = tuple(range(1, len(hidden.shape) - 1))
+        pool = keras.ops.max if self.pooling == "max" else keras.ops.mean
+        return keras.ops.cast(pool(keras.ops.cast(hidden, "float32"), axis=over), hidden.dtype)
+
+
+def draw_weights(model: Any, seed: int) -> None:
+    """Sets kernels by name and seed (He et al., 2015); Keras' own seed is not used nor changed."""
+    for index, variable in enumerate(model.weights):
+        if len(variable.shape) > 1:
+            draw = np.random.default_rng([seed, index, zlib.crc32(variable.name.encode())])
+            scale = math.sqrt(2 / math.prod(variable.shape[:-1]))
+            variable.assign(draw.normal(0.0, scale, variable.shape).astype("float32"))

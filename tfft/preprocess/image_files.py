@@ -1,0 +1,53 @@
+"""Images as a person names them: by path, or in place as a data URI."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import pathlib
+import urllib.parse
+
+from tfft.errors import DataError
+
+KINDS = "a JPEG, PNG, BMP, WebP or GIF file"
+
+
+def content(value: str) -> bytes:
+    """Returns the content of a file, from its path or a data URI in base64.
+
+    Raises:
+      DataError: there is no such file, or no such content.
+    """
+    try:
+        if not value.startswith("data:"):
+            return pathlib.Path(value).read_bytes()
+        head, _, coded = value.partition(",")
+        if head.endswith(";base64"):
+            return base64.b64decode(coded, validate=True)
+        problem = "it is not in base64"
+    except (OSError, ValueError, binascii.Error) as error:
+        problem = getattr(error, "strerror", None) or str(error)
+    raise DataError(
+        f"{name_of(value)} cannot be read: {problem}.",
+        set_in=name_of(value),
+        valid=f"the path of {KINDS}, from this folder or from that of the table that names it",
+    )
+
+
+def data_uri(read: bytes, kind: str, name: str = "") -> str:
+    """Returns content as a data URI (RFC 2397), which may have a name for a person.
+
+    Args:
+      kind: such as "png".
+    """
+    named = f";name={urllib.parse.quote(name)}" if name else ""
+    return f"data:image/{kind}{named};base64,{base64.b64encode(read).decode()}"
+
+
+def name_of(value: str) -> str:
+    """Returns what a person calls an image: its path, or the name in a data URI."""
+    if not value.startswith("data:"):
+        return value
+    parts = value.partition(",")[0].split(";")
+    names = [part.removeprefix("name=") for part in parts if part.startswith("name=")]
+    return urllib.parse.unquote(names[0]) if names else "an image in place"

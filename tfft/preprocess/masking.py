@@ -1,0 +1,194 @@
+"""Texts of which some words are hidden, to be guessed from the others (Devlin et al., 2019)."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfft.errors import ConfigError
+from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocess.words import word_spans
+
+MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
+NO_WORD = -1
+
+
+class MaskingPreprocessor(TextPreprocessor):
+    """Hides words of texts, those of a text always the same.
+
+    `rows` also gives, for each token, `truth`, the id that is hidden there or 0, and `words`, the
+    number of the word that it belongs to, -1 for special tokens. The model is given `truth` too
+    and does not read it: figures do.
+
+    Args:
+      rate: the share of a text's tokens that is hidden; 0 hides nothing but what the text itself
+        marks by "[MASK]".
+      whole_words: hide all tokens of a word or none.
+      settings: as of `TextPreprocessor`.
+
+    Raises:
+      ConfigError: the body's vocabulary has no token that stands for a hidden one.
+    """
+
+    inputs = ("truth",)
+
+    def __init__(self, rate: float = 0.15, whole_words: bool = True, **settings: Any):
+        super().__init__(**settings)
+        found = self.subwords.mask_id()
+        if found is None:
+            raise ConfigError(
+                "the vocabulary of this body has no token for a hidden word.",
+                set_in="train.backbone",
+                valid="a body that was pretrained on hidden words, such as BERT's",
+            )
+        self.mask_id, self.rate, self.whole_words = int(found), float(rate), whole_words
+
+    def words(self, texts: Any) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
+        """Returns ids and numbers of words, int32 [b (t)], cut, and whole lengths, int64 [b].
+
+        Args:
+          texts: strings, [b]; "[MASK]" stands for a hidden token.
+        """
+        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+        pieces = tf.strings.split(texts, MASK)
+        ids, *spans = self.subwords.ids_with_offsets(pieces.values)
+        starts = word_spans(pieces.values, *spans)[0]
+        begins = tf.cast(starts.values >= 0, tf.int32)
+        # A hidden token behind each piece, and then none behind a text's last one.
+        rows = ids.nrows()
+        hidden, marked = (tf.fill([rows, 1], tf.constant(n, tf.int32)) for n in (self.mask_id, -1))
+        ids, begins = (
+            tf.concat([values, one], axis=1).with_row_splits_dtype(tf.int64)
+            for values, one in ((ids, hidden), (ids.with_values(begins), marked))
+        )
+        splits = tf.gather(ids.row_splits, pieces.row_splits)
+        ids, begins = (
+            tf.RaggedTensor.from_row_splits(each.values, splits)[:, :-1] for each in (ids, begins)
+        )
+        numbers = _numbers(begins)
+        ids = self.between(ids, self.start_id, self.end_id)
+        numbers = self.between(numbers, NO_WORD, NO_WORD)
+        full = ids.row_lengths()
+        cut = (self.truncate(each, self.sequence_length) for each in (ids, numbers))
+        return (*cut, full)
+
+    def rows(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns what is stored of texts, see `TextPreprocessor.rows`."""
+        ids, words, full = self.words(texts)
+        found, truth = ids.values.numpy(), np.zeros(len(ids.values), np.int32)
+        numbers, ends = words.values.numpy(), ids.row_splits.numpy()
+        for text, begin, end in zip(texts.numpy(), ends[:-1], ends[1:], strict=True):
+            rng = np.random.default_rng(zlib.crc32(text))
+            hidden = begin + np.flatnonzero(self.hide(numbers[begin:end], rng))
+            truth[hidden], found[hidden] = found[hidden], self.mask_id
+        lengths = ids.row_lengths()
+        stored = {"full": full, "ids": tf.constant(found), "lengths": lengths}
+        return {**stored, "truth": tf.constant(truth), "words": words.values}
+
+    def hide(self, words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Returns which tokens of a text to hide: bool [t].
+
+        Words are taken in random order while `rate` of the tokens leaves room for them, the first
+        one in any case; a text without words has nothing to hide.
+
+        Args:
+          words: the number of each token's word, int [t]; -1 for a token that is never hidden.
+          rng: of the order.
+        """
+        there = words >= 0
+        if not self.rate or not there.any():
+            return np.zeros(len(words), bool)
+        if not self.whole_words:
+            words = np.where(there, np.cumsum(there) - 1, NO_WORD)
+        sizes = np.bincount(words[there])
+        room = self.rate * there.sum()
+        taken: list[int] = []
+        for word in rng.permutation(np.flatnonzero(sizes)):
+            if taken and sizes[word] > room:
+                continue
+            taken.append(word)
+            room -= sizes[word]
+            if room < 1:
+                break
+        return np.isin(words, taken)
+
+    def targets(self, encoded: Any) -> Any:
+        """Returns the hidden token's id, or -1, and the number of the word: int32, [t 2] a text.
+
+        Args:
+          encoded: what `rows` gave, `Encoded`.
+        """
+        truth, words = (encoded.extra[name] for name in ("truth", "words"))
+        hidden = np.where(truth.values > 0, truth.values, -1)
+        values = np.stack([hidden, words.values], axis=1).astype(np.int32)
+        return dataclasses.replace(truth, values=values)
+
+    def drawn(
+        self, inputs: Mapping[str, Any], targets: np.ndarray, rng: np.random.Generator, tokens: int
+    ) -> tuple[dict[str, Any], np.ndarray]:
+        """Returns a batch with other words hidden.
+
+        Four in five become the mask token, one in ten another token, one in ten itself.
+
+        Args:
+          inputs: arrays [b t] by name.
+          targets: as of `targets`, int32 [b t 2].
+          tokens: the size of the vocabulary.
+        """
+        hidden, words = targets[..., 0], targets[..., 1]
+        ids = np.where(hidden >= 0, hidden, inputs["token_ids"])
+        chosen = np.stack([self.hide(row, rng) for row in words])
+        draw, other = rng.random(ids.shape), rng.integers(tokens, size=ids.shape)
+        seen = np.where(draw < 0.8, self.mask_id, np.where(draw < 0.9, other, ids))
+        found = {**inputs, "token_ids": np.where(chosen, seen, ids).astype(np.int32)}
+        return found, np.stack([np.where(chosen, ids, -1), words], axis=-1).astype(np.int32)
+
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        """Returns the model's inputs for strings [b], as they are: int32 [b t]."""
+        ids, _, _ = self.words(*inputs)
+        padded = self.pad(ids)
+        return {**padded, "truth": tf.zeros_like(padded["token_ids"])}
+
+    def config(self) -> Mapping[str, Any]:
+        rule = {"rate": self.rate, "whole_words": self.whole_words, "mask_id": self.mask_id}
+        return {**super().config(), **rule, "masking": 1}  # the version of the rule
+
+
+def _numbers(begins: tf.RaggedTensor) -> tf.RaggedTensor:
+    """Returns the number of the word that each token belongs to, int32 [b (t)].
+
+    Args:
+      begins: 1 where a word begins, 0 where it goes on, -1 at a token that is of no word.
+    """
+    padded = begins.to_tensor(0)
+    counted = tf.cumsum(tf.maximum(padded, 0), axis=1) - 1
+    numbers = tf.where(padded < 0, NO_WORD, counted)
+    return tf.RaggedTensor.from_tensor(numbers, begins.row_lengths())
+
+
+def places(text: str, words: np.ndarray, chances: np.ndarray) -> list[dict[str, Any]]:
+    """Returns the places that a text marks, in characters, with the most probable words there.
+
+    Places behind the tokens that were read have no words.
+
+    Args:
+      text: as it was given.
+      words: of the places that were read, in their order, str or bytes [m k].
+      chances: their probabilities, [m k].
+    """
+    found = []
+    for number, place in enumerate(re.finditer(re.escape(MASK), text)):
+        pairs = zip(words[number], chances[number], strict=True) if number < len(words) else ()
+        guessed = [{"word": _text(w), "probability": float(p)} for w, p in pairs if p > 0]
+        found.append({"start": place.start(), "end": place.end(), "words": guessed})
+    return found
+
+
+def _text(word: Any) -> str:
+    return word.decode() if isinstance(word, bytes) else str(word)

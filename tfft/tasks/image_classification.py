@@ -1,0 +1,41 @@
+"""Image classification: one label out of several for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from tfft.classification import Classification
+from tfft.metrics.floors import Floor
+from tfft.metrics.pixel_floors import pixel_floors
+from tfft.preprocess.image import thumbnail
+from tfft.preprocess.image_files import content, name_of
+from tfft.task import Examples
+
+
+class ImageClassification(Classification):
+    """A softmax Dense on the pooled output of a body of images, trained with cross-entropy.
+
+    An example is the path of an image, or a data URI; an export takes the contents of files. All
+    arguments are those of `Classification`.
+    """
+
+    name: ClassVar[str] = "image_classification"
+    modality: ClassVar[str] = "image"
+    inputs: ClassVar[tuple[str, ...]] = ("image",)
+
+    def contents(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+        return tuple([content(value) for value in column] for column in inputs)
+
+    def seen(self, examples: Examples, row: int) -> dict[str, Any]:
+        """Returns an image's name, and a small picture of what the model read."""
+        [pixels] = examples.encoded.tokens.take([row]).rows()
+        name = name_of(examples.inputs[0][row])
+        return {"text": name, "characters_left_out": 0, "thumbnail": thumbnail(pixels[0])}
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the answers of models that need no network."""
+        pixels = (train.encoded.tokens, train.targets, test.encoded.tokens)
+        return pixel_floors(*pixels, len(self.labels or ()), say)

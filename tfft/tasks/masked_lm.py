@@ -1,0 +1,139 @@
+"""Masked language modelling: guessing hidden words, for a body to get used to a kind of text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tfft.encoded import Ragged
+from tfft.metrics import guesses
+from tfft.metrics.floors import Floor
+from tfft.preprocess.masking import MaskingPreprocessor, places
+from tfft.task import Examples, Task, shown_examples
+from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
+
+
+class MaskedLM(Task):
+    """Cross-entropy of hidden tokens, through a head that is tied to the body's embedding.
+
+    It reads texts alone; answers that a source has are not looked at. In training other words are
+    hidden each time a text is seen, of which four in five become the body's mask token, one in ten
+    another token and one in ten itself (Devlin et al., 2019); held-out texts always have the same
+    words hidden, all by the mask token. A prediction is of the places that a text marks by
+    "[MASK]".
+
+    Args:
+      rate: the share of a text's tokens that is hidden.
+      whole_words: hide all tokens of a word or none.
+      most: how many words a prediction names for a place.
+    """
+
+    name: ClassVar[str] = "masked_lm"
+    classes: ClassVar[bool | None] = None
+    reads: ClassVar[str] = "tokens"
+    random_inputs: ClassVar[bool] = True
+    measure: ClassVar[str] = "exp_ratio"
+    lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
+    figures: ClassVar[Mapping[str, str]] = {
+        "perplexity": "perplexity of a hidden token",
+        "accuracy": "hidden tokens guessed",
+        "among_most": "among the words named",
+    }
+
+    def __init__(self, rate: float = 0.15, whole_words: bool = True, most: int = 5):
+        self.rate, self.whole_words, self.most = rate, whole_words, most
+        self.names: tuple[str, ...] = ()  # of the body's tokens
+
+    def preprocessor(self, own: Any) -> MaskingPreprocessor:
+        self._reader = MaskingPreprocessor(self.rate, self.whole_words, **own.settings())
+        self.names = own.subwords.names()
+        return self._reader
+
+    def targets(self, examples: Examples) -> Ragged:
+        """Returns the hidden token's id, or -1, and the number of the word: int32, [t 2] a text."""
+        return self._reader.targets(examples.encoded)
+
+    def drawn(self, inputs: Any, targets: np.ndarray, rng: np.random.Generator) -> tuple[Any, Any]:
+        return self._reader.drawn(inputs, targets, rng, len(self.names))
+
+    def warnings(self, examples: Examples) -> list[str]:
+        none = sum(not (row[:, 0] >= 0).any() for row in examples.targets.rows())
+        return [f"{none:,} texts have no word to hide"] if none else []
+
+    def config(self) -> dict[str, Any]:
+        settings = {"rate": self.rate, "whole_words": self.whole_words, "most": self.most}
+        return {"task": self.name, **settings}
+
+    # Model --------------------------------------------------------------------------------------
+
+    def head_on(self, body: Any) -> keras.layers.Layer:
+        return VocabularyHead(body.embedding, body.preprocessor.mask_id, len(self.names))
+
+    def loss_on(self, head: Any) -> keras.losses.Loss:
+        return HiddenCrossentropy(head)
+
+    def outputs_of(self, model: Any) -> Callable[..., Any]:
+        return guessed(model, self.most)
+
+    def constant_loss(self, targets: Ragged) -> float:
+        """Returns the training loss of answering the shares of the hidden tokens."""
+        return guesses.entropy(targets.values[:, 0])
+
+    # Answers ------------------------------------------------------------------------------------
+
+    @property
+    def served(self) -> MaskedLM:
+        """The task that hides nothing by itself."""
+        return MaskedLM(0.0, self.whole_words, self.most)
+
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        """Returns for each place that a text marks where it is and the most probable words."""
+        found = words_of(outputs, self.names, self.most)
+        return self.answered(found, examples)
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
+
+        A text with fewer places than another one is filled up with "" and 0.
+        """
+        return marked_words(outputs, self.names, self.most)
+
+    def answered(
+        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        rows = zip(examples.inputs[0], answers["words"], answers["probabilities"], strict=True)
+        return [{"masks": places(*row)} for row in rows]
+
+    # Figures ------------------------------------------------------------------------------------
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return guesses.figures(_hidden(examples), outputs)
+
+    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+        return guesses.sums(_hidden(examples), outputs)["perplexity"]
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the answers by how often each token is hidden in the training texts."""
+        return guesses.floors(_hidden(train), _hidden(test), len(self.names), self.most)
+
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the texts whose hidden words were least expected."""
+        truth, names = _hidden(examples), np.array(self.names)
+        loss = guesses.sums(truth, outputs)["perplexity"]["loss"]
+
+        def told(row: int) -> dict[str, Any]:
+            hidden = truth[row] >= 0
+            right, found = truth[row][hidden], outputs[row][hidden, 0].astype(int)
+            return {"truth": " ".join(names[right]), "predicted": " ".join(names[found])}
+
+        return shown_examples(examples, np.argsort(-loss, kind="stable"), told)
+
+
+def _hidden(examples: Examples) -> list[np.ndarray]:
+    """Returns the ids that are hidden in each text, -1 elsewhere: int [t]."""
+    return [row[:, 0] for row in examples.targets.rows()]

@@ -1,0 +1,82 @@
+"""Sequence to sequence: a text to another, such as its translation or its summary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+from tfft import taught, writing
+from tfft.errors import ConfigError
+from tfft.metrics import texts
+from tfft.metrics.floors import Floor
+from tfft.preprocess.prompts import SourcePreprocessor
+from tfft.search import Search
+from tfft.task import Examples
+from tfft.text_task import TextTask
+
+
+class Seq2Seq(TextTask):
+    """The answer by a decoder, which reads the text through an encoder (teacher forcing).
+
+    Args:
+      max_new_tokens: the most tokens of an answer, learned or written, its end token included.
+      num_beams: answers that are followed at once; 1 takes the most probable token at each step.
+      length_penalty: alpha by which longer answers are favoured among several beams.
+      label_smoothing: share of the target that is spread evenly over the vocabulary.
+      figure: the main one: "bleu" or "chrf" of translations, "rouge_l" of summaries.
+    """
+
+    name: ClassVar[str] = "seq2seq"
+    inputs: ClassVar[tuple[str, ...]] = ("source",)
+    reads: ClassVar[str] = "decoder"
+
+    def __init__(
+        self,
+        max_new_tokens: int = 64,
+        num_beams: int = 1,
+        length_penalty: float = 0.0,
+        label_smoothing: float = 0.0,
+        figure: Literal["bleu", "chrf", "rouge_l"] = "bleu",
+    ):
+        super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
+        names = ("bleu", "chrf", "rouge_l")
+        if figure not in names:
+            raise ConfigError(f"Seq2Seq.figure={figure!r} is unknown.", valid=", ".join(names))
+        order = sorted([*names, "exact_match"], key=lambda name: name != figure)
+        self.compared = tuple(order)  # type: ignore[misc]
+        self.figures = {  # type: ignore[misc]
+            **{name: texts.NAMES[name] for name in order},
+            "perplexity": "perplexity",
+        }
+        self.measure = texts.measure(figure)  # type: ignore[misc]
+
+    def config(self) -> dict[str, Any]:
+        return {**super().config(), "figure": self.compared[0]}
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Seq2Seq:
+        return cls(figure=card["figure"])
+
+    def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
+        """Returns the task itself.
+
+        Raises:
+          ConfigError: what counts BLEU and chrF is not installed.
+        """
+        texts.require()
+        return self
+
+    def preprocessor(self, own: Any) -> SourcePreprocessor:
+        return SourcePreprocessor(**own.settings(), answer_length=self.search.longest)
+
+    def taught(self, examples: Examples, preprocessor: Any) -> Examples:
+        return taught.beside(examples, preprocessor)
+
+    def outputs_of(self, model: Any) -> Callable[..., Any]:
+        return writing.answering(writing.body_of(model), self.search)
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the source as its own translation."""
+        return {"copy": Floor({"text": list(test.inputs[0])})}

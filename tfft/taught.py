@@ -1,0 +1,134 @@
+"""From texts and their answers to the rows that a model which writes learns from.
+
+An answer is tokenised for itself, so that where it begins is known; the joined text would be other
+tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.encoded import Encoded, Ragged, ragged
+from tfft.task import Examples
+
+NOTHING = -1  # where there is nothing to learn
+
+
+def followed(examples: Examples, preprocessor: Any) -> Examples:
+    """Returns examples whose rows are the prompt and its answer.
+
+    What is learned at a token is the next one, where that is one of the answer; `answer_mask` is 1
+    at tokens of the answer, its end included.
+
+    Args:
+      examples: of prompts, with their answers and the tokens of the prompts.
+      preprocessor: a `PromptPreprocessor`.
+    """
+    tokens = examples.encoded
+    answers, full = preprocessor.rows_of_answers(examples.answers or ())
+    pairs = list(zip(tokens.tokens.rows(), answers, strict=True))
+    rows = [np.concatenate(pair) for pair in pairs]
+    marks = [np.repeat(np.array([0, 1], np.int32), list(map(len, pair))) for pair in pairs]
+    targets = [next_tokens(*pair) for pair in pairs]
+    learned = dataclasses.replace(
+        tokens,
+        tokens=ragged(rows),
+        targets=ragged(targets),
+        full_lengths=tokens.full_lengths + full,
+        extra={**tokens.extra, "answer_mask": ragged(marks)},
+        end_id=preprocessor.end_id,
+    )
+    return dataclasses.replace(examples, targets=learned.targets, encoded=learned)
+
+
+def next_tokens(before: np.ndarray, answer: np.ndarray) -> np.ndarray:
+    """Returns what is right behind each token of both, int32; nothing but the answer is learned."""
+    left = np.full(len(before) - 1, NOTHING, np.int32)
+    return np.concatenate([left, answer, [NOTHING]]).astype(np.int32)
+
+
+def beside(examples: Examples, preprocessor: Any) -> Examples:
+    """Returns examples with the rows of a decoder: what it begins with, and the answer.
+
+    What is learned at a token is the next one, where that is one of the answer.
+
+    Args:
+      examples: of texts, with their answers and the tokens of the texts.
+      preprocessor: a `SourcePreprocessor`.
+    """
+    tokens = examples.encoded
+    answers, full = preprocessor.rows_of_answers(examples.answers or ())
+    begins = np.array(preprocessor.begins, np.int32)
+    targets = ragged([next_tokens(begins, row) for row in answers])
+    learned = dataclasses.replace(
+        tokens,
+        decoder=ragged([np.concatenate([begins, row]) for row in answers]),
+        targets=targets,
+        full_lengths=(tokens.full_lengths + full + len(begins)).astype(np.int32),
+        end_id=preprocessor.end_id,
+    )
+    return dataclasses.replace(examples, targets=targets, encoded=learned)
+
+
+def packed(encoded: Encoded, length: int) -> Encoded:
+    """Returns the examples put together in rows of at most `length` tokens.
+
+    The longest goes first, each into the first row that has room for it. `padding_mask` numbers the
+    examples of a row from 1, so that a body can keep them apart.
+
+    Args:
+      encoded: a split of `followed` examples.
+      length: none of them is longer.
+    """
+    lengths = encoded.tokens.lengths
+    rows: list[list[int]] = []
+    room = np.zeros(0, int)
+    for number in np.argsort(-lengths, kind="stable"):
+        fits = np.flatnonzero(room >= lengths[number])
+        place = int(fits[0]) if len(fits) else len(rows)
+        if place == len(rows):
+            rows.append([])
+            room = np.append(room, length)
+        rows[place].append(int(number))
+        room[place] -= lengths[number]
+
+    def joined(values: Ragged) -> Ragged:
+        each = list(values.rows())
+        return ragged([np.concatenate([each[number] for number in row]) for row in rows])
+
+    numbers = [np.repeat(np.arange(len(row), dtype=np.int32) + 1, lengths[row]) for row in rows]
+    return dataclasses.replace(
+        encoded,
+        tokens=joined(encoded.tokens),
+        targets=joined(encoded.targets),  # type: ignore[arg-type]
+        full_lengths=np.array([lengths[row].sum() for row in rows], np.int32),
+        extra={
+            **{name: joined(values) for name, values in encoded.extra.items()},
+            "padding_mask": ragged(numbers),
+        },
+    )
+
+
+def cut_answers(encoded: Encoded) -> int:
+    """Returns how many answers are cut before their end token."""
+    targets: Any = encoded.targets
+    last = (row[row != NOTHING][-1] for row in targets.rows())
+    return sum(int(each) != encoded.end_id for each in last)
+
+
+def constant_loss(targets: Ragged) -> float:
+    """Returns the loss of the best distribution over tokens that is the same everywhere."""
+    values = np.concatenate(list(targets.rows()))
+    known = values[values != NOTHING]
+    shares = np.unique(known, return_counts=True)[1] / max(known.size, 1)
+    return float(-(shares * np.log(shares)).sum())
+
+
+def most_frequent(answers: Sequence[str]) -> str:
+    """Returns the most frequent answer, the first of equally frequent ones."""
+    found, first, counts = np.unique(np.array(answers), return_index=True, return_counts=True)
+    return str(found[np.lexsort((first, -counts))[0]])

@@ -1,0 +1,122 @@
+"""What tasks share whose answer is a text that the model writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import keras
+import numpy as np
+
+from tfft import taught, writing
+from tfft.errors import ConfigError
+from tfft.losses import TokenAccuracy
+from tfft.metrics import corpus, texts
+from tfft.search import Search
+from tfft.task import LONGEST_TEXT, SHOWN_EXAMPLES, Examples, Task, text_of
+
+
+class TextTask(Task):
+    """The next token of the answer at each of its tokens; answers by greedy or beam search.
+
+    The outputs of its model are what `tfft.writing` keeps: `text`, and of the right answer
+    `log_probability` and `tokens`. Those of a floor are a text alone.
+
+    Attributes:
+      compared: the figures of the texts, names of `tfft.metrics.texts`; the first is the main one.
+    """
+
+    searched: ClassVar[bool] = True
+    compared: ClassVar[tuple[str, ...]] = ()
+    lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
+
+    def __init__(self, search: Search, label_smoothing: float):
+        if not 0 <= label_smoothing < 1:
+            raise ConfigError(
+                f"label_smoothing={label_smoothing} cannot be.", valid="0 to below 1; 0.1 is usual"
+            )
+        self.search, self.label_smoothing = search, label_smoothing
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "task": self.name,
+            "max_new_tokens": self.search.longest,
+            "num_beams": self.search.beams,
+            "length_penalty": self.search.penalty,
+            "label_smoothing": self.label_smoothing,
+        }
+
+    def targets(self, examples: Examples) -> Any:
+        """Returns what is learned, which `taught` makes; None where there are no tokens."""
+        return examples.targets
+
+    def warnings(self, examples: Examples) -> list[str]:
+        count, whole = taught.cut_answers(examples.encoded), len(examples)
+        told = f"{count:,} of {whole:,} answers are longer than max_new_tokens and are cut"
+        return [told] if count else []
+
+    def head_on(self, body: Any) -> keras.layers.Layer:
+        return writing.Scores(body, name="head")
+
+    def loss(self) -> keras.losses.Loss:
+        return writing.NextTokenLoss(self.label_smoothing)
+
+    def metrics(self) -> list[Any]:
+        return [TokenAccuracy()]
+
+    def constant_loss(self, targets: Any) -> float:
+        return taught.constant_loss(targets)
+
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        return [{"text": text} for text in written(outputs)]
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        return {"text": outputs["text"]}
+
+    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Any]:
+        return {"text": np.array(answers["text"], object)}
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the figures of the texts; perplexity where the right answers were judged."""
+        found, right = written(outputs), list(examples.answers or ())
+        wanted = {
+            name: (texts.measure(name), texts.sums(name, found, right)) for name in self.compared
+        }
+        if np.any(outputs.get("tokens", 0)):
+            judged = {"loss": -outputs["log_probability"], "tokens": outputs["tokens"]}
+            wanted["perplexity"] = ("exp_ratio", judged)
+        return corpus.figures(wanted)
+
+    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+        return texts.sums(self.compared[0], written(outputs), list(examples.answers or ()))
+
+    def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns examples from everywhere in the split, side by side with their answers."""
+        places = np.linspace(0, len(examples) - 1, min(SHOWN_EXAMPLES, len(examples)))
+        return {"written": self._rows(examples, outputs, np.unique(places.astype(int)))}
+
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the examples whose texts are farthest from the right ones, by ROUGE-L."""
+        found, right = written(outputs), list(examples.answers or ())
+        wrong = np.flatnonzero(texts.exact(found, right) == 0)
+        score = np.array([texts.rouge_l(found[row], right[row]) for row in wrong])
+        worst = wrong[np.argsort(score, kind="stable")[:SHOWN_EXAMPLES]]
+        rows = self._rows(examples, outputs, worst)
+        return {"mistake_count": len(wrong), "mistakes": rows, "least_certain": []}
+
+    def _rows(self, examples: Examples, outputs: Any, rows: np.ndarray) -> list[dict[str, Any]]:
+        found, right = written(outputs), list(examples.answers or ())
+        return [
+            {
+                **text_of(examples, row),
+                "truth": right[row][:LONGEST_TEXT],
+                "predicted": found[row][:LONGEST_TEXT],
+            }
+            for row in rows
+        ]
+
+
+def written(outputs: Mapping[str, Any]) -> list[str]:
+    """Returns the texts of outputs."""
+    each = outputs["text"]
+    return [t if isinstance(t, str) else bytes(t).decode("utf-8", "replace") for t in each]

@@ -1,0 +1,146 @@
+"""Heads that write words: from a token's vector to scores of the vocabulary, by its embedding."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfft.errors import ConfigError
+
+
+@keras.saving.register_keras_serializable("tfft")
+class VocabularyHead(keras.layers.Layer):
+    """BERT's masked language model head, of which the scores are made where they are asked for.
+
+    A call gives the vectors [b t e] that score the vocabulary: Dense, GELU, layer norm (Devlin et
+    al., 2019). `scores` multiplies them with the body's embedding of tokens, tied, and adds a bias
+    a token. The scores of all tokens of a batch would be most of what a step computes, and the loss
+    needs those of the hidden ones alone.
+
+    Args:
+      embedding: the body's embedding layer; its weights belong to the body.
+      mask_id: the token that stands for a hidden one.
+      tokens: how many of the embedding's rows are of the vocabulary.
+
+    Raises:
+      ConfigError: the embedding has no row for the hidden token.
+    """
+
+    def __init__(self, embedding: Any, mask_id: int, tokens: int, **kwargs: Any):
+        super().__init__(**{"name": "head", "dtype": "float32"} | kwargs)
+        if mask_id >= embedding.input_dim:
+            raise ConfigError(
+                f"this body has {embedding.input_dim} embeddings, and none for the hidden token.",
+                set_in="train.backbone",
+                valid="a body that was pretrained on hidden words, such as BERT's",
+            )
+        self._table = lambda: embedding.embeddings  # within a function: not a weight of the head
+        self.mask_id, self.tokens = mask_id, min(tokens, embedding.input_dim)
+        size = embedding.output_dim
+        self.dense = keras.layers.Dense(size, activation="gelu", dtype="float32", name="dense")
+        self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32", name="norm")
+
+    def build(self, shape: Any) -> None:
+        self.dense.build(shape)
+        self.norm.build((*shape[:-1], self.dense.units))
+        self.bias = self.add_weight(shape=(self.tokens,), initializer="zeros", name="bias")
+
+    def call(self, hidden: Any) -> Any:
+        return self.norm(self.dense(hidden))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return (*shape[:-1], self.dense.units)
+
+    def scores(self, vectors: Any) -> Any:
+        """From vectors [m e] to what each token of the vocabulary scores, float32 [m v]."""
+        table = tf.cast(tf.convert_to_tensor(self._table())[: self.tokens], tf.float32)
+        return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
+
+
+class HiddenCrossentropy(keras.losses.Loss):
+    """Cross-entropy of hidden tokens.
+
+    The targets are int32 [b t 2], of which the first number is the hidden token's id, -1 where
+    nothing is hidden. An example's loss is the sum over its hidden tokens, times examples over
+    hidden tokens in the batch, so that the mean over the examples is the one over the tokens.
+
+    Args:
+      head: a `VocabularyHead`, which gave the vectors [b t e].
+    """
+
+    def __init__(self, head: VocabularyHead, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.head = head
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        truth = tf.cast(y_true, tf.int32)[:, :, 0]
+        places = tf.where(truth >= 0)
+        scores = self.head.scores(tf.gather_nd(y_pred, places))
+        found = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather_nd(truth, places), scores)
+        examples = tf.shape(truth)[0]
+        scale = tf.cast(examples, tf.float32) / tf.maximum(tf.cast(tf.size(found), tf.float32), 1.0)
+        return tf.math.unsorted_segment_sum(found, places[:, 0], examples) * scale
+
+
+def head_of(model: keras.Model) -> VocabularyHead:
+    """Returns the head within a model."""
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    return next(layer for layer in layers if isinstance(layer, VocabularyHead))
+
+
+def guessed(model: keras.Model, most: int) -> Any:
+    """Returns a function from a model's inputs to what it says of hidden tokens.
+
+    Its result is float32 [b t 2 * most + 1]: the ids of the most probable tokens, their
+    probabilities, and the logarithm of the probability of `truth`; 0 where nothing is hidden.
+    """
+    head = head_of(model)
+
+    def call(inputs: Any, training: bool = False) -> Any:
+        vectors = model(inputs, training=training)
+        places = tf.where(inputs["token_ids"] == head.mask_id)
+        logs = tf.nn.log_softmax(head.scores(tf.gather_nd(vectors, places)))
+        best, ids = tf.math.top_k(logs, most)
+        truth = tf.gather_nd(inputs["truth"], places)
+        told = tf.gather(logs, truth, axis=1, batch_dims=1)[:, None]
+        found = tf.concat([tf.cast(ids, tf.float32), tf.exp(best), told], axis=1)
+        shape = tf.concat([tf.shape(inputs["token_ids"]), [2 * most + 1]], axis=0)
+        return tf.scatter_nd(places, found, tf.cast(shape, tf.int64))
+
+    return call
+
+
+def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any]:
+    """Returns the most probable words of the places marked in each text, filled up with "" and 0.
+
+    Args:
+      outputs: of the function that `guessed` returns, [b t 2 * most + 1].
+      names: what each token of the vocabulary stands for.
+
+    Returns:
+      `words`, string [b m k], and `probabilities`, float32.
+    """
+    marked = outputs[:, :, most] > 0
+    found = tf.ragged.boolean_mask(tf.RaggedTensor.from_tensor(outputs), marked).to_tensor()
+    found = tf.reshape(found, [tf.shape(outputs)[0], -1, 2 * most + 1])
+    chances = found[..., most:-1]
+    words = tf.gather(tf.constant(list(names)), tf.cast(found[..., :most], tf.int32))
+    return {"words": tf.where(chances > 0, words, ""), "probabilities": chances}
+
+
+def words_of(outputs: Any, names: Sequence[str], most: int) -> dict[str, list[np.ndarray]]:
+    """Returns what `marked_words` does, a text each: [m k] of the places that it has.
+
+    Args:
+      outputs: of the function that `guessed` returns, [t 2 * most + 1] a text.
+    """
+    marked = [output[output[:, most] > 0] for output in outputs]
+    known = np.array(names)
+    return {
+        "words": [known[found[:, :most].astype(int)] for found in marked],
+        "probabilities": [found[:, most:-1] for found in marked],
+    }

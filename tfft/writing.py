@@ -1,0 +1,143 @@
+"""A model that writes text: its head and loss, the probability of an answer, and what it writes.
+
+`body` is a body that offers "causal" or "decoder", see `Task.reads`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfft.search import Search, search
+
+
+class Scores(keras.layers.Layer):
+    """The scores of the vocabulary by the body's own embedding: [b t d] to float32 [b t v]."""
+
+    def __init__(self, body: Any, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.body, self.embedding = body, body.embedding
+
+    def call(self, hidden: Any) -> Any:
+        return keras.ops.cast(self.body.scores(hidden), "float32")
+
+
+def body_of(model: keras.Model) -> Any:
+    """Returns the body whose scores a model gives."""
+    layers = model._flatten_layers()
+    return next(layer.body for layer in layers if isinstance(layer, Scores))
+
+
+@keras.saving.register_keras_serializable("tfft")
+class NextTokenLoss(keras.losses.Loss):
+    """Cross-entropy of the next tokens, int [b t], -1 where there is none, from logits [b t v].
+
+    As in `losses.TokenCrossentropy` the mean over the examples is the one over the tokens.
+
+    Args:
+      smoothing: share of the target that is spread evenly over the vocabulary.
+    """
+
+    def __init__(self, smoothing: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.smoothing = smoothing
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        ops = keras.ops
+        number = ops.cast(y_true, "int32")
+        there = ops.cast(number >= 0, "float32")
+        total = ops.logsumexp(y_pred, axis=-1)
+        right = ops.take_along_axis(y_pred, ops.maximum(number, 0)[..., None], axis=-1)[..., 0]
+        found = total - right
+        if self.smoothing:
+            spread = total - ops.mean(y_pred, axis=-1)
+            found = (1 - self.smoothing) * found + self.smoothing * spread
+        examples = ops.cast(ops.shape(there)[0], "float32")
+        return ops.sum(found * there, axis=-1) * (examples / ops.maximum(ops.sum(there), 1.0))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "smoothing": self.smoothing}
+
+
+def log_probability(body: Any, hidden: Any, targets: Any) -> Any:
+    """Returns the sum of the logarithms of the right tokens' probabilities, float32 [b].
+
+    The scores of one example at a time, and of its answer alone: those of a batch do not fit memory
+    where a vocabulary is large.
+
+    Args:
+      hidden: what the body gives, [b t d].
+      targets: int32 [b t], -1 where there is none.
+    """
+
+    def one(parts: Any) -> Any:
+        hidden, targets = parts
+        places = tf.where(targets >= 0)[:, 0]
+        logits = tf.cast(body.scores(tf.gather(hidden, places)[None])[0], tf.float32)
+        right = tf.gather(targets, places)
+        return -tf.reduce_sum(
+            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=right, logits=logits)
+        )
+
+    return tf.map_fn(one, (hidden, targets), fn_output_signature=tf.float32)
+
+
+def _found(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[str, Any]:
+    """Returns what is kept of a batch; without answers nothing is computed of them."""
+    known = tf.reduce_sum(tf.cast(targets >= 0, tf.int32), axis=1)
+    sums = tf.cond(
+        tf.reduce_any(known > 0),
+        lambda: log_probability(body, body.outputs(inputs, training=False)["tokens"], targets),
+        lambda: tf.zeros_like(known, tf.float32),
+    )
+    text = body.preprocessor.texts(ids, counts)
+    return {"text": text, "log_probability": sums, "tokens": known}
+
+
+def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
+    """Returns the function from rows of prompts, answers behind them or not, to what is kept.
+
+    It gives `text`, what is written behind each prompt, strings [b]; `log_probability` and `tokens`
+    of the right answer, float32 and int32 [b], 0 without one.
+    """
+
+    def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        ids, marks = inputs["token_ids"], inputs["answer_mask"]
+        lengths = tf.reduce_sum(tf.cast((inputs["padding_mask"] > 0) & (marks == 0), tf.int32), 1)
+        prompts = ids[:, : tf.reduce_max(lengths)]
+        state, step = body.begin(prompts, settings.longest)
+        end = body.preprocessor.end_id
+        written, counts = search(step, state, prompts, lengths, end, settings)
+        return _found(body, inputs, _next(ids, marks > 0), written, counts)
+
+    return call
+
+
+def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
+    """Returns the function from texts, with what a decoder reads beside them, to what is kept.
+
+    As `following`; the decoder's rows are what it begins with, and the answer where it is known.
+    """
+    begins = len(body.preprocessor.begins)
+
+    def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
+        known, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
+        prompts = known[:, :begins]
+        begun = {**inputs, "decoder_token_ids": prompts}
+        state, step = body.begin(begun, settings.longest, settings.beams)
+        end = body.preprocessor.end_id
+        lengths = tf.fill([tf.shape(prompts)[0]], begins)
+        written, counts = search(step, state, prompts, lengths, end, settings)
+        answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)
+        return _found(body, inputs, _next(known, answer), written, counts)
+
+    return call
+
+
+def _next(ids: Any, answer: Any) -> Any:
+    """Returns what is right behind each token, int32 [b t], -1 where that is none of the answer."""
+    after = tf.where(answer[:, 1:], ids[:, 1:], -1)
+    return tf.pad(after, [[0, 0], [0, 1]], constant_values=-1)
