@@ -489,7 +489,10 @@ def test_equations_of_all_kerashub_kernels_are_matrices():
     dense = keras.layers.EinsumDense("abcd,cde->abe", (None, 5))
     dense.build((None, None, 2, 3))
     assert core.flat_shape(dense) == (6, 5)
-    odd = keras.layers.EinsumDense("abc,dc->abd", (None, 5))
+    dense = keras.layers.EinsumDense("abc,dc->abd", (None, 5))  # outputs first, as in Gemma
+    dense.build((None, None, 4))
+    assert core.flat_shape(dense) == (4, 5)
+    odd = keras.layers.EinsumDense("abc,cd->adb", (5, None))
     odd.build((None, None, 4))
     assert core._contracted(odd) == 0
 

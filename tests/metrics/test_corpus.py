@@ -26,7 +26,31 @@ SUMS = {
         "true": RNG.integers(1, 3, (COUNT, 3)),
     },
     "ratio": {"part": RNG.integers(0, 3, COUNT), "whole": RNG.integers(3, 6, COUNT)},
+    "bleu": {
+        "counts": np.hstack(
+            [RNG.integers(6, 9, (COUNT, 2)), RNG.integers(1, 4, (COUNT, 4)), np.full((COUNT, 4), 5)]
+        )
+    },
+    "chrf": {"counts": np.tile(RNG.integers((8, 9, 2), (12, 14, 8), (COUNT, 3)), 6)},
 }
+
+
+def bleu(counts):
+    """Papineni et al., 2002: found and reference words, right runs, all runs."""
+    found, reference, *runs = counts.sum(0)
+    precisions = [right / whole for right, whole in zip(runs[:4], runs[4:], strict=True)]
+    brevity = min(1.0, np.exp(1 - reference / found))
+    return 100 * brevity * np.prod(precisions) ** 0.25
+
+
+def chrf(counts):
+    """Popovic, 2015, with beta 2: of each run of characters found, reference and both."""
+    parts = counts.sum(0).reshape(6, 3)
+    precision = np.mean([both / found for found, _, both in parts])
+    recall = np.mean([both / reference for _, reference, both in parts])
+    return 100 * 5 * precision * recall / (4 * precision + recall)
+
+
 PLAINLY = {
     "mean": lambda score: np.mean(score),
     "f1": lambda hits, predicted, true: 2 * hits.sum() / (predicted.sum() + true.sum()),
@@ -37,6 +61,8 @@ PLAINLY = {
         2 * hits.sum(0) / (predicted.sum(0) + true.sum(0))
     ),
     "ratio": lambda part, whole: part.sum() / whole.sum(),
+    "bleu": bleu,
+    "chrf": chrf,
 }
 
 

@@ -87,8 +87,9 @@ def feature_floor(
     return Floor(found, {"fitted_on": len(rows), "training_texts": len(train)})
 
 
-def fitted_rows(count: int, most: int = MOST_TEXTS) -> np.ndarray:
-    """Returns the rows to fit on: all, or as many as fit, drawn anywhere in their order."""
+def fitted_rows(count: int, most: int | None = None) -> np.ndarray:
+    """Returns the rows to fit on: all, or `most`, drawn anywhere in their order."""
+    most = MOST_TEXTS if most is None else most
     if count <= most:
         return np.arange(count)
     return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
