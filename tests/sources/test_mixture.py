@@ -76,7 +76,7 @@ def test_sources_that_do_not_go_together():
     rows = [("x", "y", "1")] * 2
     other = memory(rows, rows, inputs=("one", "two"), classes=False)
     with pytest.raises(ConfigError, match="different inputs or answers"):
-        mixture([part("a", 30), other])
+        mixture([part("a", 30), other], names="ab")
     with pytest.raises(ConfigError, match="named memory, memory"):
         mixture([part("a", 30), part("b", 30)])
     with pytest.raises(ConfigError, match="for 2 sources"):
