@@ -124,8 +124,8 @@ def test_help_names_all_verbs_and_flags(capsys):
         ),
         (
             ["fetch"],
-            "tfft fetch needs a name.\n  valid   minilm_l6, movie_reviews, spam_assassin, udhr\n"
-            "  see     tfft list\n",
+            "tfft fetch needs a name.\n  valid   minilm_l6, movie_reviews, spam_assassin, udhr, "
+            "vgg16, fashion_mnist\n  see     tfft list\n",
         ),
         (
             ["fetch", "minilm_l7"],
