@@ -11,6 +11,8 @@ import forks
 import numpy as np
 import pytest
 
+from tfft import config
+
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
 
@@ -128,3 +130,13 @@ def test_the_worked_example_is_a_task():
     inputs = {name: np.array(rows) for name, rows in inputs.items()}
     found = prepared.trained.train_on_batch(inputs, task.numbers(list("abcd")), return_dict=True)
     assert 0 <= found["top_3_accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    "page,name", [("mixtures.md", "both.gin"), ("masked_lm.md", "reviews.gin")]
+)
+def test_a_config_that_a_page_shows_is_one(page, name, tmp_path):
+    text = (ROOT / "docs" / page).read_text("utf-8")
+    (tmp_path / name).write_text(re.search(rf"```\n(# {name}\n.*?)```", text, re.S)[1])
+    given = {"DATA": "reviews.csv"} if 'include "quick/' in text else {}
+    config.load([str(tmp_path / name)], given)

@@ -120,14 +120,6 @@ def cut_answers(encoded: Encoded) -> int:
     return sum(int(each) != encoded.end_id for each in last)
 
 
-def constant_loss(targets: Ragged) -> float:
-    """Returns the loss of the best distribution over tokens that is the same everywhere."""
-    values = np.concatenate(list(targets.rows()))
-    known = values[values != NOTHING]
-    shares = np.unique(known, return_counts=True)[1] / max(known.size, 1)
-    return float(-(shares * np.log(shares)).sum())
-
-
 def most_frequent(answers: Sequence[str]) -> str:
     """Returns the most frequent answer, the first of equally frequent ones."""
     found, first, counts = np.unique(np.array(answers), return_index=True, return_counts=True)

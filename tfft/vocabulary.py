@@ -12,7 +12,6 @@ import tensorflow as tf
 from tfft.errors import ConfigError
 
 
-@keras.saving.register_keras_serializable("tfft")
 class VocabularyHead(keras.layers.Layer):
     """BERT's masked language model head, of which the scores are made where they are asked for.
 

@@ -10,7 +10,7 @@ import keras
 import keras_hub
 import numpy as np
 
-from tfft.backbones import folders
+import tfft.backbones.folders as folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import Block, cut
 from tfft.backbones.hub import download, short
@@ -58,7 +58,10 @@ def hub_images(
         )
     if scale is None or offset is None:
         known = _normalisation(folder, preset)
-        scale, offset = (known[0] if scale is None else scale, offset if offset else known[1])
+        scale, offset = (
+            known[0] if scale is None else scale,
+            known[1] if offset is None else offset,
+        )
     times, plus = (np.asarray(value, np.float32) for value in (scale, offset))
     blocks = _vit(model) if isinstance(model, keras_hub.models.ViTBackbone) else cut(model)
     return ImageBackbone(

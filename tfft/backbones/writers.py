@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfft.backbones import sides
+import tfft.backbones.sides as sides
 from tfft.backbones.base import Group
 from tfft.backbones.body import TextBackbone
 from tfft.backbones.generators import Generator

@@ -11,8 +11,6 @@ import tensorflow as tf
 from tfft.errors import ConfigError
 from tfft.preprocess.text import TextPreprocessor
 
-BATCH = 4096  # texts of a call
-
 
 class AnswerPreprocessor(TextPreprocessor):
     """Reads texts and their answers, and writes tokens as text.
@@ -50,8 +48,8 @@ class AnswerPreprocessor(TextPreprocessor):
         """Returns the cut ids of answers, int32 [t] each, and how many tokens they have uncut."""
         rows: list[np.ndarray] = []
         full: list[np.ndarray] = []
-        for start in range(0, len(texts), BATCH):
-            whole, cut = self.answers(tf.constant(list(texts[start : start + BATCH])))
+        for start in range(0, len(texts), self.batch):
+            whole, cut = self.answers(tf.constant(list(texts[start : start + self.batch])))
             full.append(whole.row_lengths().numpy())
             rows += np.split(cut.values.numpy(), cut.row_splits.numpy()[1:-1])
         return rows, np.concatenate(full).astype(np.int32)

@@ -80,7 +80,7 @@ class MaskedLM(Task):
 
     def constant_loss(self, targets: Ragged) -> float:
         """Returns the training loss of answering the shares of the hidden tokens."""
-        return guesses.entropy(targets.values[:, 0])
+        return guesses.entropy(np.concatenate([row[:, 0] for row in targets.rows()]))
 
     # Answers ------------------------------------------------------------------------------------
 
