@@ -14,13 +14,13 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError, DataError, near
-from tfft.losses import Crossentropy, MacroF1, class_weights
+from tfft.losses import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification import class_areas, classification_metrics, confusions
 from tfft.metrics.floors import Floor, feature_floor
 from tfft.metrics.ranking import ranking
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Examples, Task, shown_examples, text_of
+from tfft.task import Answers, Examples, Task, shown_examples, text_of
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 
@@ -78,7 +78,6 @@ class Classification(Task):
         self.metric_names = tuple(metrics)
         self.weights: tuple[float, ...] | None = None
         self.calibrate, self.threshold = calibrate, threshold
-        self.decision: Mapping[str, Any] = {}
 
     def with_labels(
         self, found: Sequence[str], counts: Mapping[str, int] | None = None
@@ -160,9 +159,7 @@ class Classification(Task):
         if head is not None and temperature:
             for variable in head.layers[-1].weights:
                 variable.assign(variable / temperature)
-        task = copy.copy(self)
-        task.decision = found
-        return task
+        return super().decided(found, head)
 
     def targets(self, examples: Examples) -> np.ndarray:
         return self.numbers(examples.answers or ())
@@ -184,16 +181,8 @@ class Classification(Task):
 
     def head(self) -> keras.layers.Layer:
         """Returns the layers from pooled features [b d] to probabilities [b n]."""
-        return keras.Sequential(
-            [
-                keras.layers.Dropout(self.dropout, name="dropout"),
-                # float32 whatever the body's precision: a softmax in half precision loses digits.
-                keras.layers.Dense(
-                    len(self.labels or ()), activation="softmax", dtype="float32", name="softmax"
-                ),
-            ],
-            name="head",
-        )
+        classes = len(self.labels or ())
+        return dense_head(self.dropout, classes, "softmax", activation="softmax")
 
     def loss(self) -> keras.losses.Loss:
         if self.class_weights == "balanced" and self.weights is None:
@@ -258,7 +247,7 @@ class Classification(Task):
             answers["threshold"] = keras.ops.ones_like(outputs) * limits
         return answers
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    def received(self, answers: Answers) -> np.ndarray:
         return np.stack(answers["probabilities"])
 
     def constant_loss(self, targets: np.ndarray) -> float:

@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ExportError
+from tfft.task import Answers
 from tfft.workdir import write_atomic
 
 TOLERANCE = 1e-5
@@ -38,7 +39,6 @@ for start in range(0, len(next(iter(inputs.values()))), size):
 np.savez(sys.argv[3], **found)
 assert not any(name.split(".")[0] == "tfft" for name in sys.modules)
 """
-Answers = Mapping[str, list[np.ndarray]]  # by name, an array for each example
 
 
 class Served(tf.Module):

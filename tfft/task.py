@@ -6,7 +6,9 @@ rest. Nothing outside asks which task it is: it asks these questions.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -14,8 +16,10 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError
-from tfft.metrics.floors import Floor
+from tfft.metrics import corpus
+from tfft.metrics.floors import Floor, Say
 
+Answers = Mapping[str, Sequence[np.ndarray]]  # of a served model, an array for each example
 LONGEST_TEXT = 1000  # characters of an example that a report keeps
 SHOWN_EXAMPLES = 20  # of each kind in a report
 
@@ -62,6 +66,7 @@ class Task:
       searched: whether answers are found by a search, which rounding can make another one.
       random_inputs: whether the inputs of an example differ each time it is seen, see `drawn`.
       labels: names of the outputs; None until the training data are known.
+      decision: what validation data settled, see `decide`.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
         the main one: of the answer in one line, of slices and of comparisons.
       measure: how the main figure follows from `sums`, a name of `tfft.metrics.corpus`.
@@ -83,6 +88,7 @@ class Task:
     lower: ClassVar[frozenset[str]] = frozenset()
 
     labels: tuple[str, ...] | None = ()
+    decision: Mapping[str, Any] = {}
 
     # Data ---------------------------------------------------------------------------------------
 
@@ -143,8 +149,8 @@ class Task:
         return []
 
     def config(self) -> dict[str, Any]:
-        """Returns what makes two tasks the same, JSON-able; `task` is its name."""
-        raise NotImplementedError
+        """Returns what makes two tasks the same, JSON-able, see `config_of`."""
+        return config_of(self)
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Any:
@@ -198,8 +204,15 @@ class Task:
         return {}
 
     def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
-        """Returns the task that answers by a decision."""
-        return self
+        """Returns the task that answers by a decision.
+
+        Args:
+          found: what `decide` returned.
+          head: with trained weights; None where there is none, as behind an export.
+        """
+        task = copy.copy(self)
+        task.decision = found
+        return task
 
     # Answers ------------------------------------------------------------------------------------
 
@@ -232,13 +245,11 @@ class Task:
         """
         raise NotImplementedError
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
-        """Returns the predictions that a served model's answers are, an array an example each."""
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
+        """Returns the predictions that a served model's answers are."""
         return self.predictions(examples, self.received(answers))
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> Any:
+    def received(self, answers: Answers) -> Any:
         """Returns the model's outputs out of a served model's answers.
 
         Raises:
@@ -251,17 +262,19 @@ class Task:
 
     # Figures ------------------------------------------------------------------------------------
 
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, tuple[str, corpus.Sums]]:
+        """Returns for each figure its measure and what each example adds, see `corpus.figures`."""
+        raise NotImplementedError
+
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns all figures of outputs, those of `figures` with their intervals."""
-        raise NotImplementedError
+        return corpus.figures(self.measures(examples, outputs))
 
-    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+    def sums(self, examples: Examples, outputs: Any) -> corpus.Sums:
         """Returns what each example adds to the main figure, [n] each; keys as `measure` asks."""
-        raise NotImplementedError
+        return self.measures(examples, outputs)[next(iter(self.figures))][1]
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers of models that need no network, as outputs for the test examples."""
         return {}
 
@@ -292,6 +305,29 @@ class Task:
         what more the task knows.
         """
         return {"mistake_count": 0, "mistakes": [], "least_certain": []}
+
+
+def config_of(task: Task, **kept: Any) -> dict[str, Any]:
+    """Returns a task's name as `task`, its constructor's arguments, and its decision if it has one.
+
+    Args:
+      kept: the arguments that are no attributes of their own names.
+    """
+    found = {**vars(task), **kept}
+    decided = {"decision": dict(task.decision)} if task.decision else {}
+    return {"task": task.name, **{name: found[name] for name in _arguments(type(task))}, **decided}
+
+
+def _arguments(made: type) -> list[str]:
+    """Returns the names of a constructor's arguments, and of those that it passes on."""
+    found: list[str] = []
+    for each in made.__mro__[:-1]:
+        if "__init__" in vars(each):
+            _, *given = inspect.signature(vars(each)["__init__"]).parameters.values()
+            found += [one.name for one in given if one.kind is not one.VAR_KEYWORD]
+            if all(one.kind is not one.VAR_KEYWORD for one in given):
+                break
+    return found
 
 
 def shown_examples(

@@ -10,10 +10,11 @@ import numpy as np
 from tfft import examples, loop, machine
 from tfft import job as jobs
 from tfft.console import Console
-from tfft.export import Answers, Served, difference, export
+from tfft.export import Served, difference, export
 from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables
 from tfft.stage import Stage
+from tfft.task import Answers
 from tfft.workdir import Workdir
 
 

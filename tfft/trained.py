@@ -20,7 +20,7 @@ from tfft import job as jobs
 from tfft.console import Console
 from tfft.errors import WorkdirError
 from tfft.examples import Columns
-from tfft.export import Answers, Served, difference, newest_version, run_export
+from tfft.export import Served, difference, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
@@ -28,7 +28,7 @@ from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.files import Table, read
 from tfft.sources.images import read_images
-from tfft.task import Examples
+from tfft.task import Answers, Examples
 from tfft.workdir import Workdir, write_atomic
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory

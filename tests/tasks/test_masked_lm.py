@@ -198,7 +198,7 @@ def test_figures_by_hand():
         ),
         np.array([[7, 8, 0.6, 0.3, math.log(0.1)], [0, 0, 0, 0, 0]]),
     ]
-    found = guesses.sums(truth, outputs)
+    found = {name: sums for name, (_, sums) in guesses.measures(truth, outputs).items()}
     assert found["perplexity"]["loss"] == pytest.approx([-math.log(0.1), -math.log(0.1)])
     assert found["perplexity"]["tokens"].tolist() == [2, 1]
     assert found["accuracy"]["part"].tolist() == [1, 0]

@@ -74,16 +74,21 @@ def softmax(scores: np.ndarray) -> np.ndarray:
     return powers / powers.sum()
 
 
-def log_losses(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> np.ndarray:
-    """Returns minus the logarithm of the right choice's probability, float64 [n].
+def measures(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Returns the measure and the sums of accuracy and log loss.
+
+    The latter is minus the logarithm of the right choice's probability.
 
     Args:
       truth: numbers of the right choices, int [n].
       outputs: scores of the choices of each example, [r 1].
     """
+    right = np.array([scores[:, 0].argmax() for scores in outputs]) == truth
     wide = [scores[:, 0].astype(np.float64) for scores in outputs]
     pairs = zip(wide, truth, strict=True)
-    return np.array([np.logaddexp.reduce(scores) - scores[number] for scores, number in pairs])
+    losses = [np.logaddexp.reduce(scores) - scores[number] for scores, number in pairs]
+    score = {"accuracy": right.astype(float), "log_loss": np.array(losses)}
+    return {name: ("mean", {"score": each}) for name, each in score.items()}
 
 
 def choice_floors(questions: Sequence[str], lists: Sequence[str]) -> dict[str, Floor]:

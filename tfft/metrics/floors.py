@@ -13,6 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+Say = Callable[[str], None] | None  # gets a line with what was fitted
 MOST_TEXTS = 100_000
 MOST_WEIGHTS = 4_000_000  # of the logistic regression: features times classes
 # Thai to Tibetan, Burmese, Khmer, kana and Han: scripts that put no space between words.
@@ -37,7 +38,7 @@ def text_floors(
     train_labels: np.ndarray,
     test_texts: Sequence[str],
     classes: int,
-    say: Callable[[str], None] | None = None,
+    say: Say = None,
 ) -> dict[str, Floor]:
     """Returns the answers of two floors on the test texts.
 

@@ -7,14 +7,26 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics import corpus
 from tfft.metrics.floors import Floor
 
-Sums = dict[str, dict[str, np.ndarray]]
+FIGURES = {
+    "perplexity": "perplexity of a hidden token",
+    "accuracy": "hidden tokens guessed",
+    "among_most": "among the words named",
+}
 
 
-def sums(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sums:
-    """Returns what each text adds to each figure, by the figure: float64 [n] by key.
+def hidden(targets: Any) -> list[np.ndarray]:
+    """Returns the ids that are hidden in each text, -1 elsewhere, int [t].
+
+    Args:
+      targets: `Ragged`, those ids and the numbers of the words, [t 2] a text.
+    """
+    return [row[:, 0] for row in targets.rows()]
+
+
+def measures(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+    """Returns the measure and the sums of each of `FIGURES`.
 
     Args:
       truth: of each text the ids that are hidden, -1 elsewhere, int [t].
@@ -29,9 +41,9 @@ def sums(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> Sums:
         tokens[row], loss[row] = hidden.sum(), -found[:, -1].sum()
         hits[row], among[row] = right[:, 0].sum(), right.sum()
     return {
-        "perplexity": {"loss": loss, "tokens": tokens},
-        "accuracy": {"part": hits, "whole": tokens},
-        "among_most": {"part": among, "whole": tokens},
+        "perplexity": ("exp_ratio", {"loss": loss, "tokens": tokens}),
+        "accuracy": ("ratio", {"part": hits, "whole": tokens}),
+        "among_most": ("ratio", {"part": among, "whole": tokens}),
     }
 
 
@@ -62,13 +74,6 @@ def constant(share: np.ndarray, truth: Sequence[np.ndarray], most: int) -> list[
     ]
 
 
-def figures(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns perplexity and shares with their intervals; arguments as of `sums`."""
-    found = sums(truth, outputs)
-    measures = {name: "exp_ratio" if name == "perplexity" else "ratio" for name in found}
-    return corpus.figures({name: (measures[name], each) for name, each in found.items()})
-
-
 def entropy(hidden: np.ndarray) -> float:
     """Returns the mean loss of answering the shares of the hidden ids, int [m]; -1 for none."""
     counts = np.bincount(hidden[hidden >= 0])
@@ -76,11 +81,33 @@ def entropy(hidden: np.ndarray) -> float:
     return float(-shared @ np.log(shared))
 
 
-def floors(
-    train: Sequence[np.ndarray], test: Sequence[np.ndarray], tokens: int, most: int
-) -> dict[str, Floor]:
-    """Returns the answers by how often each of `tokens` ids is hidden in the training texts."""
-    seen = np.concatenate(train)
+def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
+    """Returns the answers by how often each of `tokens` ids is hidden in the training texts.
+
+    Args:
+      train, test: targets, as of `hidden`.
+      tokens: how many ids there are.
+      most: as in `constant`.
+    """
+    texts = hidden(train)
+    seen = np.concatenate(texts)
     share = shares(seen[seen >= 0], tokens)
-    described = {"fitted_on": len(train), "training_texts": len(train)}
-    return {"frequency": Floor(constant(share, test, most), described)}
+    described = {"fitted_on": len(texts), "training_texts": len(texts)}
+    return {"frequency": Floor(constant(share, hidden(test), most), described)}
+
+
+def told(
+    truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray], names: Sequence[str]
+) -> list[dict[str, str]]:
+    """Returns the hidden words of each text and the most probable ones: `truth` and `predicted`.
+
+    Args:
+      truth, outputs: as in `measures`.
+      names: of the tokens, by their ids.
+    """
+    known, found = np.array(names), []
+    for ids, output in zip(truth, outputs, strict=True):
+        there = ids >= 0
+        sides = {"truth": ids[there], "predicted": output[there, 0].astype(int)}
+        found.append({side: " ".join(known[each]) for side, each in sides.items()})
+    return found

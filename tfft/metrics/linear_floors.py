@@ -12,6 +12,7 @@ from sklearn.multiclass import OneVsRestClassifier
 
 from tfft.metrics.floors import (
     Floor,
+    Say,
     fitted_rows,
     line,
     logistic_regression,
@@ -32,7 +33,7 @@ def pair_floors(
     targets: np.ndarray,
     test: Columns,
     classes: int,
-    say: Callable[[str], None] | None = None,
+    say: Say = None,
 ) -> dict[str, Floor]:
     """Returns the floors of `text_floors` on both texts, and one on the words that they share.
 
@@ -68,7 +69,7 @@ def ridge_floors(
     train: Columns,
     targets: np.ndarray,
     test: Columns,
-    say: Callable[[str], None] | None = None,
+    say: Say = None,
 ) -> dict[str, Floor]:
     """Returns two floors of numbers: their training mean, and ridge regression on TF-IDF.
 
@@ -95,7 +96,7 @@ def label_floors(
     train: Columns,
     targets: np.ndarray,
     test: Columns,
-    say: Callable[[str], None] | None = None,
+    say: Say = None,
 ) -> dict[str, Floor]:
     """Returns two floors of several labels a text, float [n c].
 
@@ -129,7 +130,7 @@ def _on_tfidf(
     test: Columns,
     columns: int,
     fit: Callable[[Any, np.ndarray, Any], np.ndarray],
-    say: Callable[[str], None] | None,
+    say: Say,
 ) -> Floor:
     began, texts = time.monotonic(), joined(train)
     rows = fitted_rows(len(texts))

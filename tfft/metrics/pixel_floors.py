@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from tfft.metrics.floors import Floor, fitted_rows, logistic_regression
+from tfft.metrics.floors import Floor, Say, fitted_rows, logistic_regression
 
 SIDE = 8  # pixels, to which images are averaged
 MOST_IMAGES = 20_000
@@ -19,7 +18,7 @@ def pixel_floors(
     targets: np.ndarray,
     test: Any,
     classes: int,
-    say: Callable[[str], None] | None = None,
+    say: Say = None,
 ) -> dict[str, Floor]:
     """Returns the answers of two floors on the test images.
 

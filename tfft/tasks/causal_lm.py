@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tfft import taught, writing
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import PromptPreprocessor
 from tfft.search import Search
 from tfft.task import Examples
@@ -62,9 +62,7 @@ class CausalLM(TextTask):
     def outputs_of(self, model: Any) -> Callable[..., Any]:
         return writing.following(writing.body_of(model), self.search)
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the most frequent answer of the training split."""
         answer = taught.most_frequent(train.answers or ())
         return {"most_frequent": Floor({"text": [answer] * len(test)})}

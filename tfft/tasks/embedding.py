@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -12,7 +12,7 @@ import numpy as np
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.errors import ConfigError
 from tfft.metrics import corpus
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.retrieval import (
     COSINE_FIGURES,
     RETRIEVAL_FIGURES,
@@ -23,7 +23,7 @@ from tfft.metrics.retrieval import (
     similarities,
 )
 from tfft.preprocess.rows import SeveralTexts
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 LOSSES = ("in_batch", "cosine", "triplet")
 
@@ -126,9 +126,7 @@ class Embedding(Task):
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         return {"embedding": outputs[:, 0]}
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return self.predictions(examples, [vector[None] for vector in answers["embedding"]])
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
@@ -143,9 +141,7 @@ class Embedding(Task):
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         return self.measures(examples, outputs)[next(iter(self.figures))][1]
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns BM25, with the first texts as queries."""
         return {"bm25": bm25(*test.inputs[:2])}
 

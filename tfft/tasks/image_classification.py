@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from tfft.classification import Classification
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.pixel_floors import pixel_floors
 from tfft.preprocess.image import thumbnail
 from tfft.preprocess.image_files import content, name_of
@@ -33,9 +33,7 @@ class ImageClassification(Classification):
         name = name_of(examples.inputs[0][row])
         return {"text": name, "characters_left_out": 0, "thumbnail": thumbnail(pixels[0])}
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers of models that need no network."""
         pixels = (train.encoded.tokens, train.targets, test.encoded.tokens)
         return pixel_floors(*pixels, len(self.labels or ()), say)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -10,9 +10,9 @@ import numpy as np
 
 from tfft.encoded import Ragged
 from tfft.metrics import guesses
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.masking import MaskingPreprocessor, places
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 
@@ -37,11 +37,7 @@ class MaskedLM(Task):
     random_inputs: ClassVar[bool] = True
     measure: ClassVar[str] = "exp_ratio"
     lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
-    figures: ClassVar[Mapping[str, str]] = {
-        "perplexity": "perplexity of a hidden token",
-        "accuracy": "hidden tokens guessed",
-        "among_most": "among the words named",
-    }
+    figures: ClassVar[Mapping[str, str]] = guesses.FIGURES
 
     def __init__(self, rate: float = 0.15, whole_words: bool = True, most: int = 5):
         self.rate, self.whole_words, self.most = rate, whole_words, most
@@ -60,14 +56,8 @@ class MaskedLM(Task):
         return self._reader.drawn(inputs, targets, rng, len(self.names))
 
     def warnings(self, examples: Examples) -> list[str]:
-        none = sum(not (row[:, 0] >= 0).any() for row in examples.targets.rows())
+        none = sum(not (ids >= 0).any() for ids in guesses.hidden(examples.targets))
         return [f"{none:,} texts have no word to hide"] if none else []
-
-    def config(self) -> dict[str, Any]:
-        settings = {"rate": self.rate, "whole_words": self.whole_words, "most": self.most}
-        return {"task": self.name, **settings}
-
-    # Model --------------------------------------------------------------------------------------
 
     def head_on(self, body: Any) -> keras.layers.Layer:
         return VocabularyHead(body.embedding, body.preprocessor.mask_id, len(self.names))
@@ -80,9 +70,7 @@ class MaskedLM(Task):
 
     def constant_loss(self, targets: Ragged) -> float:
         """Returns the training loss of answering the shares of the hidden tokens."""
-        return guesses.entropy(np.concatenate([row[:, 0] for row in targets.rows()]))
-
-    # Answers ------------------------------------------------------------------------------------
+        return guesses.entropy(np.concatenate(guesses.hidden(targets)))
 
     @property
     def served(self) -> MaskedLM:
@@ -91,8 +79,7 @@ class MaskedLM(Task):
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns for each place that a text marks where it is and the most probable words."""
-        found = words_of(outputs, self.names, self.most)
-        return self.answered(found, examples)
+        return self.answered(words_of(outputs, self.names, self.most), examples)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
@@ -101,39 +88,19 @@ class MaskedLM(Task):
         """
         return marked_words(outputs, self.names, self.most)
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         rows = zip(examples.inputs[0], answers["words"], answers["probabilities"], strict=True)
         return [{"masks": places(*row)} for row in rows]
 
-    # Figures ------------------------------------------------------------------------------------
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return guesses.measures(guesses.hidden(examples.targets), outputs)
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return guesses.figures(_hidden(examples), outputs)
-
-    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        return guesses.sums(_hidden(examples), outputs)["perplexity"]
-
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers by how often each token is hidden in the training texts."""
-        return guesses.floors(_hidden(train), _hidden(test), len(self.names), self.most)
+        return guesses.floors(train.targets, test.targets, len(self.names), self.most)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the texts whose hidden words were least expected."""
-        truth, names = _hidden(examples), np.array(self.names)
-        loss = guesses.sums(truth, outputs)["perplexity"]["loss"]
-
-        def told(row: int) -> dict[str, Any]:
-            hidden = truth[row] >= 0
-            right, found = truth[row][hidden], outputs[row][hidden, 0].astype(int)
-            return {"truth": " ".join(names[right]), "predicted": " ".join(names[found])}
-
-        return shown_examples(examples, np.argsort(-loss, kind="stable"), told)
-
-
-def _hidden(examples: Examples) -> list[np.ndarray]:
-    """Returns the ids that are hidden in each text, -1 elsewhere: int [t]."""
-    return [row[:, 0] for row in examples.targets.rows()]
+        told = guesses.told(guesses.hidden(examples.targets), outputs, self.names)
+        worst = np.argsort(-self.sums(examples, outputs)["loss"], kind="stable")
+        return shown_examples(examples, worst, told.__getitem__)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from tfft.errors import DataError, near
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.multi_label import label_sums, multi_label_metrics, surest_errors
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 
 class MultiLabelClassification(Task):
@@ -154,7 +154,7 @@ class MultiLabelClassification(Task):
         given = keras.ops.cast(outputs > self.limits, "int32")
         return {"probabilities": outputs, "given": given}
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    def received(self, answers: Answers) -> np.ndarray:
         return np.stack(answers["probabilities"])
 
     def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
@@ -164,9 +164,7 @@ class MultiLabelClassification(Task):
     def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return label_sums(examples.targets == 1, outputs > self.limits)
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         return label_floors(train.inputs, train.targets, test.inputs, say)
 
     def described(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:

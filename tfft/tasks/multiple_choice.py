@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy
-from tfft.metrics import corpus
-from tfft.metrics.choices import choice_floors, choices_of, chosen, log_losses, right_number
-from tfft.metrics.floors import Floor
+from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
+from tfft.metrics import choices
+from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import ChoicePreprocessor
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 
 class MultipleChoice(Task):
@@ -47,21 +46,11 @@ class MultipleChoice(Task):
         Raises:
           DataError: an example has no list of two texts or more, or an answer is none of them.
         """
-        pairs = zip(examples.inputs[1], examples.answers or (), strict=True)
-        found = [right_number(choices_of(one), answer, self.answer) for one, answer in pairs]
-        return np.array(found, np.int32)
-
-    def config(self) -> dict[str, Any]:
-        return {"task": self.name, "answer": self.answer, "dropout": self.dropout}
+        pairs = zip(_choices(examples), examples.answers or (), strict=True)
+        return np.array([choices.right_number(*pair, self.answer) for pair in pairs], np.int32)
 
     def head(self) -> keras.layers.Layer:
-        return keras.Sequential(
-            [
-                keras.layers.Dropout(self.dropout, name="dropout"),
-                keras.layers.Dense(1, dtype="float32", name="score"),
-            ],
-            name="head",
-        )
+        return dense_head(self.dropout, 1, "score")
 
     def loss(self) -> keras.losses.Loss:
         return ChoiceCrossentropy()
@@ -69,11 +58,9 @@ class MultipleChoice(Task):
     def metrics(self) -> list[Any]:
         return [ChoiceAccuracy(name="accuracy")]
 
-    def predictions(
-        self, examples: Examples, outputs: Sequence[np.ndarray]
-    ) -> list[dict[str, Any]]:
-        pairs = zip(map(choices_of, examples.inputs[1]), outputs, strict=True)
-        return [chosen(choices, scores[: len(choices), 0]) for choices, scores in pairs]
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        pairs = zip(_choices(examples), outputs, strict=True)
+        return [choices.chosen(texts, scores[: len(texts), 0]) for texts, scores in pairs]
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
@@ -81,42 +68,37 @@ class MultipleChoice(Task):
         number = keras.ops.cast(keras.ops.argmax(scores, axis=-1), "int32")
         return {"number": number, "probabilities": keras.ops.softmax(scores, axis=-1)}
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> list[np.ndarray]:
+    def received(self, answers: Answers) -> list[np.ndarray]:
         return [np.log(np.maximum(each, 1e-30))[:, None] for each in answers["probabilities"]]
 
-    def evaluate(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
-        losses = {"score": log_losses(examples.targets, outputs)}
-        accuracy = ("mean", self.sums(examples, outputs))
-        return corpus.figures({"accuracy": accuracy, "log_loss": ("mean", losses)})
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return choices.measures(examples.targets, outputs)
 
-    def sums(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
-        best = np.array([scores[:, 0].argmax() for scores in outputs])
-        return {"score": (best == examples.targets).astype(float)}
-
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the choice with most words of the question, and the first choice."""
-        return choice_floors(*test.inputs)
+        return choices.choice_floors(*test.inputs)
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
         """Returns the division by the number of choices."""
-        return {"choices": [str(len(choices_of(each))) for each in examples.inputs[1]]}
+        return {"choices": [str(len(texts)) for texts in _choices(examples)]}
 
-    def shown(self, examples: Examples, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the mistakes of which the model was surest, and what it was least certain of."""
-        answers, truth = self.predictions(examples, outputs), examples.targets
-        sure = np.array([max(each["probabilities"]) for each in answers])
+        found, truth = self.predictions(examples, outputs), examples.targets
+        sure = np.array([max(each["probabilities"]) for each in found])
         wrong = np.flatnonzero(self.sums(examples, outputs)["score"] == 0)
 
         def told(row: int) -> dict[str, Any]:
-            probabilities = answers[row]["probabilities"]
             return {
-                "truth": choices_of(examples.inputs[1][row])[truth[row]],
-                "predicted": answers[row]["choice"],
+                "truth": choices.choices_of(examples.inputs[1][row])[truth[row]],
+                "predicted": found[row]["choice"],
                 "probability": float(sure[row]),
-                "probability_of_truth": probabilities[truth[row]],
+                "probability_of_truth": found[row]["probabilities"][truth[row]],
             }
 
         surest = wrong[np.argsort(-sure[wrong], kind="stable")]
         return shown_examples(examples, surest, told, np.argsort(sure, kind="stable"))
+
+
+def _choices(examples: Examples) -> list[list[str]]:
+    return list(map(choices.choices_of, examples.inputs[1]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -16,9 +16,9 @@ from tfft.metrics import answer_spans as spans
 from tfft.metrics import answers
 from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.answers import received
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 
 class QuestionAnswering(Task):
@@ -143,9 +143,7 @@ class QuestionAnswering(Task):
             return {"logits": outputs}
         return served(outputs, read, self.longest_answer, self.limit)
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return received(answers)
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
@@ -158,9 +156,7 @@ class QuestionAnswering(Task):
     def _given(self, examples: Examples, outputs: Any) -> list[str]:
         return [found["answer"] for found in self.predictions(examples, outputs)]
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns a sliding window over words and, where it is ever right, no answer at all."""
         return answer_floors(train, test, self.longest_answer)
 

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from tfft import taught, writing
 from tfft.errors import ConfigError
 from tfft.metrics import texts
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import SourcePreprocessor
 from tfft.search import Search
 from tfft.task import Examples
@@ -75,8 +75,6 @@ class Seq2Seq(TextTask):
     def outputs_of(self, model: Any) -> Callable[..., Any]:
         return writing.answering(writing.body_of(model), self.search)
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the source as its own translation."""
         return {"copy": Floor({"text": list(test.inputs[0])})}

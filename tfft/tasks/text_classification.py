@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import ClassVar
 
 from tfft.classification import Classification
-from tfft.metrics.floors import Floor, text_floors
+from tfft.metrics.floors import Floor, Say, text_floors
 from tfft.task import Examples
 
 
@@ -18,9 +17,7 @@ class TextClassification(Classification):
 
     name: ClassVar[str] = "text_classification"
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers of models that need no network."""
         texts = (train.inputs[0], train.targets, test.inputs[0])
         return text_floors(*texts, len(self.labels or ()), say)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import pair_floors
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.task import Examples
@@ -26,9 +25,7 @@ class TextPairClassification(TextClassification):
         """Returns the preprocessor of pairs for a body's own one."""
         return PairPreprocessor(**own.settings())
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers of models that need no network.
 
         Beside TF-IDF of both texts, a logistic regression on how many words they share.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -13,10 +13,10 @@ from scipy.stats import rankdata
 from tfft.errors import ConfigError, DataError
 from tfft.losses import StandardizedError, Units
 from tfft.metrics import corpus
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 
 class TextRegression(Task):
@@ -131,7 +131,7 @@ class TextRegression(Task):
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         return {"value": outputs[:, 0]}
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> np.ndarray:
+    def received(self, answers: Answers) -> np.ndarray:
         return np.stack(answers["value"])[:, None]
 
     def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
@@ -149,9 +149,7 @@ class TextRegression(Task):
     def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
         return {"x": examples.targets[:, 0].astype(float), "y": outputs[:, 0].astype(float)}
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the mean of the training answers, and ridge regression on TF-IDF."""
         return ridge_floors(train.inputs, train.targets, test.inputs, say)
 

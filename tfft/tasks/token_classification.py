@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -13,10 +13,10 @@ from tfft.encoded import Ragged, ragged
 from tfft.errors import DataError
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics import spans
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.metrics.span_floors import span_floors
 from tfft.preprocess import words
-from tfft.task import Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, shown_examples
 
 
 class TokenClassification(Task):
@@ -128,9 +128,7 @@ class TokenClassification(Task):
             return {"probabilities": outputs}
         return words.dense_spans(outputs, read["starts"], read["ends"], self.names)
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         columns = [answers[name] for name in ("starts", "ends", "labels", "probabilities")]
         rows = [zip(*row, strict=True) for row in zip(*columns, strict=True)]
         found = [
@@ -154,9 +152,7 @@ class TokenClassification(Task):
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         return spans.span_sums(_truth(examples), self._found(examples, outputs))
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         known = (train.inputs[0], _words(train), _truth(train))
         return span_floors(known, (test.inputs[0], _words(test)), self.names)
 
