@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class UserError(Exception):
@@ -64,6 +64,12 @@ class WorkdirError(UserError):
 
 class ExportError(UserError):
     """An export whose predictions differ from the model's."""
+
+
+def refuse_unknown(label: str, labels: Collection[str]) -> None:
+    """Raises a DataError for a label that is none of the task's."""
+    if label not in labels:
+        raise DataError(f"the label {label!r} is none of the task's.", valid=near(label, labels))
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import rankdata
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tfft.errors import DataError
@@ -91,10 +90,20 @@ class Retrieved:
         scores |= {f"recall_at_{count}": self.recall(count) for count in (1, 5, 10)}
         return {name: ("mean", {"score": scores[name]}) for name in RETRIEVAL_FIGURES}
 
-    def last(self, texts: Sequence[str]) -> list[tuple[int, str]]:
-        """Returns the examples that find none first, the worst first, and what they find."""
+    def last(self, texts: Sequence[str]) -> dict[int, dict[str, str]]:
+        """Returns the examples that find none first, the worst first: their rank, what they find.
+
+        Args:
+          texts: the second texts, [n].
+
+        Returns:
+          By the number of an example `truth` and `predicted`.
+        """
         order = np.argsort(-self.rank, kind="stable")[: int((self.rank > 1).sum())]
-        return [(int(row), texts[self.best[row]]) for row in order]
+        return {
+            int(row): {"truth": f"rank {self.rank[row]}", "predicted": texts[self.best[row]]}
+            for row in order
+        }
 
 
 def retrieve(outputs: Any, texts: Sequence[str], groups: np.ndarray) -> Retrieved:
@@ -182,14 +191,3 @@ def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
                 valid="Embedding.highest, the answer of texts that mean the same",
             )
     return np.array([float(answer) / highest for answer in answers], np.float32)
-
-
-def cosine_measures(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Returns the measure and the sums of each of `COSINE_FIGURES`.
-
-    Args:
-      truth, found: similarities, float [n] each, by any scale.
-    """
-    ranks = {"x": rankdata(truth), "y": rankdata(found)}
-    plain = {"x": truth.astype(float), "y": found.astype(float)}
-    return {"spearman": ("pearson", ranks), "pearson": ("pearson", plain)}

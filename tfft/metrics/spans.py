@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.errors import DataError, near
+from tfft.errors import DataError, refuse_unknown
 from tfft.metrics import corpus
 from tfft.metrics.classification import class_row
 
@@ -51,6 +51,24 @@ def read_spans(answer: str) -> list[Span]:
                 valid="spans that do not share a character",
             )
     return found
+
+
+def labels_in(answers: Iterable[str]) -> list[str]:
+    """Returns the labels of all spans of answers, sorted.
+
+    Raises:
+      DataError: there is no span, or an answer is no list of spans.
+    """
+    found = sorted({label for answer in answers for *_, label in read_spans(answer)})
+    if not found:
+        raise DataError("no training example has a span.", valid=VALID)
+    return found
+
+
+def truth(examples: Any) -> list[list[Span]]:
+    """Returns the spans of each of `Examples`, see `spans_in`."""
+    pairs = zip(examples.answers or (), examples.inputs[0], strict=True)
+    return [spans_in(*pair) for pair in pairs]
 
 
 def spans_in(answer: str, text: str) -> list[Span]:
@@ -110,12 +128,6 @@ def token_tags(spans: Sequence[Span], words: np.ndarray, labels: Sequence[str]) 
     return out
 
 
-def refuse_unknown(label: str, labels: Sequence[str]) -> None:
-    """Raises a DataError for a label that is none of the task's."""
-    if label not in labels:
-        raise DataError(f"the label {label!r} is none of the task's.", valid=near(label, labels))
-
-
 def told(rows: Iterable[tuple[Sequence[Span], np.ndarray, bool]]) -> list[str]:
     """Returns lines about spans that no model can find as they are.
 
@@ -143,6 +155,50 @@ def readable(spans: Sequence[Span], text: str) -> str:
     return ", ".join(f"{text[start:end]} ({label})" for start, end, label in spans) or "none"
 
 
+def named(found: Sequence[Sequence[Any]], texts: Sequence[str]) -> list[dict[str, Any]]:
+    """Returns the spans of texts as a task predicts them.
+
+    Args:
+      found: of each text a start, an end, a label and a probability each.
+    """
+    keys = ("start", "end", "text", "label", "probability")
+    rows = zip(found, texts, strict=True)
+    return [
+        {"spans": [dict(zip(keys, (s, e, text[s:e], *more), strict=True)) for s, e, *more in row]}
+        for row, text in rows
+    ]
+
+
+def received(served: Mapping[str, Sequence[Any]]) -> list[list[tuple[int, int, str, float]]]:
+    """Returns a served model's answers, see `words.dense_spans`, as `named` takes them."""
+    columns = [served[name] for name in ("starts", "ends", "labels", "probabilities")]
+    rows = [zip(*row, strict=True) for row in zip(*columns, strict=True)]
+    return [
+        [(int(s), int(e), label.decode(), float(p)) for s, e, label, p in row if s >= 0]
+        for row in rows
+    ]
+
+
+def errors(
+    truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]], texts: Sequence[str]
+) -> dict[int, dict[str, Any]]:
+    """Returns the texts with spans that are missed or wrong, those with the most first.
+
+    Args:
+      truth, found: the spans of each text.
+
+    Returns:
+      By the number of a text `truth` and `predicted` as a person reads them, and as `spans`.
+    """
+    wrong = np.array([len({*a} ^ {*b}) for a, b in zip(truth, found, strict=True)])
+    told: dict[int, dict[str, Any]] = {}
+    for row in map(int, np.argsort(-wrong, kind="stable")[: (wrong > 0).sum()]):
+        sides = {"truth": truth[row], "predicted": found[row]}
+        told[row] = {side: readable(each, texts[row]) for side, each in sides.items()}
+        told[row]["spans"] = sides
+    return told
+
+
 def span_sums(
     truth: Sequence[Sequence[Span]], found: Sequence[Sequence[Span]]
 ) -> dict[str, np.ndarray]:
@@ -153,6 +209,18 @@ def span_sums(
     rows = [(len({*a} & {*b}), len(b), len(a)) for a, b in zip(truth, found, strict=True)]
     hits, predicted, true = np.array(rows, int).reshape(-1, 3).T
     return {"hits": hits, "predicted": predicted, "true": true}
+
+
+def word_sums(tags: Iterable[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    """Returns each text's words: those with the right tag (`part`), and all (`whole`), int [n].
+
+    Args:
+      tags: of each text's tokens, see `token_tags`, int [t].
+      outputs: the tags' probabilities, [t c] a text.
+    """
+    pairs = zip(tags, outputs, strict=True)
+    rows = [(int((out.argmax(1) == tag).sum()), int((tag >= 0).sum())) for tag, out in pairs]
+    return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
 
 
 def span_metrics(

@@ -189,6 +189,16 @@ def spans(
     }
 
 
+def of_tokens(examples: Any) -> list[np.ndarray]:
+    """Returns the start and the end of the word that each token begins or -1, int [t 2] a text.
+
+    Args:
+      examples: `Examples`, with the tokens that `WordPreprocessor.rows` gave.
+    """
+    columns = (examples.encoded.extra[name].rows() for name in ("starts", "ends"))
+    return [np.stack(pair, axis=1) for pair in zip(*columns, strict=True)]
+
+
 def dense_spans(
     probabilities: tf.Tensor, starts: tf.Tensor, ends: tf.Tensor, labels: Sequence[str]
 ) -> dict[str, tf.Tensor]:

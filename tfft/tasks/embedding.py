@@ -11,19 +11,11 @@ import numpy as np
 
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.errors import ConfigError
-from tfft.metrics import corpus
+from tfft.metrics import retrieval
 from tfft.metrics.floors import Floor, Say
-from tfft.metrics.retrieval import (
-    COSINE_FIGURES,
-    RETRIEVAL_FIGURES,
-    as_similarities,
-    bm25,
-    cosine_measures,
-    retrieve,
-    similarities,
-)
+from tfft.metrics.numbers import correlations
 from tfft.preprocess.rows import SeveralTexts
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 LOSSES = ("in_batch", "cosine", "triplet")
 
@@ -47,7 +39,7 @@ class Embedding(Task):
 
     name: ClassVar[str] = "embedding"
     rows: ClassVar[bool] = True
-    figures: ClassVar[Mapping[str, str]] = RETRIEVAL_FIGURES
+    figures: ClassVar[Mapping[str, str]] = retrieval.RETRIEVAL_FIGURES
 
     def __init__(
         self,
@@ -66,7 +58,8 @@ class Embedding(Task):
         third = ("text_negative",) if loss == "triplet" else ()
         self.inputs = ("text", "text_pair", *third)  # type: ignore[misc]
         if loss == "cosine":
-            self.figures, self.measure = COSINE_FIGURES, "pearson"  # type: ignore[misc]
+            self.figures = retrieval.COSINE_FIGURES  # type: ignore[misc]
+            self.measure = "pearson"  # type: ignore[misc]
 
     @property
     def served(self) -> Embedding:
@@ -88,14 +81,12 @@ class Embedding(Task):
           DataError: an answer of "cosine" is no number, or above `highest`.
         """
         if self.kind == "cosine":
-            return as_similarities(examples.answers or (), self.highest)
+            return retrieval.as_similarities(examples.answers or (), self.highest)
         _, groups = np.unique(np.array(examples.answers, object), return_inverse=True)
         return groups.astype(np.int32)
 
     def config(self) -> dict[str, Any]:
-        kept = ("scale", "both", "margin", "highest", "projection")
-        found = {"task": self.name, "loss": self.kind, "dims": list(self.dims)}
-        return found | {name: getattr(self, name) for name in kept}
+        return config_of(self, loss=self.kind)
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Embedding:
@@ -117,9 +108,7 @@ class Embedding(Task):
     def metrics(self) -> list[Any]:
         return [] if self.kind == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
 
-    def predictions(
-        self, examples: Examples, outputs: Sequence[np.ndarray]
-    ) -> list[dict[str, Any]]:
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns the vector of each example's first text; of `served` it is the only one."""
         return [{"embedding": vectors[0].tolist()} for vectors in outputs]
 
@@ -130,29 +119,19 @@ class Embedding(Task):
         return self.predictions(examples, [vector[None] for vector in answers["embedding"]])
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        """Returns the measure and the sums of each figure."""
         if self.kind == "cosine":
-            return cosine_measures(examples.targets, similarities(outputs))
-        return retrieve(outputs, examples.inputs[1], examples.targets).measures()
-
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return corpus.figures(self.measures(examples, outputs))
-
-    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        return self.measures(examples, outputs)[next(iter(self.figures))][1]
+            found = correlations(examples.targets, retrieval.similarities(outputs))
+            return {name: found[name] for name in self.figures}
+        return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns BM25, with the first texts as queries."""
-        return {"bm25": bm25(*test.inputs[:2])}
+        return {"bm25": retrieval.bm25(*test.inputs[:2])}
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the first texts whose second texts are found last; nothing of "cosine"."""
         if self.kind == "cosine":
             return super().shown(examples, outputs)
-        found = retrieve(outputs, examples.inputs[1], examples.targets)
-        nearest = dict(found.last(examples.inputs[1]))
-
-        def told(row: int) -> dict[str, Any]:
-            return {"truth": f"rank {found.rank[row]}", "predicted": nearest[row]}
-
-        return shown_examples(examples, list(nearest), told)
+        found = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
+        worst = found.last(examples.inputs[1])
+        return shown_examples(examples, list(worst), worst.__getitem__)

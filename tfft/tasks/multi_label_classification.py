@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
-from tfft.errors import DataError, near
+from tfft.errors import DataError, refuse_unknown
+from tfft.losses import dense_head
+from tfft.metrics import multi_label
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import label_floors
-from tfft.metrics.multi_label import label_sums, multi_label_metrics, surest_errors
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 
 class MultiLabelClassification(Task):
@@ -49,64 +49,29 @@ class MultiLabelClassification(Task):
     ):
         self.labels = None if labels is None else tuple(labels)
         self.separator, self.dropout, self.threshold = separator, dropout, threshold
-        self.decision: Mapping[str, Any] = {}
 
     def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
-        names = sorted({name for answer in found for name in self.split(answer)})
+        names = sorted({name for labels in self._split(found) for name in labels})
         task = copy.copy(self)
         task.labels = self.labels or tuple(names)
-        self._refuse_unknown(names, task.labels)
+        for name in names:
+            refuse_unknown(name, task.labels)
         if not task.labels:
             raise DataError("no training example has a label.", valid="one label or more")
         return task
 
-    def split(self, answer: str) -> list[str]:
-        """Returns the labels of an answer: a JSON list, or names with separators between them."""
-        if answer.lstrip().startswith("["):
-            try:
-                return [str(name) for name in json.loads(answer)]
-            except json.JSONDecodeError as error:
-                raise DataError(f"{answer!r} is no list in JSON: {error}.") from error
-        return [name.strip() for name in answer.split(self.separator) if name.strip()]
+    def _split(self, answers: Sequence[str] | None) -> list[list[str]]:
+        return [multi_label.split(answer, self.separator) for answer in answers or ()]
 
     def targets(self, examples: Examples) -> np.ndarray:
         """Returns 1 at the labels of each answer, float32 [n c]."""
-        labels = self.labels or ()
-        numbers = {name: number for number, name in enumerate(labels)}
-        found = np.zeros((len(examples.answers or ()), len(labels)), np.float32)
-        for row, answer in enumerate(examples.answers or ()):
-            names = self.split(answer)
-            self._refuse_unknown(names, labels)
-            found[row, [numbers[name] for name in names]] = 1.0
-        return found
-
-    def _refuse_unknown(self, names: Sequence[str], labels: Sequence[str]) -> None:
-        unknown = [name for name in names if name not in labels]
-        if unknown:
-            raise DataError(
-                f"the label {unknown[0]!r} is none of the task's.", valid=near(unknown[0], labels)
-            )
+        return multi_label.marked(self._split(examples.answers), self.labels or ())
 
     def config(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "labels": list(self.labels or ()),
-            "separator": self.separator,
-            "dropout": self.dropout,
-            "threshold": self.threshold and repr(self.threshold),
-            **({"decision": dict(self.decision)} if self.decision else {}),
-        }
+        return config_of(self, threshold=self.threshold and repr(self.threshold))
 
     def head(self) -> keras.layers.Layer:
-        return keras.Sequential(
-            [
-                keras.layers.Dropout(self.dropout, name="dropout"),
-                keras.layers.Dense(
-                    len(self.labels or ()), activation="sigmoid", dtype="float32", name="sigmoid"
-                ),
-            ],
-            name="head",
-        )
+        return dense_head(self.dropout, len(self.labels or ()), "sigmoid", activation="sigmoid")
 
     def loss(self) -> keras.losses.Loss:
         return keras.losses.BinaryCrossentropy()
@@ -128,11 +93,6 @@ class MultiLabelClassification(Task):
         found = [self.threshold.choose(truth, scores) for truth, scores in columns]
         return {"thresholds": dict(zip(self.labels or (), found, strict=True))}
 
-    def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
-        task = copy.copy(self)
-        task.decision = found
-        return task
-
     @property
     def limits(self) -> np.ndarray:
         """The probability above which each label is given, float32 [c]."""
@@ -140,13 +100,11 @@ class MultiLabelClassification(Task):
         return np.array([chosen.get(n, {"value": 0.5})["value"] for n in self.labels or ()], "f4")
 
     def predictions(self, examples: Examples, outputs: np.ndarray) -> list[dict[str, Any]]:
-        names, given = np.array(self.labels), outputs > self.limits
+        labels, names = self.labels or (), np.array(self.labels)
+        rows = zip(outputs > self.limits, outputs.tolist(), strict=True)
         return [
-            {
-                "labels": names[chosen].tolist(),
-                "probabilities": dict(zip(self.labels or (), row.tolist(), strict=True)),
-            }
-            for chosen, row in zip(given, outputs, strict=True)
+            {"labels": names[given].tolist(), "probabilities": dict(zip(labels, row, strict=True))}
+            for given, row in rows
         ]
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
@@ -159,10 +117,10 @@ class MultiLabelClassification(Task):
 
     def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         truth, given = examples.targets == 1, outputs > self.limits
-        return multi_label_metrics(truth, given, outputs, self.labels or ())
+        return multi_label.multi_label_metrics(truth, given, outputs, self.labels or ())
 
     def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        return label_sums(examples.targets == 1, outputs > self.limits)
+        return multi_label.label_sums(examples.targets == 1, outputs > self.limits)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         return label_floors(train.inputs, train.targets, test.inputs, say)
@@ -173,11 +131,10 @@ class MultiLabelClassification(Task):
     def shown(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the examples with a wrong label, that of the surest first."""
         truth, given = examples.targets == 1, outputs > self.limits
-        wrong = surest_errors(truth, given, outputs)
         names = np.array(self.labels)
 
         def told(row: int) -> dict[str, Any]:
             sides = {"truth": truth[row], "predicted": given[row]}
             return {side: ", ".join(names[has]) or "none" for side, has in sides.items()}
 
-        return shown_examples(examples, wrong, told)
+        return shown_examples(examples, multi_label.surest_errors(truth, given, outputs), told)

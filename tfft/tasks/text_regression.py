@@ -8,15 +8,14 @@ from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
-from scipy.stats import rankdata
 
 from tfft.errors import ConfigError, DataError
-from tfft.losses import StandardizedError, Units
-from tfft.metrics import corpus
+from tfft.losses import StandardizedError, Units, dense_head
+from tfft.metrics import numbers
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 
 class TextRegression(Task):
@@ -65,7 +64,7 @@ class TextRegression(Task):
         Raises:
           DataError: an answer is no number, or all are the same.
         """
-        values = self.numbers(found)
+        values = numbers.read(found)
         weights = None if counts is None else [counts[answer] for answer in found]
         if not len(values):
             return self
@@ -78,43 +77,19 @@ class TextRegression(Task):
             )
         return task
 
-    def numbers(self, answers: Sequence[str]) -> np.ndarray:
-        """Returns answers as float32 [n]."""
-        try:
-            values = np.array([float(answer) for answer in answers], np.float32)
-        except ValueError as error:
-            wrong = str(error).rpartition(": ")[2]
-            raise DataError(f"the answer {wrong} is no number.", valid="a number") from error
-        if not np.isfinite(values).all():
-            wrong = answers[int(np.flatnonzero(~np.isfinite(values))[0])]
-            raise DataError(f"the answer {wrong!r} is no finite number.", valid="a number")
-        return values
-
     def targets(self, examples: Examples) -> np.ndarray:
-        return self.numbers(examples.answers or ())[:, None]
+        return numbers.read(examples.answers or ())[:, None]
 
     def config(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "loss": self.kind,
-            "delta": self.delta,
-            "dropout": self.dropout,
-            "pair": self.pair,
-        }
+        return config_of(self, loss=self.kind)
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> TextRegression:
         return cls(pair=card["pair"])
 
     def head(self) -> keras.layers.Layer:
-        return keras.Sequential(
-            [
-                keras.layers.Dropout(self.dropout, name="dropout"),
-                keras.layers.Dense(1, dtype="float32", name="linear"),
-                Units(self.center, self.scale, dtype="float32", name="units"),
-            ],
-            name="head",
-        )
+        units = Units(self.center, self.scale, dtype="float32", name="units")
+        return dense_head(self.dropout, 1, "linear", units)
 
     def loss(self) -> keras.losses.Loss:
         return StandardizedError(self.kind, self.delta, self.scale)
@@ -134,20 +109,8 @@ class TextRegression(Task):
     def received(self, answers: Answers) -> np.ndarray:
         return np.stack(answers["value"])[:, None]
 
-    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
-        truth, error = examples.targets[:, 0], outputs[:, 0] - examples.targets[:, 0]
-        ranks = {"x": rankdata(truth), "y": rankdata(outputs[:, 0])}
-        return corpus.figures(
-            {
-                "pearson": ("pearson", self.sums(examples, outputs)),
-                "spearman": ("pearson", ranks),
-                "mae": ("mean", {"score": np.abs(error)}),
-                "rmse": ("root_mean", {"score": error**2}),
-            }
-        )
-
-    def sums(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
-        return {"x": examples.targets[:, 0].astype(float), "y": outputs[:, 0].astype(float)}
+    def measures(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        return numbers.measures(examples.targets[:, 0], outputs[:, 0])
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the mean of the training answers, and ridge regression on TF-IDF."""

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.encoded import Ragged, ragged
-from tfft.errors import DataError
+from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics import spans
 from tfft.metrics.floors import Floor, Say
@@ -53,7 +53,7 @@ class TokenClassification(Task):
     ):
         self.labels = None if labels is None else spans.tags_of(labels)
         self.dropout, self.label_smoothing = dropout, label_smoothing
-        self.class_weights = class_weights
+        self.class_weights = class_weights and dict(class_weights)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -70,35 +70,25 @@ class TokenClassification(Task):
           DataError: an answer is no list of spans, or there is no span, or one has a label that
             is none of those given.
         """
-        names = sorted({label for answer in found for *_, label in spans.read_spans(answer)})
-        if not names:
-            raise DataError("no training example has a span.", valid=spans.VALID)
+        names = spans.labels_in(found)
         task = copy.copy(self)
         task.labels = self.labels or spans.tags_of(names)
         for name in names:
-            spans.refuse_unknown(name, task.names)
+            refuse_unknown(name, task.names)
         return task
 
     def targets(self, examples: Examples) -> Ragged:
         """Returns the number of a tag where a word begins, -1 elsewhere: int32, a row of tokens."""
-        rows = zip(_truth(examples), _words(examples), strict=True)
+        rows = zip(spans.truth(examples), words.of_tokens(examples), strict=True)
         return ragged([spans.token_tags(*row, self.names) for row in rows])
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns how many spans no model can find as they are."""
         cut = examples.encoded.full_lengths > examples.encoded.kept
-        return spans.told(zip(_truth(examples), _words(examples), cut, strict=True))
-
-    def config(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "labels": list(self.labels or ()),
-            "dropout": self.dropout,
-            "label_smoothing": self.label_smoothing,
-            "class_weights": self.class_weights and dict(self.class_weights),
-        }
+        return spans.told(zip(spans.truth(examples), words.of_tokens(examples), cut, strict=True))
 
     def head(self) -> keras.layers.Layer:
+        # Not `dense_head`: the order in which layers are made decides their first weights.
         tags = len(self.labels or ())
         dense = keras.layers.Dense(tags, activation="softmax", dtype="float32", name="softmax")
         dropout = keras.layers.Dropout(self.dropout, name="dropout")
@@ -120,7 +110,8 @@ class TokenClassification(Task):
         return float(self.loss()(known, np.tile(shares.astype("f4"), (1, known.size, 1))))
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
-        return _named(words.spans_of(outputs, _words(examples), self.names), examples)
+        found = words.spans_of(outputs, words.of_tokens(examples), self.names)
+        return spans.named(found, examples.inputs[0])
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words.dense_spans`; for token ids, whose text is unknown, the tags' chances."""
@@ -129,65 +120,29 @@ class TokenClassification(Task):
         return words.dense_spans(outputs, read["starts"], read["ends"], self.names)
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        columns = [answers[name] for name in ("starts", "ends", "labels", "probabilities")]
-        rows = [zip(*row, strict=True) for row in zip(*columns, strict=True)]
-        found = [
-            [(int(s), int(e), label.decode(), float(p)) for s, e, label, p in row if s >= 0]
-            for row in rows
-        ]
-        return _named(found, examples)
+        return spans.named(spans.received(answers), examples.inputs[0])
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what `span_metrics` does, and the share of words with the right tag."""
-        rows = zip(examples.targets.rows(), outputs, strict=True)
-        words = [(int((out.argmax(1) == tags).sum()), int((tags >= 0).sum())) for tags, out in rows]
-        right = dict(zip(("part", "whole"), np.array(words).T, strict=True))
-        sides = _truth(examples), self._found(examples, outputs)
-        return spans.span_metrics(*sides, self.names, {"token_accuracy": ("ratio", right)})
+        more = {"token_accuracy": ("ratio", spans.word_sums(examples.targets.rows(), outputs))}
+        return spans.span_metrics(*self._sides(examples, outputs), self.names, more)
 
-    def _found(self, examples: Examples, outputs: Any) -> list[list[spans.Span]]:
-        found = words.spans_of(outputs, _words(examples), self.names)
-        return [[span[:3] for span in each] for each in found]
+    def _sides(self, examples: Examples, outputs: Any) -> tuple[list[Any], list[Any]]:
+        """Returns the spans of each text: the true ones, and those found."""
+        found = words.spans_of(outputs, words.of_tokens(examples), self.names)
+        return spans.truth(examples), [[span[:3] for span in each] for each in found]
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        return spans.span_sums(_truth(examples), self._found(examples, outputs))
+        return spans.span_sums(*self._sides(examples, outputs))
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        known = (train.inputs[0], _words(train), _truth(train))
-        return span_floors(known, (test.inputs[0], _words(test)), self.names)
+        known = (train.inputs[0], words.of_tokens(train), spans.truth(train))
+        return span_floors(known, (test.inputs[0], words.of_tokens(test)), self.names)
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return {"labels": list(self.names)}
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the most spans that are missed or wrong."""
-        truth, found = _truth(examples), self._found(examples, outputs)
-        wrong = np.array([len({*a} ^ {*b}) for a, b in zip(truth, found, strict=True)])
-        order = np.argsort(-wrong, kind="stable")[: (wrong > 0).sum()]
-
-        def told(row: int) -> dict[str, Any]:
-            sides = {"truth": truth[row], "predicted": found[row]}
-            text = examples.inputs[0][row]
-            return {n: spans.readable(each, text) for n, each in sides.items()} | {"spans": sides}
-
-        return shown_examples(examples, order, told)
-
-
-def _truth(examples: Examples) -> list[list[spans.Span]]:
-    pairs = zip(examples.answers or (), examples.inputs[0], strict=True)
-    return [spans.spans_in(*pair) for pair in pairs]
-
-
-def _words(examples: Examples) -> list[np.ndarray]:
-    """Returns the start and the end of the word that each token begins or -1, int [t 2] each."""
-    columns = (examples.encoded.extra[name].rows() for name in ("starts", "ends"))
-    return [np.stack(pair, axis=1) for pair in zip(*columns, strict=True)]
-
-
-def _named(found: Sequence[Sequence[Any]], examples: Examples) -> list[dict[str, Any]]:
-    keys = ("start", "end", "text", "label", "probability")
-    rows = zip(found, examples.inputs[0], strict=True)
-    return [
-        {"spans": [dict(zip(keys, (s, e, text[s:e], *more), strict=True)) for s, e, *more in row]}
-        for row, text in rows
-    ]
+        worst = spans.errors(*self._sides(examples, outputs), examples.inputs[0])
+        return shown_examples(examples, list(worst), worst.__getitem__)
