@@ -99,7 +99,7 @@ def examples_of(rows=slice(None)):
     texts = [f"text <{number}>" for number in range(COUNT)][rows]
     targets = TRUTH[rows]
     encoded = types.SimpleNamespace(
-        full_lengths=lengths, kept=np.minimum(lengths, 100), windows=None, targets=None
+        full_lengths=lengths, cut=np.maximum(lengths - 100, 0), windows=None, targets=None
     )
     pairs = (texts, [f"second of {text}" for text in texts])
     return Examples(pairs, [f"{target:.3f}" for target in targets], targets, encoded)

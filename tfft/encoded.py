@@ -124,6 +124,11 @@ class Encoded:
             return self.tokens.lengths + self.targets.lengths
         return self.tokens.lengths if self.windows is None else self.windows.kept
 
+    @property
+    def cut(self) -> np.ndarray:
+        """How many tokens of each text the model does not read, int [n]."""
+        return self.full_lengths - self.kept
+
     @functools.cached_property
     def _decoder_lengths(self) -> tuple[np.ndarray, np.ndarray]:
         """The lengths of all rows, ascending, and the longest decoder row of those up to each."""
@@ -191,12 +196,11 @@ class Encoded:
 
     def truncation(self) -> dict[str, int]:
         """Returns how many texts and tokens there were, and how many of them were cut."""
-        cut = self.full_lengths - self.kept
         return {
             "texts": self.size,
-            "cut_texts": int((cut > 0).sum()),
+            "cut_texts": int((self.cut > 0).sum()),
             "tokens": int(self.full_lengths.sum()),
-            "cut_tokens": int(cut.sum()),
+            "cut_tokens": int(self.cut.sum()),
         }
 
 

@@ -66,10 +66,11 @@ class ExportError(UserError):
     """An export whose predictions differ from the model's."""
 
 
-def refuse_unknown(label: str, labels: Collection[str]) -> None:
-    """Raises a DataError for a label that is none of the task's."""
-    if label not in labels:
-        raise DataError(f"the label {label!r} is none of the task's.", valid=near(label, labels))
+def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
+    """Raises a DataError for the first label that is none of the task's."""
+    wrong = next((label for label in found if label not in labels), None)
+    if wrong is not None:
+        raise DataError(f"the label {wrong!r} is none of the task's.", valid=near(wrong, labels))
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -11,9 +11,9 @@ import numpy as np
 from tfft import taught, writing
 from tfft.errors import ConfigError
 from tfft.losses import TokenAccuracy
-from tfft.metrics import corpus, guesses, texts
+from tfft.metrics import guesses, texts
 from tfft.search import Search
-from tfft.task import LONGEST_TEXT, SHOWN_EXAMPLES, Examples, Task, text_of
+from tfft.task import LONGEST_TEXT, SHOWN_EXAMPLES, Answers, Examples, Task, config_of, text_of
 
 
 class TextTask(Task):
@@ -38,13 +38,9 @@ class TextTask(Task):
         self.search, self.label_smoothing = search, label_smoothing
 
     def config(self) -> dict[str, Any]:
-        return {
-            "task": self.name,
-            "max_new_tokens": self.search.longest,
-            "num_beams": self.search.beams,
-            "length_penalty": self.search.penalty,
-            "label_smoothing": self.label_smoothing,
-        }
+        search = self.search
+        kept = {"max_new_tokens": search.longest, "num_beams": search.beams}
+        return config_of(self, **kept, length_penalty=search.penalty)
 
     def targets(self, examples: Examples) -> Any:
         """Returns what is learned, which `taught` makes; None where there are no tokens."""
@@ -73,11 +69,11 @@ class TextTask(Task):
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         return {"text": outputs["text"]}
 
-    def received(self, answers: Mapping[str, Sequence[np.ndarray]]) -> dict[str, Any]:
+    def received(self, answers: Answers) -> dict[str, Any]:
         return {"text": np.array(answers["text"], object)}
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        """Returns the figures of the texts; perplexity where the right answers were judged."""
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns those of the texts; and of perplexity where the right answers were judged."""
         found, right = written(outputs), list(examples.answers or ())
         wanted = {
             name: (texts.measure(name), texts.sums(name, found, right)) for name in self.compared
@@ -85,7 +81,7 @@ class TextTask(Task):
         if np.any(outputs.get("tokens", 0)):
             judged = {"loss": -outputs["log_probability"], "tokens": outputs["tokens"]}
             wanted["perplexity"] = ("exp_ratio", judged)
-        return corpus.figures(wanted)
+        return wanted
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         return texts.sums(self.compared[0], written(outputs), list(examples.answers or ()))

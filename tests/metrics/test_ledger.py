@@ -18,7 +18,10 @@ def part(kept, counts=None, targets=TARGETS, full=FULL):
     if counts is not None:
         windows = Windows(np.concatenate([[0], np.cumsum(counts)]), np.array(kept), 16)
     return types.SimpleNamespace(
-        full_lengths=np.array(full), kept=np.array(kept), targets=targets, windows=windows
+        full_lengths=np.array(full),
+        cut=np.array(full) - np.array(kept),
+        targets=targets,
+        windows=windows,
     )
 
 

@@ -157,17 +157,19 @@ def marked(encoded: Any, golds: Sequence[Sequence[tuple[int, str]]]) -> list[np.
       golds: of each example, the first character and the text of right answers.
     """
     rows: list[np.ndarray] = []
-    cut = encoded.full_lengths > encoded.kept
+    cut = encoded.cut > 0
     for number, (starts, ends) in enumerate(places(encoded)):
         wanted = [(start, start + len(text)) for start, text in golds[number]]
         rows.extend(marks(starts, ends, wanted, bool(cut[number])))
     return [row[:length] for row, length in zip(rows, encoded.tokens.lengths, strict=True)]
 
 
-def left_out(encoded: Any) -> int:
-    """Returns how many examples have no mark at a right span."""
+def left_out(encoded: Any) -> list[str]:
+    """Returns a line about examples that have no mark at a right span, if there are any."""
     right = [(row > 0).any() for row in encoded.targets.rows()]
-    return int((~np.logical_or.reduceat(right, encoded.windows.offsets[:-1])).sum())
+    count = int((~np.logical_or.reduceat(right, encoded.windows.offsets[:-1])).sum())
+    line = f"{count:,} of {encoded.size:,} answers are in no window, and the loss leaves them out"
+    return [line] if count else []
 
 
 def found(encoded: Any, outputs: Sequence[np.ndarray], longest: int) -> list[Span]:
@@ -176,6 +178,11 @@ def found(encoded: Any, outputs: Sequence[np.ndarray], longest: int) -> list[Spa
         best(logits, starts, ends, longest)
         for logits, (starts, ends) in zip(outputs, places(encoded, outputs), strict=True)
     ]
+
+
+def told(found: Sequence[Span], texts: Sequence[str], limit: float) -> list[dict[str, Any]]:
+    """Returns `Span.told` of each example's best span."""
+    return [span.told(text, limit) for span, text in zip(found, texts, strict=True)]
 
 
 def uniform_loss(targets: Any) -> float:

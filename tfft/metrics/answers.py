@@ -13,11 +13,15 @@ import numpy as np
 
 from tfft.errors import DataError
 from tfft.metrics import answer_spans as spans
-from tfft.metrics import corpus
 
 SHAPE = '{"text": ["308"], "answer_start": [34]}, or {"text": [], "answer_start": []} for no answer'
 SHOWN = 60  # characters of a text in an error
 NONE = "no answer"  # how a report says ""
+FIGURES = {
+    "f1": "F1",
+    "exact_match": "exact match",
+    "no_answer_accuracy": "no answer where there is none",
+}
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
@@ -122,48 +126,44 @@ def scores(
     return np.array([score(*pair) for pair in zip(given, right, strict=True)], float)
 
 
-def figures(given: Sequence[str], right: Sequence[Sequence[str]]) -> dict[str, Any]:
-    """Returns F1 and exact match, and of questions without an answer how many are given none.
+def measures(
+    found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
+) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
+    """Returns the measure and the sums of `FIGURES`; the last one where a question has no answer.
 
-    The latter is left out where every question has one.
+    Args:
+      found: `answer` of each example.
+      right: the texts of right answers.
     """
-    declined = np.array(
-        [not answer for answer, known in zip(given, right, strict=True) if not known], float
-    )
-    more = {"no_answer_accuracy": ("mean", {"score": declined})} if len(declined) else {}
-    return corpus.figures(
-        {
-            "f1": ("mean", {"score": scores(f1, given, right)}),
-            "exact_match": ("mean", {"score": scores(exact, given, right)}),
-            **more,
-        }
-    )
+    given = [each["answer"] for each in found]
+    score = {"f1": scores(f1, given, right), "exact_match": scores(exact, given, right)}
+    declined = [not answer for answer, known in zip(given, right, strict=True) if not known]
+    if declined:
+        score["no_answer_accuracy"] = np.array(declined, float)
+    return {name: ("mean", {"score": each}) for name, each in score.items()}
 
 
 def best_threshold(examples: Any, found: Sequence[spans.Span]) -> float:
     """Returns above which doubt no answer has the better F1, on `Examples` with their spans."""
     right = texts(examples)
-    given = [
-        span.told(context, np.inf)["answer"]
-        for span, context in zip(found, examples.inputs[1], strict=True)
-    ]
+    given = [each["answer"] for each in spans.told(found, examples.inputs[1], np.inf)]
     doubts = np.array([span.doubt for span in found])
     declined = scores(f1, [""] * len(right), right)
     return spans.best_threshold(doubts, scores(f1, given, right), declined)
 
 
-def surest_errors(
-    found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
-) -> dict[int, dict[str, Any]]:
+def surest_errors(examples: Any, found: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
     """Returns the answers that are not exactly right: least F1 first, then the surest.
 
     Args:
-      found: `answer` and `probability` of each example.
-      right: the texts of right answers.
+      examples: `Examples` of questions and contexts.
+      found: what is predicted of each.
 
     Returns:
-      By the number of an example `truth`, `predicted`, `probability` and `f1`.
+      By the number of an example `truth`, `predicted`, `probability`, `f1`, and `spans`, where both
+      stand in the question with its context below.
     """
+    right = texts(examples)
     given = [each["answer"] for each in found]
     match, score = scores(exact, given, right), scores(f1, given, right)
     sure = np.array([each["probability"] for each in found])
@@ -173,20 +173,14 @@ def surest_errors(
             "predicted": given[row] or NONE,
             "probability": float(sure[row]),
             "f1": float(score[row]),
+            "spans": _places(examples, row, found[row]),
         }
         for row in np.lexsort((-sure, score))
         if not match[row]
     }
 
 
-def places(examples: Any, row: int, given: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Returns where right answers and the one given stand in the question with its context below.
-
-    Args:
-      examples: `Examples` of questions and contexts.
-      row: the number of one.
-      given: its `answer`, `start` and `end`.
-    """
+def _places(examples: Any, row: int, given: Mapping[str, Any]) -> dict[str, list[Any]]:
     behind = len(examples.inputs[0][row]) + 1
     golds = read(examples.answers[row], *(column[row] for column in examples.inputs))
     right = {(start, start + len(text)) for start, text in golds}

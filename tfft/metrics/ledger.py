@@ -38,7 +38,7 @@ def ledger(splits: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
 
 
 def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
-    cut = part.full_lengths - part.kept
+    cut = part.cut
     columns = {
         "texts": np.ones(len(cut), int),
         "cut_texts": cut > 0,
@@ -65,7 +65,7 @@ def on_cut(part: Any, measure: str, sums: corpus.Sums) -> dict[str, dict[str, An
     Returns:
       For each kind that there is: `value` with its 95 % interval (see `corpus.interval`), `texts`.
     """
-    cut = part.full_lengths > part.kept
+    cut = part.cut > 0
     several = np.zeros(len(cut), bool) if part.windows is None else part.windows.several
     groups = {"whole": ~cut & ~several, "windows": ~cut & several, "cut": cut}
     return {
@@ -231,7 +231,7 @@ def notes(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -
 
 def hint(part: Any, limit: int, dim: int, longest: int, windows: bool = True) -> str | None:
     """Returns what would mend it when many training texts are cut, else None."""
-    cut = part.full_lengths - part.kept
+    cut = part.cut
     texts = float((cut > 0).mean())
     if texts < MANY:
         return None

@@ -37,9 +37,8 @@ def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarra
     numbers = {label: number for number, label in enumerate(labels)}
     found = np.zeros((len(answers), len(labels)), np.float32)
     for row, names in enumerate(answers):
-        for name in names:
-            refuse_unknown(name, numbers)
-            found[row, numbers[name]] = 1.0
+        refuse_unknown(names, numbers)
+        found[row, [numbers[name] for name in names]] = 1.0
     return found
 
 

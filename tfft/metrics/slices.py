@@ -129,12 +129,11 @@ def encoded_groups(encoded: Any) -> dict[str, Sequence[str]]:
     """Returns the divisions that follow from tokens: by length, and by what was cut.
 
     Args:
-      encoded: with `full_lengths` and `kept`, tokens of each text, int [n].
+      encoded: with `full_lengths` and `cut`, tokens of each text, int [n].
     """
-    full = encoded.full_lengths
     return {
-        "length": quartiles(full, " tokens"),
-        "cut": np.where(full > encoded.kept, "cut", "whole").tolist(),
+        "length": quartiles(encoded.full_lengths, " tokens"),
+        "cut": np.where(encoded.cut > 0, "cut", "whole").tolist(),
     }
 
 

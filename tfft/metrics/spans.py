@@ -15,6 +15,12 @@ from tfft.metrics.classification import class_row
 Span = tuple[int, int, str]  # the first character, the one after the last, the label
 VALID = '[[0, 5, "NAME"], ...]: characters of the text, the end exclusive; [] for none'
 OUTSIDE = "O"
+FIGURES = {
+    "f1": "span F1",
+    "precision": "precision",
+    "recall": "recall",
+    "token_accuracy": "word accuracy",
+}
 
 
 def tags_of(labels: Iterable[str]) -> tuple[str, ...]:
@@ -118,8 +124,8 @@ def token_tags(spans: Sequence[Span], words: np.ndarray, labels: Sequence[str]) 
     begins = words[:, 0] >= 0
     words, out = words[begins], np.full(len(words), -1, np.int32)
     tags = np.zeros(len(words), np.int32)
+    refuse_unknown((span[2] for span in spans), labels)
     for span in spans:
-        refuse_unknown(span[2], labels)
         first, last = touched(span, words)
         number = labels.index(span[2])
         tags[first:last] = 2 * number + 2

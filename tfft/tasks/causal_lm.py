@@ -53,9 +53,6 @@ class CausalLM(TextTask):
     def taught(self, examples: Examples, preprocessor: Any) -> Examples:
         return taught.followed(examples, preprocessor)
 
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), "packing": self.packing}
-
     def packed(self, encoded: Any, length: int) -> Any:
         return taught.packed(encoded, length) if self.packing else encoded
 

@@ -54,8 +54,7 @@ class MultiLabelClassification(Task):
         names = sorted({name for labels in self._split(found) for name in labels})
         task = copy.copy(self)
         task.labels = self.labels or tuple(names)
-        for name in names:
-            refuse_unknown(name, task.labels)
+        refuse_unknown(names, task.labels)
         if not task.labels:
             raise DataError("no training example has a label.", valid="one label or more")
         return task

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
@@ -12,10 +11,10 @@ import numpy as np
 from tfft.answer_spans import SpanLoss, served
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
+from tfft.losses import dense_head
 from tfft.metrics import answer_spans as spans
-from tfft.metrics import answers
+from tfft.metrics import answers as squad
 from tfft.metrics.answer_floor import answer_floors
-from tfft.metrics.answers import received
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.pair_windows import PairWindows
 from tfft.task import Answers, Examples, Task, shown_examples
@@ -42,11 +41,7 @@ class QuestionAnswering(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question", "context")
     reads: ClassVar[str] = "tokens"
     rows: ClassVar[bool] = True
-    figures: ClassVar[Mapping[str, str]] = {
-        "f1": "F1",
-        "exact_match": "exact match",
-        "no_answer_accuracy": "no answer where there is none",
-    }
+    figures: ClassVar[Mapping[str, str]] = squad.FIGURES
 
     def __init__(
         self,
@@ -60,33 +55,23 @@ class QuestionAnswering(Task):
         if isinstance(longest_answer, bool) or longest_answer < 1:
             raise ConfigError(f"longest_answer={longest_answer!r} is none.", valid="1 or more")
         if isinstance(null_threshold, str) and null_threshold != "validation":
-            raise ConfigError(
-                f"null_threshold={null_threshold!r} is unknown.",
-                valid='a number, "validation" or None',
-            )
-        self.windows: dict[str, Any] = {
-            "first_length": question_length,
-            "overlap": overlap,
-            "most": most_windows,
-        }
+            valid = 'a number, "validation" or None'
+            raise ConfigError(f"null_threshold={null_threshold!r} is unknown.", valid=valid)
+        windows = {"first_length": question_length, "overlap": overlap, "most": most_windows}
+        self.windows: dict[str, Any] = windows
         self.longest_answer, self.null_threshold = longest_answer, null_threshold
         self.dropout = dropout
-        self.decision: Mapping[str, Any] = {}
 
     def preprocessor(self, own: Any) -> PairWindows:
         return PairWindows(**own.settings(), **self.windows)
 
     def targets(self, examples: Examples) -> Ragged | None:
         """Returns the marks of `tfft.metrics.answer_spans`; None where there are no tokens."""
-        golds, encoded = answers.golds(examples), examples.encoded
-        if encoded is None:
-            return None
-        return ragged(spans.marked(encoded, golds))
+        golds, encoded = squad.golds(examples), examples.encoded
+        return None if encoded is None else ragged(spans.marked(encoded, golds))
 
     def warnings(self, examples: Examples) -> list[str]:
-        count, left_out = len(examples), spans.left_out(examples.encoded)
-        told = f"{left_out:,} of {count:,} answers are in no window, and the loss leaves them out"
-        return [told] if left_out else []
+        return spans.left_out(examples.encoded)
 
     def config(self) -> dict[str, Any]:
         return {
@@ -99,9 +84,7 @@ class QuestionAnswering(Task):
         }
 
     def head(self) -> keras.layers.Layer:
-        dropout = keras.layers.Dropout(self.dropout, name="dropout")
-        ends = keras.layers.Dense(2, dtype="float32", name="ends")
-        return keras.Sequential([dropout, ends], name="head")
+        return dense_head(self.dropout, 2, "ends")
 
     def loss(self) -> keras.losses.Loss:
         return SpanLoss()
@@ -115,12 +98,7 @@ class QuestionAnswering(Task):
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         found = spans.found(examples.encoded, outputs, self.longest_answer)
-        return {"null_threshold": answers.best_threshold(examples, found)}
-
-    def decided(self, found: Mapping[str, Any], head: keras.layers.Layer | None) -> Any:
-        task = copy.copy(self)
-        task.decision = found
-        return task
+        return {"null_threshold": squad.best_threshold(examples, found)}
 
     @property
     def limit(self) -> float:
@@ -134,8 +112,7 @@ class QuestionAnswering(Task):
         No answer is "", from -1 to -1, with the probability of that.
         """
         found = spans.found(examples.encoded, outputs, self.longest_answer)
-        told = zip(found, examples.inputs[1], strict=True)
-        return [span.told(context, self.limit) for span, context in told]
+        return spans.told(found, examples.inputs[1], self.limit)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what `predictions` says, [b] each; for token ids the `logits`, [b r t 2]."""
@@ -144,32 +121,20 @@ class QuestionAnswering(Task):
         return served(outputs, read, self.longest_answer, self.limit)
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        return received(answers)
+        return squad.received(answers)
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return answers.figures(self._given(examples, outputs), answers.texts(examples))
-
-    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        given = self._given(examples, outputs)
-        return {"score": answers.scores(answers.f1, given, answers.texts(examples))}
-
-    def _given(self, examples: Examples, outputs: Any) -> list[str]:
-        return [found["answer"] for found in self.predictions(examples, outputs)]
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        return squad.measures(self.predictions(examples, outputs), squad.texts(examples))
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns a sliding window over words and, where it is ever right, no answer at all."""
         return answer_floors(train, test, self.longest_answer)
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
-        known = [bool(golds) for golds in answers.texts(examples)]
+        known = squad.texts(examples)
         return {"answer": ["there is one" if each else "there is none" for each in known]}
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the least F1, the surest first."""
-        found = self.predictions(examples, outputs)
-        worst = answers.surest_errors(found, answers.texts(examples))
-
-        def told(row: int) -> dict[str, Any]:
-            return {**worst[row], "spans": answers.places(examples, row, found[row])}
-
-        return shown_examples(examples, list(worst), told)
+        worst = squad.surest_errors(examples, self.predictions(examples, outputs))
+        return shown_examples(examples, list(worst), worst.__getitem__)

@@ -42,6 +42,7 @@ class Seq2Seq(TextTask):
         names = ("bleu", "chrf", "rouge_l")
         if figure not in names:
             raise ConfigError(f"Seq2Seq.figure={figure!r} is unknown.", valid=", ".join(names))
+        self.figure = figure
         order = sorted([*names, "exact_match"], key=lambda name: name != figure)
         self.compared = tuple(order)  # type: ignore[misc]
         self.figures = {  # type: ignore[misc]
@@ -49,9 +50,6 @@ class Seq2Seq(TextTask):
             "perplexity": "perplexity",
         }
         self.measure = texts.measure(figure)  # type: ignore[misc]
-
-    def config(self) -> dict[str, Any]:
-        return {**super().config(), "figure": self.compared[0]}
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Seq2Seq:

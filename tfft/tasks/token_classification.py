@@ -12,9 +12,8 @@ import numpy as np
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
-from tfft.metrics import spans
+from tfft.metrics import span_floors, spans
 from tfft.metrics.floors import Floor, Say
-from tfft.metrics.span_floors import span_floors
 from tfft.preprocess import words
 from tfft.task import Answers, Examples, Task, shown_examples
 
@@ -37,12 +36,7 @@ class TokenClassification(Task):
     name: ClassVar[str] = "token_classification"
     reads: ClassVar[str] = "tokens"
     measure: ClassVar[str] = "f1"
-    figures: ClassVar[Mapping[str, str]] = {
-        "f1": "span F1",
-        "precision": "precision",
-        "recall": "recall",
-        "token_accuracy": "word accuracy",
-    }
+    figures: ClassVar[Mapping[str, str]] = spans.FIGURES
 
     def __init__(
         self,
@@ -67,14 +61,12 @@ class TokenClassification(Task):
         """Returns the task with a tag for each part of the spans that the answers hold.
 
         Raises:
-          DataError: an answer is no list of spans, or there is no span, or one has a label that
-            is none of those given.
+          DataError: an answer is no list of spans, none has a span, or one has another label.
         """
         names = spans.labels_in(found)
         task = copy.copy(self)
         task.labels = self.labels or spans.tags_of(names)
-        for name in names:
-            refuse_unknown(name, task.names)
+        refuse_unknown(names, task.names)
         return task
 
     def targets(self, examples: Examples) -> Ragged:
@@ -84,8 +76,8 @@ class TokenClassification(Task):
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns how many spans no model can find as they are."""
-        cut = examples.encoded.full_lengths > examples.encoded.kept
-        return spans.told(zip(spans.truth(examples), words.of_tokens(examples), cut, strict=True))
+        rows = spans.truth(examples), words.of_tokens(examples), examples.encoded.cut > 0
+        return spans.told(zip(*rows, strict=True))
 
     def head(self) -> keras.layers.Layer:
         # Not `dense_head`: the order in which layers are made decides their first weights.
@@ -137,7 +129,7 @@ class TokenClassification(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         known = (train.inputs[0], words.of_tokens(train), spans.truth(train))
-        return span_floors(known, (test.inputs[0], words.of_tokens(test)), self.names)
+        return span_floors.span_floors(known, (test.inputs[0], words.of_tokens(test)), self.names)
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return {"labels": list(self.names)}
