@@ -247,6 +247,14 @@ def figures_of(tasks: Mapping[str, Task]) -> tuple[dict[str, str], frozenset[str
     return told, frozenset(f"{name}/{key}" for name in tasks for key in tasks[name].lower)
 
 
+def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...] | None:
+    """Returns the labels of all tasks, "task/label"; None where those of one are not known."""
+    found = {name: task.labels for name, task in tasks.items()}
+    if None in found.values():
+        return None
+    return tuple(f"{name}/{label}" for name in found for label in found[name] or ())
+
+
 def labelled(tasks: Mapping[str, Task], found: Sequence[str], counts: Any) -> dict[str, Any]:
     """Returns the tasks for the answers that the training split holds, see `Task.with_labels`.
 

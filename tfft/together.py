@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.encoded import Ragged
+from tfft.encoded import Encoded, Ragged
 from tfft.model import inner
 from tfft.shares import Share
 from tfft.task import Examples, Task
@@ -97,16 +97,15 @@ def columns_of(tasks: Mapping[str, Task]) -> dict[str, Columns]:
     return found
 
 
-def targets_of(
-    columns: Mapping[str, Columns], shares: Mapping[str, Share], lengths: np.ndarray
-) -> Ragged:
+def targets_of(shares: Mapping[str, Share], encoded: Encoded) -> Ragged:
     """Returns the targets of examples, float32, [t c] each; NaN or -1 where a task has none.
 
     Args:
-      columns: of each task.
-      shares: the examples of each.
-      lengths: tokens of each example, int [n].
+      shares: the examples of each task.
+      encoded: all of them.
     """
+    columns = columns_of({name: share.task for name, share in shares.items()})
+    lengths = encoded.tokens.lengths
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     width = max(each.end for each in columns.values())
     values = np.full((offsets[-1], width), np.nan, np.float32)
@@ -120,11 +119,11 @@ def targets_of(
 
 
 def constant_loss(
-    columns: Mapping[str, Columns], weights: Mapping[str, float], targets: Ragged
+    tasks: Mapping[str, Task], weights: Mapping[str, float], targets: Ragged
 ) -> float | None:
     """Returns the loss of each task's best constant answer; None where one has none."""
     total, count = 0.0, len(targets.lengths)
-    for name, each in columns.items():
+    for name, each in columns_of(tasks).items():
         own = each.taken(targets)
         examples = len(own.lengths) if isinstance(own, Ragged) else len(own)
         found = each.task.constant_loss(own) if examples else 0.0
@@ -176,6 +175,12 @@ class Heads(keras.layers.Layer):
         return part if name in self.tokens else part[:, 0]
 
 
+def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
+    """Returns the heads of tasks for a body."""
+    heads = {name: task.head_on(body) for name, task in tasks.items()}
+    return Heads(heads, [name for name, task in tasks.items() if task.reads == "tokens"])
+
+
 def split(model: keras.Model) -> Callable[..., dict[str, Any]]:
     """Returns a function from the inputs of a model with `Heads` to the outputs by task."""
     heads = inner(model, Heads)
@@ -195,20 +200,13 @@ class SummedLoss(keras.losses.Loss):
 
     Args:
       heads: of the model.
-      columns: of the targets.
-      losses, weights: by task.
+      tasks, weights: by name.
     """
 
-    def __init__(
-        self,
-        heads: Heads,
-        columns: Mapping[str, Columns],
-        losses: Mapping[str, keras.losses.Loss],
-        weights: Mapping[str, float],
-    ):
+    def __init__(self, heads: Heads, tasks: Mapping[str, Task], weights: Mapping[str, float]):
         super().__init__()
-        self._heads, self._columns = heads, columns
-        self._losses, self._weights = losses, weights
+        self._heads, self._columns, self._weights = heads, columns_of(tasks), weights
+        self._losses = {name: task.loss_on(heads.parts[name]) for name, task in tasks.items()}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         ops, total = keras.ops, 0.0
@@ -240,3 +238,18 @@ class PartMetric(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         self._metric.reset_state()
+
+
+def metrics_of(tasks: Mapping[str, Task], heads: Callable[[], Heads]) -> list[Any]:
+    """Returns the metrics of all tasks, called "task_metric".
+
+    Args:
+      tasks: by name.
+      heads: asked when there are outputs.
+    """
+    columns = columns_of(tasks)
+    return [
+        PartMetric(name, columns[name], heads, metric)
+        for name, task in tasks.items()
+        for metric in task.metrics()
+    ]

@@ -43,10 +43,7 @@ class MultiTask(Task):
     @property
     def labels(self) -> tuple[str, ...] | None:  # type: ignore[override]
         """The labels of all tasks, "task/label"; None where those of one are not known."""
-        found = {name: task.labels for name, task in self.tasks.items()}
-        if None in found.values():
-            return None
-        return tuple(f"{name}/{label}" for name in found for label in found[name] or ())
+        return shares.labels_of(self.tasks)
 
     @labels.setter
     def labels(self, found: tuple[str, ...] | None) -> None:
@@ -66,8 +63,7 @@ class MultiTask(Task):
 
     def targets(self, examples: Examples) -> Any:
         """Returns the columns of all tasks, float32 [t c] an example, see `tfft.together`."""
-        found, lengths = shares.shares(examples, self.tasks), examples.encoded.tokens.lengths
-        return together.targets_of(together.columns_of(self.tasks), found, lengths)
+        return together.targets_of(shares.shares(examples, self.tasks), examples.encoded)
 
     def warnings(self, examples: Examples) -> list[str]:
         found = shares.shares(examples, self.tasks).items()
@@ -87,9 +83,7 @@ class MultiTask(Task):
     # Model --------------------------------------------------------------------------------------
 
     def head_on(self, body: Any) -> together.Heads:
-        heads = {name: task.head_on(body) for name, task in self.tasks.items()}
-        tokens = [name for name, task in self.tasks.items() if task.reads == "tokens"]
-        self._heads = together.Heads(heads, tokens)
+        self._heads = together.heads_on(body, self.tasks)
         return self._heads
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
@@ -97,19 +91,13 @@ class MultiTask(Task):
         return together.split(model)
 
     def loss_on(self, head: Any) -> keras.losses.Loss:
-        losses = {name: task.loss_on(head.parts[name]) for name, task in self.tasks.items()}
-        return together.SummedLoss(head, together.columns_of(self.tasks), losses, self.weights)
+        return together.SummedLoss(head, self.tasks, self.weights)
 
     def metrics(self) -> list[Any]:
-        columns = together.columns_of(self.tasks)
-        return [
-            together.PartMetric(name, columns[name], lambda: self._heads, metric)
-            for name, task in self.tasks.items()
-            for metric in task.metrics()
-        ]
+        return together.metrics_of(self.tasks, lambda: self._heads)
 
     def constant_loss(self, targets: Any) -> float | None:
-        return together.constant_loss(together.columns_of(self.tasks), self.weights, targets)
+        return together.constant_loss(self.tasks, self.weights, targets)
 
     @property
     def undecided(self) -> bool:
