@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from trainings import newest, same, steps, stopped_after
 
 import tfft
 from tfft import examples, loop, shares, together
@@ -86,6 +87,36 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert [(s["text"], s["label"]) for s in found["names"]["spans"]] == [("zoe", "PER")]
     again = tfft.run.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
+
+
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
+def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
+    found = {}
+    for kind in ("off", "memory"):
+        case = TestMultiTask()
+        case.stage = Stage(freeze_layers=freeze_layers, epochs=2, batch_size=16, features=kind)
+        job, _ = case.prepared(tmp_path / kind)
+        found[kind], outputs, _ = steps(job, case.stage)
+        assert len(outputs) == job.splits["test"].size
+    np.testing.assert_allclose(found["memory"], found["off"], rtol=1e-5)
+
+
+def test_a_stopped_run_of_rates_continues_to_the_same_bits(tmp_path):
+    parts = memory(topics(64)), memory(tagged(64), classes=False)
+    source = mixture(parts, tasks=("topic", "names"), rates=(1, 2))
+    stage = Stage(freeze_layers=1, epochs=2, batch_size=8, learning_rate=3e-3)
+
+    def train(folder):
+        body = tiny(layers=2, dropout=0.1)
+        settings = {"workdir": tmp_path / folder, "say": QUIET, "checkpoint_steps": 3}
+        return tfft.train(two_tasks(), body, source, [stage], **settings).report["metrics"]
+
+    whole = train("whole")
+    with stopped_after(7):
+        train("stopped")
+    assert train("stopped") == whole
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
 def given(rows, tasks, body=None):
