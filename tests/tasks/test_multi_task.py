@@ -83,6 +83,8 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     [first, second] = list(run.report["floors"])[:2]
     assert run.report["floors"][first]["topic/accuracy"]["value"] < 1.0
     assert {"topic/yes", "names/PER"} <= metrics["classes"].keys()
+    topics_alone = sum(row["support"] for row in metrics["tasks"]["topic"]["classes"].values())
+    assert run.report["comparisons"][0]["examples"] == topics_alone
     [found] = run.predict(["plot 7 for zoe"])
     assert [(s["text"], s["label"]) for s in found["names"]["spans"]] == [("zoe", "PER")]
     again = tfft.run.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
