@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from tfft import shares, together
-from tfft.metrics.floors import Floor
-from tfft.task import Examples, Task
+from tfft.metrics.floors import Floor, Say
+from tfft.task import Answers, Examples, Task, config_of
 
 
 class MultiTask(Task):
@@ -70,8 +70,7 @@ class MultiTask(Task):
         return [f"{name}: {line}" for name, share in found for line in share.warnings()]
 
     def config(self) -> dict[str, Any]:
-        tasks = {name: task.config() for name, task in self.tasks.items()}
-        return {"task": self.name, "tasks": tasks, "weights": self.weights}
+        return config_of(self, tasks={name: task.config() for name, task in self.tasks.items()})
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> MultiTask:
@@ -79,8 +78,6 @@ class MultiTask(Task):
 
         tasks = {name: of_card(each, name) for name, each in card["tasks"].items()}
         return cls(tasks, card["weights"])
-
-    # Model --------------------------------------------------------------------------------------
 
     def head_on(self, body: Any) -> together.Heads:
         self._heads = together.heads_on(body, self.tasks)
@@ -112,8 +109,6 @@ class MultiTask(Task):
         tasks = self.tasks.items()
         return self.of({n: task.decided(found.get(n, {}), parts[n]) for n, task in tasks})
 
-    # Answers and figures ------------------------------------------------------------------------
-
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns the answers of all tasks to each example, by name."""
         found = {n: task.predictions(examples, outputs[n]) for n, task in self.tasks.items()}
@@ -124,9 +119,7 @@ class MultiTask(Task):
         served = {name: task.serve(outputs[name], read) for name, task in self.tasks.items()}
         return {f"{name}/{key}": value for name in served for key, value in served[name].items()}
 
-    def answered(
-        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
-    ) -> list[dict[str, Any]]:
+    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         own, tasks = shares.by_task(answers, self.tasks), self.tasks.items()
         return shares.by_example({n: task.answered(own[n], examples) for n, task in tasks})
 
@@ -139,9 +132,7 @@ class MultiTask(Task):
         share = shares.shares(examples, self.tasks)[self.main]
         return share.scattered(share.task.sums(share.examples, share.taken(outputs[self.main])))
 
-    def floors(
-        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
-    ) -> dict[str, Floor]:
+    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the first floors of all tasks as one, then the second ones, and so on."""
         known, asked = (shares.shares(examples, self.tasks) for examples in (train, test))
         return shares.floors(known, asked, self.main, say)
