@@ -6,13 +6,13 @@ import copy
 import dataclasses
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfft.errors import ConfigError, DataError, near
-from tfft.metrics.floors import Floor
+from tfft.metrics.floors import Floor, Say
 from tfft.task import Examples, Task
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
@@ -34,9 +34,6 @@ class Share:
     rows: np.ndarray
     count: int
     examples: Examples
-
-    def warnings(self) -> list[str]:
-        return self.task.warnings(self.examples) if len(self.rows) else []
 
     def taken(self, outputs: Any) -> Any:
         """Returns the outputs of the task's examples out of those of all."""
@@ -100,6 +97,12 @@ def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
     return found
 
 
+def warnings(shares: Mapping[str, Share]) -> list[str]:
+    """Returns what a person has to know of the examples of each task, a line each."""
+    told = {n: each.task.warnings(each.examples) for n, each in shares.items() if len(each.rows)}
+    return [f"{name}: {line}" for name, lines in told.items() for line in lines]
+
+
 def evaluated(
     shares: Mapping[str, Share], outputs: Mapping[str, Any], keys: Iterable[str]
 ) -> dict[str, Any]:
@@ -133,28 +136,27 @@ def by_example(found: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
 
 
 def floors(
-    train: Mapping[str, Share],
-    test: Mapping[str, Share],
-    main: str,
-    say: Callable[[str], None] | None,
+    train: Examples, test: Examples, tasks: Mapping[str, Task], say: Say
 ) -> dict[str, Floor]:
     """Returns the first floor of each task together, then the second ones, and so on.
 
     Args:
-      train, test: the examples of each task.
-      main: the task without whose floor there is none.
+      train, test: the examples of all tasks.
+      tasks: by name; without a floor of the first one there is none.
+      say: as in `Task.floors`.
     """
+    known, asked, main = shares(train, tasks), shares(test, tasks), next(iter(tasks))
     own: dict[str, list[tuple[str, Floor]]] = {}
-    for name, part in test.items():
+    for name, part in asked.items():
         if len(part.rows):
-            found = part.task.floors(train[name].examples, part.examples, say)
+            found = part.task.floors(known[name].examples, part.examples, say)
             own[name] = list(found.items())
     own = {name: found for name, found in own.items() if found}
     result = {}
     for number in range(max(map(len, own.values()), default=0) if main in own else 0):
         chosen = {name: found[min(number, len(found) - 1)] for name, found in own.items()}
         result[" + ".join(dict.fromkeys(key for key, _ in chosen.values()))] = Floor(
-            {name: test[name].placed(floor.outputs) for name, (_, floor) in chosen.items()},
+            {name: asked[name].placed(floor.outputs) for name, (_, floor) in chosen.items()},
             {f"{n}/{key}": v for n, (_, f) in chosen.items() for key, v in f.described.items()},
         )
     return result

@@ -66,8 +66,7 @@ class MultiTask(Task):
         return together.targets_of(shares.shares(examples, self.tasks), examples.encoded)
 
     def warnings(self, examples: Examples) -> list[str]:
-        found = shares.shares(examples, self.tasks).items()
-        return [f"{name}: {line}" for name, share in found for line in share.warnings()]
+        return shares.warnings(shares.shares(examples, self.tasks))
 
     def config(self) -> dict[str, Any]:
         return config_of(self, tasks={name: task.config() for name, task in self.tasks.items()})
@@ -134,8 +133,7 @@ class MultiTask(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the first floors of all tasks as one, then the second ones, and so on."""
-        known, asked = (shares.shares(examples, self.tasks) for examples in (train, test))
-        return shares.floors(known, asked, self.main, say)
+        return shares.floors(train, test, self.tasks, say)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what each task shows, one behind the other."""
