@@ -71,15 +71,14 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
     found: dict[Key, list[np.ndarray]] = {}
     named: dict[Key, tuple[str, str]] = {}
     for each in kept:
-        keys = each.keys()
-        for key, row in zip(keys, corpus.columns(each.measure, each.sums[column]), strict=True):
+        for key, row in each.rows(column):
             found.setdefault(key, []).append(row)
         if len(kept) == 1 and column in each.predicted:
             labels = np.array(each.labels, object)
             pairs = zip(labels[each.truth], labels[each.predicted[column]], strict=True)
-            named = dict(zip(keys, pairs, strict=True))
+            named = dict(zip(each.keys(), pairs, strict=True))
     return Answers(
-        report_tables.NAMES.get(name, name),
+        report_tables.floor_name(name),
         len(kept),
         kept[0].main,
         kept[0].measure,

@@ -145,7 +145,9 @@ class Upper(_Part):
 
 
 class Pool(_Part):
-    """What stands above the layers: a pooling, [b t d] to [b d], or a norm of tokens, [b t d]."""
+    """What stands above the layers: a pooling, [b t d] to [b d], or beside the tokens to [b 1+t d];
+    or a norm of tokens, [b t d].
+    """
 
     def __init__(self, body: Any, frozen: bool, **kwargs: Any):
         super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
@@ -250,7 +252,7 @@ def _upper(
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
         hidden = Upper(body, depth, still, name="upper")(hidden, mask, beside)
     above = body.groups[body.depth + 1 :]
-    if not body.pools and not above:
+    if not body.pools and not above and not body.pools_beside:
         return hidden
     pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
     return pooled(hidden, mask)
@@ -274,6 +276,12 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable
     return named
+
+
+def inner(model: keras.Model, kind: type) -> Any:
+    """Returns the layer of a kind within a model, or within a model in it."""
+    layers = model._flatten_layers(include_self=False, recursive=True)
+    return next(layer for layer in layers if isinstance(layer, kind))
 
 
 def unnumbered(path: str) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from tfft.metrics import corpus
 from tfft.workdir import Workdir
 
 FILE = "outputs.safetensors"
@@ -65,6 +66,17 @@ class Outputs:
             found.append((digest, seen[digest]))
             seen[digest] += 1
         return found
+
+    def rows(self, column: str) -> Iterator[tuple[Key, np.ndarray]]:
+        """Returns what each example that has a main figure adds to it, see `corpus.columns`.
+
+        Args:
+          column: "model" or a floor's name.
+        """
+        sums = self.sums[column]
+        there = sums.get("there", np.ones(len(self.digests)))
+        rows = zip(self.keys(), corpus.columns(self.measure, sums), there, strict=True)
+        return ((key, row) for key, row, known in rows if known)
 
 
 def load(files: Workdir) -> Outputs:

@@ -6,6 +6,7 @@ import html
 import io
 import itertools
 import re
+import textwrap
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -47,6 +48,7 @@ STYLE: Any = {
 }
 MOST_LABELS = 24  # class names beside a confusion matrix
 LONGEST_LABEL = 18
+NAME_WIDTH = 40  # characters of a model, in a line
 LINES = [(color, line) for line in ("-", (0, (4, 1.5))) for color in (ACCENT, SECOND, INK)]
 
 
@@ -73,7 +75,8 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
             textcoords="offset points",
             ha="center",
         )
-    axes.set_yticks(range(len(models)), [name for name, _ in models], color=INK)
+    names = [textwrap.fill(name, NAME_WIDTH, break_long_words=False) for name, _ in models]
+    axes.set_yticks(range(len(models)), names, color=INK)
     axes.set_ylim(len(models) - 0.5, -0.7)
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)

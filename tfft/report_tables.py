@@ -103,7 +103,12 @@ def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | Non
     if not known:
         return None
     _, _, name, entry = max(known, key=lambda each: each[:2])
-    return NAMES.get(name, name).replace(" + ", " with "), entry
+    return floor_name(name).replace(" + ", " with "), entry
+
+
+def floor_name(key: str) -> str:
+    """Returns what a person calls a floor; that of several tasks has a part for each."""
+    return ", ".join(NAMES.get(part, part) for part in key.split(" + "))
 
 
 def answer(content: Mapping[str, Any]) -> str:
@@ -122,7 +127,7 @@ def answer(content: Mapping[str, Any]) -> str:
 
 def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
     """Returns this model and the floors, by the names that a person reads."""
-    floors = [(NAMES.get(name, name), entry) for name, entry in content["floors"].items()]
+    floors = [(floor_name(name), entry) for name, entry in content["floors"].items()]
     return [("this model", content["metrics"]), *floors[::-1]]
 
 

@@ -54,8 +54,9 @@ class Task:
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
         one that the training split lacks, is refused; None where answers are not looked at.
-      reads: what of a body: "pooled", one vector a row; "tokens", one a token; "causal", one a
-        token that knows what stands before it alone; "decoder", one a token of an answer to a text.
+      reads: what of a body: "pooled", one vector a row; "tokens", one a token; "both", that of the
+        text before those of its tokens; "causal", one a token that knows what stands before it
+        alone; "decoder", one a token of an answer to a text.
       rows: whether an example is several rows, each with an output of its own: [b r ...].
       absent: with `rows`, the output of a row that an example of a batch does not have.
       distribution: whether an output is a distribution over classes, on its last axis.

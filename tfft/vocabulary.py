@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.model import inner
 
 
 class VocabularyHead(keras.layers.Layer):
@@ -85,19 +86,13 @@ class HiddenCrossentropy(keras.losses.Loss):
         return tf.math.unsorted_segment_sum(found, places[:, 0], examples) * scale
 
 
-def head_of(model: keras.Model) -> VocabularyHead:
-    """Returns the head within a model."""
-    layers = model._flatten_layers(include_self=False, recursive=True)
-    return next(layer for layer in layers if isinstance(layer, VocabularyHead))
-
-
 def guessed(model: keras.Model, most: int) -> Any:
     """Returns a function from a model's inputs to what it says of hidden tokens.
 
     Its result is float32 [b t 2 * most + 1]: the ids of the most probable tokens, their
     probabilities, and the logarithm of the probability of `truth`; 0 where nothing is hidden.
     """
-    head = head_of(model)
+    head = inner(model, VocabularyHead)
 
     def call(inputs: Any, training: bool = False) -> Any:
         vectors = model(inputs, training=training)

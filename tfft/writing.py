@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfft.model import inner
 from tfft.search import Search, search
 
 
@@ -27,8 +28,7 @@ class Scores(keras.layers.Layer):
 
 def body_of(model: keras.Model) -> Any:
     """Returns the body whose scores a model gives."""
-    layers = model._flatten_layers()
-    return next(layer.body for layer in layers if isinstance(layer, Scores))
+    return inner(model, Scores).body
 
 
 @keras.saving.register_keras_serializable("tfft")

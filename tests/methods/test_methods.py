@@ -84,7 +84,7 @@ class Normed:
     """A body with norms that gather statistics."""
 
     name, depth, dim, packed = "normed", 2, 8, False
-    pools, head_shape, compute_dtype = True, (None, 8), "float32"
+    pools, pools_beside, head_shape, compute_dtype = True, False, (None, 8), "float32"
     reads = dict.fromkeys(("token_ids", "padding_mask"), ((None,), "int32"))
 
     def __init__(self):

@@ -109,3 +109,13 @@ def test_files_that_cannot_be_read(tmp_path):
         conll(write(tmp_path, "\n\n"))
     with pytest.raises(DataError, match="has 2 columns, and column 0 is to be the word and col"):
         read(write(tmp_path, "a O\n"), tag=3)
+
+
+def test_tags_that_are_labels_of_single_words(tmp_path):
+    path = write(tmp_path, "The\tat\nold\tjj-tl\nO\tO\n")
+    (texts, answers), note = read(path, scheme="words")
+    assert texts == ["The old O"] and "3 spans" in note
+    assert json.loads(answers[0]) == [[0, 3, "at"], [4, 7, "jj-tl"], [8, 9, "O"]]
+    with pytest.raises(DataError) as error:
+        read(path)
+    assert "'at'" in error.value.problem and 'conll.scheme = "words"' in error.value.valid

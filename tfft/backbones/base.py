@@ -50,6 +50,7 @@ class Backbone:
         each layer, and what is above them.
       average: what is averaged over the rows of an example, see `windows.answer`.
       pools: whether the task reads one vector a row.
+      pools_beside: whether it reads that vector and those of the tokens behind it, [b 1+t d].
       absent: the output of a row that an example does not have.
       packed: whether layers without padding may be used (see `encoder`); a stage sets it.
       beside: names of the inputs that layers above the frozen prefix read.
@@ -69,6 +70,7 @@ class Backbone:
     groups: tuple[Group, ...]
     average: str | None = None
     pools = True
+    pools_beside = False
     absent = 0.0
     packed = False
 

@@ -24,6 +24,7 @@ WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a
 OUTPUTS = {
     "pooled": "one vector a text",
     "tokens": "a vector a token",
+    "both": "one vector a text and one a token",
     "causal": "a vector a token that knows what stands before it alone",
     "decoder": "a vector a token of an answer to a text",
 }
@@ -50,7 +51,7 @@ class TextBackbone(Backbone):
       ConfigError: the body has no such pooling, or there is no such average.
     """
 
-    offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens")
+    offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens", "both")
     beside: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
@@ -106,7 +107,7 @@ class TextBackbone(Backbone):
             )
         read = copy.copy(self)
         read.preprocessor = task.preprocessor(self._own_preprocessor)
-        read.pools = task.reads == "pooled"
+        read.pools, read.pools_beside = task.reads == "pooled", task.reads == "both"
         read.average, read.absent = None, task.absent
         if task.rows:
             read.average = "each"
@@ -164,8 +165,17 @@ class TextBackbone(Backbone):
         return hidden
 
     def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
-        """From the top layer's output [b t d] to one vector a text, [b d], of the same dtype."""
+        """From the top layer's output [b t d] to one vector a text, [b d], of the same dtype.
+
+        Where the task reads both, to [b 1+t d]: that vector before those of the tokens.
+        """
         del training  # No pooling has a mode.
+        if self.pools_beside:
+            pooled = self._pooled(hidden, padding_mask)
+            return keras.ops.concatenate([pooled[:, None], hidden], axis=1)
+        return self._pooled(hidden, padding_mask)
+
+    def _pooled(self, hidden: Any, padding_mask: Any) -> Any:
         if self.pooling == "cls":
             return hidden[:, 0, :]
         if self.pooling == "pooler":
@@ -236,7 +246,7 @@ class TextBackbone(Backbone):
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
         for i, layers in enumerate(self._stack()):
             groups.append(Group(f"layer_{i}", layers))
-        if self.pooling == "pooler" and self.pools:
+        if self.pooling == "pooler" and (self.pools or self.pools_beside):
             groups.append(Group("pooler", (self.model.pooled_dense,)))
         return tuple(groups)
 

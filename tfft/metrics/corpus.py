@@ -142,7 +142,7 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
         precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
         [n c]; "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss /
         tokens, such as perplexity; "bleu" and "chrf" of `counts`, see `tfft.metrics.texts`.
-      sums: by key, [n] each.
+      sums: by key, [n] each; where `there` is among them, examples of which it is 0 add nothing.
 
     Raises:
       UserError: a sum is not finite, as after a training that diverged.
@@ -157,7 +157,15 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
             "diverged.",
             valid="a lower Stage.learning_rate, or Stage.clip_norm = 1.0",
         )
-    return MEASURES[measure].columns(*given)
+    if "there" not in sums:
+        return MEASURES[measure].columns(*given)
+    there = np.asarray(sums["there"]) > 0
+    if not there.any():
+        return np.zeros((len(there), 1))
+    known = MEASURES[measure].columns(*(column[there] for column in given))
+    found = np.zeros((len(there), known.shape[1]))
+    found[there] = known
+    return found
 
 
 def value(measure: str, sums: Sums) -> float | None:
@@ -188,7 +196,7 @@ def figures(wanted: Mapping[str, tuple[str, Sums]], seed: int = 0) -> dict[str, 
             found[name] = share_interval(int(np.sum(sums["score"])), len(sums["score"]))
         else:
             part = columns(measure, sums)
-            if len(part):
+            if part.any():
                 parts.setdefault(len(part), {})[name] = part
     for alike in parts.values():
         ends = np.cumsum([part.shape[1] for part in alike.values()])[:-1]
@@ -201,7 +209,8 @@ def figures(wanted: Mapping[str, tuple[str, Sums]], seed: int = 0) -> dict[str, 
 
 def is_share(measure: str, sums: Sums) -> bool:
     """Says whether a figure is a share of examples, a mean of scores that are all 0 or 1."""
-    return measure == "mean" and bool(np.isin(sums["score"], (0, 1)).all())
+    whole = measure == "mean" and "there" not in sums
+    return whole and bool(np.isin(sums["score"], (0, 1)).all())
 
 
 def difference(measure: str, base: Sums, other: Sums, seed: int = 0) -> Figure:

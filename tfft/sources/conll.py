@@ -2,7 +2,8 @@
 
 A word a line is how the shared tasks of CoNLL have them (Tjong Kim Sang and De Meulder, 2003). The
 columns stand between tabs, or between spaces where a line has no tab. Tags are IOB1, IOB2 (BIO),
-BIOES or BILOU, and one rule reads them all.
+BIOES or BILOU, and one rule reads them all; or each is the label of its word, as parts of speech
+are.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import itertools
 import json
 import pathlib
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tfft.errors import DataError, near
 from tfft.sources import (
@@ -45,6 +46,7 @@ def conll(
     test: str | None = None,
     word: int | str = 0,
     tag: int | str = -1,
+    scheme: Literal["spans", "words"] = "spans",
     validation_share: float = 0.1,
     test_share: float = 0.1,
 ) -> Source:
@@ -61,6 +63,8 @@ def conll(
       word, tag: the numbers of the columns, from 0, below 0 from the end; of lists the names of
         their columns, by default the only ones of the usual names: tokens or words, and tags,
         ner_tags, pos_tags, chunk_tags or labels.
+      scheme: "spans" for tags of spans, such as B-person; "words" for tags that are labels of
+        single words, such as NN.
       validation_share, test_share: what is taken from the training file by a hash of the sentence,
         for a split that has no file of its own; 0 for no such split.
 
@@ -71,7 +75,7 @@ def conll(
     rows: dict[str, Rows] = {}
     paths, notes = parts(str(data), validation, test)
     for split, path in paths.items():
-        rows[split], note = read(path, word, tag)
+        rows[split], note = read(path, word, tag, scheme)
         notes.append(note)
     kept, dropped = without_overlap(rows)
     rows = {split: take(part, kept[split]) for split, part in rows.items()}
@@ -80,7 +84,9 @@ def conll(
     return MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
 
 
-def read(path: str, word: int | str = 0, tag: int | str = -1) -> tuple[Rows, str]:
+def read(
+    path: str, word: int | str = 0, tag: int | str = -1, scheme: str = "spans"
+) -> tuple[Rows, str]:
     """Returns the texts and the spans of a file, and a note with counts.
 
     Raises:
@@ -89,7 +95,7 @@ def read(path: str, word: int | str = 0, tag: int | str = -1) -> tuple[Rows, str
     texts, answers, words, spans = [], [], 0, 0
     place = pathlib.Path(path).expanduser()
     listed = place.is_dir() or place.suffix.lower() in LISTED
-    for sentence in (_lists if listed else _sentences)(path, word, tag):
+    for sentence in (_lists if listed else _sentences)(path, word, tag, scheme):
         found = spans_of(sentence)
         texts.append(_joined(sentence))
         answers.append(json.dumps(found, ensure_ascii=False))
@@ -140,7 +146,7 @@ def spans_of(sentence: Sequence[Word]) -> list[tuple[int, int, str]]:
     return found
 
 
-def _lists(path: str, word: int | str, tag: int | str) -> Iterator[list[Word]]:
+def _lists(path: str, word: int | str, tag: int | str, scheme: str) -> Iterator[list[Word]]:
     """Yields the sentences of a table with a list of words and a list of tags in each row."""
     file = open_format(path)
     names = [_column(file, *each) for each in (("word", word, WORDS), ("tag", tag, TAGS))]
@@ -152,7 +158,8 @@ def _lists(path: str, word: int | str, tag: int | str) -> Iterator[list[Word]]:
             raise DataError(
                 f"{names[0]} and {names[1]} {what}.", set_in=where, valid=LISTS, see=SEE
             )
-        yield [_tagged(str(w or ""), str(t), where) for w, t in zip(words, tags, strict=True)]
+        pairs = zip(words, tags, strict=True)
+        yield [_tagged(str(w or ""), str(t), where, scheme) for w, t in pairs]
 
 
 def _column(file: Format, kind: str, name: int | str, usual: Sequence[str]) -> str:
@@ -170,12 +177,12 @@ def _column(file: Format, kind: str, name: int | str, usual: Sequence[str]) -> s
     return found[0]
 
 
-def _sentences(path: str, word: int | str, tag: int | str) -> Iterator[list[Word]]:
+def _sentences(path: str, word: int | str, tag: int | str, scheme: str) -> Iterator[list[Word]]:
     lines = enumerate(_lines(path), 1)
     for blank, part in itertools.groupby(lines, lambda line: not line[1].strip()):
         if blank:
             continue
-        found = [_word(line, path, number, word, tag) for number, line in part]
+        found = [_word(line, path, number, word, tag, scheme) for number, line in part]
         if found[0][0] != DOCUMENT or len(found) > 1:
             yield found
 
@@ -198,7 +205,7 @@ def _lines(path: str) -> Iterator[str]:
         ) from error
 
 
-def _word(line: str, path: str, number: int, word: Any, tag: Any) -> Word:
+def _word(line: str, path: str, number: int, word: Any, tag: Any, scheme: str) -> Word:
     where = f"{path}:{number:,}"
     columns = line.split("\t") if "\t" in line else line.split()
     try:
@@ -215,14 +222,17 @@ def _word(line: str, path: str, number: int, word: Any, tag: Any) -> Word:
         raise DataError(
             f"the line has one column: {line[:80]!r}", set_in=where, valid=VALID, see=SEE
         )
-    return _tagged(written, tagged, where)
+    return _tagged(written, tagged, where, scheme)
 
 
-def _tagged(written: str, tagged: str, where: str) -> Word:
+def _tagged(written: str, tagged: str, where: str, scheme: str = "spans") -> Word:
     """Returns a word with its tag taken apart."""
+    if scheme == "words" and written.strip() and tagged.strip():
+        return written, ALONE[0], tagged
     kind, _, label = tagged.partition("-")
     known = tagged == OUTSIDE or (len(kind) == 1 and kind in "BIELSU" and label)
     if not written.strip() or not known:
         what = f"the tag {tagged!r} is none" if written.strip() else "the word is empty"
-        raise DataError(f"{what}: {written[:80]!r}", set_in=where, valid=VALID, see=SEE)
+        valid = VALID + '; conll.scheme = "words" where tags are labels of single words'
+        raise DataError(f"{what}: {written[:80]!r}", set_in=where, valid=valid, see=SEE)
     return written, kind, label

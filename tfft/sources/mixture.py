@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -22,8 +23,9 @@ def mixture(
     rates: Sequence[float] | None = None,
     temperature: float = 1.0,
     names: Sequence[str] | None = None,
+    tasks: Sequence[str] | None = None,
 ) -> Source:
-    """Returns a source of the examples of several ones, for the same task.
+    """Returns a source of the examples of several ones, for the same task or for several.
 
     In an epoch the examples of a source are a share of all that follows from its rate. Nothing is
     left out: an epoch is as long as it takes to see each example once at least, and those of a
@@ -35,14 +37,19 @@ def mixture(
       rates: a number for each, in any unit; None for the sizes of their training splits.
       temperature: rates to the power of 1 / temperature (Devlin et al., 2019, of languages): above
         1 small sources are seen more often; a very high one makes all rates equal.
-      names: of the sources, as slices have them; their own by default.
+      names: of the sources, as slices have them; by default their own, or those of the tasks where
+        each has one source.
+      tasks: the task of `MultiTask` that each source is for; its answers become objects in JSON by
+        that name. None where all are for the same task.
 
     Raises:
       ConfigError: sources that do not go together, or rates that are none.
     """
+    if names is None and tasks is not None and len(set(tasks)) == len(sources):
+        names = tasks
     names = [source.name for source in sources] if names is None else list(names)
-    _refuse(sources, names, rates, temperature)
-    return Mixture(sources, names, rates, temperature)
+    _refuse(sources, names, rates, temperature, tasks)
+    return Mixture(sources, names, rates, temperature, tasks)
 
 
 def _refuse(
@@ -50,14 +57,21 @@ def _refuse(
     names: Sequence[str],
     rates: Sequence[float] | None,
     temperature: float,
+    tasks: Sequence[str] | None,
 ) -> None:
+    if tasks is not None and len(tasks) != len(sources):
+        raise ConfigError(
+            f"{len(tasks)} tasks for {len(sources)} sources.",
+            set_in="mixture.tasks",
+            valid="the name of a task for each source",
+        )
     if len(sources) < 2 or len(set(names)) != len(sources):
         raise ConfigError(
             f"a mixture of {len(sources)} sources, named {', '.join(names)}.",
             set_in="mixture.sources, mixture.names",
             valid="two sources or more, each with a name of its own",
         )
-    kinds = {(source.inputs, source.classes) for source in sources}
+    kinds = {(source.inputs, source.classes if tasks is None else None) for source in sources}
     if len(kinds) > 1:
         told = "; ".join(
             f"{name}: {', '.join(source.inputs)}, {'labels' if source.classes else 'any answers'}"
@@ -66,7 +80,8 @@ def _refuse(
         raise ConfigError(
             f"the sources of a mixture have different inputs or answers ({told}).",
             set_in="mixture.sources",
-            valid="sources for the same task: files.text and files.classes alike",
+            valid="sources for the same task, files.text and files.classes alike; or "
+            "mixture.tasks, which says for which of several tasks each one is",
         )
     given = [1.0] * len(sources) if rates is None else list(rates)
     if len(given) != len(sources) or min(given) <= 0 or not temperature > 0:
@@ -86,9 +101,12 @@ class Mixture(Source):
         names: Sequence[str],
         rates: Sequence[float] | None,
         temperature: float,
+        tasks: Sequence[str] | None = None,
     ):
         one = sources[0]
         self._sources, self._names = list(sources), list(names)
+        self._tasks = None if tasks is None else list(tasks)
+        classes = one.classes and tasks is None
         held = [split for split in SPLITS if any(split in source.splits for source in sources)]
         sizes = [source.size("train") for source in sources]
         wanted = np.array(sizes if rates is None else rates, float) ** (1 / temperature)
@@ -107,37 +125,52 @@ class Mixture(Source):
             lacking = [n for n, s in zip(names, sources, strict=True) if split not in s.splits]
             if lacking:
                 notes.append(f"no {split} split: {', '.join(lacking)}")
-        super().__init__(f"mixture of {', '.join(names)}", held, notes, one.inputs, one.classes)
+        super().__init__(f"mixture of {', '.join(names)}", held, notes, one.inputs, classes)
         validate(self.name, self.summaries, classes=self.classes)
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
-        for source in self._with(split):
-            yield from source.rows(split)
+        for number in self._with(split):
+            rows = self._sources[number].rows(split)
+            if self._tasks is None:
+                yield from rows
+            else:
+                task = self._tasks[number]
+                for *inputs, answer in rows:
+                    yield (*inputs, json.dumps({task: answer}, ensure_ascii=False))
 
     def dataset(self, split: str) -> tf.data.Dataset:
         self._summary(split)
         names = (*self.inputs, "label")
         parts = [
             source.dataset(split).map(lambda row: {name: row[name] for name in names})
-            for source in self._with(split)
+            for source in (self._sources[number] for number in self._with(split))
         ]
         whole = parts[0]
         for part in parts[1:]:
             whole = whole.concatenate(part)
-        return whole
+        if self._tasks is None:
+            return whole
+        answers = whole.from_tensor_slices([row[-1] for row in self.rows(split)])
+        both = whole.zip((whole, answers))
+        return both.map(lambda row, answer: {**row, "label": answer})
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
-        """Returns which source each example is from, and the columns that all sources have."""
+        """Returns which source each example is from, and the columns that all sources have.
+
+        Where each source is for a task of its own, the figures by task say the former.
+        """
         origin = [self._names[number] for number in self.mixed(split)[0]]
-        parts = [source.columns(split) for source in self._with(split)]
+        parts = [self._sources[number].columns(split) for number in self._with(split)]
         shared = [name for name in parts[0] if all(name in part for part in parts)]
         joined = {name: [value for part in parts for value in part[name]] for name in shared}
-        return {**joined, COLUMN: origin}
+        alone = self._tasks is not None and len(set(self._tasks)) == len(self._tasks)
+        return joined if alone else {**joined, COLUMN: origin}
 
     def mixed(self, split: str) -> tuple[np.ndarray, np.ndarray]:
-        numbers = [i for i, source in enumerate(self._sources) if split in source.splits]
+        numbers = self._with(split)
         sizes = [self._sources[i].size(split) for i in numbers]
         return np.repeat(numbers, sizes).astype(np.int32), self._rates
 
-    def _with(self, split: str) -> list[Source]:
-        return [source for source in self._sources if split in source.splits]
+    def _with(self, split: str) -> list[int]:
+        """Returns the numbers of the sources that have a split."""
+        return [i for i, source in enumerate(self._sources) if split in source.splits]

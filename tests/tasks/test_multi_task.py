@@ -1,0 +1,260 @@
+"""Several tasks on one body: the case that every task gets, and what is its own."""
+
+import json
+
+import numpy as np
+import pytest
+from trainings import newest, same, steps, stopped_after
+
+import tfft
+from tfft import examples, loop, shares, together
+from tfft import job as jobs
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+from tfft.encoded import Ragged
+from tfft.errors import ConfigError, DataError
+from tfft.sources.memory import memory
+from tfft.sources.mixture import mixture
+from tfft.stage import Stage
+from tfft.task import Examples
+from tfft.tasks.masked_lm import MaskedLM
+from tfft.tasks.multi_label_classification import MultiLabelClassification
+from tfft.tasks.multi_task import MultiTask
+from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text_pair_classification import TextPairClassification
+from tfft.tasks.text_regression import TextRegression
+from tfft.tasks.token_classification import TokenClassification
+from tfft.testing import TaskCase
+
+QUIET = Console(quiet=True)
+LONGEST = 24  # tokens
+NAMES = {"PER": ("anna", "zoe"), "LOC": ("rome", "york")}
+
+
+def topics(count):
+    return [(f"the {['bad', 'great'][i % 2]} film {i}", ["no", "yes"][i % 2]) for i in range(count)]
+
+
+def tagged(count):
+    rows = []
+    for number in range(count):
+        label = ["PER", "LOC"][number % 2]
+        text = f"plot {number} for "
+        name = NAMES[label][number // 2 % 2]
+        spans = [[len(text), len(text) + len(name), label]]
+        rows.append((text + name, json.dumps(spans)))
+    return rows
+
+
+def two_sources(count=64):
+    parts = memory(topics(count)), memory(tagged(count), classes=False)
+    return mixture(parts, tasks=("topic", "names"))
+
+
+def two_tasks(**settings):
+    tasks = {"topic": TextClassification(dropout=0.0), "names": TokenClassification(dropout=0.0)}
+    return MultiTask(tasks, **settings)
+
+
+class TestMultiTask(TaskCase):
+    def make_task(self):
+        return two_tasks()
+
+    def make_source(self):
+        return two_sources()
+
+    def make_body(self):
+        return tiny()
+
+    def named(self, prediction):
+        spans = prediction["names"]["spans"]
+        return prediction["topic"]["label"] in ("no", "yes") and all(
+            s["label"] in NAMES for s in spans
+        )
+
+
+def test_a_run_learns_both_and_reports_each(tmp_path):
+    stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, warmup=0)]
+    run = tfft.train(two_tasks(), tiny(), two_sources(), stages, workdir=tmp_path, say=QUIET)
+    metrics = run.report["metrics"]
+    assert run.report["main"] == "topic/accuracy"
+    assert metrics["topic/accuracy"]["value"] == 1.0 and metrics["names/f1"]["value"] == 1.0
+    assert "low" in metrics["names/f1"] and "macro_f1" in metrics["tasks"]["topic"]
+    [first, second] = list(run.report["floors"])[:2]
+    assert run.report["floors"][first]["topic/accuracy"]["value"] < 1.0
+    assert {"topic/yes", "names/PER"} <= metrics["classes"].keys()
+    topics_alone = sum(row["support"] for row in metrics["tasks"]["topic"]["classes"].values())
+    assert run.report["comparisons"][0]["examples"] == topics_alone
+    [found] = run.predict(["plot 7 for zoe"])
+    assert [(s["text"], s["label"]) for s in found["names"]["spans"]] == [("zoe", "PER")]
+    again = tfft.run.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
+    assert again["metrics"]["names/f1"] == metrics["names/f1"]
+
+
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
+def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
+    found = {}
+    for kind in ("off", "memory"):
+        case = TestMultiTask()
+        case.stage = Stage(freeze_layers=freeze_layers, epochs=2, batch_size=16, features=kind)
+        job, _ = case.prepared(tmp_path / kind)
+        found[kind], outputs, _ = steps(job, case.stage)
+        assert len(outputs) == job.splits["test"].size
+    np.testing.assert_allclose(found["memory"], found["off"], rtol=1e-5)
+
+
+def test_a_stopped_run_of_rates_continues_to_the_same_bits(tmp_path):
+    parts = memory(topics(64)), memory(tagged(64), classes=False)
+    source = mixture(parts, tasks=("topic", "names"), rates=(1, 2))
+    stage = Stage(freeze_layers=1, epochs=2, batch_size=8, learning_rate=3e-3)
+
+    def train(folder):
+        body = tiny(layers=2, dropout=0.1)
+        settings = {"workdir": tmp_path / folder, "say": QUIET, "checkpoint_steps": 3}
+        return tfft.train(two_tasks(), body, source, [stage], **settings).report["metrics"]
+
+    whole = train("whole")
+    with stopped_after(7):
+        train("stopped")
+    assert train("stopped") == whole
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
+
+
+def given(rows, tasks, body=None):
+    """Returns a task with its labels, a body that reads for it, and examples as it learns them."""
+    answers = [json.dumps(answer) for _, answer in rows]
+    task = MultiTask(tasks).with_labels(
+        sorted(set(answers)), {a: answers.count(a) for a in answers}
+    )
+    body = (body or tiny()).read_for(task)
+    texts = ([text for text, _ in rows],)
+    return task, body, examples.encoded(task, body.preprocessor, texts, answers)
+
+
+ROWS = (
+    ("anna is great", {"topic": "yes", "names": [[0, 4, "PER"]], "score": 2.5}),
+    ("a bad plot of a film", {"topic": "no", "tags": ["slow", "long"]}),
+    ("nothing here", {"score": "-1", "names": []}),
+    ("a film", {"tags": [], "topic": None}),
+)
+FOUR = {
+    "topic": TextClassification(dropout=0.0),
+    "names": TokenClassification(dropout=0.0),
+    "score": TextRegression(dropout=0.0),
+    "tags": MultiLabelClassification(dropout=0.0),
+}
+
+
+def test_targets_of_any_shape_come_back_from_their_columns():
+    task, _, held = given(ROWS, FOUR)
+    columns = together.columns_of(task.tasks)
+    assert [each.end for each in columns.values()] == [1, 2, 3, 5]
+    assert columns["topic"].taken(held.targets).tolist() == [1, 0]
+    assert columns["topic"].taken(held.targets).dtype == np.int32
+    assert columns["score"].taken(held.targets).tolist() == [[2.5], [-1.0]]
+    assert columns["tags"].taken(held.targets).tolist() == [[1, 1], [0, 0]]
+    first, second = columns["names"].taken(held.targets).rows()
+    assert first[first >= 0].tolist() == [1, 0, 0]
+    assert set(second.tolist()) == {-1, 0}  # it has words, and all are outside
+
+
+def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
+    task, body, held = given(ROWS, FOUR)
+    task.weights["names"] = 2.0
+    head = jobs.built_head(task, body)
+    rng = np.random.default_rng(0)
+    y_true = held.encoded.targets_of(np.arange(4), LONGEST)
+    y_pred = head(rng.normal(size=(4, 1 + LONGEST, body.dim)).astype("float32"))
+    found = float(task.loss_on(head)(y_true, y_pred))
+    expected = 0.0
+    for name, share in shares.shares(held, task.tasks).items():
+        one = task.tasks[name]
+        out = np.array(head.of(name, y_pred))[share.rows]
+        truth = share.examples.targets
+        if isinstance(truth, Ragged):
+            truth = truth.pad(np.arange(len(share.rows)), LONGEST, -1)
+        loss = float(one.loss_on(head.parts[name])(truth, out))
+        expected += task.weights[name] * loss * len(share.rows) / 4
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_metrics_count_a_task_s_own_examples():
+    task, body, held = given(ROWS, FOUR)
+    head = task.head_on(body)
+    head.build(body.head_shape)
+    y_true = held.encoded.targets_of(np.arange(4), LONGEST)
+    y_pred = np.zeros((4, LONGEST, 8), np.float32)
+    y_pred[..., head.ranges["topic"][0] + 1] = 1.0  # always "yes": right for one of two
+    named = {metric.name: metric for metric in task.metrics()}
+    assert named["topic_accuracy"](y_true, y_pred) == 0.5
+    named["topic_accuracy"].reset_state()
+    assert named["topic_accuracy"](y_true[:1], y_pred[:1]) == 1.0
+
+
+def test_figures_are_those_of_the_tasks_alone():
+    task, _, held = given(ROWS, FOUR)
+    probabilities = np.array([[0.2, 0.8], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]], np.float32)
+    found = task.evaluate(held, {"topic": probabilities})
+    assert {"topic/yes", "topic/no"} == found["classes"].keys()
+    assert found["topic/accuracy"]["value"] == 1.0 and found["score/mae"] == {"value": None}
+    sums = task.sums(held, {"topic": probabilities})
+    assert sums["score"].tolist() == [1, 1, 0, 0] and sums["there"].tolist() == [1, 1, 0, 0]
+
+
+def test_a_pooler_is_trained_and_saved_beside_the_tokens():
+    task, body, held = given(ROWS, FOUR, tiny(pooling="pooler"))
+    assert body.groups[-1].name == "pooler"
+    out = task.outputs_of(tfft.build(task, body))(batch_of(held))
+    assert {name: tuple(out[name].shape[2:]) for name in ("topic", "names")} == {
+        "topic": (),
+        "names": (3,),
+    }
+
+
+def batch_of(held):
+    rows = np.arange(len(held))
+    plan = loop.plan_epoch(held.encoded.sizes, [int(held.encoded.sizes.max())], len(rows))
+    return loop.Inputs(held.encoded).batch(plan[0])
+
+
+@pytest.mark.parametrize(
+    "tasks, told",
+    [
+        ({"one": TextClassification()}, "'one'"),
+        ({"a/b": TextClassification(), "c": TextClassification()}, "'a/b'"),
+        ({"a": TextClassification(), "b": MaskedLM()}, "masked_lm reads or answers"),
+        ({"a": TextClassification(), "b": TextPairClassification()}, "text, text_pair"),
+    ],
+)
+def test_tasks_that_cannot_stand_together_are_refused(tasks, told):
+    with pytest.raises(ConfigError) as error:
+        MultiTask(tasks)
+    assert told in error.value.problem
+
+
+def test_answers_that_are_none_are_refused():
+    with pytest.raises(DataError, match="no object"):
+        shares.answers_in("yes", FOUR)
+    with pytest.raises(DataError, match="'topics' is no task"):
+        shares.answers_in('{"topics": "yes"}', FOUR)
+    with pytest.raises(DataError, match="'names'"):
+        MultiTask(FOUR).with_labels(['{"topic": "yes"}'], {'{"topic": "yes"}': 1})
+    with pytest.raises(ConfigError, match="weights"):
+        MultiTask(FOUR, {"topics": 1.0})
+
+
+def test_a_mixture_of_tasks_keeps_the_answers_of_its_sources():
+    source = two_sources(64)
+    rows = list(source.rows("train"))
+    assert [json.loads(row[-1]).keys() for row in rows[:1] + rows[-1:]] == [{"topic"}, {"names"}]
+    assert not source.classes and "source" not in source.columns("train")
+    data = [row["label"].decode() for row in source.dataset("train").as_numpy_iterator()]
+    assert data == [row[-1] for row in rows]
+    with pytest.raises(ConfigError, match="1 tasks for 2 sources"):
+        mixture([memory(topics(64)), memory(topics(64))], tasks=["a"])
+
+
+def test_examples_without_answers_have_no_shares():
+    held = Examples((["a film"],))
+    assert [len(share.rows) for share in shares.shares(held, FOUR).values()] == [0, 0, 0, 0]

@@ -1,0 +1,151 @@
+"""Several tasks on one body, each with a head of its own."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfft import shares, together
+from tfft.metrics.floors import Floor
+from tfft.task import Examples, Task
+
+
+class MultiTask(Task):
+    """Heads side by side on the body's pooled and tokens' outputs, trained together.
+
+    An answer is an object in JSON with the answer of each task that the example is for, such as
+    `{"topic": "sport", "names": [[0, 4, "person"]]}`; a text may have one of them or several.
+    `mixture(sources, tasks=...)` makes such a source out of one for each task. Multi-task learning:
+    Caruana, 1997; of texts with one pretrained body: Liu et al., 2019.
+
+    Args:
+      tasks: by name. They read the same inputs, a row an example; the first one's main figure is
+        that of the whole.
+      weights: of the tasks' losses; 1 for those that are left out.
+    """
+
+    name = "multi_task"
+    reads = "both"
+
+    def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float] | None = None):
+        shares.check(tasks, weights or {})
+        self.tasks = dict(tasks)
+        self.weights = {name: float((weights or {}).get(name, 1.0)) for name in tasks}
+        self.main = next(iter(tasks))
+        self.inputs = tasks[self.main].inputs  # type: ignore[misc]
+        self.measure = tasks[self.main].measure  # type: ignore[misc]
+        self.figures, self.lower = shares.figures_of(tasks)  # type: ignore[misc]
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:  # type: ignore[override]
+        """The labels of all tasks, "task/label"; None where those of one are not known."""
+        return shares.labels_of(self.tasks)
+
+    @labels.setter
+    def labels(self, found: tuple[str, ...] | None) -> None:
+        self.tasks = shares.relabelled(self.tasks, found or ())
+
+    def of(self, tasks: Mapping[str, Task]) -> MultiTask:
+        """Returns the same with other tasks of the same names."""
+        task = copy.copy(self)
+        task.tasks = dict(tasks)
+        return task
+
+    def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
+        return self.of(shares.labelled(self.tasks, found, counts))
+
+    def preprocessor(self, own: Any) -> Any:
+        return shares.preprocessor([task.preprocessor(own) for task in self.tasks.values()], own)
+
+    def targets(self, examples: Examples) -> Any:
+        """Returns the columns of all tasks, float32 [t c] an example, see `tfft.together`."""
+        return together.targets_of(shares.shares(examples, self.tasks), examples.encoded)
+
+    def warnings(self, examples: Examples) -> list[str]:
+        found = shares.shares(examples, self.tasks).items()
+        return [f"{name}: {line}" for name, share in found for line in share.warnings()]
+
+    def config(self) -> dict[str, Any]:
+        tasks = {name: task.config() for name, task in self.tasks.items()}
+        return {"task": self.name, "tasks": tasks, "weights": self.weights}
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> MultiTask:
+        from tfft.tasks import of_card
+
+        tasks = {name: of_card(each, name) for name, each in card["tasks"].items()}
+        return cls(tasks, card["weights"])
+
+    # Model --------------------------------------------------------------------------------------
+
+    def head_on(self, body: Any) -> together.Heads:
+        self._heads = together.heads_on(body, self.tasks)
+        return self._heads
+
+    def outputs_of(self, model: Any) -> Callable[..., Any]:
+        """Returns a function to the outputs of each task by name."""
+        return together.split(model)
+
+    def loss_on(self, head: Any) -> keras.losses.Loss:
+        return together.SummedLoss(head, self.tasks, self.weights)
+
+    def metrics(self) -> list[Any]:
+        return together.metrics_of(self.tasks, lambda: self._heads)
+
+    def constant_loss(self, targets: Any) -> float | None:
+        return together.constant_loss(self.tasks, self.weights, targets)
+
+    @property
+    def undecided(self) -> bool:
+        return any(task.undecided for task in self.tasks.values())
+
+    def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        found = shares.shares(examples, self.tasks).items()
+        return {n: share.task.decide(share.examples, share.taken(outputs[n])) for n, share in found}
+
+    def decided(self, found: Mapping[str, Any], head: Any) -> Any:
+        parts = {name: head and head.parts[name] for name in self.tasks}
+        tasks = self.tasks.items()
+        return self.of({n: task.decided(found.get(n, {}), parts[n]) for n, task in tasks})
+
+    # Answers and figures ------------------------------------------------------------------------
+
+    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        """Returns the answers of all tasks to each example, by name."""
+        found = {n: task.predictions(examples, outputs[n]) for n, task in self.tasks.items()}
+        return shares.by_example(found)
+
+    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what each task serves, as "task/name"."""
+        served = {name: task.serve(outputs[name], read) for name, task in self.tasks.items()}
+        return {f"{name}/{key}": value for name in served for key, value in served[name].items()}
+
+    def answered(
+        self, answers: Mapping[str, Sequence[np.ndarray]], examples: Examples
+    ) -> list[dict[str, Any]]:
+        own, tasks = shares.by_task(answers, self.tasks), self.tasks.items()
+        return shares.by_example({n: task.answered(own[n], examples) for n, task in tasks})
+
+    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the figures of each task on its examples, see `shares.evaluated`."""
+        return shares.evaluated(shares.shares(examples, self.tasks), outputs, self.figures)
+
+    def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
+        """Returns the first task's sums, with `there` 0 for examples that are not its own."""
+        share = shares.shares(examples, self.tasks)[self.main]
+        return share.scattered(share.task.sums(share.examples, share.taken(outputs[self.main])))
+
+    def floors(
+        self, train: Examples, test: Examples, say: Callable[[str], None] | None = None
+    ) -> dict[str, Floor]:
+        """Returns the first floors of all tasks as one, then the second ones, and so on."""
+        known, asked = (shares.shares(examples, self.tasks) for examples in (train, test))
+        return shares.floors(known, asked, self.main, say)
+
+    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns what each task shows, one behind the other."""
+        return shares.shown(shares.shares(examples, self.tasks), outputs)
