@@ -292,6 +292,14 @@ def test_list_answers_within_a_second_without_tensorflow():
     assert seconds < 3
 
 
+def test_any_script_is_written_whatever_the_locale():
+    given, narrow = "--gin.DATA=данные.csv", {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = run("show", "--gin_file=quick/text.gin", given, env=narrow, encoding="utf-8")
+    assert done.returncode == 0 and "'данные.csv'" in done.stdout
+    done = run("show", "--gin_file=нет.gin", env=narrow, encoding="utf-8")
+    assert done.returncode == 2 and "нет.gin" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_a_mistake_ends_with_status_2_and_no_traceback():
     done = run("train", "--gin_file=quick/text.gin", "--workdir=out")
     assert done.returncode == 2

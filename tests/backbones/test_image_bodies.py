@@ -177,6 +177,21 @@ def test_bodies_of_keras_hub(tmp_path, kind):
             backbones.hub_images(str(tmp_path), 32, scale=1.0, offset=0.0)
 
 
+def test_an_offset_of_0_is_heeded(tmp_path):
+    import keras_hub
+
+    made = hub_body("vit")
+    made.save_to_preset(str(tmp_path))
+    kind = keras_hub.layers.ViTImageConverter
+    kind(image_size=(16, 16), scale=0.5, offset=-1.0).save_to_preset(str(tmp_path))
+    pixels = PIXELS[:, :16, :16]
+    for settings, read in [({}, pixels * 0.5 - 1.0), ({"offset": 0.0}, pixels * 0.5)]:
+        body = backbones.hub_images(str(tmp_path), **settings)
+        given = backbones.hub_images(str(tmp_path), scale=1.0, offset=0.0)
+        one, other = body.embed({"pixels": pixels}), given.embed({"pixels": read})
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+
+
 def test_other_bodies_of_keras_hub_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"class_name": "BertBackbone"}')
     with pytest.raises(WeightsError, match="holds a BertBackbone, which is no body of images"):

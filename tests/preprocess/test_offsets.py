@@ -19,6 +19,7 @@ import tokenizers
 
 from tfft import fetch
 from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
+from tfft.preprocess.offsets import with_marks
 from tfft.preprocess.subwords import HubTokenizer
 from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
 
@@ -109,6 +110,17 @@ def test_removed_marks_and_special_tokens():
     assert [row[1] for row in rows] == [[2, 3], [2, 1, 0], [0, 3]]
     spans = [[(0, 4), (6, 7)], [(1, 5), (5, 10), (10, 11)], [(0, 101), (102, 103)]]
     assert [row[2] for row in rows] == spans
+
+
+def test_tokens_reach_behind_marks_that_no_token_has():
+    words = {"[UNK]": 0, "cafe": 1, "##มาน": 2, "a": 3, "มาน": 4, "##า": 5}
+    texts = ["Cafe\u0301 a\u0302\u0323", "มานีา", "", "\u0301", "a", "\u0301a\u200d\u0301"]
+    _, starts, ends = WordPiece(words).ids_with_offsets(texts)
+    assert ends.to_list() == [[4, 7], [3, 5], [], [], [1], [2]]
+    assert with_marks(texts, starts, ends).to_list() == [[5, 9], [4, 5], [], [], [1], [2]]
+    # Tokens of their own for the bytes of a mark have it already; empty ones stay empty.
+    _, starts, ends = tiny("roberta").preprocessor.subwords.ids_with_offsets(["e\u0301  a\u0301"])
+    assert with_marks(["e\u0301  a\u0301"], starts, ends).to_list() == ends.to_list()
 
 
 def test_a_mark_that_was_moved_keeps_its_place():

@@ -7,7 +7,7 @@ import tfft
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.encoded import Encoded, Ragged
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, DataError
 from tfft.folds import FoldSource, fold_numbers, lists
 from tfft.schedule import Schedule
 from tfft.sources.memory import memory
@@ -83,6 +83,51 @@ def test_sources_that_do_not_go_together():
         mixture([part("a", 30), part("b", 30)], names="ab", rates=[1, 0])
     with pytest.raises(ConfigError, match="rates of a mixture would be others"):
         seen(mixture([part("a", 30), part("b", 30)], names="ab"), oversample=True)
+
+
+def held(*splits, **settings):
+    """Returns a source of texts with their answers and a year."""
+    rows = [
+        [{"text": text, "label": "yn"[i % 2], "year": f"19{i}", **settings} for i, text in part]
+        for part in (list(enumerate(split.split())) for split in splits)
+    ]
+    return memory(*rows, columns=["year", *settings])
+
+
+def test_what_another_source_holds_out_is_dropped():
+    one = held("a b c d e f", "g h", "i j")
+    two = held("g k l m j n", "o i", "p q")
+    source = mixture([one, two], names=["one", "two"])
+    assert [text for text, _ in source.rows("train")] == [*"abcdef", *"klmn"]
+    assert [text for text, _ in source.rows("validation")] == ["g", "h", "o"]
+    assert [text for text, _ in source.rows("test")] == [*"ijpq"]
+    assert source.notes[:2] == (
+        "two: 2 rows of train dropped: they are also in validation or test of another source",
+        "two: 1 rows of validation dropped: they are also in test of another source",
+    )
+    assert "two: 4 training examples, 40.0% of those of an epoch" in source.notes
+    for split in source.splits:
+        rows = [
+            (row["text"].decode(), row["label"].decode())
+            for row in source.dataset(split).as_numpy_iterator()
+        ]
+        assert rows == list(source.rows(split))
+        assert all(len(each) == len(rows) for each in source.columns(split).values())
+    assert source.columns("train")["year"][6:] == ["191", "192", "193", "195"]
+    assert source.mixed("train")[0].tolist() == [0] * 6 + [1] * 4
+    with pytest.raises(DataError, match="every training example of two is also held out"):
+        mixture([one, held("g h", "x y", "z w")], names=["one", "two"])
+
+
+def test_columns_that_a_mixture_does_not_have_are_told():
+    one, two = held("a b", "c d", "e f", source="web"), held("g h", "i j", "k l", shop="old")
+    source = mixture([one, two], names=["one", "two"])
+    assert set(source.columns("test")) == {"year", "source"}
+    assert source.columns("test")["source"] == ["one", "one", "two", "two"]
+    assert source.notes[:2] == (
+        "one: the names of the sources take the place of its 'source'",
+        "two: 'shop' left out, which not every source has",
+    )
 
 
 def test_folds_keep_the_rates():

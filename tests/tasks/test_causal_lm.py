@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from generating import body, made, prompted, source
 from trainings import steps
 
 import tfft
@@ -15,35 +16,13 @@ from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.methods.lora import lora
-from tfft.sources.memory import memory
 from tfft.tasks.causal_lm import CausalLM
 from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
-WORDS = ["good", "bad", "film", "plot", "great"]
 PROMPTS = ["good film is", "bad is", "plot great good bad is", "film plot is"]
-
-
-def rows(count, seed):
-    """Returns prompts whose answer is a made format of their first and last word."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        words = rng.choice(WORDS, rng.integers(1, 4))
-        answer = f"the {words[0]} and {words[-1]}"
-        found.append({"prompt": " ".join(words) + " is", "label": answer})
-    return found
-
-
-def source(*sizes):
-    parts = [rows(count, seed) for seed, count in enumerate(sizes or (96, 16, 16))]
-    return memory(*parts, inputs=("prompt",), classes=False)
-
-
-def body(kind="llama", **sizes):
-    return tiny(kind, **{"layers": 2, "dim": 16, "sequence_length": 32, "dropout": 0.0, **sizes})
 
 
 class TestCausalLM(TaskCase):
@@ -51,25 +30,18 @@ class TestCausalLM(TaskCase):
         return CausalLM(max_new_tokens=8)
 
     def make_source(self):
-        return source()
+        return source(prompted)
 
     def make_body(self):
-        return body()
+        return body("llama")
 
     def named(self, prediction):
         return isinstance(prediction["text"], str)
 
 
-def made(task, read, prompts, answers=None):
-    """Returns examples, and the model of random weights."""
-    given = examples.encoded(task, read.preprocessor, (list(prompts),), answers)
-    head = jobs.built_head(task, read)
-    return given, tfft.model.assemble(read, head, frozenset()).full
-
-
 def test_the_answer_alone_is_learned():
     task = CausalLM(max_new_tokens=5)
-    read = body(sequence_length=12).read_for(task)
+    read = body("llama", sequence_length=12).read_for(task)
     given, _ = made(task, read, ["good film", "the plot"], ["bad", "one two three four five six"])
     tokens, targets = (list(part.rows()) for part in (given.encoded.tokens, given.targets))
     start, end = read.preprocessor.start_id, read.preprocessor.end_id
@@ -84,17 +56,17 @@ def test_the_answer_alone_is_learned():
 
 
 def test_of_a_long_prompt_the_end_is_kept():
-    read = body(sequence_length=8).read_for(CausalLM(max_new_tokens=3))
+    read = body("llama", sequence_length=8).read_for(CausalLM(max_new_tokens=3))
     long = read.preprocessor(["good bad film plot great the one"])["token_ids"].numpy()[0]
     last = read.preprocessor(["plot great the one"])["token_ids"].numpy()[0]
     assert long.tolist() == last.tolist() and len(long) == 5
     with pytest.raises(ConfigError, match="leave no room for a prompt"):
-        body(sequence_length=8).read_for(CausalLM(max_new_tokens=7))
+        body("llama", sequence_length=8).read_for(CausalLM(max_new_tokens=7))
 
 
 def test_loss_and_probability_are_those_of_the_formula():
     task = CausalLM(max_new_tokens=8, label_smoothing=0.2)
-    read = body().read_for(task)
+    read = body("llama").read_for(task)
     given, model = made(task, read, PROMPTS, ["the film", "bad", "one and one", "plot"])
     batch = loop.Batch(np.arange(4), int(given.encoded.sizes.max()))
     targets = given.encoded.targets_of(batch.rows, batch.length)
@@ -156,7 +128,7 @@ def test_a_body_that_gives_something_else_is_refused():
     with pytest.raises(ConfigError, match="causal_lm reads a vector a token that knows"):
         tiny("bert").read_for(CausalLM())
     with pytest.raises(ConfigError, match="text_classification reads one vector a text"):
-        body().read_for(TextClassification())
+        body("llama").read_for(TextClassification())
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma"])
@@ -173,7 +145,7 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
         job = jobs.Job(
             task, read, jobs.built_head(task, read), 0, Workdir(tmp_path / features), QUIET
         )
-        job.encode(source(48, 8, 8))
+        job.encode(source(prompted, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     for one, two in zip(found["memory"][1], found["off"][1], strict=True):
@@ -182,8 +154,10 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
 
 def test_a_made_format_is_learned_and_exported(tmp_path):
     stage = tfft.Stage(epochs=14, learning_rate=1e-2, warmup=0, batch_size=32)
-    data, task = source(256, 16, 48), CausalLM(max_new_tokens=8)
-    found = tfft.train(task, body(dim=32), data, [stage], workdir=tmp_path / "run", say=QUIET)
+    data, task = source(prompted, 256, 16, 48), CausalLM(max_new_tokens=8)
+    found = tfft.train(
+        task, body("llama", dim=32), data, [stage], workdir=tmp_path / "run", say=QUIET
+    )
     report = found.report
     assert report["main"] == "exact_match" and report["metrics"]["exact_match"]["value"] == 1.0
     assert report["metrics"]["perplexity"]["value"] < 1.05
@@ -227,12 +201,12 @@ def losses(model, encoded):
 
 
 def test_a_packed_run_learns_the_same_format(tmp_path):
-    data = source(96, 8, 8)
+    data = source(prompted, 96, 8, 8)
     stage = tfft.Stage(
         freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0, batch_size=4, features="memory"
     )
     task = CausalLM(max_new_tokens=8, packing=True)
-    found = tfft.train(task, body(), data, [stage], workdir=tmp_path, say=QUIET)
+    found = tfft.train(task, body("llama"), data, [stage], workdir=tmp_path, say=QUIET)
     losses = [record["loss"] for record in found.report["curves"]]
     assert losses[1] < losses[0]
     assert found.report["truncation"]["train"]["texts"] == 96
@@ -240,5 +214,5 @@ def test_a_packed_run_learns_the_same_format(tmp_path):
 
 def test_the_body_of_a_model_is_found():
     task = CausalLM(max_new_tokens=8)
-    read = body().read_for(task)
+    read = body("llama").read_for(task)
     assert writing.body_of(made(task, read, PROMPTS)[1]) is read

@@ -6,44 +6,21 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from generating import body, made, source, translated, translation
 from trainings import steps
 
 import tfft
-from tfft import examples, export, loop, machine
+from tfft import export, loop, machine
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.sources.memory import memory
 from tfft.tasks.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
-DICTIONARY = dict(
-    zip(["good", "bad", "film", "plot"], ["well", "worst", "movie", "one"], strict=True)
-)
 SOURCES = ["good film", "bad plot film good", "plot"]
-
-
-def translated(text):
-    """Returns the words of a text in the other order, each as the dictionary has it."""
-    return " ".join(DICTIONARY[word] for word in reversed(text.split()))
-
-
-def rows(count, seed):
-    rng = np.random.default_rng(seed)
-    texts = [" ".join(rng.choice(list(DICTIONARY), rng.integers(1, 5))) for _ in range(count)]
-    return [{"source": text, "label": translated(text)} for text in texts]
-
-
-def source(*sizes):
-    parts = [rows(count, seed) for seed, count in enumerate(sizes or (96, 16, 16))]
-    return memory(*parts, inputs=("source",), classes=False)
-
-
-def body(kind="t5", **sizes):
-    return tiny(kind, **{"layers": 2, "dim": 16, "sequence_length": 32, "dropout": 0.0, **sizes})
 
 
 class TestSeq2Seq(TaskCase):
@@ -51,24 +28,18 @@ class TestSeq2Seq(TaskCase):
         return Seq2Seq(max_new_tokens=8, num_beams=2, length_penalty=0.6, label_smoothing=0.1)
 
     def make_source(self):
-        return source()
+        return source(translated)
 
     def make_body(self):
-        return body()
+        return body("t5")
 
     def named(self, prediction):
         return isinstance(prediction["text"], str)
 
 
-def made(task, read, texts, answers=None):
-    """Returns examples, and the model of random weights."""
-    given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
-    return given, tfft.model.assemble(read, jobs.built_head(task, read), frozenset()).full
-
-
 def test_the_decoder_reads_the_answer_and_learns_the_next_token():
     task = Seq2Seq(max_new_tokens=4)
-    read = body().read_for(task)
+    read = body("t5").read_for(task)
     given, _ = made(task, read, SOURCES, ["the film", "one two three four", "bad"])
     end, pad = read.preprocessor.end_id, read.preprocessor.pad_id
     tokens = given.encoded
@@ -129,8 +100,8 @@ def greedy(read, batch, longest):
 
 def test_the_probability_is_that_of_the_formula():
     task = Seq2Seq(max_new_tokens=8)
-    read = body().read_for(task)
-    given, model = made(task, read, SOURCES, list(map(translated, SOURCES)))
+    read = body("t5").read_for(task)
+    given, model = made(task, read, SOURCES, list(map(translation, SOURCES)))
     batch = loop.Batch(np.arange(3), int(given.encoded.sizes.max()))
     targets = given.encoded.targets_of(batch.rows, batch.length)
     logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
@@ -149,10 +120,10 @@ def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
     for features in ("off", "memory"):
         machine.make_deterministic(0, [stage], QUIET)
         task = Seq2Seq(max_new_tokens=8)
-        read = body().read_for(task)
+        read = body("t5").read_for(task)
         where = Workdir(tmp_path / features)
         job = jobs.Job(task, read, jobs.built_head(task, read), 0, where, QUIET)
-        job.encode(source(48, 8, 8))
+        job.encode(source(translated, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     assert found["memory"][2].features.values.shape[1] == 16
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
@@ -176,9 +147,9 @@ def test_settings_that_cannot_be_are_told(monkeypatch):
 def test_a_made_transformation_is_learned_and_exported(tmp_path):
     stage = tfft.Stage(epochs=12, learning_rate=3e-3, warmup=0.1, batch_size=32)
     task = Seq2Seq(max_new_tokens=8, figure="chrf")
-    data = source(2000, 16, 64)
+    data = source(translated, 2000, 16, 64)
     found = tfft.train(
-        task, body(dim=32, heads=4), data, [stage], workdir=tmp_path / "run", say=QUIET
+        task, body("t5", dim=32, heads=4), data, [stage], workdir=tmp_path / "run", say=QUIET
     )
     report = found.report
     assert report["main"] == "chrf" and report["metrics"]["exact_match"]["value"] == 1.0

@@ -136,3 +136,5 @@ def test_constant_loss_is_the_entropy_of_the_tags():
     shares = np.bincount(known, minlength=5) / len(known)
     entropy = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
     assert task.constant_loss(held.targets) == pytest.approx(entropy, rel=1e-5)
+    bare = held.targets.take(np.array([2]))  # of a fold: the text without a name
+    assert task.constant_loss(bare) == pytest.approx(0.0, abs=1e-5)

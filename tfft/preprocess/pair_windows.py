@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocess.offsets import with_marks
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.preprocess.windows import window_places
 from tfft.windows import Windows
@@ -83,7 +84,9 @@ class PairWindows(PairPreprocessor):
         question = self.subwords.ids(first)
         asked = tf.cast(question.row_lengths(), tf.int64)
         question = question[:, : self.first_length]
+        second = tf.strings.unicode_transcode(second, "UTF-8", "UTF-8")
         ids, starts, ends = self.subwords.ids_with_offsets(second)
+        ends = with_marks(second, starts, ends)
         lengths = tf.cast(ids.row_lengths(), tf.int64)
         known = tf.minimum(asked, self.first_length)
         room = self.sequence_length - self._special - known
@@ -147,7 +150,8 @@ class PairWindows(PairPreprocessor):
 
     def config(self) -> Mapping[str, Any]:
         windows = {"window_overlap": self.overlap, "most_windows": self.most}
-        return {**super().config(), "first_length": self.first_length, **windows, "offsets": True}
+        rule = {"offsets": 2}  # the version of where tokens end
+        return {**super().config(), "first_length": self.first_length, **windows, **rule}
 
 
 _FILL = {"starts": -1, "ends": -1}

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import compress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, DataError
 from tfft.sources import SPLITS, Source, validate
 
 if TYPE_CHECKING:
@@ -27,10 +28,11 @@ def mixture(
 ) -> Source:
     """Returns a source of the examples of several ones, for the same task or for several.
 
-    In an epoch the examples of a source are a share of all that follows from its rate. Nothing is
-    left out: an epoch is as long as it takes to see each example once at least, and those of a
-    source with a higher rate than its size are seen several times. The report has the figures on
-    each source as slices, by "source".
+    In an epoch the examples of a source are a share of all that follows from its rate. An epoch is
+    as long as it takes to see each example once at least, and those of a source with a higher rate
+    than its size are seen several times. Training examples whose inputs another source holds out
+    are dropped, and so are validation examples that are in the test split of another one; the notes
+    count them. The report has the figures on each source as slices, by "source".
 
     Args:
       sources: with the same inputs, in the same order, and all with labels or none.
@@ -44,6 +46,7 @@ def mixture(
 
     Raises:
       ConfigError: sources that do not go together, or rates that are none.
+      DataError: the other sources hold out every training example of one.
     """
     if names is None and tasks is not None and len(set(tasks)) == len(sources):
         names = tasks
@@ -104,8 +107,10 @@ class Mixture(Source):
         tasks: Sequence[str] | None = None,
     ):
         one = sources[0]
+        given, (sources, dropped) = sources, without_held_out(sources, names)
         self._sources, self._names = list(sources), list(names)
         self._tasks = None if tasks is None else list(tasks)
+        self._alone = tasks is not None and len(set(tasks)) == len(tasks)
         classes = one.classes and tasks is None
         held = [split for split in SPLITS if any(split in source.splits for source in sources)]
         sizes = [source.size("train") for source in sources]
@@ -116,6 +121,7 @@ class Mixture(Source):
             for name, source in zip(names, sources, strict=True)
             for note in source.notes
         ]
+        notes += dropped + _columns_told(given, names, not self._alone)
         told = zip(names, sizes, self._rates, strict=True)
         notes += [
             f"{name}: {size:,} training examples, {rate:.1%} of those of an epoch"
@@ -163,8 +169,7 @@ class Mixture(Source):
         parts = [self._sources[number].columns(split) for number in self._with(split)]
         shared = [name for name in parts[0] if all(name in part for part in parts)]
         joined = {name: [value for part in parts for value in part[name]] for name in shared}
-        alone = self._tasks is not None and len(set(self._tasks)) == len(self._tasks)
-        return joined if alone else {**joined, COLUMN: origin}
+        return joined if self._alone else {**joined, COLUMN: origin}
 
     def mixed(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         numbers = self._with(split)
@@ -174,3 +179,83 @@ class Mixture(Source):
     def _with(self, split: str) -> list[int]:
         """Returns the numbers of the sources that have a split."""
         return [i for i, source in enumerate(self._sources) if split in source.splits]
+
+
+class Kept(Source):
+    """A source without some of its examples.
+
+    Args:
+      source: the whole one.
+      kept: which examples of each split stay, bool [n].
+    """
+
+    def __init__(self, source: Source, kept: Mapping[str, Sequence[bool]]):
+        splits = [split for split in source.splits if any(kept[split])]
+        super().__init__(source.name, splits, source.notes, source.inputs, source.classes)
+        self._source, self._kept, self.modality = source, kept, source.modality
+
+    def rows(self, split: str) -> Iterator[tuple[str, ...]]:
+        return compress(self._source.rows(split), self._kept[split])
+
+    def dataset(self, split: str) -> tf.data.Dataset:
+        whole = self._source.dataset(split)
+        both = whole.zip((whole, whole.from_tensor_slices(list(self._kept[split]))))
+        return both.filter(lambda row, kept: kept).map(lambda row, kept: row)
+
+    def columns(self, split: str) -> Mapping[str, Sequence[str]]:
+        found = self._source.columns(split).items()
+        return {name: list(compress(values, self._kept[split])) for name, values in found}
+
+
+def without_held_out(
+    sources: Sequence[Source], names: Sequence[str]
+) -> tuple[list[Source], list[str]]:
+    """Returns sources without the examples that another one holds out, and a note for each loss.
+
+    A split loses examples whose inputs are in a later split of another source, see `SPLITS`.
+
+    Raises:
+      DataError: nothing is left of a training split.
+    """
+    held = [
+        {split: {row[:-1] for row in one.rows(split)} for split in one.splits if split != "train"}
+        for one in sources
+    ]
+    found, notes = [], []
+    for number, (source, name) in enumerate(zip(sources, names, strict=True)):
+        others, kept = held[:number] + held[number + 1 :], {}
+        for split in source.splits:
+            later = SPLITS[SPLITS.index(split) + 1 :]
+            sets = [one[each] for one in others for each in later if each in one]
+            kept[split] = [not any(row[:-1] in s for s in sets) for row in source.rows(split)]
+            if count := kept[split].count(False):
+                where = f"also in {' or '.join(later)} of another source"
+                notes.append(f"{name}: {count:,} rows of {split} dropped: they are {where}")
+        if not any(kept["train"]):
+            raise DataError(
+                f"every training example of {name} is also held out by another source.",
+                set_in="mixture.sources",
+                valid="sources of other examples",
+            )
+        found.append(source if all(map(all, kept.values())) else Kept(source, kept))
+    return found, notes
+
+
+def _columns_told(sources: Sequence[Source], names: Sequence[str], replaced: bool) -> list[str]:
+    """Returns notes on the columns of sources that a mixture does not have."""
+    have = [{split: {*source.columns(split)} for split in source.splits} for source in sources]
+    notes = []
+    for name, mine in zip(names, have, strict=True):
+        lost = {
+            column
+            for split, columns in mine.items()
+            for column in columns
+            if any(column not in other.get(split, columns) for other in have)
+        }
+        if replaced and any(COLUMN in columns for columns in mine.values()):
+            lost.discard(COLUMN)
+            notes.append(f"{name}: the names of the sources take the place of its {COLUMN!r}")
+        if lost:
+            told = ", ".join(map(repr, sorted(lost)))
+            notes.append(f"{name}: {told} left out, which not every source has")
+    return notes

@@ -1,0 +1,53 @@
+"""Small bodies that write, and made texts with answers that follow a rule."""
+
+import numpy as np
+
+import tfft
+from tfft import examples, job
+from tfft.backbones.tiny import tiny
+from tfft.sources.memory import memory
+
+WORDS = ["good", "bad", "film", "plot", "great"]
+DICTIONARY = dict(
+    zip(["good", "bad", "film", "plot"], ["well", "worst", "movie", "one"], strict=True)
+)
+
+
+def body(kind, **sizes):
+    return tiny(kind, **{"layers": 2, "dim": 16, "sequence_length": 32, "dropout": 0.0, **sizes})
+
+
+def made(task, read, texts, answers=None):
+    """Returns examples, and the model of random weights."""
+    given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
+    head = job.built_head(task, read)
+    return given, tfft.model.assemble(read, head, frozenset()).full
+
+
+def prompted(count, seed):
+    """Returns prompts whose answer is a made format of their first and last word."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for _ in range(count):
+        words = rng.choice(WORDS, rng.integers(1, 4))
+        answer = f"the {words[0]} and {words[-1]}"
+        found.append({"prompt": " ".join(words) + " is", "label": answer})
+    return found
+
+
+def translation(text):
+    """Returns the words of a text in the other order, each as the dictionary has it."""
+    return " ".join(DICTIONARY[word] for word in reversed(text.split()))
+
+
+def translated(count, seed):
+    """Returns texts with their translations."""
+    rng = np.random.default_rng(seed)
+    texts = [" ".join(rng.choice(list(DICTIONARY), rng.integers(1, 5))) for _ in range(count)]
+    return [{"source": text, "label": translation(text)} for text in texts]
+
+
+def source(rows, *sizes):
+    """Returns a source of rows of one of these kinds, by its function."""
+    parts = [rows(count, seed) for seed, count in enumerate(sizes or (96, 16, 16))]
+    return memory(*parts, inputs=tuple(parts[0][0])[:1], classes=False)
