@@ -97,8 +97,7 @@ class TokenClassification(Task):
 
     def constant_loss(self, targets: Ragged) -> float:
         """Returns the training loss of answering the shares of the tags for every word."""
-        values = np.concatenate(list(targets.rows()))
-        known = values[values >= 0][None]
+        known = np.concatenate([row[row >= 0] for row in targets.rows()])[None]
         shares = np.bincount(known[0], minlength=len(self.labels or ())) / max(known.size, 1)
         return float(self.loss()(known, np.tile(shares.astype("f4"), (1, known.size, 1))))
 
