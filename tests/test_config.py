@@ -817,7 +817,8 @@ def test_packaged_configs_hold(path):
     if path.parent.name == "results":
         assert not found.missing
     if path.parent.name == "quick":
-        assert {lacking.valid for lacking in found.missing} == {"set it with --gin.DATA=VALUE"}
+        lacking = {re.search(r"--gin\.(\w+)=VALUE", each.valid)[1] for each in found.missing}
+        assert "DATA" in lacking and all(f"--gin.{name}=" in header for name in lacking)
 
 
 def test_loading_a_config_does_not_import_tensorflow():
