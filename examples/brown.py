@@ -74,7 +74,7 @@ def main(corpus: str, folder: str) -> None:
             splits[split] += lines
             for start in range(0, len(parts), PASSAGE):
                 text = " ".join(word for part in parts[start : start + PASSAGE] for word, _ in part)
-                passages.append({"text": text, "label": list(GENRES[genre]), "document": path.name})
+                passages.append({"text": text, "label": list(GENRES[genre]), "file": path.name})
     for split, lines in splits.items():
         (room / f"{split}.conll").write_text("".join(lines), "utf-8")
         print(f"{len(lines):,} sentences in {room / split}.conll")
