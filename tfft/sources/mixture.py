@@ -192,7 +192,7 @@ class Kept(Source):
     def __init__(self, source: Source, kept: Mapping[str, Sequence[bool]]):
         splits = [split for split in source.splits if any(kept[split])]
         super().__init__(source.name, splits, source.notes, source.inputs, source.classes)
-        self._source, self._kept, self.modality = source, kept, source.modality
+        self._source, self._kept = source, kept
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         return compress(self._source.rows(split), self._kept[split])
