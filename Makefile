@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 RUN := runs/movie_reviews
 
-.PHONY: install fetch demo test check bench results clean
+.PHONY: install fetch demo test evidence check bench results clean
 
 install: $(STAMP)
 
@@ -30,7 +30,11 @@ demo: fetch
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not evidence" tests
+
+# The rest of the tests: more places to stop a run at, all cells of the matrices.
+evidence: fetch
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m evidence tests
 
 # An hour or so; one of them: .venv/bin/python -m benchmarks NAME [--quick]
 bench: fetch

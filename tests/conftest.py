@@ -19,8 +19,38 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 gc.set_threshold(50_000, 20, 20)
 
 
+MARKERS = (
+    "fetched: needs `tfft fetch minilm_l6 movie_reviews`",
+    "evidence: for `make evidence`, not for `make test`",
+    "matrix: of its cells `make test` runs a few that have every value of every parameter",
+)
+
+
 def pytest_configure(config):
-    config.addinivalue_line("markers", "fetched: needs `tfft fetch minilm_l6 movie_reviews`")
+    for marker in MARKERS:
+        config.addinivalue_line("markers", marker)
+
+
+def cover(cells):
+    """Returns the places of a few cells that have every value of every parameter between them."""
+    wanted, found = set().union(*cells), []
+    while wanted:
+        best = max(range(len(cells)), key=lambda place: len(cells[place] & wanted))
+        found.append(best)
+        wanted -= cells[best]
+    return found
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m selects
+def pytest_collection_modifyitems(items):
+    matrices = {}
+    for item in items:
+        if item.get_closest_marker("matrix"):
+            matrices.setdefault(item.function, []).append(item)
+    for cells in matrices.values():
+        values = [{(k, repr(v)) for k, v in cell.callspec.params.items()} for cell in cells]
+        for place in set(range(len(cells))) - set(cover(values)):
+            cells[place].add_marker("evidence")
 
 
 @pytest.fixture(autouse=True)

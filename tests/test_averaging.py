@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
+from trainings import evidence
 
 import tfft
 from tfft import averaging, loop, monitor, run
@@ -202,10 +203,10 @@ ALL |= {"cycles": 2}
     "settings,where",
     [
         ({**ALL, "average": "ema", "ema_momentum": 0.9}, 10),
-        ({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
-        ({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
+        evidence({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
+        evidence({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
         ({**ALL, "average": "swa"}, "mix"),
-        ({**ALL, "patience": 2}, "mix"),
+        evidence({**ALL, "patience": 2}, "mix"),
     ],
 )
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, monkeypatch):

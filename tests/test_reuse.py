@@ -49,6 +49,7 @@ def make(folder, body=None, rows=96):
     return job
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("depth", ["all", "half"])
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_every_body_trains_as_without(tmp_path, architecture, depth):
@@ -149,6 +150,7 @@ def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
     assert not calls
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("precision, half", [("mixed_bfloat16", False), ("float32", True)])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kind):

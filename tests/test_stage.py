@@ -189,6 +189,7 @@ def test_xla_on_request_trains_and_says_so(tmp_path):
     assert "XLA on, float32" in done.stderr
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_what_comes_out_of_a_part_is_what_keras_would_find(monkeypatch, precision, pooling):
@@ -329,6 +330,7 @@ def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body
         np.testing.assert_allclose(value, plain[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("settings", [{}, {"freeze_layers": 0}, {"layer_decay": 0.5}])
 @pytest.mark.parametrize("reuse", [False, True])
 def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings, reuse):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
+from trainings import evidence
 
 import tfft
 from tfft import compare, export, folds, job, loop, reuse, run, store, trained
@@ -70,6 +71,7 @@ def by_hand(ids, length, overlap, most):
     return [ids[begin : begin + room] for begin in begins], begins[-1] + room
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta"])
 @pytest.mark.parametrize("overlap,most", [(0, 8), (4, 8), (13, 50), (4, 2), (4, 1)])
 def test_windows_are_those_made_by_hand(kind, overlap, most):
@@ -121,6 +123,7 @@ def test_a_split_in_windows_is_stored_and_batched():
     assert data.by_row().sizes.tolist() == [6, 16, 16, 10, 16, 16, 16]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("average", ["features", "probabilities"])
 @pytest.mark.parametrize("frozen", [(), ("embeddings", "layer_0"), "all"])
 def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
@@ -156,7 +159,7 @@ def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
         assert first | {"seconds": 0} == second | {"seconds": 0}
 
 
-@pytest.mark.parametrize("average", ["features", "probabilities"])
+@pytest.mark.parametrize("average", [evidence("features"), "probabilities"])
 def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     data, settings = source((20, 40), 320), {"freeze_layers": 0, "epochs": 8, "learning_rate": 1e-2}
     cut = train(tmp_path / "cut", tiny(sequence_length=LENGTH), data, **settings)
@@ -167,6 +170,7 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     assert set(read.report["ledger"]["figure"]) == {"windows"}
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("average", ["features", "probabilities"])
 @pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freeze_layers):
@@ -195,7 +199,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     assert record["step"] == 5  # 160 texts in batches of 32
 
 
-@pytest.mark.parametrize("freeze_layers", [1, "all"])
+@pytest.mark.parametrize("freeze_layers", [1, evidence("all")])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
     settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
     train(tmp_path / "whole", windows(), **settings)
@@ -219,6 +223,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
     assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("average", ["features", "probabilities"])
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
 def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
@@ -298,7 +303,7 @@ def test_another_average_is_another_run_with_the_same_tokens():
     assert one.preprocessor.fingerprint() == two.preprocessor.fingerprint()
 
 
-@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
 def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
     settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
     found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
@@ -329,6 +334,7 @@ def test_some_texts_of_a_split_are_as_they_are_alone():
         assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("cut", [Cut(0), Cut(1), Cut(2, True)])
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_features_of_a_fold_are_picked_window_by_window(cut, kind):
@@ -369,7 +375,9 @@ def train_folds(folder, average, features, data, **settings):
     return run.train(TextClassification(), windows(average), data, stages, **settings)
 
 
-@pytest.mark.parametrize("average,features", [("features", "off"), ("probabilities", "memory")])
+@pytest.mark.parametrize(
+    "average,features", [evidence("features", "off"), ("probabilities", "memory")]
+)
 def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
     filled, fill = [], reuse.Features._fill
 

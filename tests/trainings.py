@@ -11,6 +11,11 @@ from tfft import loop
 from tfft.freeze import adapt
 
 
+def evidence(*values):
+    """Returns a case of a test that `make evidence` runs and `make test` does not."""
+    return pytest.param(*values, marks=pytest.mark.evidence)
+
+
 def steps(job, stage):
     """Returns the loss of each step, the outputs on the test split, and the training inputs."""
     adapt([stage], job.backbone, 0)

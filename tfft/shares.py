@@ -83,9 +83,17 @@ def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
-    """Returns the examples of each task."""
-    answers = [answers_in(answer, tasks) for answer in examples.answers or ()]
+def shares(
+    examples: Examples, tasks: Mapping[str, Task], known: Iterable[str] = ()
+) -> dict[str, Share]:
+    """Returns the examples of each task.
+
+    Args:
+      examples: of all tasks.
+      tasks: those that are asked for.
+      known: the names of all that answers may have, where `tasks` are some of them.
+    """
+    answers = [answers_in(answer, known or tasks) for answer in examples.answers or ()]
     found = {}
     for name, task in tasks.items():
         rows = np.array([row for row, own in enumerate(answers) if name in own], int)
@@ -95,6 +103,25 @@ def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
         part = part.with_targets(task.targets(part)) if len(rows) else part
         found[name] = Share(task, rows, len(answers), part)
     return found
+
+
+def decided(shares: Mapping[str, Share], outputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what each task settles on its validation examples, see `Task.decide`.
+
+    Raises:
+      DataError: a task has none.
+    """
+    empty = [name for name, share in shares.items() if not len(share.rows)]
+    if empty:
+        raise DataError(
+            f"the validation split has no example of {empty[0]!r}, to settle its probabilities or "
+            "thresholds on; the training is kept.",
+            valid=f"validation examples of {empty[0]!r}, or that task without calibrate and "
+            "threshold",
+        )
+    return {
+        n: each.task.decide(each.examples, each.taken(outputs[n])) for n, each in shares.items()
+    }
 
 
 def warnings(shares: Mapping[str, Share]) -> list[str]:

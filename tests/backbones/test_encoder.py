@@ -39,6 +39,7 @@ def activate(body, name):
             layer._feedforward_intermediate_dense.activation = ACTIVATIONS[name]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("architecture", PACKED)
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu"])
 @pytest.mark.parametrize("training", [False, True])

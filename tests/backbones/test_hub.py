@@ -62,6 +62,7 @@ def compare(body, rows, first, atol):
         np.testing.assert_allclose(mine, right, atol=atol, rtol=0)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("prefixed", [False, True])
 @pytest.mark.parametrize("kind", list(layouts.CONFIGS))
 def test_transformers_layout_gives_transformers_numbers(kind, prefixed, tmp_path, reference):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import newest, same, steps, stopped_after
+from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
 from tfft import adapters as core
@@ -67,6 +67,7 @@ def pooled(body, training=False):
     return np.array(body.outputs(BATCH, training)["pooled"])
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
@@ -81,6 +82,7 @@ def test_the_start_is_the_pretrained_body_to_the_bit(architecture, method, packe
     assert not np.allclose(pooled(body), before, atol=1e-3)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_only_adapters_and_the_head_move(architecture, method):
@@ -101,6 +103,7 @@ def test_only_adapters_and_the_head_move(architecture, method):
     assert 0 < prepared.trainable_share < 0.5
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("method", ["lora", "lora everywhere", "ia3"])
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
@@ -169,6 +172,7 @@ def test_an_adapter_is_its_formula():
     np.testing.assert_allclose(np.array(dense(x)), expected, atol=1e-5)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("training", [False, True])
 def test_the_packed_encoder_computes_what_kerashubs_layers_do(method, training):
@@ -265,6 +269,7 @@ def test_rates_and_decay_reach_adapters():
     prepared.trained.train_on_batch(BATCH, TARGETS)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_float32_adapters(method, precision):
@@ -286,6 +291,7 @@ def job_of(folder, architecture, stage):
     return job
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("method", ["lora", "ia3", "adapters"])
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, method):
@@ -328,7 +334,8 @@ def train(folder, stages=STAGES, body=None, **settings):
     return run.train(task, body or tiny(), synthetic(256), stages, workdir=folder, **settings)
 
 
-@pytest.mark.parametrize("at", [4, 11, 19])  # checkpoints in the head's stage, lora's first, second
+# Checkpoints in the stage of the head, in the first epoch of lora, and in its second.
+@pytest.mark.parametrize("at", [evidence(4), 11, evidence(19)])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, at):
     train(tmp_path / "whole")
     with stopped_after(at):

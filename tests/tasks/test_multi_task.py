@@ -73,6 +73,23 @@ class TestMultiTask(TaskCase):
         )
 
 
+def test_what_a_task_leaves_open_is_settled_on_its_own_examples():
+    task = MultiTask(
+        {
+            "topic": TextClassification(["no", "yes"], calibrate=True),
+            "tags": MultiLabelClassification(["a", "b"]),
+        }
+    )
+    outputs = {"topic": np.array([[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]]), "tags": np.zeros((3, 2))}
+    answers = ['{"topic": "yes"}', '{"topic": "no", "tags": ["a"]}', '{"tags": ["b"]}']
+    found = task.decide(Examples((["one", "two", "three"],), answers), outputs)
+    alone = Examples((["one", "two"],), ["yes", "no"], np.array([1, 0]))
+    assert found == {"topic": task.tasks["topic"].decide(alone, outputs["topic"][:2])}
+    assert task.decided(found, None).tasks["topic"].decision == found["topic"]
+    with pytest.raises(DataError, match="validation split has no example of 'topic'"):
+        task.decide(Examples((["three"],), answers[2:]), outputs)
+
+
 def test_a_run_learns_both_and_reports_each(tmp_path):
     stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, warmup=0)]
     run = tfft.train(two_tasks(), tiny(), two_sources(), stages, workdir=tmp_path, say=QUIET)

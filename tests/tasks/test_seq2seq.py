@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from generating import body, made, source, translated, translation
-from trainings import steps
+from trainings import evidence, steps
 
 import tfft
 from tfft import export, loop, machine
@@ -113,7 +113,7 @@ def test_the_probability_is_that_of_the_formula():
     assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()
 
 
-@pytest.mark.parametrize("depth", [1, 3])
+@pytest.mark.parametrize("depth", [evidence(1), 3])
 def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
     stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
     found = {}

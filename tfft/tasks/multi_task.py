@@ -100,8 +100,8 @@ class MultiTask(Task):
         return any(task.undecided for task in self.tasks.values())
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        found = shares.shares(examples, self.tasks).items()
-        return {n: share.task.decide(share.examples, share.taken(outputs[n])) for n, share in found}
+        open_ones = {name: task for name, task in self.tasks.items() if task.undecided}
+        return shares.decided(shares.shares(examples, open_ones, self.tasks), outputs)
 
     def decided(self, found: Mapping[str, Any], head: Any) -> Any:
         parts = {name: head and head.parts[name] for name in self.tasks}
