@@ -12,11 +12,14 @@ from tfft import compare, decision, loop, outputs
 from tfft.job import Job
 from tfft.keys import Cut
 from tfft.metrics.floors import Floor
+from tfft.model import assemble, named_variables
 from tfft.stage import Stage
 from tfft.task import Examples
 from tfft.workdir import Workdir
 
 FEATURES = "frozen_features_logistic_regression"
+PRETRAINED = "pretrained"
+BEFORE = {FEATURES, PRETRAINED}
 FEATURES_FILE = "floors/frozen_features.safetensors"
 
 
@@ -26,9 +29,10 @@ def finished(files: Workdir) -> dict[str, Any] | None:
 
 
 def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, Floor]:
-    """Returns the floor of frozen features, by its name: it needs the body as it was pretrained.
+    """Returns the floor that needs the body as it was pretrained, by its name.
 
-    What the first stage reuses of frozen layers is computed on the way and kept for it.
+    Where the head has no weights of its own it is the model before the training, else a simple
+    model on frozen features: what the first stage reuses of them is computed on the way.
 
     Args:
       job: with its splits encoded, nothing trained yet.
@@ -36,13 +40,26 @@ def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, 
       split: the one to evaluate.
     """
     shared = job.part.floors if job.part and job.part.floors is not None else {}
-    if FEATURES not in shared and finished(job.files) is None:
-        if (job.files.path / FEATURES_FILE).exists():
+    own = [name for name in named_variables(job.backbone, job.head) if name.startswith("head/")]
+    name = FEATURES if own else PRETRAINED
+    if name not in shared and finished(job.files) is None:
+        if not own:
+            shared[name] = _pretrained(job, split)
+        elif (job.files.path / FEATURES_FILE).exists():
             arrays, described = job.files.load(FEATURES_FILE)
-            shared[FEATURES] = Floor(arrays["outputs"], described)
+            shared[name] = Floor(arrays["outputs"], described)
         else:
-            shared[FEATURES] = _feature_floor(job, stages, split)
-    return {name: floor for name, floor in shared.items() if name == FEATURES}
+            shared[name] = _feature_floor(job, stages, split)
+    return {each: floor for each, floor in shared.items() if each == name}
+
+
+def _pretrained(job: Job, split: str) -> Floor:
+    """Returns the answers of the model whose training has not begun."""
+    encoded = job.splits[split]
+    model = assemble(job.backbone, job.head, frozenset()).full
+    told = f"before the training, {split}"
+    with job.clock("floors"), job.say.progress(told, encoded.size) as bar:
+        return Floor(loop.predict(job.task.outputs_of(model), encoded, advance=bar.advance))
 
 
 def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
@@ -90,9 +107,9 @@ def floors_of(
       more: the floors that are there already.
     """
     shared = job.part.floors if job.part and job.part.floors is not None else {}
-    if not shared.keys() - {FEATURES}:
+    if not shared.keys() - BEFORE:
         shared |= job.task.floors(train, held_out, job.say.info)
-    return {**{name: floor for name, floor in shared.items() if name != FEATURES}, **more}
+    return {**{name: floor for name, floor in shared.items() if name not in BEFORE}, **more}
 
 
 def keep(

@@ -19,6 +19,7 @@ NAMES = {
     "copy": "copy of the text",
     "tfidf_logistic_regression": "TF-IDF + logistic regression",
     "pixels_logistic_regression": "pixels + logistic regression",
+    "pretrained": "before the training",
     "frozen_features_logistic_regression": "frozen features + logistic regression",
 }
 STANDS = {

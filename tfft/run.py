@@ -112,8 +112,9 @@ def train(
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
       folds: runs that differ in which part of training and validation data is held out.
-      feature_floor: adds the floor of a logistic regression on the frozen body's outputs; it costs
-        a forward pass of the training and the held-out split.
+      feature_floor: adds what the body gives as it was pretrained: a logistic regression on its
+        outputs, which costs a forward pass of the training and the held-out split; or the model
+        before the training, where the head has no weights of its own: embeddings, written texts.
       against: the folder of a run that the report compares this one with, or "previous".
       mlflow: an MLflow tracking URI or a folder to log to, beside TensorBoard.
       workdir: the run's folder, a temporary one by default; the same call with the same folder

@@ -155,10 +155,11 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
 def test_a_made_format_is_learned_and_exported(tmp_path):
     stage = tfft.Stage(epochs=14, learning_rate=1e-2, warmup=0, batch_size=32)
     data, task = source(prompted, 256, 16, 48), CausalLM(max_new_tokens=8)
-    found = tfft.train(
-        task, body("llama", dim=32), data, [stage], workdir=tmp_path / "run", say=QUIET
-    )
+    where = {"feature_floor": True, "workdir": tmp_path / "run", "say": QUIET}
+    found = tfft.train(task, body("llama", dim=32), data, [stage], **where)
     report = found.report
+    assert report["floors"]["pretrained"]["exact_match"]["value"] == 0.0
+    assert report["floors"]["pretrained"]["perplexity"]["value"] > 2
     assert report["main"] == "exact_match" and report["metrics"]["exact_match"]["value"] == 1.0
     assert report["metrics"]["perplexity"]["value"] < 1.05
     floor = report["floors"]["most_frequent"]

@@ -7,7 +7,8 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import export, run, trained
+from tfft import examples as split_examples
+from tfft import export, loop, run, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
@@ -49,10 +50,11 @@ def source(loss="in_batch", count=160):
     return memory(*parts, inputs=Embedding(loss).inputs, classes=False)
 
 
-def train(folder, task=None, **settings):
+def train(folder, task=None, feature_floor=False, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
+    where = {"feature_floor": feature_floor, "workdir": folder, "say": QUIET}
     task = task or Embedding()
-    return run.train(task, tiny(), source(task.kind), [stage], workdir=folder, say=QUIET)
+    return run.train(task, tiny(), source(task.kind), [stage], **where)
 
 
 class TestEmbedding(TaskCase):
@@ -165,6 +167,26 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
         assert export.difference(lines, rows) < 1e-4
     again = trained.evaluate(Embedding(), tiny(), tmp_path, source=source(), say=QUIET)
     assert again["metrics"] == metrics
+
+
+def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_is(tmp_path):
+    one, other = (train(tmp_path / str(asked), None, asked) for asked in (True, False))
+    assert set(one.report["floors"]) == {"bm25", "pretrained"}
+    task, body = Embedding(), tiny().read_for(Embedding())
+    given = split_examples.encoded(task, body.preprocessor, *split_examples.read(source(), "test"))
+    outputs = loop.predict(tfft.build(task.with_labels([]), body), given.encoded)
+    found = task.evaluate(given, outputs)
+    assert one.report["floors"]["pretrained"] == json.loads(json.dumps(found))
+    assert found["mrr"]["value"] < one.report["metrics"]["mrr"]["value"]
+    assert "before the training" in (one.workdir / "report.html").read_text()
+    assert one.report["metrics"] == other.report["metrics"]
+    for first, second in zip(one.report["curves"], other.report["curves"], strict=True):
+        assert first["loss"] == second["loss"] and first["val_loss"] == second["val_loss"]
+
+
+def test_a_head_with_weights_of_its_own_has_no_such_floor(tmp_path):
+    with pytest.raises(ConfigError, match="embedding has no floor of frozen features"):
+        train(tmp_path, Embedding(projection=8), True)
 
 
 @pytest.mark.parametrize("loss", ["cosine", "triplet"])
