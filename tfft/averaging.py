@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -144,6 +144,22 @@ def check_settings(stage: Any) -> None:
             "other.",
             valid='schedule="restarts" with two cycles or more; another with cycles=1',
         )
+
+
+def stale(stage: Any, trained: Iterable[str]) -> str | None:
+    """Returns a line on statistics that no average is taken of, if there are any.
+
+    Args:
+      stage: the Stage.
+      trained: names of the variables that it may change.
+    """
+    norms = sum(name.endswith("/moving_mean") for name in trained)
+    if not norms or not (stage.average or stage.wise_ft):
+        return None
+    return (
+        f"{norms} batch normalisations keep the statistics of the last step's weights, not of the "
+        "averaged ones: freeze them in Stage.freeze, or average nothing"
+    )
 
 
 def pretrained(stages: Sequence[Any], variables: dict[str, Any]) -> dict[str, np.ndarray] | None:

@@ -10,8 +10,8 @@ import pytest
 import tensorflow as tf
 from trainings import newest, same, steps, stopped_after
 
+from tfft import averaging, machine, run
 from tfft import job as jobs
-from tfft import machine, run
 from tfft.backbones.tiny import tiny
 from tfft.backbones.tiny_image import tiny_image
 from tfft.console import Console
@@ -86,6 +86,18 @@ def test_the_statistics_of_frozen_norms_stay_bit_identical(tmp_path):
     assert {name.split("/")[0] for name in statistics & moved} == {"block2", "block3"}
     assert len(statistics & moved) == 8
     assert {name.split("/")[0] for name in moved} == {"block2", "block3", "head"}
+
+
+def test_a_run_says_that_statistics_are_not_averaged(tmp_path):
+    job = make(tmp_path)
+
+    def told(**settings):
+        stage = dataclasses.replace(TOP, **settings)
+        return averaging.stale(stage, job.trained_variables([stage]))
+
+    assert told() is None and told(average="swa", freeze_layers="all") is None
+    assert told(average="swa").startswith("4 batch normalisations keep the statistics of the last")
+    assert told(wise_ft=(0.5,), freeze_layers=0).startswith("7 batch normalisations")
 
 
 def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
