@@ -1,6 +1,7 @@
 """Temperature, threshold, the floor of frozen features and comparisons, through a whole run."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -31,20 +32,16 @@ def plain(tmp_path_factory):
     )
 
 
+def decide(folder, **more):
+    task = TextClassification(calibrate=True, threshold=thresholds.recall_at_precision(0.7))
+    settings = {"feature_floor": True, "against": "previous", "workdir": folder, "say": QUIET}
+    return run.train(task, tiny(), synthetic(256), (STAGE,), **settings, **more)
+
+
 @pytest.fixture(scope="module")
 def decided(plain):
     """The same training, calibrated and with a threshold, beside the first."""
-    task = TextClassification(calibrate=True, threshold=thresholds.recall_at_precision(0.7))
-    return run.train(
-        task,
-        tiny(),
-        synthetic(256),
-        (STAGE,),
-        workdir=plain.workdir.parent / "decided",
-        feature_floor=True,
-        against="previous",
-        say=QUIET,
-    )
+    return decide(plain.workdir.parent / "decided")
 
 
 def split(name):
@@ -140,6 +137,13 @@ def test_the_floor_of_frozen_features_is_that_of_the_pretrained_body(plain, deci
     assert np.allclose(kept.probabilities[name], floor.outputs, atol=1e-3)
     accuracy = np.mean(floor.outputs.argmax(-1) == split("test")[1])
     assert decided.report["floors"][name]["accuracy"]["value"] == accuracy
+
+
+def test_slices_asked_for_later_leave_the_floor(decided, tmp_path):
+    shutil.copytree(decided.workdir.parent, tmp_path / "runs")
+    again = decide(tmp_path / "runs/decided", slices={"film": r"\bfilm\b"})
+    assert again.report["floors"] == decided.report["floors"]
+    assert "film" in {row["by"] for row in again.report["slices"]}
 
 
 def test_the_floor_leaves_the_training_as_it_is(plain, decided):

@@ -42,7 +42,7 @@ def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, 
     shared = job.part.floors if job.part and job.part.floors is not None else {}
     own = [name for name in named_variables(job.backbone, job.head) if name.startswith("head/")]
     name = FEATURES if own else PRETRAINED
-    if name not in shared and finished(job.files) is None:
+    if name not in shared:
         if not own:
             shared[name] = _pretrained(job, split)
         elif (job.files.path / FEATURES_FILE).exists():

@@ -281,8 +281,8 @@ class Job:
         limit = self.backbone.preprocessor.sequence_length
         for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
             self.say.info(line)
-        if line := averaging.stale(stage, self.trained_variables([stage])):
-            self.say.warn(line)
+        if stale := averaging.stale(stage, self.trained_variables([stage])):
+            self.say.warn(stale)
 
     def _say_resumed(self, position: loop.Position, stages: Sequence[Stage]) -> None:
         if position.stage == len(stages):

@@ -163,15 +163,15 @@ def train(
         log = tracking.begin(mlflow, files)
         job.encode(source)
         split = _held_out(source)
-        floors = evaluation.before_training(job, stages, split) if feature_floor else {}
+        done = evaluation.finished(files)
+        done = done if done and report.covers(done, groups) else None
+        asked = feature_floor and not done
+        floors = evaluation.before_training(job, stages, split) if asked else {}
         position = job.train(stages, checkpoint_steps, stopped)
         decision.decide(job, source)
         task, head, model = jobs.restore(task, backbone, files)
         run = Run(model, task, backbone, files.path, examples.columns(source, split))
-        found = evaluation.finished(files)
-        if found is None or not report.covers(found, groups):
-            found = _report(job, run, source, groups, position, floors, base)
-        run.report = found
+        run.report = done or _report(job, run, source, groups, position, floors, base)
         log.finish(run.report)
         show(run.report, say)
         evaluation.show(run.report, say)
