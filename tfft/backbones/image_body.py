@@ -13,6 +13,7 @@ import numpy as np
 
 from tfft.backbones.base import Backbone, Group
 from tfft.backbones.blocks import Block
+from tfft.backbones.convolution import quicken
 from tfft.errors import ConfigError
 from tfft.preprocess.image import ImagePreprocessor
 
@@ -55,6 +56,7 @@ class ImageBackbone(Backbone):
                 valid="a model whose layers are named after blocks, such as VGG16 or ResNet50",
             )
         self.model, self.blocks, self.preprocessor = model, tuple(blocks), preprocessor
+        quicken(model._flatten_layers(include_self=False))
         self.normalise = normalise
         self.name, self.preset, self.pooling = name, preset or name, pooling
         self.notes = tuple(notes)
