@@ -1,5 +1,7 @@
 """Small bodies that write, and made texts with answers that follow a rule."""
 
+import zlib
+
 import numpy as np
 
 import tfft
@@ -24,15 +26,23 @@ def made(task, read, texts, answers=None):
     return given, tfft.model.assemble(read, head, frozenset()).full
 
 
+def drawn(words, longest, count, seed):
+    """Returns lists of words: those of seed 0, to learn from, are none of the other seeds'."""
+    rng, found = np.random.default_rng(seed), []
+    while len(found) < count:
+        chosen = rng.choice(words, rng.integers(1, longest + 1)).tolist()
+        held_out = zlib.crc32(" ".join(chosen).encode()) % 5 == 0
+        if held_out == bool(seed):
+            found.append(chosen)
+    return found
+
+
 def prompted(count, seed):
     """Returns prompts whose answer is a made format of their first and last word."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(count):
-        words = rng.choice(WORDS, rng.integers(1, 4))
-        answer = f"the {words[0]} and {words[-1]}"
-        found.append({"prompt": " ".join(words) + " is", "label": answer})
-    return found
+    return [
+        {"prompt": " ".join(words) + " is", "label": f"the {words[0]} and {words[-1]}"}
+        for words in drawn(WORDS, 3, count, seed)
+    ]
 
 
 def translation(text):
@@ -42,8 +52,7 @@ def translation(text):
 
 def translated(count, seed):
     """Returns texts with their translations."""
-    rng = np.random.default_rng(seed)
-    texts = [" ".join(rng.choice(list(DICTIONARY), rng.integers(1, 5))) for _ in range(count)]
+    texts = [" ".join(words) for words in drawn(list(DICTIONARY), 4, count, seed)]
     return [{"source": text, "label": translation(text)} for text in texts]
 
 

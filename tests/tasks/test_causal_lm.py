@@ -153,8 +153,8 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
 
 
 def test_a_made_format_is_learned_and_exported(tmp_path):
-    stage = tfft.Stage(epochs=14, learning_rate=1e-2, warmup=0, batch_size=32)
-    data, task = source(prompted, 256, 16, 48), CausalLM(max_new_tokens=8)
+    stage = tfft.Stage(epochs=12, learning_rate=1e-2, warmup=0, batch_size=32)
+    data, task = source(prompted, 512, 16, 48), CausalLM(max_new_tokens=8)
     where = {"feature_floor": True, "workdir": tmp_path / "run", "say": QUIET}
     found = tfft.train(task, body("llama", dim=32), data, [stage], **where)
     report = found.report

@@ -145,7 +145,7 @@ def test_settings_that_cannot_be_are_told(monkeypatch):
 
 
 def test_a_made_transformation_is_learned_and_exported(tmp_path):
-    stage = tfft.Stage(epochs=12, learning_rate=3e-3, warmup=0.1, batch_size=32)
+    stage = tfft.Stage(epochs=20, learning_rate=3e-3, warmup=0.1, batch_size=32)
     task = Seq2Seq(max_new_tokens=8, figure="chrf")
     data = source(translated, 2000, 16, 64)
     found = tfft.train(
