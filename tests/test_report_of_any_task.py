@@ -121,7 +121,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     examples, outputs = examples_of(rows), answered(noise, rows)
     floors = {
         "constant": Floor(np.full(len(examples), 3.0)),
-        "tfidf_ridge": Floor(answered(floor_noise, rows), {"fitted_on": 5, "training_texts": 9}),
+        "own_ridge": Floor(answered(floor_noise, rows), {"fitted_on": 5, "training_texts": 9}),
     }
     files = Workdir(folder)
     job = types.SimpleNamespace(task=task, files=files, say=QUIET)
@@ -240,19 +240,19 @@ def test_where_more_is_better(tmp_path):
     assert said.startswith(f"Pearson correlation {figure['value']:.3f} (")
     # The constant has no correlation, so the other floor is the strongest.
     assert content["floors"]["constant"]["pearson"] == {"value": None}
-    assert "; tfidf_ridge reaches 0." in said
+    assert "; own_ridge reaches 0." in said
     assert said.endswith(": above it by more than the interval")
     page = report.page(content)
     assert 'class="verdict better"' in page and "less is better" not in page
     assert "Lower is better for mean absolute error and largest error." in page
-    assert "tfidf_ridge was fitted on 5 of 9 training texts" in page
+    assert "own_ridge was fitted on 5 of 9 training texts" in page
     assert "The worst mistakes" in page and "120 texts of the test split are not" in page
     assert "these are the 5 farthest" in page
     tables = {title: (columns, rows) for title, columns, rows in report_tables.tables(content)}
     columns, rows = tables[f"Result: {said}"]
     names = ["Pearson correlation", "share within one"]
     assert columns == ["model", *(f"{name} (95 % interval)" for name in names)]
-    assert [row[0] for row in rows] == ["this model", "tfidf_ridge", "constant"]
+    assert [row[0] for row in rows] == ["this model", "own_ridge", "constant"]
     assert rows[2][1] == "–"
     assert "Pearson correlation by how much was read" in tables and "Cut" in tables
     assert "No slice is below the Pearson correlation on all texts" in page
@@ -297,7 +297,7 @@ def test_outputs_keep_what_pairing_needs(tmp_path):
     make(tmp_path)
     kept = load(Workdir(tmp_path))
     assert (kept.main, kept.measure, kept.split) == ("pearson", "pearson", "test")
-    assert list(kept.sums) == ["model", "constant", "tfidf_ridge"]
+    assert list(kept.sums) == ["model", "constant", "own_ridge"]
     assert np.array_equal(kept.sums["model"]["y"], TRUTH)
     assert kept.labels == () and kept.predicted == {} and not len(kept.truth)
     assert len(set(kept.keys())) == COUNT
@@ -324,7 +324,7 @@ def test_runs_are_compared_by_their_main_figure(tmp_path):
     assert [word for word in CLASSES if word in page] == []
     assert "Pearson correlation with its 95 % interval" in page and "<svg" in page
     alone = compare.side_by_side([two])["differences"]
-    assert [row["base"] for row in alone] == ["constant", "tfidf_ridge"]
+    assert [row["base"] for row in alone] == ["constant", "own_ridge"]
     assert alone[0]["pearson"] == {"value": None}
     assert compare.difference_table(alone, content)[2][0][1] == "–"
 
@@ -364,7 +364,7 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
     assert content["answer"].startswith("Pearson correlation 0.") and content["main"] == "pearson"
     assert "over 3 seeds" in content["answer"] and "labels" not in content
     # A floor without the figure has no gain.
-    assert [gain["over"] for gain in content["gains"]] == ["tfidf_ridge"]
+    assert [gain["over"] for gain in content["gains"]] == ["own_ridge"]
     values = [compare.open_run(tmp_path / f"plan/seed-{n}").report for n in range(3)]
     values = [each["metrics"]["pearson"]["value"] for each in values]
     assert content["figures"]["pearson"]["value"] == pytest.approx(np.mean(values))

@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from tfft import examples, loop, machine, tasks
+from tfft import examples, loop, machine, report_tables, tasks
 from tfft import job as jobs
 from tfft.backbones.generators import ALL
 from tfft.backbones.tiny import tiny
@@ -65,6 +65,20 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     outputs = loop.predict(served.outputs_of(prepared.split.full), asked.encoded)
     found = served.predictions(asked, outputs)
     assert len(found) == len(inputs[0]) and all(map(made.named, found))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_floor_has_a_name_that_a_person_reads(name):
+    made = case(name)
+    source = made.make_source()
+    task = made.make_task().with_labels(source.labels, source.label_counts("train"))
+    own = made.make_body().read_for(task).preprocessor
+    given = [
+        examples.encoded(task, own, *examples.read(source, split)) for split in ("train", "test")
+    ]
+    floors = task.floors(*given)
+    parts = {part for key in floors for part in key.split(" + ")}
+    assert parts and parts <= report_tables.NAMES.keys()
 
 
 def test_the_docs_print_the_matrix():
