@@ -146,14 +146,15 @@ def check_settings(stage: Any) -> None:
         )
 
 
-def stale(stage: Any, trained: Iterable[str]) -> str | None:
+def stale(stage: Any, layers: Iterable[keras.layers.Layer]) -> str | None:
     """Returns a line on statistics that no average is taken of, if there are any.
 
     Args:
       stage: the Stage.
-      trained: names of the variables that it may change.
+      layers: of the model that it trains.
     """
-    norms = sum(name.endswith("/moving_mean") for name in trained)
+    kinds = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+    norms = sum(layer.trainable for layer in kinds)
     if not norms or not (stage.average or stage.wise_ft):
         return None
     return (

@@ -281,7 +281,7 @@ class Job:
         limit = self.backbone.preprocessor.sequence_length
         for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
             self.say.info(line)
-        if stale := averaging.stale(stage, self.trained_variables([stage])):
+        if stale := averaging.stale(stage, prepared.trained._flatten_layers()):
             self.say.warn(stale)
 
     def _say_resumed(self, position: loop.Position, stages: Sequence[Stage]) -> None:
