@@ -155,7 +155,7 @@ def validation_loss(found):
     return float(-np.log(outputs[np.arange(len(truth)), truth]).mean())
 
 
-@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("steps", [evidence(1), 3])
 def test_a_run_validates_keeps_and_ends_with_its_moving_average(tmp_path, trace, steps):
     found, best, last = train(tmp_path, average="ema", ema_momentum=0.7, steps_per_execution=steps)
     expected = trace[0][1]
@@ -205,7 +205,7 @@ ALL |= {"cycles": 2}
         ({**ALL, "average": "ema", "ema_momentum": 0.9}, 10),
         evidence({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
         evidence({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
-        ({**ALL, "average": "swa"}, "mix"),
+        evidence({**ALL, "average": "swa"}, "mix"),
         evidence({**ALL, "patience": 2}, "mix"),
     ],
 )

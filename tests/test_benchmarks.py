@@ -15,6 +15,7 @@ NAMES = {
     "trainer",
     "features",
     "buckets",
+    "convolution",
     "tokenizer",
     "matmul_share",
     "scale",

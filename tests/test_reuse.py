@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from trainings import steps
+from trainings import evidence, few, steps
 
 from tfft import job as jobs
 from tfft import machine, reuse
@@ -51,7 +51,7 @@ def make(folder, body=None, rows=96):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("depth", ["all", "half"])
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", few(ARCHITECTURES))
 def test_every_body_trains_as_without(tmp_path, architecture, depth):
     # Layers that share their weights can only be frozen together.
     layers = {"all": "all", "half": 2 if architecture == "albert" else 1}[depth]
@@ -99,7 +99,7 @@ def train(job, *stages):
     return made, position
 
 
-@pytest.mark.parametrize("kind", ["memory", "disk"])
+@pytest.mark.parametrize("kind", [evidence("memory"), "disk"])
 def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
     stages = [
         Stage(f"stage {n}", freeze_layers=n, features=kind, epochs=2, learning_rate=1e-3)

@@ -144,7 +144,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
 def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
     data = source((2, 12))
     bodies = {"cut": tiny(sequence_length=LENGTH), "windows": windows()}
@@ -184,7 +184,7 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freez
     assert np.allclose(runs[0].outputs(texts), runs[1].outputs(texts), atol=1e-4)
 
 
-@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
+@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
 def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     data = source()
     found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)

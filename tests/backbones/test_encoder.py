@@ -54,6 +54,7 @@ def test_outputs_and_gradients_are_kerashubs(architecture, activation, training)
         np.testing.assert_allclose(found, expected, atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("pooling", ["cls", "pooler"])
 @pytest.mark.parametrize("training", [False, True])
 def test_a_pooling_of_the_first_token_needs_no_other_output(pooling, training):

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import evidence, newest, same, steps, stopped_after
+from trainings import evidence, few, newest, same, steps, stopped_after
 
 import tfft
 from tfft import adapters as core
@@ -293,7 +293,7 @@ def job_of(folder, architecture, stage):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("method", ["lora", "ia3", "adapters"])
-@pytest.mark.parametrize("architecture", list(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", few(ARCHITECTURES))
 def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, method):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     depth = 0 if architecture == "albert" else 1  # layers that share weights freeze together

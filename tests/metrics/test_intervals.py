@@ -38,6 +38,7 @@ def direct(figure, truth, outputs, draws=400):
     return found["low"], found["high"]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("classes", [2, 3])
 @pytest.mark.parametrize("digits", [None, 1])  # with one digit most probabilities are equal
 def test_figures_and_intervals_agree_with_scikit_learn(classes, digits):

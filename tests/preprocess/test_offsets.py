@@ -16,6 +16,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 import tokenizers
+from trainings import evidence
 
 from tfft import fetch
 from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
@@ -262,7 +263,9 @@ def test_folded_texts_are_cut_where_their_pieces_are(lower):
             assert part == whole or (several and part in whole) or not spans, (text, part, whole)
 
 
-@pytest.mark.parametrize("kind", ["word_piece", "roberta", "xlm_roberta", "albert"])
+@pytest.mark.parametrize(
+    "kind", ["word_piece", "roberta", evidence("xlm_roberta"), evidence("albert")]
+)
 def test_saved_model_gives_the_same(kind, tmp_path):
     if kind == "word_piece":
         subwords = WordPiece(vocabulary())

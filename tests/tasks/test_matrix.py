@@ -42,6 +42,7 @@ def fits(name, kind):
     return case(name).make_task().reads in kind_of(ALL[kind]).offers
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize(
     ("name", "kind"), [(name, kind) for name in NAMES for kind in ALL if fits(name, kind)]
 )

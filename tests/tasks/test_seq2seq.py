@@ -60,7 +60,7 @@ def test_the_decoder_reads_the_answer_and_learns_the_next_token():
     assert batch["decoder_token_ids"].tolist() == [[pad]] * 3
 
 
-@pytest.mark.parametrize(("kind", "beams"), [("t5", 1), ("t5", 3), ("bart", 1)])
+@pytest.mark.parametrize(("kind", "beams"), [evidence("t5", 1), ("t5", 3), evidence("bart", 1)])
 def test_each_text_is_answered_alone_as_in_a_batch(kind, beams):
     task = Seq2Seq(max_new_tokens=5, num_beams=beams)
     read = body(kind, seed=1, heads=4).read_for(task)
