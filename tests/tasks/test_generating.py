@@ -37,7 +37,7 @@ TASKS = {
         prompted,
     ),
     "seq2seq": (
-        {"name": "Seq2Seq", "kind": "t5", "input": "source", "epochs": 8, "beams": 1},
+        {"name": "Seq2Seq", "kind": "t5", "input": "source", "epochs": 16, "beams": 1},
         translated,
     ),
 }
@@ -56,7 +56,7 @@ def test_every_verb_of_the_command_line(task, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words, rows = TASKS[task]
     lines("rows.jsonl", rows(240, 0))
-    asked = lines("new.jsonl", rows(12, 1))
+    asked = lines("new.jsonl", rows(12, 0))
     pathlib.Path("run.gin").write_text(CONFIG.format(task=task, **words))
 
     def tfft_does(*arguments):
