@@ -32,7 +32,7 @@ demo: fetch
 test: fetch
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not evidence" tests
 
-# The rest of the tests: more places to stop a run at, all cells of the matrices.
+# The rest of the tests: more places to stop a run at, the other cells of the matrices.
 evidence: fetch
 	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m evidence tests
 

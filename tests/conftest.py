@@ -32,7 +32,7 @@ def pytest_configure(config):
 
 
 def cover(cells):
-    """Returns the places of a few cells that have every value of every parameter between them."""
+    """Returns the places of a few cells that have all values of all cells' parameters."""
     wanted, found = set().union(*cells), []
     while wanted:
         best = max(range(len(cells)), key=lambda place: len(cells[place] & wanted))
@@ -45,7 +45,7 @@ def cover(cells):
 def pytest_collection_modifyitems(items):
     matrices = {}
     for item in items:
-        if item.get_closest_marker("matrix"):
+        if item.get_closest_marker("matrix") and not item.get_closest_marker("evidence"):
             matrices.setdefault(item.function, []).append(item)
     for cells in matrices.values():
         values = [{(k, repr(v)) for k, v in cell.callspec.params.items()} for cell in cells]

@@ -43,14 +43,8 @@ def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, 
     own = [name for name in named_variables(job.backbone, job.head) if name.startswith("head/")]
     name = FEATURES if own else PRETRAINED
     if name not in shared:
-        if not own:
-            shared[name] = _pretrained(job, split)
-        elif (job.files.path / FEATURES_FILE).exists():
-            arrays, described = job.files.load(FEATURES_FILE)
-            shared[name] = Floor(arrays["outputs"], described)
-        else:
-            shared[name] = _feature_floor(job, stages, split)
-    return {each: floor for each, floor in shared.items() if each == name}
+        shared[name] = _feature_floor(job, stages, split) if own else _pretrained(job, split)
+    return {name: shared[name]}
 
 
 def _pretrained(job: Job, split: str) -> Floor:
@@ -63,7 +57,10 @@ def _pretrained(job: Job, split: str) -> Floor:
 
 
 def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
-    """Fits the floor, after what the first stage reuses, which it continues from."""
+    """Fits the floor, continuing from what the first stage reuses, or takes the one it has kept."""
+    if (job.files.path / FEATURES_FILE).exists():
+        arrays, described = job.files.load(FEATURES_FILE)
+        return Floor(arrays["outputs"], described)
     first, (cut, via) = stages[0], job.cuts(stages)
     schedule = loop.Schedule(job.splits["train"], first, (job.seed, 0))
     kind = job.decide(first, cut, schedule).kind

@@ -83,17 +83,9 @@ def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
     }
 
 
-def shares(
-    examples: Examples, tasks: Mapping[str, Task], known: Iterable[str] = ()
-) -> dict[str, Share]:
-    """Returns the examples of each task.
-
-    Args:
-      examples: of all tasks.
-      tasks: those that are asked for.
-      known: the names of all that answers may have, where `tasks` are some of them.
-    """
-    answers = [answers_in(answer, known or tasks) for answer in examples.answers or ()]
+def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
+    """Returns the examples of each task."""
+    answers = [answers_in(answer, tasks) for answer in examples.answers or ()]
     found = {}
     for name, task in tasks.items():
         rows = np.array([row for row, own in enumerate(answers) if name in own], int)
@@ -106,12 +98,13 @@ def shares(
 
 
 def decided(shares: Mapping[str, Share], outputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns what each task settles on its validation examples, see `Task.decide`.
+    """Returns what each task leaves open, settled on its validation examples: `Task.decide`.
 
     Raises:
-      DataError: a task has none.
+      DataError: such a task has none.
     """
-    empty = [name for name, share in shares.items() if not len(share.rows)]
+    asked = {name: share for name, share in shares.items() if share.task.undecided}
+    empty = [name for name, share in asked.items() if not len(share.rows)]
     if empty:
         raise DataError(
             f"the validation split has no example of {empty[0]!r}, to settle its probabilities or "
@@ -119,9 +112,7 @@ def decided(shares: Mapping[str, Share], outputs: Mapping[str, Any]) -> dict[str
             valid=f"validation examples of {empty[0]!r}, or that task without calibrate and "
             "threshold",
         )
-    return {
-        n: each.task.decide(each.examples, each.taken(outputs[n])) for n, each in shares.items()
-    }
+    return {n: each.task.decide(each.examples, each.taken(outputs[n])) for n, each in asked.items()}
 
 
 def warnings(shares: Mapping[str, Share]) -> list[str]:

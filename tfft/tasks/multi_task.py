@@ -100,8 +100,7 @@ class MultiTask(Task):
         return any(task.undecided for task in self.tasks.values())
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        open_ones = {name: task for name, task in self.tasks.items() if task.undecided}
-        return shares.decided(shares.shares(examples, open_ones, self.tasks), outputs)
+        return shares.decided(shares.shares(examples, self.tasks), outputs)
 
     def decided(self, found: Mapping[str, Any], head: Any) -> Any:
         parts = {name: head and head.parts[name] for name in self.tasks}
