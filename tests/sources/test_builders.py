@@ -2,12 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as catalogue
 
 from tfft.errors import DataError
-from tfft.sources import split_of
+from tfft.sources import SPLITS, stream_splits
 from tfft.sources.tfds import tfds
 
 TRAIN = [(f"train {n}", n % 2) for n in range(150)]
@@ -91,10 +92,25 @@ def test_lacking_splits_are_taken_from_train(builder):
     assert sorted(sum(rows.values(), [])) == named(TRAIN)
     for split, found in rows.items():
         assert len(found) == source.size(split) == int(source.dataset(split).cardinality())
-        assert all(split_of(text, 0.1, 0.1) == split for text, _ in found)
+        numbers = stream_splits([text for text, _ in found], 0.1, 0.1)
+        assert {SPLITS[number] for number in numbers} == {split}
     assert source.notes[-1] == (
-        "split by a hash of the text, taken from train: 10% validation, 10% test"
+        "split off from train by a salted hash of the text: about 10% validation, about 10% test; "
+        "not stratified by label"
     )
+
+
+def test_a_rare_label_of_a_stream_is_in_training_first(builder):
+    names = [f"odd {number}" for number in range(40)]
+    held = [names[number] for number in np.flatnonzero(stream_splits(names, 0.1, 0.1))]
+    rows = [*((text, "usual") for text, _ in TRAIN), ("again", "rare"), (held[0], "odd")]
+    texts = catalogue.features.Text()
+    source = tfds(builder({"train": rows}, label=texts), text="sentence", label="mood")
+    found = {split: list(source.rows(split)) for split in source.splits}
+    assert (held[0], "odd") in found["train"]
+    assert sorted(sum(found.values(), [])) == sorted(rows)
+    for split, part in found.items():
+        assert len(part) == source.size(split) == int(source.dataset(split).cardinality())
 
 
 def test_labels_that_are_kept_secret_are_never_used(builder):
@@ -108,7 +124,8 @@ def test_labels_that_are_kept_secret_are_never_used(builder):
         "1 examples of validation have no label and are left out",
         "9 examples of test have no label and are left out",
         "1 examples of train have no label and are left out",
-        "split by a hash of the text, taken from train: 10% test",
+        "split off from train by a salted hash of the text: about 10% test; not stratified by "
+        "label",
     )
     assert sorted(source.rows("validation")) == [("v1", "down"), ("v2", "up")]
     texts = {text for split in ("train", "test") for text, _ in source.rows(split)}

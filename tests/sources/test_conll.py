@@ -77,7 +77,7 @@ def test_splits(tmp_path):
     assert (source.size("test"), source.inputs, source.classes) == (1, ("text",), False)
     assert source.size("train") + source.size("validation") == 59
     assert any("1 rows of train dropped" in note for note in source.notes)
-    assert any("split by a hash" in note for note in source.notes)
+    assert any("split off from train: 6 rows for validation" in note for note in source.notes)
     assert list(source.rows("test")) == [("w3 Anna", '[[3, 7, "PER"]]')]
     assert set(conll(data, validation_share=0).splits) == {"train", "test"}
 

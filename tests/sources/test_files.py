@@ -11,7 +11,7 @@ import pytest
 from pyarrow import parquet
 
 from tfft.errors import DataError
-from tfft.sources import _formats, split_of
+from tfft.sources import _formats
 from tfft.sources.files import files, read
 
 GOOD = [(f"a text with number {n}", "good" if n % 2 else "bad") for n in range(200)]
@@ -337,32 +337,39 @@ def test_folder_without_texts(write, tmp_path):
 # Splits.
 
 
-def test_one_file_is_split_by_hash(write):
+def test_one_file_is_split_exactly_and_equal_texts_stay_together(write):
     rows = GOOD + GOOD[:50]
     random.Random(0).shuffle(rows)
     source = files(write("a.csv", csv_of(rows)))
     assert source.splits == ("train", "validation", "test")
-    for split in source.splits:
-        for text, label in source.rows(split):
-            assert split_of(text, 0.1, 0.1) == split
-            assert (text, label) in GOOD
-    assert sum(source.size(split) for split in source.splits) == 250
+    parts = {split: list(source.rows(split)) for split in source.splits}
+    assert [len(part) for part in parts.values()] == [200, 25, 25]
+    assert sorted(sum(parts.values(), [])) == sorted(rows)
+    assert sum(len({text for text, _ in part}) for part in parts.values()) == 200
     assert files("a.csv").fingerprint() == source.fingerprint()
-    assert (
-        source.notes[-1]
-        == "split by a hash of the text, taken from train: 10% validation, 10% test"
+    assert source.notes[-1] == (
+        "split off from train: 25 rows for validation (10%), 25 rows for test (10%); "
+        "stratified by label, equal inputs stay together"
     )
+    write("b.csv", csv_of(rows[::-1]))
+    assert {split: sorted(files("b.csv").rows(split)) for split in parts} == {
+        split: sorted(part) for split, part in parts.items()
+    }
 
 
 @pytest.mark.parametrize("by,columns", [("one", set()), ("page", {"page"})])
 def test_one_file_is_split_by_a_column(write, by, columns):
     rows = [(f"a {n % 80}", f"b {n}", "xy"[n % 2], f"p{n % 60}") for n in range(240)]
     write("a.csv", csv_of(rows, "one,two,label,page"))
-    source = files("a.csv", text=("one", "two"), split_by=by)
+    source = files("a.csv", text=("one", "two"), group=by)
     value = {f"b {n}": row[0 if by == "one" else 3] for n, row in enumerate(rows)}
+    groups = {}
     for split in source.splits:
-        assert {split_of(value[two], 0.1, 0.1) for _, two, _ in source.rows(split)} == {split}
+        groups[split] = {value[two] for _, two, _ in source.rows(split)}
         assert set(source.columns(split)) == columns
+        assert set(source.groups(split)) == groups[split]
+    assert sum(map(len, groups.values())) == len(set(value.values()))
+    assert [source.size(split) for split in source.splits] == [192, 24, 24]
 
 
 def test_no_split_for_a_share_of_zero(write):
@@ -374,10 +381,12 @@ def test_no_split_for_a_share_of_zero(write):
 
 def test_too_few_to_split(write):
     error = error_of(write("a.csv", csv_of([("a", "x"), ("b", "y"), ("c", "x")])), split=True)
-    assert error.problem.startswith("a.csv is too small to be split: of its 3 examples the ")
-    assert "--gin.files.validation=FILE" in error.valid
-    error = error_of(write("b.csv", csv_of([*GOOD, ("rare", "odd")])), split=True)
-    assert "would have no example of 'odd'; the rarest label has 1." in error.problem
+    assert error.problem == (
+        "a.csv is too small to be split into train, validation, test: the test split would be "
+        "empty. It has 3 rows with 3 distinct inputs, and 2 labels, each of which is needed in the "
+        "training split."
+    )
+    assert "--gin.VALIDATION=FILE" in error.valid
 
 
 def test_files_of_their_own(write):
@@ -400,8 +409,8 @@ def test_only_the_test_is_given(write):
     write("train.csv", csv_of(GOOD))
     write("t.csv", csv_of([("t1", "bad"), ("t2", "good")]))
     source = files("train.csv", test="t.csv")
-    assert source.size("test") == 2 and source.size("validation") > 5
-    assert source.notes[-1] == "split by a hash of the text, taken from train: 10% validation"
+    assert source.size("test") == 2 and source.size("validation") == 20
+    assert source.notes[-1].startswith("split off from train: 20 rows for validation (10%);")
 
 
 def test_label_only_in_evaluation(write):

@@ -44,9 +44,10 @@ def test_an_article_is_in_one_split(tmp_path):
     assert json.loads(answer) == {"text": [question.split()[2]], "answer_start": [start]}
     assert context[start:].startswith(question.split()[2])
     assert found.notes[0] == "train: 120 questions, on 60 paragraphs of 60 articles"
-    assert "hash of the title" in found.notes[-1]
-    by = squad(path, split_by="context", columns=(), validation_share=0.2, test_share=0.2)
-    assert "hash of the context" in by.notes[-1] and not by.columns("train")
+    assert [found.size(split) for split in found.splits] == [72, 24, 24]
+    assert "rows of the same 'title'" in found.notes[-1]
+    by = squad(path, group="context", columns=(), validation_share=0.2, test_share=0.2)
+    assert "rows of the same 'context'" in by.notes[-1] and not by.columns("train")
 
 
 def test_files_of_their_own_and_questions_without_an_answer(tmp_path):
@@ -101,7 +102,7 @@ def test_what_is_no_file_of_squad_is_told(tmp_path):
     with pytest.raises(DataError, match="no examples|too small"):
         squad(path)
     path = write(tmp_path / "c.json", [article(1)])
-    with pytest.raises(DataError, match="split_by='id'"):
-        squad(path, split_by="id")
+    with pytest.raises(DataError, match="group='id'"):
+        squad(path, group="id")
     with pytest.raises(DataError, match="no column 'id'"):
         squad(path, columns=("id",))

@@ -17,13 +17,13 @@ from tfft.sources._splits import (
     SPLIT_NAMES,
     SPLITS,
     Rows,
+    Units,
     check_shares,
-    completed,
-    refuse_small,
-    share_of,
-    shares_told,
-    split_by_hash,
-    split_of,
+    complete,
+    keys_of,
+    stream_note,
+    stream_splits,
+    take,
     told,
     without_overlap,
 )
@@ -40,13 +40,12 @@ __all__ = [
     "Source",
     "Summarizer",
     "Summary",
+    "Units",
     "check_shares",
-    "completed",
-    "refuse_small",
-    "share_of",
-    "shares_told",
-    "split_by_hash",
-    "split_of",
+    "complete",
+    "keys_of",
+    "stream_note",
+    "stream_splits",
     "summarize",
     "take",
     "validate",
@@ -219,6 +218,13 @@ class Source:
         """Returns further columns by name, a value for each example: the report's slices."""
         return {}
 
+    def groups(self, split: str) -> Sequence[str] | None:
+        """Returns a value for each example; those of the same one must not be separated.
+
+        None if there are no groups.
+        """
+        return None
+
     def mixed(self, split: str) -> Any:
         """Returns where each example is from, int32 [n], and the share of each origin in an epoch.
 
@@ -274,6 +280,7 @@ class MemorySource(Source):
       rows: inputs, answers and the further columns by split.
       where, see: as in `validate`.
       columns: names of the further columns.
+      groups: a value for each example by split; None for no groups.
 
     Raises:
       DataError: no run could learn from it (see `validate`).
@@ -289,9 +296,10 @@ class MemorySource(Source):
         columns: Sequence[str] = (),
         inputs: Sequence[str] = ("text",),
         classes: bool = True,
+        groups: Mapping[str, Sequence[str]] | None = None,
     ):
         super().__init__(name, tuple(rows), notes, inputs, classes)
-        self._columns = tuple(columns)
+        self._columns, self._groups = tuple(columns), groups
         self._rows = {split: rows[split] for split in self.splits}
         validate(name, self.summaries, where, see, classes)
 
@@ -303,6 +311,9 @@ class MemorySource(Source):
         further = self._rows[split][len(self.inputs) + 1 :]
         return dict(zip(self._columns, further, strict=True))
 
+    def groups(self, split: str) -> Sequence[str] | None:
+        return None if self._groups is None else self._groups[split]
+
     def dataset(self, split: str) -> tf.data.Dataset:
         import tensorflow as tf
 
@@ -310,8 +321,3 @@ class MemorySource(Source):
         named = zip((*self.inputs, "label"), self._rows[split], strict=False)
         columns = {name: tf.constant(list(values)) for name, values in named}
         return tf.data.Dataset.from_tensor_slices(columns)
-
-
-def take(rows: Rows, numbers: Sequence[int]) -> Rows:
-    """Returns the rows of these numbers."""
-    return tuple([column[number] for number in numbers] for column in rows)

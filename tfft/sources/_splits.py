@@ -1,16 +1,23 @@
-"""Which split an example belongs to, where nobody said so: a hash of its text decides.
+"""Train, validation and test splits of data that come without them.
 
-The same text is always in the same split, on every machine.
+Rows in memory are split exactly and stratified by label; of a stream a salted hash of the text
+decides. Either way the order of the rows and the machine do not matter.
 """
 
 from __future__ import annotations
 
-import collections
+import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+import itertools
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
 
 from tfft.errors import DataError
+from tfft.sources._stratify import assign
 
 SPLITS = ("train", "validation", "test")
 SPLIT_NAMES = {  # what files and builders call them
@@ -20,95 +27,220 @@ SPLIT_NAMES = {  # what files and builders call them
 }
 Rows = tuple[Sequence[str], ...]  # inputs, answers, and further columns
 SEE = "tfft check --gin_file=quick/text.gin --gin.DATA=FILE --gin.TEXT=COLUMN --gin.LABEL=COLUMN"
+# Data that were split by a plain hash before are still split well.
+SALT = b"tfft split\0"
+CHUNK = 1 << 16  # digests that are held as Python objects at a time
 
 
 def told(labels: Sequence[str], most: int = 8) -> str:
     """Returns labels as text, the first few of them when there are many."""
-    rest = f" and {len(labels) - most} more" if len(labels) > most else ""
+    rest = f" and {len(labels) - most:,} more" if len(labels) > most else ""
     return ", ".join(repr(label) for label in labels[:most]) + rest
 
 
-def share_of(text: str) -> float:
-    """Returns a number in [0, 1) that depends on the text alone."""
-    digest = hashlib.sha256(text.encode()).digest()
-    return int.from_bytes(digest[:8], "big") / 2**64
+def ranks(keys: Iterable[str]) -> np.ndarray:
+    """Returns two random numbers for each key that depend on the key alone: uint64 [n 2].
 
-
-def split_of(text: str, validation_share: float, test_share: float) -> str:
-    """Returns the split that a text belongs to, by its hash: the same text, the same split."""
-    place = share_of(text)
-    if place < test_share:
-        return "test"
-    return "validation" if place < test_share + validation_share else "train"
-
-
-def split_by_hash(
-    name: str,
-    rows: Rows,
-    validation_share: float,
-    test_share: float,
-    *,
-    inputs: int = 1,
-    classes: bool = True,
-    by: Sequence[str] | None = None,
-) -> dict[str, Rows]:
-    """Returns rows by split. A share of 0 makes no split.
-
-    Args:
-      name: of the source.
-      rows: inputs, answers, further columns.
-      inputs: how many of the columns are inputs; the answers are behind them.
-      classes: whether the answers are labels, so that each split must have all of them.
-      by: a value for each row whose hash decides, such as the document that it is from; None for
-        the inputs themselves.
-
-    Raises:
-      DataError: shares that leave nothing to train on, or so few examples that a split would be
-        empty or without one of the labels.
+    The first one decides which keys are taken for the test split, the second one which are taken
+    for the validation split.
     """
-    shares = {"train": 1.0, "validation": validation_share, "test": test_share}
-    check_shares(validation_share, test_share)
-    found: dict[str, tuple[list[str], ...]] = {
-        split: tuple([] for _ in rows) for split in SPLITS if shares[split]
-    }
-    keys = by or ["\0".join(row) for row in zip(*rows[:inputs], strict=True)]
-    for key, row in zip(keys, zip(*rows, strict=True), strict=True):
-        part = found[split_of(key, validation_share, test_share)]
-        for column, value in zip(part, row, strict=True):
-            column.append(value)
-    counts = {
-        split: collections.Counter(part[inputs] if classes else ["any"] * len(part[0]))
-        for split, part in found.items()
-    }
-    refuse_small(name, counts)
-    return dict(found)
+    parts, keys = [], iter(keys)
+    while chunk := list(itertools.islice(keys, CHUNK)):
+        digests = [hashlib.sha256(SALT + key.encode()).digest() for key in chunk]
+        words = np.frombuffer(b"".join(digests), ">u8").reshape(-1, 4)
+        parts.append(words[:, :2].astype(np.uint64))
+    return np.concatenate([np.zeros((0, 2), np.uint64), *parts])
 
 
-def completed(
+def stream_splits(texts: Sequence[str], validation_share: float, test_share: float) -> np.ndarray:
+    """Returns the number in `SPLITS` of each text of a stream, int [n]: equal texts, equal splits.
+
+    The shares are met approximately, by thresholds on the ranks.
+    """
+    for_test, for_validation = (ranks(texts) / 2.0**64).T
+    validation = for_validation < validation_share / (1 - test_share)
+    return np.where(for_test < test_share, 2, np.where(validation, 1, 0))
+
+
+@dataclasses.dataclass(frozen=True)
+class Units:
+    """Sets of rows that must be in the same split, numbered by their rank for the test split.
+
+    Attributes:
+      of_rows: the unit of each row, int [n].
+      ranks: two random numbers for each unit, see `ranks`, uint64 [u 2].
+      texts: the number of distinct texts (pairs, images).
+      groups: the number of groups; None if there are none.
+    """
+
+    of_rows: np.ndarray
+    ranks: np.ndarray
+    texts: int
+    groups: int | None = None
+
+    @classmethod
+    def of(cls, keys: Iterable[str], groups: Sequence[str] | None = None) -> Units:
+        """Returns the units of rows: equal keys are together, and so are equal groups.
+
+        Args:
+          keys: the text of each row, or what else identifies its inputs.
+          groups: a value for each row; rows with an empty one are in no group.
+        """
+        of_keys = ranks(keys)
+        # Two texts of the same 64 bits would be in one unit: rare, and they would only stay
+        # together.
+        _, first, of_rows = np.unique(of_keys[:, 0], return_index=True, return_inverse=True)
+        of_texts = of_keys[first]
+        if groups is None:
+            return cls(of_rows, of_texts, len(first))
+        joined, count = _components(of_rows, len(first), groups)
+        _, lowest, joined = np.unique(joined, return_index=True, return_inverse=True)
+        place = np.argsort(np.argsort(lowest))[joined]  # units by their lowest text
+        return cls(place[of_rows], of_texts[np.sort(lowest)], len(first), count)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """The number of rows of each unit, int [u]."""
+        return np.bincount(self.of_rows, minlength=len(self.ranks))
+
+
+def _components(of_rows: np.ndarray, texts: int, groups: Sequence[str]) -> tuple[np.ndarray, int]:
+    """Returns the connected component of each text, int [t], and the number of groups."""
+    numbers = _numbered(groups)
+    of_groups = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
+    grouped = np.array([bool(name) for name in numbers])[of_groups]
+    ends = of_rows[grouped], of_groups[grouped] + texts
+    size = texts + len(numbers)
+    graph = sparse.coo_matrix((np.ones(len(ends[0])), ends), (size, size))
+    return connected_components(graph, directed=False)[1][:texts], len(numbers) - ("" in numbers)
+
+
+def _numbered(values: Iterable[str]) -> dict[str, int]:
+    """Returns the number of each distinct value, in their sorted order."""
+    return {value: number for number, value in enumerate(sorted(set(values)))}
+
+
+def keys_of(columns: Sequence[Sequence[str]]) -> Iterable[str]:
+    """Returns a string for each row that depends on all of its inputs."""
+    if len(columns) == 1:
+        return columns[0]
+    rows = zip(*columns, strict=True)
+    return (f"{','.join(str(len(part)) for part in row)}:{''.join(row)}" for row in rows)
+
+
+def complete(
     name: str,
     rows: Mapping[str, Rows],
     shares: Mapping[str, float],
-    by_name: str = "the text",
-    **settings: Any,
+    *,
+    inputs: int = 1,
+    classes: bool = True,
+    keys: Sequence[str] | None = None,
+    group: int | None = None,
+    group_name: str = "",
 ) -> tuple[dict[str, Rows], list[str]]:
-    """Takes the splits that nobody gave from the training split, by a hash.
+    """Splits the missing splits off from the training rows.
 
     Args:
       name: of the source.
-      rows: of the splits that there are.
-      shares: of the validation and the test split; 0 for none.
-      by_name: what is hashed, for a person.
-      settings: `inputs`, `classes` and `by` of `split_by_hash`.
+      rows: inputs, answers and further columns of the splits that there are.
+      shares: of the validation and of the test split; 0 for none.
+      inputs: number of the columns that are inputs; the answers follow.
+      classes: whether the answers are labels. Lists of labels in JSON are read as such too.
+      keys: what identifies the inputs of each training row; by default the inputs themselves.
+      group: number of the column whose equal values stay together; None for no groups.
+      group_name: name of that column.
 
     Returns:
-      All splits, and a note where some were made.
+      All splits, and notes on those that were made.
+
+    Raises:
+      DataError: shares that leave nothing to train on, or fewer units than splits.
     """
-    lacking = {split: share for split, share in shares.items() if split not in rows and share}
-    if not lacking:
+    check_shares(*(shares.get(split, 0.0) for split in SPLITS[1:]))
+    missing = {split: share for split, share in shares.items() if split not in rows and share}
+    train = rows["train"]
+    count = len(train[inputs])
+    if not missing or not count:
         return dict(rows), []
-    made = [lacking.get(split, 0.0) for split in ("validation", "test")]
-    split = split_by_hash(name, rows["train"], *made, **settings)
-    return {**rows, **split}, [shares_told(lacking, by_name)]
+    units = Units.of(keys or keys_of(train[:inputs]), None if group is None else train[group])
+    targets = [max(1, round(count * missing[split])) if split in missing else 0 for split in SPLITS]
+    targets[0] = max(1, count - sum(targets))
+    labels = _label_counts(units, train[inputs], classes)
+    assigned = assign(labels, units.sizes, units.ranks, targets)[units.of_rows]
+    parts = {
+        split: np.flatnonzero(assigned == number)
+        for number, split in enumerate(SPLITS)
+        if split == "train" or split in missing
+    }
+    _refuse_empty(name, parts, units, labels)
+    made = {split: take(train, numbers.tolist()) for split, numbers in parts.items()}
+    sizes = {split: len(parts[split]) for split in missing}
+    note = _split_note(sizes, missing, count, bool(labels.shape[1]), group_name)
+    return {**rows, **made}, [note]
+
+
+def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse.csr_matrix:
+    """Returns the number of rows of each unit with each label, int [u l]; l is 0 without labels."""
+    lists = None if classes else _label_lists(answers)
+    flat = answers if classes else list(itertools.chain.from_iterable(lists or ()))
+    numbers = _numbered(flat)
+    columns = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
+    lines = units.of_rows[: len(flat)]
+    if lists is not None:
+        lines = np.repeat(units.of_rows, np.fromiter(map(len, lists), np.int64, len(lists)))
+    shape = (len(units.ranks), len(numbers))
+    # Entries of the same place are added up.
+    return sparse.coo_matrix((np.ones(len(flat), np.int64), (lines, columns)), shape).tocsr()
+
+
+def _label_lists(answers: Sequence[str]) -> list[list[str]] | None:
+    """Returns the labels of each answer if all answers are lists of strings in JSON."""
+    lists = []
+    for answer in answers:
+        try:
+            labels = json.loads(answer) if answer.startswith("[") else None
+        except ValueError:
+            return None
+        if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
+            return None
+        lists.append(sorted(set(labels)))
+    return lists
+
+
+def _refuse_empty(
+    name: str, parts: Mapping[str, np.ndarray], units: Units, labels: sparse.csr_matrix
+) -> None:
+    empty = [split for split, numbers in parts.items() if not len(numbers)]
+    if not empty:
+        return
+    counts = f"{len(units.of_rows):,} rows with {units.texts:,} distinct inputs"
+    if units.groups is not None:
+        counts += f" in {units.groups:,} groups"
+        if len(units.ranks) < units.groups:
+            counts += f"; groups that share inputs stay together, which leaves {len(units.ranks):,}"
+    if labels.shape[1]:
+        counts += f", and {labels.shape[1]:,} labels, each of which is needed in the training split"
+    raise DataError(
+        f"{name} is too small to be split into {', '.join(parts)}: the {empty[0]} split would be "
+        f"empty. It has {counts}.",
+        valid="more rows, a share of 0 for one of the splits, or files of their own: "
+        "--gin.VALIDATION=FILE --gin.TEST=FILE",
+        see=SEE,
+    )
+
+
+def _split_note(
+    sizes: Mapping[str, int], shares: Mapping[str, float], count: int, labels: bool, group: str
+) -> str:
+    """Returns the note on splits that were made, with their sizes."""
+    parts = []
+    for split, size in sizes.items():
+        asked = "" if abs(size / count - shares[split]) < 0.01 else f", {shares[split]:.0%} asked"
+        parts.append(f"{size:,} rows for {split} ({size / count:.0%}{asked})")
+    together = f"rows of the same {group!r} and equal inputs" if group else "equal inputs"
+    how = "stratified by label, " if labels else ""
+    return f"split off from train: {', '.join(parts)}; {how}{together} stay together"
 
 
 def check_shares(validation_share: float, test_share: float) -> None:
@@ -123,29 +255,15 @@ def check_shares(validation_share: float, test_share: float) -> None:
         )
 
 
-def refuse_small(name: str, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """Refuses a split by hash in which a part is empty or lacks a label."""
-    total: collections.Counter[str] = collections.Counter()
-    for part in counts.values():
-        total.update(part)
-    for split, part in counts.items():
-        lacking = sorted(set(total) - set(part))
-        what = f"would have no example of {told(lacking)}" if part else "would be empty"
-        if lacking or not part:
-            rarest = min(total.values(), default=0)
-            raise DataError(
-                f"{name} is too small to be split: of its {total.total():,} examples the {split} "
-                f"split {what}; the rarest label has {rarest:,}.",
-                valid="more examples of each label, a larger share, or files of their own: "
-                "--gin.files.validation=FILE --gin.files.test=FILE",
-                see=SEE,
-            )
+def stream_note(shares: Mapping[str, float]) -> str:
+    """Returns the note on splits of a stream."""
+    parts = ", ".join(f"about {share:.0%} {split}" for split, share in shares.items())
+    return f"split off from train by a salted hash of the text: {parts}; not stratified by label"
 
 
-def shares_told(shares: Mapping[str, float], by: str = "the text") -> str:
-    """Returns the note about splits that were made."""
-    parts = ", ".join(f"{share:.0%} {split}" for split, share in shares.items())
-    return f"split by a hash of {by}, taken from train: {parts}"
+def take(rows: Rows, numbers: Sequence[int]) -> Rows:
+    """Returns the rows of these numbers."""
+    return tuple([column[number] for number in numbers] for column in rows)
 
 
 def without_overlap(

@@ -7,8 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
-from tfft.sources import MemorySource, Rows, completed
+from tfft.sources import MemorySource, Rows, Source, complete
 from tfft.sources.conll import tagged_words
+from tfft.sources.memory import memory
 
 SEE = "tfft list"
 
@@ -20,6 +21,7 @@ def values(
     label: str,
     classes: bool,
     shares: Mapping[str, float],
+    group: str | None = None,
 ) -> MemorySource:
     """Returns a source of features of any kind.
 
@@ -33,6 +35,7 @@ def values(
       label: that of the answer.
       classes: whether the answers are labels.
       shares: of the validation and the test split, for one that the builder lacks.
+      group: the name of a feature whose equal values stay in the same split.
 
     Raises:
       DataError: there is no such feature, or data that no run could learn from.
@@ -40,6 +43,7 @@ def values(
     inputs = ("text",) if isinstance(text, str) else tuple(text)
     names = [*((text,) if isinstance(text, str) else text), label]
     features = builder.info.features
+    names += [group] if group else []
     for name in names:
         if name not in features:
             raise DataError(
@@ -48,22 +52,68 @@ def values(
                 valid=near(name, features, 12),
                 see=SEE,
             )
-    readers = [_reader(features[name]) for name in names]
+    readers = {each: _reader(features[each]) for each in names}
     rows: dict[str, Rows] = {}
+    notes = [
+        f"{builder.info.full_name}: inputs in {', '.join(map(repr, names[: len(inputs)]))}, "
+        f"answer in {label!r}"
+    ]
     for split, origin in origins.items():
-        found: list[list[str]] = [[] for _ in names]
-        dataset = builder.as_dataset(split=origin, shuffle_files=False)
-        for number, row in enumerate(dataset.as_numpy_iterator(), 1):
-            read = [one(row[name]) for one, name in zip(readers, names, strict=True)]
-            where = f"example {number:,} of {origin}"
-            told = _tagged(read, where) if len(read) == 2 and not classes else None
-            for column, value in zip(found, told or map(_told, read), strict=True):
-                column.append(value)
-        rows[split] = tuple(found)
+        columns, unlabelled = _columns(builder, origin, readers, len(inputs), classes)
+        if unlabelled:
+            notes.append(f"{unlabelled:,} examples of {split} have no label and are left out")
+        if columns[0] or not unlabelled:
+            rows[split] = columns
     name = str(builder.info.full_name)
-    rows, notes = completed(name, rows, shares, inputs=len(inputs), classes=classes)
-    given = f"{name}: inputs in {', '.join(map(repr, names[:-1]))}, answer in {label!r}"
-    return MemorySource(name, rows, [given, *notes], see=SEE, inputs=inputs, classes=classes)
+    kind: Any = {"inputs": len(inputs), "classes": classes}
+    number = len(inputs) + 1 if group else None
+    rows, made = complete(name, rows, shares, group=number, group_name=group or "", **kind)
+    kind |= {"inputs": inputs, "columns": names[len(inputs) + 1 :]}
+    if number is not None:
+        kind["groups"] = {split: part[number] for split, part in rows.items()}
+    return MemorySource(name, rows, [*notes, *made], see=SEE, **kind)
+
+
+def of_dataset(dataset: Any, text: str | Sequence[str], label: str, **settings: Any) -> Source:
+    """Returns the source of a `tf.data.Dataset`."""
+    inputs = {"text": text} if isinstance(text, str) else {name: name for name in text}
+    group = settings["group"]
+    columns = {**inputs, "label": label, **({group: group} if group else {})}
+    names = dataset.element_spec if isinstance(dataset.element_spec, dict) else {}
+    for name in columns.values():
+        if name not in names:
+            raise DataError(
+                f"the dataset has no feature {name!r}.",
+                set_in="tfds.text, tfds.label, tfds.group",
+                valid=near(name, list(names), 12) if names else "elements that are dicts",
+                see=SEE,
+            )
+    elements = dataset.map(lambda row: {name: row[column] for name, column in columns.items()})
+    return memory(elements, inputs=tuple(inputs), **settings)
+
+
+def _columns(
+    builder: Any,
+    origin: str,
+    readers: Mapping[str, Callable[[Any], Any]],
+    inputs: int,
+    classes: bool,
+) -> tuple[Rows, int]:
+    """Returns the columns of a builder's split, and how many examples without a label it has."""
+    columns: list[list[str]] = [[] for _ in readers]
+    unlabelled = 0
+    dataset = builder.as_dataset(split=origin, shuffle_files=False)
+    for number, row in enumerate(dataset.as_numpy_iterator(), 1):
+        read = [reader(row[name]) for name, reader in readers.items()]
+        where = f"example {number:,} of {origin}"
+        tagged = _tagged(read[:2], where) if inputs == 1 and not classes else None
+        values = [*(tagged or map(_told, read[: inputs + 1])), *map(_told, read[inputs + 1 :])]
+        if classes and not values[inputs]:
+            unlabelled += 1
+            continue
+        for column, value in zip(columns, values, strict=True):
+            column.append(value)
+    return tuple(columns), unlabelled
 
 
 def _reader(feature: Any) -> Callable[[Any], Any]:

@@ -20,7 +20,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    completed,
+    complete,
     take,
     without_overlap,
 )
@@ -65,8 +65,8 @@ def conll(
         ner_tags, pos_tags, chunk_tags or labels.
       scheme: "spans" for tags of spans, such as B-person; "words" for tags that are labels of
         single words, such as NN.
-      validation_share, test_share: what is taken from the training file by a hash of the sentence,
-        for a split that has no file of its own; 0 for no such split.
+      validation_share, test_share: of the training file, for a split that has no file of its own,
+        equal sentences together; 0 for no such split.
 
     Raises:
       DataError: a file cannot be read, and in which line.
@@ -80,7 +80,7 @@ def conll(
     kept, dropped = without_overlap(rows)
     rows = {split: take(part, kept[split]) for split, part in rows.items()}
     shares = {"validation": validation_share, "test": test_share}
-    rows, made = completed(str(data), rows, shares, classes=False)
+    rows, made = complete(str(data), rows, shares, classes=False)
     return MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
 
 

@@ -39,8 +39,8 @@ def fashion_mnist(
     """Returns Fashion-MNIST; the test split is the package's own.
 
     Source: Xiao, Rasul and Vollgraf, "Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine
-    Learning Algorithms", 2017. The validation split is taken from the training images by a hash of
-    the image; training images that are also in the test split are dropped.
+    Learning Algorithms", 2017. The validation split is taken from the training images, stratified
+    by label; training images that are also in the test split are dropped.
 
     Args:
       validation_share: of the training images.

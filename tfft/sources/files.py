@@ -26,7 +26,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    completed,
+    complete,
     summarize,
     take,
     validate,
@@ -49,13 +49,13 @@ def files(
     validation_share: float = 0.1,
     test_share: float = 0.1,
     classes: bool = True,
-    split_by: str | None = None,
+    group: str | None = None,
 ) -> Source:
     """Returns a source of a person's own files.
 
     A text that is in the test split is dropped from the others, one that is in the validation
-    split from the training split, when they come from files of their own; a split by hash cannot
-    have such texts.
+    split from the training split, when they come from files of their own. A split that has no file
+    is split off from the training file: exactly, stratified by label, equal texts together.
 
     Args:
       data: a .csv, .tsv, .jsonl, .parquet or .arrow file; or a folder that `save_to_disk` of
@@ -65,27 +65,27 @@ def files(
         inputs takes the names of their columns, in its order: `("question", "context")`.
       columns: further columns, in whose values the report slices the evaluated texts.
       validation, test: files of their own.
-      validation_share, test_share: what is taken from the training file by a hash of the text, for
-        a split that has no file of its own; 0 for no such split.
+      validation_share, test_share: of the training file, for a split that has no file of its own;
+        0 for no such split.
       classes: whether the answers are labels. False takes any: numbers, and lists or objects of
         JSONL and Parquet, which a task reads as JSON.
-      split_by: a column whose value is hashed in place of the text, such as the document that an
-        example is from: all of its examples are in the same split. It is one of `columns` too,
-        unless it is one of several that `text` names.
+      group: a column whose equal values stay in the same split, such as the document that an
+        example is from; rows without a value are in no group. It is one of `columns` too, unless it
+        is one of several that `text` names.
 
     Raises:
       DataError: the file cannot be read, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
-    own = split_by and split_by not in _named(text)
-    further = tuple(dict.fromkeys([*columns, *([split_by] if own else [])]))
+    own = group and group not in _named(text)
+    further = tuple(dict.fromkeys([*columns, *([group] if own else [])]))
     try:
         return _files(
             *parts(str(data), validation, test),
             columns={"text": text, "label": label, "columns": further, "classes": classes},
             name=str(data),
             shares={"validation": validation_share, "test": test_share},
-            split_by=split_by,
+            group=group,
         )
     except DataError as error:
         error.set_in = error.set_in or str(data)
@@ -99,7 +99,7 @@ def _files(
     columns: Mapping[str, Any],
     name: str,
     shares: Mapping[str, float],
-    split_by: str | None,
+    group: str | None,
 ) -> Source:
     text, classes = columns["text"], columns["classes"]
     inputs = ("text",) if isinstance(text, str | None) else tuple(text)
@@ -115,13 +115,13 @@ def _files(
         rows = {split: take(part, kept[split]) for split, part in rows.items()}
         notes += dropped
     names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
-    by = rows["train"][names.index(split_by)] if split_by else None
-    kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes, "by": by}
-    by_name = f"column {split_by!r}" if split_by else "the text"
-    rows, made = completed(name, rows, shares, by_name, **kind)
+    number = names.index(group) if group else None
+    kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes}
+    rows, made = complete(name, rows, shares, group=number, group_name=group or "", **kind)
     notes += made
-    further = columns["columns"]
-    settings: dict[str, Any] = {"columns": further, "inputs": inputs, "classes": classes}
+    if number is not None:
+        kind["groups"] = {split: part[number] for split, part in rows.items()}
+    settings: dict[str, Any] = {**kind, "columns": columns["columns"], "inputs": inputs}
     return MemorySource(name, rows, notes, see=see_check(name), **settings)
 
 

@@ -17,7 +17,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    completed,
+    complete,
     take,
     without_overlap,
 )
@@ -44,11 +44,13 @@ def images(
     test: str | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
+    group: str | None = None,
 ) -> Source:
     """Returns a source of a person's own images.
 
-    A split follows from a hash of the image's content, and so does the fingerprint: a file that
-    moves stays in its split. An image that is in the test split is dropped from the others.
+    The splits and the fingerprint follow from the contents of the images: a file that moves stays
+    in its split, and copies of an image are in the same one. An image that is in the test split is
+    dropped from the others.
 
     Args:
       data: a folder with a folder of images for each class; a folder with a train, validation
@@ -58,14 +60,17 @@ def images(
         their lengths, when None.
       columns: further columns, in whose values the report slices the evaluated images.
       validation, test: folders or tables of their own.
-      validation_share, test_share: what is taken from the training images, for a split that has
-        none of its own; 0 for no such split.
+      validation_share, test_share: of the training images, for a split that has none of its own; 0
+        for no such split.
+      group: a column of the table whose equal values stay in the same split, such as the patient
+        or the scene that an image is from. It is one of `columns` too.
 
     Raises:
       DataError: there are no images, one cannot be read, or no run could learn from them.
     """
     check_shares(validation_share, test_share)
     parts = _parts(data, validation, test)
+    columns = tuple(dict.fromkeys([*columns, *([group] if group else [])]))
     tables = {
         split: read_images(path, image=image, label=label, columns=columns)
         for split, path in parts.items()
@@ -76,7 +81,7 @@ def images(
     }
     notes = [note for table in tables.values() for note in table.notes]
     shares = {"validation": validation_share, "test": test_share}
-    return of_rows(data, rows, notes, shares, columns)
+    return of_rows(data, rows, notes, shares, columns, group)
 
 
 def of_rows(
@@ -85,6 +90,7 @@ def of_rows(
     notes: Sequence[str],
     shares: Mapping[str, float],
     columns: Sequence[str] = (),
+    group: str | None = None,
 ) -> Source:
     """Returns a source of images that are known by path or data URI.
 
@@ -94,6 +100,7 @@ def of_rows(
       notes: lines for a person.
       shares: of the splits that are taken from the training images, where they are not given.
       columns: names of the further columns.
+      group: the one whose equal values stay in the same split.
     """
     hashes = {split: [_hash(value) for value in part[0]] for split, part in rows.items()}
     if len(rows) > 1:
@@ -102,20 +109,23 @@ def of_rows(
         hashes = {split: [each[n] for n in kept[split]] for split, each in hashes.items()}
         notes = [*notes, *(note.replace("their text", "their image") for note in dropped)]
     known = dict(zip(rows["train"][0], hashes["train"], strict=True))
-    rows, made = completed(name, rows, shares, "the image", by=hashes["train"])
+    number = 2 + columns.index(group) if group else None
+    kind: Any = {"keys": hashes["train"], "group": number, "group_name": group or ""}
+    rows, made = complete(name, rows, shares, **kind)
     known |= {
         value: each
         for split in hashes.keys() - {"train"}
         for value, each in zip(rows[split][0], hashes[split], strict=True)
     }
-    return ImageSource(name, rows, [*notes, *made], known, columns)
+    groups = {split: part[number] for split, part in rows.items()} if number else None
+    return ImageSource(name, rows, [*notes, *made], known, columns, groups)
 
 
 class ImageSource(MemorySource):
     """Images by path or data URI, whose fingerprint is that of their contents.
 
     Args:
-      name, rows, notes, columns: as in `MemorySource`.
+      name, rows, notes, columns, groups: as in `MemorySource`.
       hashes: of the content of each image.
     """
 
@@ -128,11 +138,11 @@ class ImageSource(MemorySource):
         notes: Sequence[str],
         hashes: Mapping[str, str],
         columns: Sequence[str] = (),
+        groups: Mapping[str, Sequence[str]] | None = None,
     ):
         self._hashes = hashes
-        super().__init__(
-            name, rows, notes, see=SEE, columns=columns, inputs=("image",), where=self._where
-        )
+        kind: Any = {"columns": columns, "inputs": ("image",), "groups": groups}
+        super().__init__(name, rows, notes, self._where, SEE, **kind)
 
     def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
         return (self._hashes[row[0]], *row[1:])

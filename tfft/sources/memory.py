@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from tfft.errors import DataError
-from tfft.sources import MemorySource, Rows, Source, shares_told, split_by_hash
+from tfft.sources import MemorySource, Rows, Source, complete
 
 SEE = "tfft list"
 VALID = 'a tf.data.Dataset or a list of {"text": ..., "label": ...} or (text, label)'
@@ -24,6 +24,7 @@ def memory(
     test_share: float = 0.1,
     inputs: Sequence[str] = ("text",),
     classes: bool = True,
+    group: str | None = None,
 ) -> Source:
     """Returns a source of examples that are at hand; a dataset is read into memory, once.
 
@@ -32,28 +33,36 @@ def memory(
         {"text", "label"} or (text, label), with each of several inputs in place of the text.
       label_names: names of integer labels.
       columns: further keys of the elements, in whose values the report slices the evaluated texts.
-      validation_share, test_share: of `train`, by a hash of the text, when only `train` is given.
+      validation_share, test_share: of `train`, when only `train` is given; stratified by label,
+        equal texts together.
       inputs: keys of the elements' inputs.
       classes: whether the answers are labels. False takes any: numbers, and lists and dicts, which
         a task reads as JSON, as inputs too.
+      group: a key of the elements whose equal values stay in the same split, such as the document
+        that an example is from. It is one of `columns` too, unless it is one of `inputs`.
 
     Raises:
       DataError: an element that is no text with a label, or data that no run could learn from.
     """
     given = {"train": train, "validation": validation, "test": test}
+    named = [group] if group and group not in inputs else []
+    columns = tuple(dict.fromkeys([*columns, *named]))
     rows = {
         split: _rows(part, split, tuple(inputs), label_names if classes else (), columns)
         for split, part in given.items()
         if part is not None
     }
-    notes = []
-    if len(rows) == 1 and rows["train"][0]:
-        kind: Any = {"inputs": len(inputs), "classes": classes}
-        rows |= split_by_hash("memory", rows["train"], validation_share, test_share, **kind)
-        shares = {"validation": validation_share, "test": test_share}
-        notes.append(shares_told({split: share for split, share in shares.items() if share}))
-    settings: Any = {"columns": columns, "inputs": tuple(inputs), "classes": classes}
-    return MemorySource("memory", rows, notes, see=SEE, **settings)
+    number = (*inputs, "label", *columns).index(group) if group else None
+    kind: Any = {"inputs": len(inputs), "classes": classes}
+    shares = {"validation": validation_share, "test": test_share}
+    notes: list[str] = []
+    if len(rows) == 1:
+        of_group: Any = {"group": number, "group_name": group or ""}
+        rows, notes = complete("memory", rows, shares, **of_group, **kind)
+    if number is not None:
+        kind["groups"] = {split: part[number] for split, part in rows.items()}
+    kind |= {"columns": columns, "inputs": tuple(inputs)}
+    return MemorySource("memory", rows, notes, see=SEE, **kind)
 
 
 def _rows(

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from tfft import fetch
 from tfft.errors import DataError
-from tfft.sources import MemorySource, Source, shares_told, split_by_hash
+from tfft.sources import MemorySource, Source, complete
 
 FILE = "movieReviewSnippets_GroundTruth.txt"
 SEE = "tfft fetch movie_reviews"
@@ -19,8 +19,7 @@ def movie_reviews(
 
     Source: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
     Social Media Text", 2014. Sentences that were scored exactly zero are dropped; of a sentence
-    that stands twice one copy stays, or none when its labels differ. The split follows from a
-    hash of the text.
+    that stands twice one copy stays, or none when its labels differ.
 
     Args:
       validation_share, test_share: of all sentences.
@@ -35,9 +34,8 @@ def movie_reviews(
         rows, notes = (scored if scores else labelled)(parse(file))
     shares = {"validation": validation_share, "test": test_share}
     kind = not scores
-    splits = split_by_hash("movie_reviews", rows, validation_share, test_share, classes=kind)
-    notes.append(shares_told(shares))
-    return MemorySource("movie_reviews", splits, notes, see=SEE, classes=kind)
+    splits, made = complete("movie_reviews", {"train": rows}, shares, classes=kind)
+    return MemorySource("movie_reviews", splits, [*notes, *made], see=SEE, classes=kind)
 
 
 def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 
 from tfft import fetch
 from tfft.errors import DataError
-from tfft.sources import MemorySource, Source, shares_told, split_by_hash
+from tfft.sources import MemorySource, Source, complete
 
 FILE = "spam_assassin.tgz"
 SEE = "tfft fetch spam_assassin"
@@ -27,9 +27,8 @@ def spam_assassin(validation_share: float = 0.1, test_share: float = 0.2) -> Sou
     """Returns the e-mails with the labels "ham" and "spam"; a text is subject and body.
 
     The other headers are left out: they name the servers that collected one kind or the other. Of
-    a text that stands there twice one copy stays, or none when its labels differ. The split
-    follows from a hash of the text; mails that differ a little, as those of one campaign do, can be
-    in different splits.
+    a text that stands there twice one copy stays, or none when its labels differ. Mails
+    that differ a little, as those of one campaign do, can be in different splits.
 
     Args:
       validation_share, test_share: of all e-mails.
@@ -39,8 +38,8 @@ def spam_assassin(validation_share: float = 0.1, test_share: float = 0.2) -> Sou
     """
     rows, notes = labelled(read(fetch.path("spam_assassin") / FILE))
     shares = {"validation": validation_share, "test": test_share}
-    splits = split_by_hash("spam_assassin", rows, validation_share, test_share)
-    return MemorySource("spam_assassin", splits, [*notes, shares_told(shares)], see=SEE)
+    splits, made = complete("spam_assassin", {"train": rows}, shares)
+    return MemorySource("spam_assassin", splits, [*notes, *made], see=SEE)
 
 
 def read(path: pathlib.Path) -> Iterator[tuple[str, str]]:

@@ -13,7 +13,7 @@ from tfft.sources import (
     Rows,
     Source,
     check_shares,
-    completed,
+    complete,
     take,
     without_overlap,
 )
@@ -31,15 +31,15 @@ def squad(
     test: str | None = None,
     validation_share: float = 0.1,
     test_share: float = 0.1,
-    split_by: Literal["title", "context"] = "title",
+    group: Literal["title", "context"] = "title",
     columns: Sequence[str] = ("title",),
 ) -> Source:
     """Returns questions and contexts, with answers that `QuestionAnswering` reads.
 
     An answer is JSON, `{"text": [...], "answer_start": [...]}`; both are empty where the file says
     `is_impossible` (SQuAD 2.0), whose `plausible_answers` are not read. A split that has no file is
-    taken from the training file by a hash, all questions on an article together: those on one
-    paragraph tell each other's answers.
+    split off from the training file, all questions on an article together: questions on the same
+    paragraph give away each other's answers.
 
     Sources: Rajpurkar et al., "SQuAD: 100,000+ Questions for Machine Comprehension of Text", 2016;
     Rajpurkar et al., "Know What You Don't Know: Unanswerable Questions for SQuAD", 2018.
@@ -47,17 +47,17 @@ def squad(
     Args:
       data, validation, test: JSON files.
       validation_share, test_share: of the training file; 0 for no such split.
-      split_by: whose hash decides: the article's title, or the paragraph, where there is one
-        article.
+      group: what stays in the same split: the questions on an article, or those on a paragraph, if
+        there is only one article.
       columns: in whose values the report slices the evaluated questions: "title", or none, ().
 
     Raises:
       DataError: a file is none of this shape, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
-    if split_by not in ("title", "context"):
+    if group not in ("title", "context"):
         raise DataError(
-            f"split_by={split_by!r} is unknown.", set_in="squad.split_by", valid="title, context"
+            f"group={group!r} is unknown.", set_in="squad.group", valid="title, context"
         )
     if unknown := sorted(set(columns) - {"title"}):
         raise DataError(
@@ -74,10 +74,12 @@ def squad(
     rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
     notes += [*dropped, *_shared(rows)]
     shares = {"validation": validation_share, "test": test_share}
-    kind: Any = {"inputs": 2, "classes": False, "by": rows["train"][COLUMNS.index(split_by)]}
-    rows, made = completed(str(data), rows, shares, f"the {split_by}", **kind)
+    number = COLUMNS.index(group)
+    kind: Any = {"inputs": 2, "classes": False, "group": number, "group_name": group}
+    rows, made = complete(str(data), rows, shares, **kind)
     notes += made
     settings: Any = {"inputs": COLUMNS[:2], "classes": False, "columns": tuple(columns)}
+    settings["groups"] = {split: part[number] for split, part in rows.items()}
     rows = {split: part[: 3 + len(columns)] for split, part in rows.items()}
     return MemorySource(str(data), rows, notes, see=SEE, **settings)
 

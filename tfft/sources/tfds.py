@@ -12,17 +12,16 @@ import numpy as np
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
+    SPLITS,
     Source,
     Summarizer,
     Summary,
     check_shares,
-    refuse_small,
-    shares_told,
-    split_of,
+    stream_note,
+    stream_splits,
     validate,
 )
-from tfft.sources._tfds_values import values
-from tfft.sources.memory import memory
+from tfft.sources._tfds_values import of_dataset, values
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -39,11 +38,13 @@ def tfds(
     validation_share: float = 0.1,
     test_share: float = 0.1,
     classes: bool = True,
+    group: str | None = None,
 ) -> Source:
     """Returns a source of a builder's own splits; labels are read by their names.
 
     One pass over the data counts labels and finds what is broken; training reads them again. For
-    a task of several inputs or of answers that are no labels, all is read into memory.
+    a task of several inputs, of answers that are no labels, or with `group`, all is read into
+    memory, where splits are exact and stratified by label.
 
     Args:
       name: a builder's name, with its config ("glue/sst2"); or a builder; or a `tf.data.Dataset`,
@@ -51,11 +52,14 @@ def tfds(
       text, label: features; by default the supervised keys, else the only Text and ClassLabel. A
         task of several inputs takes the names of theirs, in its order: `("question", "context")`.
       data_dir: where TensorFlow Datasets keeps its data.
-      validation_share, test_share: taken from the training split by a hash of the text, for a
-        split that the builder lacks or that has no labels; 0 for no such split.
+      validation_share, test_share: of the training split, for a split that the builder lacks or
+        that has no labels; 0 for no such split. The splits of data that are not in memory follow
+        from a salted hash of the text, and the shares are approximate.
       classes: whether the answers are labels. False takes any: numbers, lists and dicts, which a
         task reads as JSON; features of words and of their tags, such as "tokens" and "ner_tags",
         become a text with spans.
+      group: a feature whose equal values stay in the same split, such as the document that an
+        example is from.
 
     Raises:
       DataError: no such builder or feature, data that cannot be downloaded, or data that no run
@@ -63,13 +67,12 @@ def tfds(
     """
     check_shares(validation_share, test_share)
     if hasattr(name, "element_spec"):
-        return memory(
-            name.map(lambda row: {"text": row[text or "text"], "label": row[label or "label"]}),
-            validation_share=validation_share,
-            test_share=test_share,
+        shares: Any = {"validation_share": validation_share, "test_share": test_share}
+        return of_dataset(
+            name, text or "text", label or "label", group=group, classes=classes, **shares
         )
     builder = _builder(name, data_dir) if isinstance(name, str) else name
-    if not classes or not isinstance(text, str | None):
+    if not classes or group or not isinstance(text, str | None):
         if text is None or label is None:
             raise DataError(
                 "tfds needs the names of the features.",
@@ -79,7 +82,7 @@ def tfds(
             )
         _prepare(builder)
         shares = {"validation": validation_share, "test": test_share}
-        return values(builder, _origins(builder), text, label, classes, shares)
+        return values(builder, _origins(builder), text, label, classes, shares, group)
     features = Features.find(builder, text, label)
     _prepare(builder)
     return BuilderSource(builder, features, validation_share, test_share)
@@ -222,6 +225,7 @@ class BuilderSource(Source):
     ):
         self._builder, self._features = builder, features
         self._origin = _origins(builder)
+        self._train_only: set[str] = set()  # labels that the hash would keep out of training
         name = str(builder.info.full_name)
         notes = [f"{name}: text in feature {features.text!r}, label in {features.label!r}"]
         unused = [split for split in builder.info.splits if split not in self._origin.values()]
@@ -247,7 +251,9 @@ class BuilderSource(Source):
 
             def chosen(rows: dict[str, Any]) -> dict[str, Any]:
                 keep = tf.numpy_function(
-                    lambda texts: _in_split(texts, split, shares), [rows["text"]], tf.bool
+                    lambda *columns: self._splits_of(columns, shares) == SPLITS.index(split),
+                    [rows["text"], rows["label"]],
+                    tf.bool,
                 )
                 keep.set_shape([None])
                 return {name: tf.boolean_mask(part, keep) for name, part in rows.items()}
@@ -261,6 +267,17 @@ class BuilderSource(Source):
     def _read(self, origin: str) -> tf.data.Dataset:
         dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
         return dataset.map(self._features.pick)
+
+    def _splits_of(
+        self, columns: Sequence[Sequence[bytes]], shares: tuple[float, float]
+    ) -> np.ndarray:
+        """Returns the number in `SPLITS` of each training example, given texts and labels."""
+        texts, labels = columns
+        splits = stream_splits([text.decode() for text in texts], *shares)
+        if self._train_only:
+            rare = [label.decode() in self._train_only for label in labels]
+            splits[np.array(rare)] = SPLITS.index("train")
+        return splits
 
     def _scan(self, shares: Mapping[str, float], notes: list[str]) -> dict[str, Summary]:
         """Goes over every split once, the training split last: which ones lack is known then."""
@@ -294,28 +311,52 @@ class BuilderSource(Source):
         return None if unlabelled and not summary.size else summary
 
     def _scan_train(self, held: Mapping[int, str], notes: list[str]) -> dict[str, Summary]:
-        parts = {split: Summarizer() for split in ("train", *self._lacking)}
-        shares = (self._lacking.get("validation", 0.0), self._lacking.get("test", 0.0))
-        unlabelled, overlap = 0, collections.Counter[str]()
-        for text, label in _decoded(self._read(self._origin["train"])):
-            if not label:
-                unlabelled += 1
-                continue
-            parts[split_of(text, *shares)].add(text, label)
-            if hash(text) in held:
-                overlap[held[hash(text)]] += 1
+        found, unlabelled, overlap = self._count_train(held)
+        known = {label for each in found.values() for label in each.labels}
+        self._train_only = known - found["train"].labels.keys()
+        if self._train_only:
+            found, unlabelled, overlap = self._count_train(held)
         if unlabelled:
             notes.append(f"{unlabelled:,} examples of train have no label and are left out")
         for split, count in sorted(overlap.items()):
             notes.append(
                 f"{count:,} training texts are also in {split}: kept, as the builder has them"
             )
-        found = {split: part.result() for split, part in parts.items()}
         if self._lacking:
-            counts = {split: summary.labels for split, summary in found.items()}
-            refuse_small(str(self._builder.info.full_name), counts)
-            notes.append(shares_told(self._lacking))
+            self._refuse_empty(found)
+            notes.append(stream_note(self._lacking))
         return found
+
+    def _count_train(
+        self, held: Mapping[int, str]
+    ) -> tuple[dict[str, Summary], int, collections.Counter[str]]:
+        """Returns what the parts of the training split hold, in one pass."""
+        parts = {split: Summarizer() for split in ("train", *self._lacking)}
+        shares = (self._lacking.get("validation", 0.0), self._lacking.get("test", 0.0))
+        unlabelled, overlap = 0, collections.Counter[str]()
+        for batch in self._read(self._origin["train"]).batch(BATCH).as_numpy_iterator():
+            splits = self._splits_of((batch["text"], batch["label"]), shares)
+            for *row, split in zip(batch["text"], batch["label"], splits, strict=True):
+                text, label = (value.decode() for value in row)
+                if not label:
+                    unlabelled += 1
+                    continue
+                parts[SPLITS[split]].add(text, label)
+                if hash(text) in held:
+                    overlap[held[hash(text)]] += 1
+        return {split: part.result() for split, part in parts.items()}, unlabelled, overlap
+
+    def _refuse_empty(self, found: Mapping[str, Summary]) -> None:
+        for split in found:
+            if not found[split].size:
+                total = sum(summary.size for summary in found.values())
+                raise DataError(
+                    f"{self._builder.info.full_name} is too small to be split by a hash of the "
+                    f"text: of its {total:,} examples the {split} split would have none.",
+                    valid="a share of 0 for that split, or the examples in memory: "
+                    "tfft.sources.memory",
+                    see="tfft list",
+                )
 
 
 def _origins(builder: Any) -> dict[str, str]:
@@ -342,8 +383,3 @@ def _decoded(dataset: Any) -> Iterator[tuple[str, str]]:
     for batch in dataset.batch(BATCH).as_numpy_iterator():
         for text, label in zip(batch["text"], batch["label"], strict=True):
             yield text.decode(), label.decode()
-
-
-def _in_split(texts: Sequence[bytes], split: str, shares: tuple[float, float]) -> np.ndarray:
-    """Returns which texts belong to a split: bool [b]."""
-    return np.array([split_of(text.decode(), *shares) == split for text in texts], bool)
