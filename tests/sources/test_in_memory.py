@@ -22,7 +22,8 @@ def elements(source, split):
 def test_dataset_and_rows_agree():
     source = MemorySource("s", {"test": (["é"], ["y"]), "train": TRAIN}, ["a note"])
     assert source.splits == ("train", "test")
-    assert (source.name, source.notes, source.labels) == ("s", ("a note",), ("x", "y"))
+    missing = "the test split has no example of 'x' (2 in train): support 0 in its figures"
+    assert (source.name, source.notes, source.labels) == ("s", ("a note", missing), ("x", "y"))
     assert elements(source, "train") == list(source.rows("train")) == list(zip(*TRAIN, strict=True))
     assert elements(source, "test") == [("é", "y")]
     assert source.dataset("train").element_spec == {

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tfft.errors import DataError
 from tfft.sources import SPLITS, complete, stream_splits
 from tfft.sources._splits import ranks
+from tfft.sources.memory import memory
 
 SHARES = {"validation": 0.1, "test": 0.2}
 LABELS = st.sampled_from(["a", "b", "c"])
@@ -205,3 +206,52 @@ def test_what_cannot_be_split_is_refused_with_the_counts(rows, options, counts):
     assert caught.value.problem.startswith("data is too small to be split into train, validation")
     assert counts in caught.value.problem
     assert "--gin.VALIDATION=FILE --gin.TEST=FILE" in caught.value.valid
+
+
+# What the notes say of the data.
+
+
+def test_equal_texts_with_different_labels_are_counted_with_an_example():
+    rows = [(f"text {n}", "xy"[n % 2]) for n in range(60)]
+    rows += [("text 4", "y"), ("text 5", "x"), ("text 5", "y")]
+    notes = memory(rows).notes
+    assert any(
+        note.startswith("2 texts are in 5 rows with different labels, such as 'text ")
+        and note.endswith("with 'x', 'y'")
+        for note in notes
+    ), notes
+    assert len(memory(rows[:60]).notes) == 1
+    own = memory(rows[:60], test=[("text 100", "x"), ("text 7", "x"), ("text 101", "y")])
+    [note] = own.notes
+    assert note == "1 text is in 2 rows with different labels, such as 'text 7' with 'x', 'y'"
+
+
+def test_labels_that_differ_only_in_case_or_spaces_are_named():
+    labels = ["spam", "Spam", "ham", "not spam", "Not  spam"]
+    rows = [(f"text {n}", labels[n % 5]) for n in range(60)]
+    assert memory(rows).notes[-1] == (
+        "labels that differ only in case or spaces are different labels: "
+        "'Not  spam' (12), 'not spam' (12); 'Spam' (12), 'spam' (12)"
+    )
+    lists = [(text, json.dumps([label, "other"])) for text, label in rows]
+    assert "'Spam' (12), 'spam' (12)" in memory(lists, classes=False).notes[-1]
+    numbers = [(text, f"{n}") for n, (text, _) in enumerate(rows)]
+    assert len(memory(numbers, classes=False).notes) == 1
+
+
+def test_labels_without_an_example_are_named_for_every_split():
+    rows = [(f"text {n}", "xy"[n % 2]) for n in range(60)] + [
+        ("a", "odd"),
+        ("b", "two"),
+        ("c", "two"),
+    ]
+    made, notes = memory(rows), memory(rows).notes
+    assert "the test split has no example of 'odd' (1 in train): support 0 in its figures" in notes
+    assert any(
+        "validation split has no example of 'odd' (1 in train), 'two' (1" in n for n in notes
+    )
+    assert made.label_counts("train")["odd"] == 1
+    own = memory(rows, test=[("d", "x")])
+    assert any(
+        "the test split has no example of 'odd' (1 in train), 'two' (2" in n for n in own.notes
+    )

@@ -5,11 +5,14 @@ An answer is a string everywhere: a label, a number, or JSON of what a task asks
 
 from __future__ import annotations
 
+import array
 import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from tfft.errors import DataError
 from tfft.sources._splits import (
@@ -64,6 +67,8 @@ class Summary:
       empty: the numbers of the first examples with an input that has no visible character, and how
         many there are.
       digest: SHA-256 over inputs and answers in their order.
+      texts: a hash of each example's inputs, the same within a process, int64 [n].
+      codes: place of each example's answer in `labels`, int32 [n].
     """
 
     size: int
@@ -71,10 +76,12 @@ class Summary:
     first: dict[str, int]
     empty: tuple[list[int], int]
     digest: str
+    texts: np.ndarray = dataclasses.field(repr=False, compare=False)
+    codes: np.ndarray = dataclasses.field(repr=False, compare=False)
 
 
 class Summarizer:
-    """Makes a summary example by example, with little memory."""
+    """Makes a summary example by example, with little memory: 12 bytes an example."""
 
     def __init__(self) -> None:
         self._size = self._empties = 0
@@ -82,6 +89,7 @@ class Summarizer:
         self._first: dict[str, int] = {}
         self._empty: list[int] = []
         self._digest = hashlib.sha256()
+        self._texts, self._codes = array.array("q"), array.array("i")
 
     def add(self, *example: str) -> None:
         """Counts one example: its inputs, then its answer."""
@@ -97,11 +105,16 @@ class Summarizer:
         lengths = ",".join(str(len(part)) for part in example)
         self._digest.update(f"{lengths}:{''.join(example)}".encode())
         self._size += 1
+        self._texts.append(hash(example[:-1]))
+        self._codes.append(self._first[label])
 
     def result(self) -> Summary:
         """Returns what was counted."""
         empty = (self._empty, self._empties)
-        return Summary(self._size, self._labels, self._first, empty, self._digest.hexdigest())
+        texts, firsts = np.array(self._texts, np.int64), [*self._first.values()]  # ascending
+        codes = np.searchsorted(firsts, np.array(self._codes, np.int64)).astype(np.int32)
+        digest = self._digest.hexdigest()
+        return Summary(self._size, self._labels, self._first, empty, digest, texts, codes)
 
 
 def summarize(rows: Iterable[tuple[str, ...]]) -> Summary:
@@ -266,6 +279,14 @@ class Source:
                 parts.append(f"{split}.{name}:{digest}")
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
+    def add_data_notes(self) -> None:
+        """Adds what `data_notes` finds to the notes."""
+        from tfft.sources._checks import data_notes
+
+        known = self.notes
+        new = [n for n in data_notes(self) if not any(each.endswith(n) for each in known)]
+        self.notes = (*known, *new)
+
     def _summary(self, split: str) -> Summary:
         if split not in self.summaries:
             raise DataError(f"{self.name} has no split {split!r}.", valid=", ".join(self.summaries))
@@ -302,6 +323,7 @@ class MemorySource(Source):
         self._columns, self._groups = tuple(columns), groups
         self._rows = {split: rows[split] for split in self.splits}
         validate(name, self.summaries, where, see, classes)
+        self.add_data_notes()
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         return zip(*self._rows[split][: len(self.inputs) + 1], strict=True)

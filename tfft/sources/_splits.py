@@ -182,7 +182,7 @@ def complete(
 
 def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse.csr_matrix:
     """Returns the number of rows of each unit with each label, int [u l]; l is 0 without labels."""
-    lists = None if classes else _label_lists(answers)
+    lists = None if classes else label_lists(answers)
     flat = answers if classes else list(itertools.chain.from_iterable(lists or ()))
     numbers = _numbered(flat)
     columns = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
@@ -194,7 +194,7 @@ def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse
     return sparse.coo_matrix((np.ones(len(flat), np.int64), (lines, columns)), shape).tocsr()
 
 
-def _label_lists(answers: Sequence[str]) -> list[list[str]] | None:
+def label_lists(answers: Sequence[str]) -> list[list[str]] | None:
     """Returns the labels of each answer if all answers are lists of strings in JSON."""
     lists = []
     for answer in answers:
@@ -292,7 +292,8 @@ def without_overlap(
             later.update(keys)
     if not kept["train"] and rows["train"][0]:
         raise DataError(
-            "every training text is also in the validation or the test split.",
+            "every training text is also in the validation or the test split. The "
+            f"{len(rows['train'][0]):,} rows of train have {len(set(keys)):,} distinct {what}.",
             valid="other files for them, or none: then they are taken from the training file",
         )
     return kept, notes

@@ -133,6 +133,7 @@ class Mixture(Source):
                 notes.append(f"no {split} split: {', '.join(lacking)}")
         super().__init__(f"mixture of {', '.join(names)}", held, notes, one.inputs, classes)
         validate(self.name, self.summaries, classes=self.classes)
+        self.add_data_notes()
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         for number in self._with(split):

@@ -238,6 +238,7 @@ class BuilderSource(Source):
         super().__init__(name, tuple(summaries), notes)
         self.summaries = {split: summaries[split] for split in self.splits}
         validate(name, self.summaries, see="tfft list")
+        self.add_data_notes()
 
     def dataset(self, split: str) -> tf.data.Dataset:
         import tensorflow as tf
