@@ -11,11 +11,12 @@ from trainings import evidence
 
 import tfft
 from tfft import __main__ as cli
-from tfft import compare, folds, reuse, run, summary
+from tfft import compare, folds, repeat, reuse, run, summary
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.sources import MemorySource
+from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic
 from tfft.workdir import Workdir
 
@@ -211,8 +212,53 @@ def test_folds_hold_out_each_text_once_in_the_same_shares():
         assert rare in (9, 10)  # 36 of them
     again = folds.fold_numbers((texts, labels), 4, 0)
     assert all(np.array_equal(a["train"], b["train"]) for a, b in zip(found, again, strict=True))
-    with pytest.raises(DataError, match="5 folds need 5 different texts .* 'b' has 3"):
-        folds.fold_numbers((list("abcdefghi"), list("aaaaaabbb")), 5, 0)
+    with pytest.raises(DataError, match="10 folds cannot be made of 9 examples with 9 different"):
+        folds.fold_numbers((list("abcdefghi"), list("aaaaaabbb")), 10, 0)
+
+
+def test_folds_train_on_every_label_however_rare():
+    texts = [f"text {number}" for number in range(60)]
+    labels = ["one", "two", "two", *("xy"[number % 2] for number in range(57))]
+    found = folds.fold_numbers((texts, labels), 5, 0)
+    for fold in found:
+        assert {labels[row] for row in fold["train"]} == {"one", "two", "x", "y"}
+        assert len(fold["validation"]) in (11, 12)
+    held = [labels[row] for fold in found for row in fold["validation"]]
+    assert collections.Counter(held) == {"two": 2, "x": 29, "y": 28}
+
+
+@pytest.mark.parametrize("classes", [True, False])
+def test_folds_keep_groups_and_equal_texts_together(classes):
+    texts = [f"text {number % 90}" for number in range(120)]  # 30 with both labels
+    labels = ["xy"[number % 2] if number < 90 else "x" for number in range(120)]
+    groups = [f"group {number % 90 // 6}" if number % 7 else "" for number in range(120)]
+    for given in (groups, None):
+        found = folds.fold_numbers((texts, labels), 4, 0, classes, given)
+        assert sorted(np.concatenate([fold["validation"] for fold in found])) == list(range(120))
+        for fold in found:
+            train, held = fold["train"], fold["validation"]
+            assert not {texts[row] for row in train} & {texts[row] for row in held}
+            if given:
+                assert not {given[row] for row in train} & {given[row] for row in held} - {""}
+            share = np.mean([labels[row] == "x" for row in held])
+            assert len(held) in range(20, 41) and (0.4 < share < 0.8 or not classes)
+    with pytest.raises(DataError, match="120 examples with 90 different texts in 15 groups"):
+        folds.fold_numbers((texts, labels), 91, 0, classes, groups)
+    everything = ["all"] * 120
+    with pytest.raises(DataError, match="2 folds cannot be made of .* in 1 groups"):
+        folds.fold_numbers((texts, labels), 2, 0, classes, everything)
+
+
+def test_a_plan_keeps_the_groups_of_its_source():
+    rows = [{"text": f"t{n}", "label": "xy"[n % 2], "page": f"p{n // 8}"} for n in range(200)]
+    source = memory(rows, group="page", test_share=0.0)
+    made = []
+    plan = repeat.Plan(0, 1, 3)
+    for _, _, data in repeat._parts(plan, source):
+        pages = [set(data.columns(split)["page"]) for split in ("train", "validation")]
+        assert not pages[0] & pages[1]
+        made.append(pages[1])
+    assert set.union(*made) == {row["page"] for row in rows}
 
 
 def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, filled):

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import collections
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from tfft.errors import DataError
 from tfft.part import POOL
-from tfft.sources import MemorySource, Rows, Source, summarize, take
+from tfft.sources import MemorySource, Rows, Source, Units, keys_of, summarize, take
 
 
 class FoldSource(MemorySource):
@@ -59,42 +59,89 @@ def lists(source: Source, splits: Sequence[str]) -> Rows:
     return tuple(map(list, zip(*rows, strict=True)))
 
 
+def groups_of(source: Source, splits: Sequence[str]) -> list[str] | None:
+    """Returns the group of each example of several splits, None if there are no groups."""
+    parts = [source.groups(split) for split in splits]
+    if any(part is None for part in parts):
+        return None
+    return [group for part in parts for group in part or ()]
+
+
 def fold_numbers(
-    pool: Rows, folds: int, seed: int, classes: bool = True
+    pool: Rows,
+    folds: int,
+    seed: int,
+    classes: bool = True,
+    groups: Sequence[str] | None = None,
 ) -> list[dict[str, np.ndarray]]:
     """Returns for each fold the numbers of its training and its validation examples.
 
-    Each label has the same share in every fold, as far as its examples allow; equal texts are in
-    the same fold.
+    Each label has the same share in every fold, as far as its examples allow. Equal texts are in
+    the same fold, and so are equal groups. Examples of a label that would be in one fold alone are
+    training examples of every fold.
 
     Args:
       pool: inputs and answers.
       folds: how many.
       seed: of the choice.
       classes: whether the answers are labels.
+      groups: a value for each example; None for no groups.
 
     Raises:
-      DataError: a label has fewer texts than there are folds, or there are fewer texts.
+      DataError: there are fewer different texts, or groups, than folds.
     """
-    keys = list(zip(*pool[:-1], strict=True))
-    first: dict[tuple[str, ...], str] = {}
-    for key, label in zip(keys, pool[-1] if classes else [""] * len(keys), strict=True):
-        first.setdefault(key, label)
-    label, count = min(collections.Counter(first.values()).items(), key=lambda item: item[1])
-    if count < folds:
-        what = f" of each label, and {label!r} has {count}" if classes else f"; there are {count}"
+    units = Units.of(keys_of(pool[:-1]), groups)
+    labels = np.unique(pool[-1] if classes else [""] * len(pool[-1]), return_inverse=True)[1]
+    # sklearn needs a label with as many examples as there are folds.
+    most = len(units.ranks) if groups is None else int(np.bincount(labels).max())
+    places = np.zeros(len(labels), np.int64)
+    if folds <= min(len(units.ranks), most):
+        places = _places(units, labels, folds, seed)
+        if classes:
+            places = _with_every_label_in_training(places, labels, units.of_rows)
+    if len(set(places[places >= 0].tolist())) < folds:
+        counts = f"{len(labels):,} examples with {units.texts:,} different texts"
+        if units.groups is not None:
+            counts += f" in {units.groups:,} groups"
+            if len(units.ranks) < units.groups:
+                counts += f", {len(units.ranks):,} where groups with equal texts are counted as one"
         raise DataError(
-            f"{folds} folds need {folds} different texts{what}.",
+            f"{folds} folds cannot be made of {counts}: one would hold out no example.",
             set_in="train.folds",
-            valid=f"2 to {count}" if count > 1 else "more examples",
+            valid="fewer folds, or more examples",
         )
-    distinct = list(first)
-    splitter = (StratifiedKFold if classes else KFold)(folds, shuffle=True, random_state=seed)
-    fold_of: dict[tuple[str, ...], int] = {}
-    for number, (_, held) in enumerate(splitter.split(distinct, list(first.values()))):
-        fold_of |= {distinct[place]: number for place in held}
-    places = np.array([fold_of[key] for key in keys])
     return [
         {"train": np.flatnonzero(places != fold), "validation": np.flatnonzero(places == fold)}
         for fold in range(folds)
     ]
+
+
+def _places(units: Units, labels: np.ndarray, folds: int, seed: int) -> np.ndarray:
+    """Returns the fold of each example, int [n]."""
+    first = np.unique(units.of_rows, return_index=True)[1]
+    if units.groups is None and (labels == labels[first][units.of_rows]).all():
+        random = np.random.default_rng(seed).permutation(len(first))
+        order = np.lexsort((random, labels[first]))  # the units of a label go to the folds in turn
+        places = np.empty(len(first), np.int64)
+        places[order] = np.arange(len(first)) % folds
+        return places[units.of_rows]
+    kind = GroupKFold if len(set(labels)) == 1 else StratifiedGroupKFold
+    splitter = kind(folds, shuffle=True, random_state=seed)
+    places = np.empty(len(labels), np.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of a label with few examples: it is in some of the folds
+        for fold, (_, held) in enumerate(splitter.split(labels, labels, units.of_rows)):
+            places[held] = fold
+    return places
+
+
+def _with_every_label_in_training(
+    places: np.ndarray, labels: np.ndarray, units: np.ndarray
+) -> np.ndarray:
+    """Returns -1 as the fold of the units of a label that is in one fold alone."""
+    lowest = np.full(labels.max() + 1, places.max())
+    highest = np.zeros_like(lowest)
+    np.minimum.at(lowest, labels, places)
+    np.maximum.at(highest, labels, places)
+    alone = (lowest == highest)[labels]
+    return np.where(np.isin(units, units[alone]), -1, places)

@@ -11,7 +11,7 @@ from typing import Any
 from tfft import adapters, compare, evaluation, examples, loop, report
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
-from tfft.folds import FoldSource, fold_numbers, lists
+from tfft.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.freeze import adapt, frozen_names
 from tfft.model import named_variables
 from tfft.part import Part
@@ -137,9 +137,11 @@ def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], An
         for name in plan.names:
             yield name, {}, source
         return
-    pool = lists(source, [split for split in source.splits if split != "test"])
+    splits = [split for split in source.splits if split != "test"]
+    pool = lists(source, splits)
     known = tuple(zip(*map(source.identified, zip(*pool, strict=True)), strict=True))
-    every = fold_numbers(known, plan.folds, plan.seed, source.classes)
+    groups = groups_of(source, splits)
+    every = fold_numbers(known, plan.folds, plan.seed, source.classes, groups)
     for name, numbers in zip(plan.names, every, strict=True):
         yield name, numbers, FoldSource(source, pool, numbers)
 
