@@ -32,7 +32,7 @@ from tfft.sources import (
     validate,
     without_overlap,
 )
-from tfft.sources._open import SUFFIXES
+from tfft.sources._open import table_stem
 from tfft.sources._tables import Table, read, see_check
 
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
@@ -169,8 +169,7 @@ def _only(split: str, inside: Sequence[pathlib.Path]) -> pathlib.Path | None:
     hits = [
         path
         for path in inside
-        if path.stem.lower() in SPLIT_NAMES[split]
-        and (path.is_dir() or path.suffix.lower() in SUFFIXES)
+        if (path.stem.lower() if path.is_dir() else table_stem(path)) in SPLIT_NAMES[split]
     ]
     if len(hits) > 1:
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from tfft.sources import (
     take,
     without_overlap,
 )
+from tfft.sources._open import open_bytes
 
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")
@@ -89,8 +89,9 @@ def read(path: str) -> Iterator[tuple[str, str, str, str]]:
       DataError: it cannot be read, or something in it is missing or of another kind.
     """
     try:
-        content = json.loads(pathlib.Path(path).expanduser().read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        with open_bytes(path) as file:
+            content = json.loads(file.read())
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read: {error}", set_in=str(path), valid=f"JSON: {VALID}", see=SEE
         ) from error
