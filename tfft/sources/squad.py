@@ -122,11 +122,11 @@ def _answer(asked: dict[str, Any], where: str) -> str:
     pairs: list[tuple[str, int]] = []
     for answer in found:
         start = answer.get("answer_start")
-        if not isinstance(start, int) or isinstance(start, bool):
+        if not isinstance(start, int) or isinstance(start, bool) or start < 0:
             raise DataError(
                 f"an answer has the answer_start {start!r}.",
                 set_in=where,
-                valid="a whole number, of Unicode characters",
+                valid="a whole number from 0, of Unicode characters",
                 see=SEE,
             )
         pairs.append((_text(answer, "text", where), start))
