@@ -41,9 +41,11 @@ class DataError(UserError):
 
     Attributes:
       row: the number, from 0, of the one of several examples that cannot be read.
+      answers: The answers that are wrong; `examples` adds the rows in which they stand.
     """
 
     row: int | None = None
+    answers: Collection[str] = ()
 
 
 class WeightsError(UserError):

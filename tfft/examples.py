@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from tfft.errors import ConfigError, DataError
 from tfft.task import Examples, Task
 
 Columns = tuple[Sequence[str], ...]
+SHOWN_PLACES = 3  # in an error
 
 
 def check(task: Task, source: Any) -> None:
@@ -44,6 +46,36 @@ def check(task: Task, source: Any) -> None:
             set_in="files.classes",
             valid=f"files.classes = {task.classes}",
         )
+
+
+def with_labels(task: Task, source: Any) -> Any:
+    """Returns the task for a source's training answers, after a check of all splits.
+
+    Raises:
+      DataError: The task cannot read an answer; the error names its rows.
+    """
+    with located(source.places):
+        task = task.with_labels(source.labels, source.label_counts("train"))
+        for split in source.splits:
+            task.check_answers(source.label_counts(split))
+    return task
+
+
+@contextlib.contextmanager
+def located(places: Callable[[Collection[str]], list[str]]) -> Iterator[None]:
+    """Adds the rows of wrong answers to an error.
+
+    Args:
+      places: From answers to the places of the examples that have them.
+    """
+    try:
+        yield
+    except DataError as error:
+        if error.answers and not error.set_in:
+            rows = places(error.answers)
+            more = f" and {len(rows) - SHOWN_PLACES:,} more" if len(rows) > SHOWN_PLACES else ""
+            error.set_in = ", ".join(rows[:SHOWN_PLACES]) + more
+        raise
 
 
 def batches(source: Any, split: str, size: int) -> Iterator[tuple[np.ndarray, ...]]:

@@ -184,9 +184,11 @@ def _describe_source(task: Any, source: Any, say: Any) -> Any:
     examples.check(task, source)
     for note in source.notes:
         say.info(note)
-    task = task.with_labels(source.labels, source.label_counts("train"))
-    shown = task.labels if task.classes else ()
-    counts = {split: source.label_counts(split) for split in source.splits}
+    task = examples.with_labels(task, source)
+    for note in task.data_notes():
+        say.info(note)
+    counts = {split: task.label_counts(source.label_counts(split)) for split in source.splits}
+    shown = counts["train"]
     say.table(
         f"Data: {source.name}",
         ["split", "examples", *shown],

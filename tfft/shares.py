@@ -275,16 +275,22 @@ def labels_of(tasks: Mapping[str, Task]) -> tuple[str, ...] | None:
     return tuple(f"{name}/{label}" for name in found for label in found[name] or ())
 
 
+def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str, Counter[str]]:
+    """Returns the number of examples with each answer of each task, from those of joint answers."""
+    own: dict[str, Counter[str]] = {name: Counter() for name in tasks}
+    for answer, count in counts.items():
+        for name, each in answers_in(answer, own).items():
+            own[name][each] += count
+    return own
+
+
 def labelled(tasks: Mapping[str, Task], found: Sequence[str], counts: Any) -> dict[str, Any]:
     """Returns the tasks for the answers that the training split holds, see `Task.with_labels`.
 
     Raises:
       DataError: there is none for one of them.
     """
-    own: dict[str, Counter[str]] = {name: Counter() for name in tasks}
-    for answer in found:
-        for name, each in answers_in(answer, tasks).items():
-            own[name][each] += counts[answer] if counts else 1
+    own = counts_by_task(tasks, counts or dict.fromkeys(found, 1))
     empty = [name for name in tasks if found and not own[name]]
     if empty:
         raise DataError(f"no training example has an answer for {empty[0]!r}.", valid=VALID)

@@ -58,6 +58,7 @@ class Task:
       inputs: names of what a prediction is made from, also in an export's signature.
       classes: whether each answer is one of `labels`, so that a source without two of them, or with
         one that the training split lacks, is refused; None where answers are not looked at.
+      empty_labels: Whether an empty answer of a file is an answer, that of no label.
       reads: what of a body: "pooled", one vector a row; "tokens", one a token; "both", that of the
         text before those of its tokens; "causal", one a token that knows what stands before it
         alone; "decoder", one a token of an answer to a text.
@@ -78,6 +79,7 @@ class Task:
     modality: ClassVar[str] = "text"
     inputs: ClassVar[tuple[str, ...]] = ("text",)
     classes: ClassVar[bool | None] = False
+    empty_labels: ClassVar[bool] = False
     reads: ClassVar[str] = "pooled"
     rows: ClassVar[bool] = False
     absent: ClassVar[float] = 0.0
@@ -101,6 +103,28 @@ class Task:
           counts: how many training examples have each.
         """
         return self
+
+    def check_answers(self, counts: Mapping[str, int]) -> None:
+        """Refuses answers of a split that this task, with its labels, cannot read.
+
+        Args:
+          counts: Number of examples with each answer.
+
+        Raises:
+          DataError: Its `answers` are the wrong ones, whose rows are added to the error.
+        """
+
+    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Returns the number of examples with each label; empty if the task has no labels.
+
+        Args:
+          counts: Number of examples with each answer.
+        """
+        return {name: counts.get(name, 0) for name in self.labels or ()} if self.classes else {}
+
+    def data_notes(self) -> list[str]:
+        """Returns how the answers are read, a line each, for the description of the data."""
+        return []
 
     def preprocessor(self, subwords: Any) -> Any:
         """Returns what makes the model's inputs out of the task's, from a body's preprocessor."""

@@ -188,7 +188,8 @@ def _read(task: Any, input: str, text: Any, label: str | None = None, **more: An
     text = tuple(task.inputs) if text is None and len(task.inputs) > 1 else text
     if isinstance(text, list | tuple) and len(text) > len(task.inputs) == 1:
         text = text[0]
-    return read(input, text=text, label=label, classes=task.classes, **more)
+    more |= {"classes": task.classes, "empty_labels": task.empty_labels}
+    return read(input, text=text, label=label, **more)
 
 
 def _show_metrics(

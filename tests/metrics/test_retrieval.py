@@ -81,3 +81,5 @@ def test_an_answer_that_is_no_similarity():
         retrieval.as_similarities(["5", "high"], 5.0)
     with pytest.raises(DataError, match="'nan' is no number"):
         retrieval.as_similarities(["nan"], 5.0)
+    with pytest.raises(DataError, match="'1_0' is no number"):
+        retrieval.as_similarities(["1_0"], 50.0)

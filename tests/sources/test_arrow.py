@@ -144,3 +144,46 @@ def test_secret_labels_are_missing_labels(tmp_path):
     folder = save(tmp_path / "one", [{"text": "film", "label": -1}, *reviews(9)], FEATURES)
     with pytest.raises(DataError, match="1 of 10 rows .* have no label"):
         files(str(folder))
+
+
+@pytest.mark.parametrize("number", [2, 5, -2, -5])
+def test_a_number_without_a_name_is_refused(tmp_path, number):
+    rows = [*reviews(9), {"text": "film", "label": number}, *reviews(9)]
+    folder = save(tmp_path / "one", rows, FEATURES, shards=2)
+    with pytest.raises(DataError) as caught:
+        files(str(folder))
+    problem = f"'label' is the number {number} of a ClassLabel with 2 names"
+    assert problem in caught.value.problem
+    assert caught.value.set_in == f"{folder}, row 10"
+    assert caught.value.valid == "0 to 1, the numbers of its names, or -1 for no label"
+
+
+def test_a_number_without_a_name_within_a_list_is_refused(tmp_path):
+    names = {"names": ["O", "B-person", "I-person"], "_type": "ClassLabel"}
+    features = {"tokens": {"_type": "Sequence"}, "ner_tags": {"feature": names, "_type": "List"}}
+    for wrong in (3, -2):
+        rows = [{"tokens": ["a", "b"], "ner_tags": [0, 1]}, {"tokens": ["a"], "ner_tags": [wrong]}]
+        folder = save(tmp_path / f"tags{wrong}", rows, features)
+        with pytest.raises(DataError, match="a ClassLabel with 3 names") as caught:
+            conll(str(folder))
+        assert caught.value.set_in == f"{folder}, row 2"
+
+
+@pytest.mark.parametrize(
+    "features", [b"[1]", b"{", b'{"info": {"features": {"label": []}}}', b'{"info": [1]}']
+)
+def test_metadata_that_cannot_be_read(tmp_path, features):
+    table = pyarrow.table({"text": ["a"], "label": [0]})
+    table = table.replace_schema_metadata({b"huggingface": features})
+    with pyarrow.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    with pytest.raises(DataError, match="metadata of Hugging Face's datasets"):
+        files(str(tmp_path / "a.arrow"))
+
+
+def test_values_that_do_not_fit_their_features(tmp_path):
+    for value in ("positive", [1], True):
+        folder = save(tmp_path / f"{value}", [{"text": "film", "label": value}], FEATURES)
+        with pytest.raises(DataError) as caught:
+            files(str(folder))
+        assert caught.value.set_in == f"{folder}, row 1"

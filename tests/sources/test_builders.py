@@ -279,3 +279,25 @@ def test_features_that_are_not_there(various):
         tfds(various, text="tokens", label="tags", classes=False)
     with pytest.raises(DataError, match="needs the names of the features"):
         tfds(various, text="tokens", classes=False)
+
+
+@pytest.mark.parametrize("number", [2, -2])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_numbers_without_a_name_are_refused(builder, monkeypatch, number, split):
+    monkeypatch.setattr(FEATURES.ClassLabel, "encode_example", lambda self, example: example)
+    data = {"train": TRAIN, "test": [("t1", 0), ("t2", 1)]}
+    data[split] = [*data[split], ("wrong", number)]
+    with pytest.raises(DataError, match=f"the label {number} has no name") as caught:
+        tfds(builder(data))
+    assert caught.value.set_in.endswith(f" of {split}")
+    assert caught.value.valid == "0 to 1, or -1 for no label" and caught.value.see
+    with pytest.raises(DataError, match=f"the label {number} has no name") as caught:
+        tfds(builder(), text=("sentence",), label="mood")
+    assert caught.value.valid == "0 to 1, or -1 for no label" and caught.value.set_in
+
+
+def test_negative_numbers_are_no_missing_labels(builder):
+    data = {"train": [*TRAIN, ("wrong", -2)]}
+    numbers = builder(data, label=FEATURES.Scalar(tf.int64))
+    with pytest.raises(DataError, match="the label -2 has no name"):
+        tfds(numbers, label="mood")

@@ -326,7 +326,7 @@ def test_missing_file(write):
 def test_unknown_kind(write):
     error = error_of(write("a.xlsx", "x"))
     assert error.problem == "a.xlsx: a file that ends in '.xlsx' is not read."
-    assert error.valid.startswith(".arrow, .csv, .jsonl, .ndjson, .parquet, .tsv, .txt")
+    assert error.valid.startswith(".arrow, .csv, .json, .jsonl, .ndjson, .parquet, .tsv, .txt")
 
 
 def test_folder_without_texts(write, tmp_path):

@@ -3,14 +3,19 @@
 import json
 
 import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 import tfft
+from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.errors import DataError
+from tfft.errors import ConfigError, DataError
 from tfft.metrics.multi_label import multi_label_metrics
+from tfft.run import check
+from tfft.sources.files import files
 from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.multi_label_classification import MultiLabelClassification
@@ -59,9 +64,11 @@ def test_answers_are_lists_or_separated():
         [0, 0, 0],
         [0, 0, 1],
     ]
-    assert MultiLabelClassification().with_labels(["b|a", "c"]).labels == ("b|a", "c")
-    piped = MultiLabelClassification(separator="|").with_labels(["b|a", "c"])
-    assert piped.labels == ("a", "b", "c")
+    for separator in (None, "|"):
+        piped = MultiLabelClassification(separator=separator).with_labels(["b|a", "c"])
+        assert (piped.labels, piped.separator) == (("a", "b", "c"), "|")
+    commas = MultiLabelClassification(separator=",").with_labels(["b|a", "c"])
+    assert commas.labels == ("b|a", "c")
     with pytest.raises(DataError, match="'d' is none of the task's"):
         task.targets(Examples((), ["d"]))
     with pytest.raises(DataError, match="no list in JSON"):
@@ -117,3 +124,174 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     task = MultiLabelClassification(threshold=f1())
     again = tfft.run.evaluate(task, tiny(layers=1), str(tmp_path / "run"), source=source, say=quiet)
     assert again["metrics"]["micro_f1"] == report["metrics"]["micro_f1"]
+
+
+# Answers in other shapes.
+
+
+def labels_of(answers, **settings):
+    """Returns the labels of a task and those of each answer."""
+    task = MultiLabelClassification(**settings).with_labels(answers)
+    marked = task.targets(Examples((), answers)).tolist()
+    return task.labels, [
+        [name for name, given in zip(task.labels, row, strict=True) if given] for row in marked
+    ]
+
+
+MUSIC, PLOT = "music", "plot"
+HOT = ["[1, 0]", "[0, 0]", "[1, 1]"]
+HOT_LABELS = [[MUSIC], [], [MUSIC, PLOT]]
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        HOT,
+        ["[1.0, 0.0]", "[0.0, 0.0]", "[1.0, 1.0]"],
+        ["[true, false]", "[false, false]", "[true, true]"],
+        ["1|0", "0|0", "1|1"],
+        ["1,0", "0,0", "1,1"],
+        ["1 0", "0 0", "1 1"],
+    ],
+)
+def test_lists_of_0_and_1_need_names(answers):
+    assert labels_of(answers, labels=[MUSIC, PLOT]) == ((MUSIC, PLOT), HOT_LABELS)
+    with pytest.raises(DataError, match="lists of numbers") as caught:
+        labels_of(answers)
+    assert "MultiLabelClassification.labels = (" in caught.value.valid
+    assert "files.label = (" in caught.value.valid
+    with pytest.raises(DataError, match="has 2 numbers for 3 labels"):
+        labels_of(answers, labels=["a", "b", "c"])
+
+
+def test_lists_of_0_and_1_beside_empty_answers():
+    assert labels_of([*HOT, "[]", ""], labels=[MUSIC, PLOT])[1] == [*HOT_LABELS, [], []]
+    with pytest.raises(DataError, match="lists of numbers"):
+        labels_of(["1|0|1", "0|0|1", ""])
+
+
+def test_lists_of_numbers_of_labels():
+    assert labels_of(["[7, 3]", "[]", "[3]"]) == (("3", "7"), [["3", "7"], [], ["3"]])
+    assert labels_of(["[0, 1]", "[0]", "[1]"])[0] == ("0", "1")
+    assert labels_of(["[0, 1]", "[1, 0]"], labels=["0", "1"])[1] == [["0", "1"], ["0", "1"]]
+
+
+def test_objects_are_read_as_they_mean():
+    answers = ['{"plot": 1, "cast": 0}', '{"plot": true, "rare": false}', '{"cast": 1.0}', "{}"]
+    assert labels_of(answers) == (("cast", "plot", "rare"), [["plot"], ["plot"], ["cast"], []])
+    for value in ("2", '"yes"', "null", "0.5", "[1]"):
+        with pytest.raises(DataError, match="for 'plot', not 0 or 1"):
+            labels_of(['{"cast": 1}', f'{{"plot": {value}}}'])
+
+
+@pytest.mark.parametrize(
+    "answer", ["[null]", '["a", true]', "[0.5]", '[["a"]]', '[{"label": "a"}]', "['a']", "{a,b}"]
+)
+def test_other_shapes_are_refused(answer):
+    with pytest.raises(DataError) as caught:
+        labels_of(['["a", "b"]', answer])
+    assert answer in caught.value.answers and caught.value.valid
+
+
+@pytest.mark.parametrize("separator", ["|", ";", ","])
+def test_the_separator_is_detected(separator):
+    answers = [f"plot{separator}cast", "plot", f" music {separator} plot{separator}", ""]
+    labels, sets = labels_of(answers)
+    assert labels == ("cast", "music", "plot")
+    assert sets == [["cast", "plot"], ["plot"], ["music", "plot"], []]
+    task = MultiLabelClassification().with_labels(answers)
+    assert task.data_notes() == [f"labels in strings are separated by {separator!r}"]
+    again = MultiLabelClassification.of_card(task.config())
+    assert again.targets(Examples((), answers[:1])).tolist() == [[1, 0, 1]]
+
+
+def test_a_separator_that_is_not_clear_is_refused():
+    answers = ["plot|cast", "one; two"]
+    with pytest.raises(DataError, match="'|' and ';' stand in the answers") as caught:
+        labels_of(answers)
+    assert 'MultiLabelClassification.separator = "|"' in caught.value.valid
+    assert labels_of(answers, separator="|")[0] == ("cast", "one; two", "plot")
+    with pytest.raises(ConfigError, match="separator='' is empty"):
+        MultiLabelClassification(separator="")
+
+
+def test_labels_in_lists_may_hold_a_separator():
+    labels, sets = labels_of(['["a, b", "c"]', '["c", "c", " c "]'])
+    assert (labels, sets) == (("a, b", "c"), [["a, b", "c"], ["c"]])
+
+
+def test_labels_are_counted():
+    answers = {"plot|cast": 2, "plot": 3, "": 1, "plot|plot": 1}
+    task = MultiLabelClassification().with_labels(list(answers), answers)
+    assert task.label_counts(answers) == {"cast": 2, "plot": 6, "(no label)": 1}
+
+
+def columns_of(count):
+    return [{"text": f"text {n}", "music": n % 2, "plot": n % 3 == 0} for n in range(count)]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_one_column_for_each_label(tmp_path, suffix):
+    rows, path = columns_of(60), tmp_path / f"a.{suffix}"
+    if suffix == "csv":
+        lines = [f"{row['text']},{row['music']},{row['plot']}" for row in rows]
+        path.write_text("\n".join(["text,music,plot", *lines]))
+    elif suffix == "jsonl":
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    label = ("music", "plot")
+    source = files(str(path), label=label, classes=False, validation_share=0, test_share=0)
+    task = MultiLabelClassification().with_labels(source.labels, source.label_counts("train"))
+    counts = task.label_counts(source.label_counts("train"))
+    assert counts == {"music": 30, "plot": 20, "(no label)": 20}
+    with pytest.raises(DataError, match="no column 'cast'"):
+        files(str(path), label=("music", "cast"), classes=False)
+    with pytest.raises(DataError, match="labels of their own"):
+        files(str(path), label=label)
+
+
+def test_a_label_column_that_is_not_0_or_1(tmp_path):
+    path = tmp_path / "a.csv"
+    for value, shown in (("yes", "'yes'"), ("", "''"), ("2", "'2'")):
+        path.write_text(f"text,music,plot\na,1,0\nb,1,{value}\n")
+        with pytest.raises(DataError) as caught:
+            files(str(path), label=("music", "plot"), classes=False)
+        assert caught.value.problem == f"{path}:3: 'plot' is {shown}, not 0 or 1."
+
+
+def test_an_empty_cell_is_no_label_where_that_is_set(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f"t{n},{'a|b' if n % 2 else ''}\n" for n in range(60)))
+    source = files(str(path), classes=False, empty_labels=True)
+    assert set(source.labels) == {"", "a|b"}
+    with pytest.raises(DataError, match="30 of 60 rows") as caught:
+        files(str(path), classes=False)
+    assert "files.empty_labels = True" in caught.value.valid
+
+
+def test_wrong_answers_are_found_in_their_lines(tmp_path):
+    path = tmp_path / "a.jsonl"
+    answers = [["a"], ["b"]] * 40 + [{"a": "no"}]
+    lines = [json.dumps({"text": f"t{n}", "label": y}) for n, y in enumerate(answers)]
+    path.write_text("\n".join(lines))
+    source = files(str(path), classes=False, validation_share=0, test_share=0)
+    with pytest.raises(DataError, match="not 0 or 1") as caught:
+        examples.with_labels(MultiLabelClassification(), source)
+    assert caught.value.set_in == f"{path}:81"
+
+
+def test_check_shows_the_labels_with_counts(tmp_path, capsys):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "text;label\n" + "".join(f"t{n};{'x|why' if n % 2 else 'x'}\n" for n in range(90))
+    )
+    source = files(str(path), classes=False)
+    check(MultiLabelClassification(), tiny(layers=1), source, [tfft.Stage(epochs=1)])
+    shown = capsys.readouterr()
+    shown = shown.out + shown.err
+    assert "labels in strings are separated by '|'" in shown
+    assert "the delimiter is a semicolon" in shown
+    train = source.label_counts("train")
+    assert str(train["x|why"]) in shown and str(sum(train.values())) in shown
+    assert "why" in shown and "(no label)" in shown

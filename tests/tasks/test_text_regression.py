@@ -6,9 +6,11 @@ import pytest
 from scipy.stats import pearsonr, spearmanr
 
 import tfft
+from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
+from tfft.sources.files import files
 from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.text_regression import TextRegression
@@ -120,3 +122,97 @@ def test_a_run_is_reported_and_read_again_in_units(tmp_path):
     )
     assert again["metrics"] == report["metrics"]
     assert "Pearson" in (tmp_path / "report.html").read_text()
+
+
+# How numbers are written.
+
+
+@pytest.mark.parametrize(
+    "answer, reason, right",
+    [
+        ("3,5", "a decimal comma", "3.5"),
+        ("-0,25", "a decimal comma", "-0.25"),
+        ("45%", "a percent sign", "45"),
+        ("4.5 %", "a percent sign", "4.5"),
+        ("1,234", "a comma, between thousands or before decimals", "1234 or 1.234"),
+        ("1,234,567.5", "commas between thousands", "1234567.5"),
+        ("1.234,5", "points between thousands", "1234.5"),
+        ("1.234.567", "points between thousands", "1234567"),
+        ("1 234", "a separator between thousands", "1234"),
+        ("1'234.5", "a separator between thousands", "1234.5"),
+        ("1\u202f234,5", "a separator between thousands", "1234.5"),
+        ("1_0", "an underscore", "10"),
+        ("1_000.5", "an underscore", "1000.5"),
+        ("0x10", "hexadecimal digits", "16"),
+    ],
+)
+def test_numbers_that_are_written_otherwise_are_refused(tmp_path, answer, reason, right):
+    rows = [(f"t{n}", f"{n}.5") for n in range(60)]
+    rows[7] = rows[9] = ("t", answer)
+    path = tmp_path / "a.csv"
+    path.write_text("text,label\n" + "".join(f'{t},"{y}"\n' for t, y in rows))
+    source = files(str(path), classes=False, validation_share=0, test_share=0)
+    with pytest.raises(DataError) as caught:
+        examples.with_labels(TextRegression(), source)
+    error = caught.value
+    assert error.problem == (
+        f"the answer {answer!r} is no number: it has {reason}. There are 2 such answers, of 60."
+    )
+    assert (error.set_in, error.valid) == (f"{path}:9, {path}:11", right)
+
+
+@pytest.mark.parametrize("answer", ["nan", "-inf", "Infinity", "1e39", "", "true", "\u0663"])
+def test_what_is_no_number_is_refused(answer):
+    with pytest.raises(DataError, match="is no "):
+        TextRegression().with_labels(["1", "2", answer])
+
+
+@pytest.mark.parametrize("answer", [" 3 ", "+3", ".5", "3.", "1e5", "-2.5E-3"])
+def test_numbers_as_they_are_written(answer):
+    found = TextRegression().targets(Examples((), [answer]))
+    assert found.tolist() == [[pytest.approx(float(answer))]]
+
+
+@pytest.mark.parametrize("answer", ["-999", "9999", "1e38", "-2147483648", "3.4e38"])
+def test_a_number_that_stands_for_a_missing_one_is_refused(tmp_path, answer):
+    path = tmp_path / "a.csv"
+    values = [f"{n % 5}.5" for n in range(60)]
+    values[3] = answer
+    path.write_text("text,label\n" + "".join(f"t{n},{y}\n" for n, y in enumerate(values)))
+    for test in (None, str(path)):  # in the training file; in a test file
+        train = path
+        if test:
+            train = tmp_path / "train.csv"
+            train.write_text("text,label\n" + "".join(f"u{n},{n % 5}\n" for n in range(60)))
+        source = files(str(train), test=test, classes=False, validation_share=0, test_share=0)
+        with pytest.raises(DataError, match="far from the others, 0.*4.* missing") as caught:
+            examples.with_labels(TextRegression(), source)
+        assert caught.value.set_in == f"{path}:5"
+    if answer == "-999":
+        assert TextRegression(sentinels=()).with_labels(values).scale > 100
+
+
+def test_sentinels_within_the_range_are_numbers():
+    task = TextRegression().with_labels(["99", "999", "500", "100", "-99"])
+    assert task.center == pytest.approx(319.8)
+
+
+@pytest.mark.parametrize(
+    "answers, problem",
+    [
+        (["1e20", "2e20", "5e20"], "squared error is beyond float32"),
+        (["1e-20", "2e-20"], "squared error is beyond float32"),
+        (["100000000", "100000000.1", "99999999.9"], "float32 has steps of 8"),
+        (["1000000000", "1000000001"], "float32 has steps of 64"),
+    ],
+)
+def test_numbers_that_float32_cannot_standardize_are_refused(answers, problem):
+    with pytest.raises(DataError, match=problem):
+        TextRegression().with_labels(answers)
+
+
+def test_large_numbers_are_trained_and_reported_as_numbers():
+    task = TextRegression().with_labels(["1e17", "3e17"])
+    assert np.isfinite(float(task.loss()(np.array([[1e17]]), np.array([[3e17]]))))
+    truth = np.array([[1e17], [3e17], [2e17]], np.float32)
+    assert np.isfinite(task.evaluate(Examples((), None, truth), -100 * truth)["rmse"]["value"])

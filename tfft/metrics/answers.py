@@ -43,7 +43,7 @@ def read(answer: str, question: str, context: str) -> Golds:
         texts, starts = list(found["text"]), list(found["answer_start"])
         if isinstance(found["text"], str) or len(texts) != len(starts):
             raise TypeError
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
             f"an answer is {_cut(answer)!r}.", set_in=where, valid=f"JSON such as {SHAPE}"
         ) from error

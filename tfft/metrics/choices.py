@@ -26,7 +26,7 @@ def choices_of(text: str | bytes) -> list[str]:
     shown = f"the choices {text[:80]!r}"
     try:
         found = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{shown} are no JSON: {error}.", valid='["one", "another"]') from error
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
         raise DataError(f"{shown} are no list of strings.", valid='["one", "another"]')

@@ -1,31 +1,16 @@
-"""Several labels a text: how answers read, and metrics with 95 % intervals."""
+"""Several labels a text: targets, and metrics with 95 % intervals."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from tfft.errors import DataError, refuse_unknown
+from tfft.errors import refuse_unknown
 from tfft.metrics import corpus
 from tfft.metrics.classification import areas, class_row
 from tfft.metrics.intervals import share_interval
-
-
-def split(answer: str, separator: str) -> list[str]:
-    """Returns the labels of an answer: a JSON list, or names with separators between them.
-
-    Raises:
-      DataError: what begins as a list is none.
-    """
-    if answer.lstrip().startswith("["):
-        try:
-            return [str(name) for name in json.loads(answer)]
-        except json.JSONDecodeError as error:
-            raise DataError(f"{answer!r} is no list in JSON: {error}.") from error
-    return [name.strip() for name in answer.split(separator) if name.strip()]
 
 
 def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tfft.errors import DataError
+from tfft.metrics import numbers
 from tfft.metrics.floors import Floor
 
 TOP = 10
@@ -180,14 +181,17 @@ def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
     Raises:
       DataError: one is no number from -highest to highest.
     """
-    for answer in answers:
-        try:
-            fits = abs(float(answer)) <= highest
-        except ValueError:
-            fits = False
-        if not fits:
-            raise DataError(
-                f"the answer {answer!r} is no number from {-highest:g} to {highest:g}.",
-                valid="Embedding.highest, the answer of texts that mean the same",
-            )
+    values = [numbers.parse(answer) for answer in answers]
+    wrong = [
+        answer
+        for answer, value in zip(answers, values, strict=True)
+        if value is None or abs(value) > highest
+    ]
+    if wrong:
+        error = DataError(
+            f"the answer {wrong[0]!r} is no number from {-highest:g} to {highest:g}.",
+            valid="Embedding.highest, the answer of texts that mean the same",
+        )
+        error.answers = frozenset(wrong)
+        raise error
     return np.array([float(answer) / highest for answer in answers], np.float32)

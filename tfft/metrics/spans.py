@@ -43,13 +43,18 @@ def read_spans(answer: str) -> list[Span]:
       DataError: it is none, or two of its spans overlap.
     """
     try:
-        found = sorted((start, end, label) for start, end, label in json.loads(answer))
-        right = all(type(s) is type(e) is int and 0 <= s < e for s, e, _ in found)
+        listed = json.loads(answer)
+        found = sorted((start, end, label) for start, end, label in listed)
+        right = isinstance(listed, list) and all(
+            type(s) is type(e) is int and 0 <= s < e for s, e, _ in found
+        )
         right = right and all(isinstance(label, str) and label for *_, label in found)
-    except (json.JSONDecodeError, TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         right = False
     if not right:
-        raise DataError(f"{answer[:200]!r} is no list of spans.", valid=VALID)
+        error = DataError(f"{answer[:200]!r} is no list of spans.", valid=VALID)
+        error.answers = {answer}
+        raise error
     for one, two in zip(found, found[1:], strict=False):
         if two[0] < one[1]:
             raise DataError(

@@ -9,7 +9,7 @@ import array
 import dataclasses
 import functools
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -244,6 +244,15 @@ class Source:
         None where there is one origin, whose examples are each seen once.
         """
         return None
+
+    def places(self, answers: Collection[str]) -> list[str]:
+        """Returns where the examples with one of these answers are, for an error."""
+        return [
+            f"example {number:,} of the {split} split"
+            for split in self.splits
+            for number, row in enumerate(self.rows(split), 1)
+            if row[-1] in answers
+        ]
 
     def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
         """Returns a row with what its inputs are where they are named: a file's hash for its path.

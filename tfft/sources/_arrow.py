@@ -28,24 +28,57 @@ class Arrow(Format):
         schema = self._open(self._files[0]).schema
         super().__init__(where, schema.names)
         self.refuse_twice()
-        found = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))
-        features = (found.get("info") or {}).get("features") or {}
-        self._named = {name: _names(feature) for name, feature in features.items()}
+        self._named = self._readers((schema.metadata or {}).get(b"huggingface", b"{}"))
+
+    def _readers(self, metadata: bytes) -> dict[str, Callable[[Any], Any]]:
+        """Returns what reads the values of each column that the metadata describe."""
+        try:
+            features = (json.loads(metadata).get("info") or {}).get("features") or {}
+            return {name: _names(feature) for name, feature in features.items()}
+        except (ValueError, AttributeError, TypeError, IndexError) as error:
+            raise DataError(
+                f"{self.where}: the metadata of Hugging Face's datasets cannot be read: {error!r}.",
+                set_in=self.where,
+                valid=WHOLE,
+            ) from error
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         number = 0
         for path in self._files:
             for batch in self._batches(path):
-                values = [
-                    [
-                        self._named.get(name, _same)(value)
-                        for value in batch.column(name).to_pylist()
-                    ]
-                    for name in columns
-                ]
+                values = [self._column(batch, name, number) for name in columns]
                 for row in zip(*values, strict=True):
                     number += 1
                     yield number, row
+
+    def _column(self, batch: Any, name: str, number: int) -> list[Any]:
+        """Returns a column's values, the numbers of a ClassLabel by their names.
+
+        Args:
+          number: Number of rows before the batch.
+        """
+        read = self._named.get(name, _same)
+        try:
+            found = batch.column(name).to_pylist()
+        except (ValueError, OSError) as error:  # text that is not UTF-8, a broken offset
+            raise self._broken(pathlib.Path(self._where), error) from error
+        if read is _same:
+            return found
+        for place, value in enumerate(found):
+            try:
+                found[place] = read(value)
+            except (_UnknownNumber, TypeError, KeyError, AttributeError) as error:
+                where = self.place(number + place + 1)
+                known = isinstance(error, _UnknownNumber)
+                reason = str(error) if known else "is not of the type that the features describe"
+                raise DataError(
+                    f"{where}: a value of {name!r} {reason}.",
+                    set_in=where,
+                    valid=f"0 to {error.count - 1}, the numbers of its names, or -1 for no label"
+                    if isinstance(error, _UnknownNumber)
+                    else "values that fit the features in the file's metadata",
+                ) from error
+        return found
 
     def place(self, number: int) -> str:
         return f"{self.where}, row {number:,}"
@@ -59,7 +92,7 @@ class Arrow(Format):
                 yield from map(reader.get_batch, range(reader.num_record_batches))
             else:
                 yield from reader
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, OSError) as error:
             raise self._broken(path, error) from error
 
     def _open(self, path: pathlib.Path) -> Any:
@@ -78,7 +111,7 @@ class Arrow(Format):
 
     def _broken(self, path: pathlib.Path, error: Exception) -> DataError:
         return DataError(
-            f"{path} is not readable Arrow: {str(error).splitlines()[0]}",
+            f"{path} is not readable Arrow: {(str(error).splitlines() or ['?'])[0]}",
             set_in=self._where,
             valid=WHOLE,
         )
@@ -104,6 +137,23 @@ def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     return found
 
 
+class _UnknownNumber(ValueError):
+    """A number that none of `count` names belongs to."""
+
+    def __init__(self, number: Any, count: int):
+        super().__init__(f"is the number {number!r} of a ClassLabel with {count} names")
+        self.count = count
+
+
+def _name(value: Any, names: Sequence[str]) -> str | None:
+    """Returns the name of a class; None for -1, which stands for no label."""
+    if value is None or value == -1:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < len(names):
+        raise _UnknownNumber(value, len(names))
+    return names[value]
+
+
 def _same(value: Any) -> Any:
     return value
 
@@ -115,7 +165,9 @@ def _names(feature: Any) -> Callable[[Any], Any]:
     kind = feature.get("_type") if isinstance(feature, Mapping) else None
     if kind == "ClassLabel" and isinstance(feature, Mapping):
         names = feature.get("names")
-        return lambda value: None if value in (None, -1) else names[value] if names else value
+        if not names:
+            return lambda value: None if value == -1 else value
+        return lambda value: _name(value, names)
     if kind is None and isinstance(feature, Mapping):
         fields = {name: _names(inner) for name, inner in feature.items()}
         if any(read is not _same for read in fields.values()):

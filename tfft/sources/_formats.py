@@ -22,6 +22,8 @@ STANDARD_INPUT = "standard input"
 MISSING = object()  # the value of a row that lacks the column
 Open = Callable[[], BinaryIO]
 Row = tuple[int, Sequence[Any]]  # the number of a line (row, file) and the values
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 class Format:
@@ -32,12 +34,14 @@ class Format:
       names: of its columns.
       has_header: whether the file names its columns itself.
       blank: how many blank lines the latest pass went over.
+      notes: How the file is read, for a person.
     """
 
     has_header = True
 
     def __init__(self, where: str, names: Sequence[str] = ()):
         self.where, self.names, self.blank = where, list(names), 0
+        self.notes: list[str] = []
 
     @property
     def path(self) -> str:
@@ -101,6 +105,24 @@ def _not_utf8(where: str, number: int, offset: int, byte: int, raw: bytes) -> Da
     )
 
 
+@contextlib.contextmanager
+def field_limit(limit: int) -> Iterator[None]:
+    """Sets the longest field that `csv` reads, and restores it."""
+    usual = csv.field_size_limit(limit)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(usual)
+
+
+def record_pattern(delimiter: str) -> re.Pattern[str]:
+    """Returns the pattern of a record whose quotes are all where they belong."""
+    one = re.escape(delimiter)
+    plain = f'(?!")[^{one}\r\n]*' if delimiter == "\t" else f'[^"{one}\r\n]*'
+    field = f'(?:"[^"]*(?:""[^"]*)*"|{plain})'
+    return re.compile(f"{field}(?:{one}{field})*")
+
+
 class Separated(Format):
     """CSV as RFC 4180 has it, or TSV with the same quotes; the first line names the columns.
 
@@ -109,9 +131,7 @@ class Separated(Format):
 
     def __init__(self, where: str, open_file: Open, delimiter: str):
         self._open, self._delimiter = open_file, delimiter
-        plain = f'[^"{delimiter}\r\n]*' if delimiter == "," else f'(?!")[^{delimiter}\r\n]*'
-        field = f'(?:"[^"]*(?:""[^"]*)*"|{plain})'
-        self._record = re.compile(f"{field}(?:{delimiter}{field})*")
+        self._record = record_pattern(delimiter)
         super().__init__(where)
         self.names = next(self._records(), (1, [""]))[1]
         if not any(name.strip() for name in self.names):
@@ -141,9 +161,8 @@ class Separated(Format):
                 yield line
 
         began = 1
-        usual = csv.field_size_limit(LONGEST_LINE)
         try:
-            with self._open() as file:
+            with field_limit(LONGEST_LINE), self._open() as file:
                 reader = csv.reader(feed(file), delimiter=self._delimiter, strict=True)
                 for row in reader:
                     self._refuse_stray_quote(raw, began)
@@ -155,8 +174,6 @@ class Separated(Format):
                     raw.clear()
         except csv.Error as error:
             raise self._broken(began, str(error)) from error
-        finally:
-            csv.field_size_limit(usual)
 
     def _refuse_stray_quote(self, raw: list[str], began: int) -> None:
         if any('"' in line for line in raw):
@@ -180,23 +197,39 @@ class Separated(Format):
         )
 
 
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Returns a JSON object; raises a ValueError if a key stands twice."""
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        raise ValueError("a key stands twice")
+    return row
+
+
+def refuse_surrogates(text: str, row: Any) -> None:
+    """Raises a ValueError if an object that was parsed from `text` is not Unicode."""
+    escaped = _ESCAPED_SURROGATE.search(text)
+    if escaped and _SURROGATE.search(json.dumps(row, ensure_ascii=False)):
+        raise ValueError("not Unicode: half of a surrogate pair")
+
+
 class JsonLines(Format):
     """One JSON object a line; the first one's keys are the columns."""
 
     def __init__(self, where: str, open_file: Open):
         self._open = open_file
         super().__init__(where)
-        first = next(self._objects(), None)
+        first = next(self.objects(), None)
         if first is None:
             raise DataError(f"{where} is empty.", valid=_OBJECT)
         self.names = list(first[1])
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         self.blank = 0
-        for number, row in self._objects():
+        for number, row in self.objects():
             yield number, [row.get(name, MISSING) for name in columns]
 
-    def _objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+    def objects(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields each object with the number of its line."""
         with self._open() as file:
             for number, line in enumerate(lines(file, self.where), 1):
                 if line.isspace():
@@ -206,7 +239,8 @@ class JsonLines(Format):
 
     def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
-            row = json.loads(line, object_pairs_hook=self._pairs)
+            row = json.loads(line, object_pairs_hook=unique_keys)
+            refuse_surrogates(line, row)
         except json.JSONDecodeError as error:
             reason = f"is not JSON: {error.msg}, in column {error.colno}"
         except (ValueError, RecursionError) as error:
@@ -216,13 +250,6 @@ class JsonLines(Format):
                 return row
             reason = "is JSON, but not an object"
         raise DataError(f"{self.place(number)} {reason}.", set_in=self.place(number), valid=_OBJECT)
-
-    @staticmethod
-    def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        row = dict(pairs)
-        if len(row) < len(pairs):
-            raise ValueError("a key stands twice")
-        return row
 
 
 class Lines(Format):
@@ -269,9 +296,9 @@ class Parquet(Format):
         try:
             with self._open() as raw, parquet.ParquetFile(raw) as file:
                 yield file
-        except pyarrow.ArrowException as error:
+        except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(
-                f"{self._title} is not readable Parquet: {str(error).splitlines()[0]}",
+                f"{self._title} is not readable Parquet: {(str(error).splitlines() or ['?'])[0]}",
                 valid="a whole Parquet file with a column of texts and one of labels",
             ) from error
 

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import array
-import collections
 import dataclasses
 import itertools
-import json
 import math
-import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
-from tfft.sources._formats import LONGEST_LINE, MISSING, Format, Separated
+from tfft.sources._formats import MISSING, Format, Separated
 from tfft.sources._open import open_format
+from tfft.sources._row_reader import RowReader, indicator_answer
 
 TEXT_NAMES = (
     *("text", "sentence", "review", "content", "comment", "message", "tweet", "body"),
@@ -26,8 +23,6 @@ LABEL_NAMES = (
     "rating",
 )
 SAMPLE = 1000  # rows on which the longer of two columns is found
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,22 +61,24 @@ def read(
     path: str,
     *,
     text: str | Sequence[str] | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     labelled: bool = True,
     columns: Sequence[str] = (),
     needed: bool = True,
     classes: bool = True,
+    empty_labels: bool = False,
 ) -> Table:
     """Returns the texts of a file, and its answers unless `labelled` is False.
 
     Args:
-      path: a file or a folder per class; "-" is standard input: JSONL when it begins with "{",
-        CSV otherwise.
+      path: a file or a folder per class; "-" is standard input: JSONL when it begins with "{", a
+        JSON list when it begins with "[", CSV otherwise; compressed or not.
       text, label: the columns' names, several texts for a task of several inputs; found by the
-        rule of `tfft.sources.files` when None.
+        rule of `tfft.sources.files` when None. Several labels are columns of 0 and 1.
       columns: names of further columns.
       needed: refuses a file that lacks one of them; otherwise it is left out.
       classes: whether the answers are labels; else lists and objects count too, as JSON.
+      empty_labels: Whether an empty answer is read as no label, "", rather than refused.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
@@ -91,7 +88,9 @@ def read(
         if not needed:
             columns = [name for name in columns if file.has_header and name in file.names]
         texts = text if isinstance(text, str | None) else tuple(text)
-        return _read(file, texts, label, labelled, columns, classes)
+        if isinstance(label, str | None):
+            return _read(file, texts, label, labelled, columns, classes, empty_labels)
+        return _read_indicators(file, texts, tuple(label), labelled, columns, classes)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)
@@ -105,13 +104,14 @@ def _read(
     labelled: bool,
     more: Sequence[str],
     classes: bool,
+    empty_labels: bool = False,
 ) -> Table:
     if isinstance(text, tuple):
         columns, how = named(file, text, label, labelled, classes)
     else:
         columns, how = choose(file, text, label, labelled, classes)
     _refuse_unknown(file, more)
-    reader = _Reader(file, columns, len(columns) - labelled, classes)
+    reader = RowReader(file, columns, len(columns) - labelled, classes, empty_labels)
     others: list[list[str]] = [[] for _ in more]
     for number, values in file.rows([*columns, *more]):
         reader.add(number, values[: len(columns)])
@@ -128,12 +128,38 @@ def _read(
     return Table(tuple(reader.inputs), labels, tuple(notes), reader.lines, file.place, further)
 
 
-def _refuse_unknown(file: Format, columns: Sequence[str]) -> None:
+def _read_indicators(
+    file: Format,
+    text: str | tuple[str, ...] | None,
+    labels: tuple[str, ...],
+    labelled: bool,
+    more: Sequence[str],
+    classes: bool,
+) -> Table:
+    """Returns examples whose labels have one column each, of 0 and 1."""
+    if not labelled:
+        return _read(file, text, None, False, more, classes)
+    _refuse_unknown(file, labels, "files.label")
+    if classes or len(set(labels)) < len(labels):
+        raise DataError(
+            f"the columns {list(labels)} are to be labels of their own.",
+            set_in="files.label",
+            valid="different columns, and files.classes = False: a text may have several labels",
+        )
+    table = _read(file, text, None, False, more, classes)
+    answers = [
+        indicator_answer(file, number, labels, values) for number, values in file.rows(labels)
+    ]
+    note = f"{file.where}: labels in columns {', '.join(map(repr, labels))}"
+    return dataclasses.replace(table, labels=answers, notes=(*table.notes, note))
+
+
+def _refuse_unknown(file: Format, columns: Sequence[str], where: str = "files.columns") -> None:
     for name in columns:
         if name not in file.names or not file.has_header:
             raise DataError(
                 f"{file.where} has no column {name!r}.",
-                set_in=f"files.columns={list(columns)}",
+                set_in=f"{where}={list(columns)}",
                 valid=near(name, file.names, 12) if file.has_header else "none: it has no columns",
             )
 
@@ -145,120 +171,6 @@ def _told(value: Any) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return value.strip() if isinstance(value, str) else str(value)
-
-
-class _Reader:
-    """Collects the texts and answers of a file, and the rows in which one is missing.
-
-    Args:
-      file: with `place`.
-      columns: of the inputs, then of the answer where answers are read.
-      inputs: how many inputs there are.
-      classes: whether the answers are labels.
-    """
-
-    def __init__(self, file: Format, columns: Sequence[str], inputs: int, classes: bool):
-        self.file, self.columns, self.classes = file, columns, classes
-        self.kinds = ["text"] * inputs + ["label"] * (len(columns) - inputs)
-        self.inputs: list[list[str]] = [[] for _ in range(inputs)]
-        self.labels: list[str] = []
-        self.lines = array.array("q")
-        self._missing: list[list[int]] = [[] for _ in columns]
-        self._known: dict[str, str] = {}  # one object for each label, however often it stands
-        self._changed: collections.Counter[str] = collections.Counter()
-
-    def add(self, number: int, values: Sequence[Any]) -> None:
-        """Takes one row: the texts, and an answer when answers are read."""
-        for place, texts in enumerate(self.inputs):
-            text = self._text(number, place, values[place])
-            if not text or text.isspace():
-                self._missing[place].append(number)
-            texts.append(text)
-        self.lines.append(number)
-        if len(values) > len(self.inputs):
-            label = self._label(number, values[-1])
-            if not label or label.lower() == "nan":
-                self._missing[-1].append(number)
-            self.labels.append(label)
-
-    def finish(self) -> None:
-        """Refuses what was collected when there is nothing, or something is missing in it."""
-        rows = len(self.lines)
-        if not rows:
-            raise DataError(f"{self.file.where} has a header, but no rows.", valid="a row a text")
-        for numbers, kind, name in zip(self._missing, self.kinds, self.columns, strict=True):
-            if numbers:
-                lack = "an empty text" if kind == "text" else "no label"
-                places = ", ".join(self.file.place(number) for number in numbers[:3])
-                more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
-                raise DataError(
-                    f"{len(numbers):,} of {rows:,} rows of {self.file.where} have "
-                    f"{lack} in column {name!r}{' (empty or NaN)' if kind == 'label' else ''}.",
-                    set_in=places + more,
-                    valid=f"a {kind} in every row; take out the rows that have none",
-                )
-
-    def notes(self) -> list[str]:
-        """Returns what was skipped or read otherwise than it is written, with counts."""
-        found = [f"{count:,} labels {how}" for how, count in self._changed.items()]
-        if self.file.skipped:
-            found.insert(0, self.file.skipped)
-        return [f"{self.file.where}: {note}" for note in found]
-
-    def _text(self, number: int, place: int, value: Any) -> str:
-        if value is None or value is MISSING or value != value:  # NaN is not equal to itself
-            return ""
-        if isinstance(value, list | dict) and not self.classes:
-            return json.dumps(value, ensure_ascii=False)
-        if not isinstance(value, str):
-            raise self._error(number, place, value, "not a string")
-        if len(value) > LONGEST_LINE:
-            long = f"more than {LONGEST_LINE:,} characters long"
-            raise self._error(number, place, value[:20], long)
-        if not value.isascii() and _SURROGATE.search(value):
-            raise self._error(number, place, value[:40], "not Unicode: half of a surrogate pair")
-        return value
-
-    def _label(self, number: int, value: Any) -> str:
-        """Returns a label as a string, "" when there is none."""
-        if not self.classes and isinstance(value, str | list | dict):
-            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        if isinstance(value, str):
-            if value not in self._known:
-                self._known[value] = self._tidy(value)
-            label = self._known[value]
-            if label != value:
-                self._count_change(value, label)
-            return label
-        if value is None or value is MISSING or value != value:
-            return ""
-        if isinstance(value, bool):
-            return str(value).lower()
-        if isinstance(value, float) and value.is_integer():
-            return str(int(value))
-        if isinstance(value, (list, dict, bytes)):
-            raise self._error(number, -1, value, "not one string or number")
-        return str(value)
-
-    def _tidy(self, value: str) -> str:
-        label = value.strip()
-        whole = _WHOLE.fullmatch(label)
-        return whole[1] if whole else label
-
-    def _count_change(self, value: str, label: str) -> None:
-        if value.strip() != value:
-            self._changed["had spaces around them, which were taken away"] += 1
-        if value.strip() != label:
-            self._changed[f"are written like {value.strip()!r} and read as {label!r}"] += 1
-
-    def _error(self, number: int, column: int, value: Any, problem: str) -> DataError:
-        shown = repr(value)
-        shown = shown if len(shown) <= 40 else shown[:40] + "..."
-        return DataError(
-            f"{self.file.place(number)}: {self.columns[column]!r} is {shown}, {problem}.",
-            set_in=self.file.place(number),
-            valid=("a string" if column >= 0 else "a string or a number") + " in every row",
-        )
 
 
 def named(

@@ -104,8 +104,12 @@ def _columns(
     unlabelled = 0
     dataset = builder.as_dataset(split=origin, shuffle_files=False)
     for number, row in enumerate(dataset.as_numpy_iterator(), 1):
-        read = [reader(row[name]) for name, reader in readers.items()]
         where = f"example {number:,} of {origin}"
+        try:
+            read = [reader(row[name]) for name, reader in readers.items()]
+        except DataError as error:
+            error.set_in, error.see = where, SEE
+            raise
         tagged = _tagged(read[:2], where) if inputs == 1 and not classes else None
         values = [*(tagged or map(_told, read[: inputs + 1])), *map(_told, read[inputs + 1 :])]
         if classes and not values[inputs]:
@@ -122,7 +126,7 @@ def _reader(feature: Any) -> Callable[[Any], Any]:
 
     kinds = catalogue.features
     if isinstance(feature, kinds.ClassLabel):
-        return lambda value: feature.int2str(int(value)) if value >= 0 else ""
+        return lambda value: _class_name(feature, int(value))
     if isinstance(feature, kinds.FeaturesDict):
         fields = {name: _reader(inner) for name, inner in feature.items()}
         return lambda value: {name: one(value[name]) for name, one in fields.items()}
@@ -133,6 +137,18 @@ def _reader(feature: Any) -> Callable[[Any], Any]:
         inner = _reader(feature.feature)
         return lambda value: [inner(each) for each in value]
     return _plain
+
+
+def _class_name(feature: Any, number: int) -> str:
+    """Returns the name of a ClassLabel's number, "" for -1, which stands for no label."""
+    if number == -1:
+        return ""
+    if not 0 <= number < feature.num_classes:
+        raise DataError(
+            f"the label {number} has no name.",
+            valid=f"0 to {feature.num_classes - 1}, or -1 for no label",
+        )
+    return str(feature.int2str(number))
 
 
 def _plain(value: Any) -> Any:

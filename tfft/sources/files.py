@@ -14,8 +14,9 @@ Anything less clear is an error that lists the columns. Labels become strings: 1
 
 from __future__ import annotations
 
+import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError
@@ -32,7 +33,7 @@ from tfft.sources import (
     validate,
     without_overlap,
 )
-from tfft.sources._open import SUFFIXES
+from tfft.sources._open import table_stem
 from tfft.sources._tables import Table, read, see_check
 
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
@@ -42,7 +43,7 @@ def files(
     data: str,
     *,
     text: str | Sequence[str] | None = None,
-    label: str | None = None,
+    label: str | Sequence[str] | None = None,
     columns: Sequence[str] = (),
     validation: str | None = None,
     test: str | None = None,
@@ -50,6 +51,7 @@ def files(
     test_share: float = 0.1,
     classes: bool = True,
     group: str | None = None,
+    empty_labels: bool = False,
 ) -> Source:
     """Returns a source of a person's own files.
 
@@ -62,7 +64,8 @@ def files(
         Hugging Face's `datasets` wrote; or one with a folder of .txt files for each class; or one
         with a train, validation (valid, val, dev) and test part of these kinds.
       text, label: the columns' names; found by the rule of this module when None. A task of several
-        inputs takes the names of their columns, in its order: `("question", "context")`.
+        inputs takes the names of their columns, in its order: `("question", "context")`. Several
+        labels are columns of 0 and 1, one for each label: `("music", "plot")`.
       columns: further columns, in whose values the report slices the evaluated texts.
       validation, test: files of their own.
       validation_share, test_share: of the training file, for a split that has no file of its own;
@@ -72,6 +75,8 @@ def files(
       group: a column whose equal values stay in the same split, such as the document that an
         example is from; rows without a value are in no group. It is one of `columns` too, unless it
         is one of several that `text` names.
+      empty_labels: whether an empty answer is read as no label, rather than refused; for tasks
+        with any number of labels.
 
     Raises:
       DataError: the file cannot be read, or no run could learn from it.
@@ -82,7 +87,13 @@ def files(
     try:
         return _files(
             *parts(str(data), validation, test),
-            columns={"text": text, "label": label, "columns": further, "classes": classes},
+            columns={
+                "text": text,
+                "label": label,
+                "columns": further,
+                "classes": classes,
+                "empty_labels": empty_labels,
+            },
             name=str(data),
             shares={"validation": validation_share, "test": test_share},
             group=group,
@@ -122,7 +133,20 @@ def _files(
     if number is not None:
         kind["groups"] = {split: part[number] for split, part in rows.items()}
     settings: dict[str, Any] = {**kind, "columns": columns["columns"], "inputs": inputs}
-    return MemorySource(name, rows, notes, see=see_check(name), **settings)
+    source = MemorySource(name, rows, notes, see=see_check(name), **settings)
+    lines = [(table.labels or [], table.lines, table.place) for table in tables.values()]
+    source.places = functools.partial(_places, lines)  # type: ignore[method-assign]
+    return source
+
+
+def _places(tables: Sequence[tuple[Any, ...]], answers: Collection[str]) -> list[str]:
+    """Returns the lines of the files whose answer is one of these."""
+    return [
+        place(line)
+        for labels, lines, place in tables
+        for label, line in zip(labels, lines, strict=True)
+        if label in answers
+    ]
 
 
 def _named(text: str | Sequence[str] | None) -> tuple[str, ...]:
@@ -169,8 +193,7 @@ def _only(split: str, inside: Sequence[pathlib.Path]) -> pathlib.Path | None:
     hits = [
         path
         for path in inside
-        if path.stem.lower() in SPLIT_NAMES[split]
-        and (path.is_dir() or path.suffix.lower() in SUFFIXES)
+        if (path.stem.lower() if path.is_dir() else table_stem(path)) in SPLIT_NAMES[split]
     ]
     if len(hits) > 1:
         raise DataError(

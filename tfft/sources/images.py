@@ -21,7 +21,7 @@ from tfft.sources import (
     take,
     without_overlap,
 )
-from tfft.sources._open import open_format
+from tfft.sources._open import open_format, table_stem
 from tfft.sources._tables import Table
 from tfft.sources._tables import read as read_table
 
@@ -245,8 +245,8 @@ def _only(split: str, inside: Sequence[pathlib.Path]) -> str | None:
     hits = [
         each
         for each in inside
-        if each.stem.lower() in names
-        and (each.is_dir() or each.suffix.lower() in (".csv", ".tsv", ".jsonl", ".parquet"))
+        if (each.stem.lower() if each.is_dir() else table_stem(each)) in names
+        and each.suffix.lower() != ".txt"  # a list of paths, without labels
     ]
     if len(hits) > 1:
         raise DataError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -17,6 +16,7 @@ from tfft.sources import (
     take,
     without_overlap,
 )
+from tfft.sources._open import open_bytes
 
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")
@@ -91,8 +91,9 @@ def read(path: str) -> Iterator[tuple[str, str, str, str]]:
       DataError: it cannot be read, or something in it is missing or of another kind.
     """
     try:
-        content = json.loads(pathlib.Path(path).expanduser().read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        with open_bytes(path) as file:
+            content = json.loads(file.read())
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} cannot be read: {error}", set_in=str(path), valid=f"JSON: {VALID}", see=SEE
         ) from error
@@ -123,11 +124,11 @@ def _answer(asked: dict[str, Any], where: str) -> str:
     pairs: list[tuple[str, int]] = []
     for answer in found:
         start = answer.get("answer_start")
-        if not isinstance(start, int) or isinstance(start, bool):
+        if not isinstance(start, int) or isinstance(start, bool) or start < 0:
             raise DataError(
                 f"an answer has the answer_start {start!r}.",
                 set_in=where,
-                valid="a whole number, of Unicode characters",
+                valid="a whole number from 0, of Unicode characters",
                 see=SEE,
             )
         pairs.append((_text(answer, "text", where), start))

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 BATCH = 1024
+UNKNOWN = "\0"  # begins what `Features.pick` returns for a number without a name
 
 
 def tfds(
@@ -166,11 +167,18 @@ class Features:
         label = row[self.label]
         if label.dtype == tf.string or label.dtype == tf.bool:
             name = label if label.dtype == tf.string else tf.strings.as_string(label)
-        elif self.names is None:
-            name = tf.where(label < 0, "", tf.strings.as_string(label))
         else:
-            # Place 0 is the name of -1, by which some sets mark a label that they keep secret.
-            name = tf.gather(tf.constant(["", *self.names]), tf.maximum(label, -1) + 1)
+            # -1 has the name "": some sets mark a label that they keep secret by it.
+            name = tf.strings.as_string(label)
+            known = label >= -1
+            if self.names is None:
+                name = tf.where(label == -1, "", name)
+            else:
+                count = tf.cast(len(self.names), label.dtype)
+                known &= label < count
+                place = tf.clip_by_value(label, -1, count - 1) + 1
+                name = tf.where(known, tf.gather(tf.constant(["", *self.names]), place), name)
+            name = tf.where(known, name, UNKNOWN + name)
         return {"text": row[self.text], "label": name}
 
 
@@ -280,6 +288,22 @@ class BuilderSource(Source):
             splits[np.array(rare)] = SPLITS.index("train")
         return splits
 
+    def _labelled(self, origin: str) -> Iterator[tuple[str, str]]:
+        """Yields texts and labels; raises a DataError for a number that has no name."""
+        for number, (text, label) in enumerate(_decoded(self._read(origin)), 1):
+            self._refuse_unnamed(label, number, origin)
+            yield text, label
+
+    def _refuse_unnamed(self, label: str, number: int, origin: str) -> None:
+        names = self._features.names
+        if label.startswith(UNKNOWN):
+            raise DataError(
+                f"the label {label.removeprefix(UNKNOWN)} has no name.",
+                set_in=f"example {number:,} of {origin}",
+                valid=(f"0 to {len(names) - 1}" if names else "0 or more") + ", or -1 for no label",
+                see="tfft list",
+            )
+
     def _scan(self, shares: Mapping[str, float], notes: list[str]) -> dict[str, Summary]:
         """Goes over every split once, the training split last: which ones lack is known then."""
         found: dict[str, Summary] = {}
@@ -300,7 +324,7 @@ class BuilderSource(Source):
         self, split: str, held: dict[int, str], notes: list[str]
     ) -> Summary | None:
         summarizer, unlabelled = Summarizer(), 0
-        for text, label in _decoded(self._read(self._origin[split])):
+        for text, label in self._labelled(self._origin[split]):
             if label:
                 summarizer.add(text, label)
                 held[hash(text)] = split
@@ -334,11 +358,13 @@ class BuilderSource(Source):
         """Returns what the parts of the training split hold, in one pass."""
         parts = {split: Summarizer() for split in ("train", *self._lacking)}
         shares = (self._lacking.get("validation", 0.0), self._lacking.get("test", 0.0))
-        unlabelled, overlap = 0, collections.Counter[str]()
+        number, unlabelled, overlap = 0, 0, collections.Counter[str]()
         for batch in self._read(self._origin["train"]).batch(BATCH).as_numpy_iterator():
             splits = self._splits_of((batch["text"], batch["label"]), shares)
             for *row, split in zip(batch["text"], batch["label"], splits, strict=True):
+                number += 1
                 text, label = (value.decode() for value in row)
+                self._refuse_unnamed(label, number, self._origin["train"])
                 if not label:
                     unlabelled += 1
                     continue

@@ -11,9 +11,8 @@ import numpy as np
 
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.errors import ConfigError
-from tfft.metrics import retrieval
+from tfft.metrics import numbers, retrieval
 from tfft.metrics.floors import Floor, Say
-from tfft.metrics.numbers import correlations
 from tfft.preprocess.rows import SeveralTexts
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
@@ -74,6 +73,11 @@ class Embedding(Task):
     def preprocessor(self, own: Any) -> SeveralTexts:
         return SeveralTexts(**own.settings(), count=len(self.inputs))
 
+    def check_answers(self, counts: Mapping[str, int]) -> None:
+        if self.kind == "cosine":
+            numbers.check(counts)
+            retrieval.as_similarities(list(counts), self.highest)
+
     def targets(self, examples: Examples) -> np.ndarray:
         """Returns cosines, float32 [n]; or numbers of groups, int32 [n], where equal answers are.
 
@@ -120,7 +124,7 @@ class Embedding(Task):
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         if self.kind == "cosine":
-            found = correlations(examples.targets, retrieval.similarities(outputs))
+            found = numbers.correlations(examples.targets, retrieval.similarities(outputs))
             return {name: found[name] for name in self.figures}
         return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
 

@@ -9,13 +9,15 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.errors import DataError, refuse_unknown
+from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses import dense_head
-from tfft.metrics import multi_label
+from tfft.metrics import label_answers, multi_label
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.thresholds import Threshold
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
+
+NO_LABEL = "(no label)"  # heads the count of texts without one
 
 
 class MultiLabelClassification(Task):
@@ -23,7 +25,9 @@ class MultiLabelClassification(Task):
 
     Args:
       labels: the names in the order of the outputs; None takes those of the training split, sorted.
-      separator: between the labels of an answer that is a string; a list in JSON needs none.
+        Answers that are lists of 0 and 1 need them, in the order of the lists.
+      separator: between the labels of an answer that is a string; a list in JSON needs none. None
+        detects it among `|`, `;` and `,` if all answers agree.
       dropout: share of the pooled features that is dropped in training.
       threshold: above which probability a label is given: chosen for each label on the validation
         split, `f1()` or `recall_at_precision(0.9)`; None gives those above 0.5.
@@ -39,28 +43,64 @@ class MultiLabelClassification(Task):
         "hamming_loss": "Hamming loss",
     }
     lower: ClassVar[frozenset[str]] = frozenset({"hamming_loss"})
+    empty_labels: ClassVar[bool] = True
 
     def __init__(
         self,
         labels: Sequence[str] | None = None,
-        separator: str = ",",
+        separator: str | None = None,
         dropout: float = 0.1,
         threshold: Threshold | None = None,
     ):
+        if separator is not None and not separator.strip(" "):
+            raise ConfigError(
+                f"MultiLabelClassification.separator={separator!r} is empty.",
+                valid='a character that no label holds, such as "|"; None detects it',
+            )
         self.labels = None if labels is None else tuple(labels)
         self.separator, self.dropout, self.threshold = separator, dropout, threshold
 
     def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
-        names = sorted({name for labels in self._split(found) for name in labels})
+        answers = label_answers.read(found, self.labels, self.separator)
         task = copy.copy(self)
-        task.labels = self.labels or tuple(names)
-        refuse_unknown(names, task.labels)
+        task.labels = self.labels or tuple(sorted(answers.names))
+        task.separator = answers.separator
+        refuse_unknown(sorted(answers.names), task.labels)
         if not task.labels:
             raise DataError("no training example has a label.", valid="one label or more")
         return task
 
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Any:
+        task = super().of_card(card)
+        task.separator = card.get("separator", ",")
+        return task
+
     def _split(self, answers: Sequence[str] | None) -> list[list[str]]:
-        return [multi_label.split(answer, self.separator) for answer in answers or ()]
+        return label_answers.read(answers or (), self.labels, self.separator).sets
+
+    def check_answers(self, counts: Mapping[str, int]) -> None:
+        sets = dict(zip(counts, self._split(list(counts)), strict=True))
+        known = set(self.labels or ())
+        for names in sets.values():
+            for name in names:
+                if name not in known:
+                    error = DataError(
+                        f"the label {name!r} is none of the task's.", valid=near(name, known)
+                    )
+                    error.answers = {answer for answer, each in sets.items() if name in each}
+                    raise error
+
+    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+        sets = self._split(list(counts))
+        found = label_answers.counts(sets, list(counts.values()))
+        none = sum(size for names, size in zip(sets, counts.values(), strict=True) if not names)
+        return {**{name: found.get(name, 0) for name in self.labels or ()}, NO_LABEL: none}
+
+    def data_notes(self) -> list[str]:
+        if self.separator is None:
+            return []
+        return [f"labels in strings are separated by {self.separator!r}"]
 
     def targets(self, examples: Examples) -> np.ndarray:
         """Returns 1 at the labels of each answer, float32 [n c]."""

@@ -58,6 +58,23 @@ class MultiTask(Task):
     def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
         return self.of(shares.labelled(self.tasks, found, counts))
 
+    def check_answers(self, counts: Mapping[str, int]) -> None:
+        for name, own in shares.counts_by_task(self.tasks, counts).items():
+            self.tasks[name].check_answers(own)
+
+    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Returns the counts of each task, as "task/label"."""
+        return {
+            f"{name}/{label}": count
+            for name, own in shares.counts_by_task(self.tasks, counts).items()
+            for label, count in self.tasks[name].label_counts(own).items()
+        }
+
+    def data_notes(self) -> list[str]:
+        return [
+            f"{name}: {note}" for name, task in self.tasks.items() for note in task.data_notes()
+        ]
+
     def preprocessor(self, own: Any) -> Any:
         return shares.preprocessor([task.preprocessor(own) for task in self.tasks.values()], own)
 

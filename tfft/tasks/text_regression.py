@@ -29,6 +29,8 @@ class TextRegression(Task):
       delta: where the Huber loss turns linear, in standard deviations of the training answers.
       dropout: share of the pooled features that is dropped in training.
       pair: whether an example is two texts, whose likeness, say, is the answer.
+      sentinels: Numbers that stand for a missing answer. They are refused if they are far from the
+        other answers. None for those that many files have, such as -999 and 1e38; () for none.
     """
 
     name: ClassVar[str] = "text_regression"
@@ -47,11 +49,14 @@ class TextRegression(Task):
         delta: float = 1.0,
         dropout: float = 0.1,
         pair: bool = False,
+        sentinels: Sequence[float] | None = None,
     ):
         if loss not in ("mse", "huber"):
             raise ConfigError(f"TextRegression.loss={loss!r} is unknown.", valid="mse, huber")
         self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
+        self.sentinels = numbers.SENTINELS if sentinels is None else tuple(sentinels)
         self.center, self.scale = 0.0, 1.0
+        self.low, self.high = -np.inf, np.inf  # of the training answers
         if pair:
             self.inputs = ("text", "text_pair")  # type: ignore[misc]
 
@@ -62,26 +67,37 @@ class TextRegression(Task):
         """Returns the task with the mean and the deviation of the training answers.
 
         Raises:
-          DataError: an answer is no number, or all are the same.
+          DataError: an answer is no number, one seems to be missing, all are the same, or float32
+            cannot standardize them.
         """
-        values = numbers.read(found)
-        weights = None if counts is None else [counts[answer] for answer in found]
-        if not len(values):
+        counts = counts or dict.fromkeys(found, 1)
+        numbers.check(counts)
+        if not len(found):
             return self
+        values, weights = np.array(list(map(float, found))), [counts[answer] for answer in found]
         task = copy.copy(self)
+        usual = [v for v in values if not numbers.is_sentinel(v, self.sentinels)] or list(values)
+        task.low, task.high = min(usual), max(usual)
+        numbers.check_sentinels(counts, self.sentinels, task.low, task.high)
+        values = numbers.read(found).astype(np.float64)
         task.center = float(np.average(values, weights=weights))
         task.scale = float(np.sqrt(np.average((values - task.center) ** 2, weights=weights)))
-        if not task.scale:
+        if task.low == task.high:
             raise DataError(
                 f"all training answers are {found[0]}.", valid="two different numbers or more"
             )
+        numbers.check_scale(values, task.center, task.scale)
         return task
+
+    def check_answers(self, counts: Mapping[str, int]) -> None:
+        numbers.check(counts)
+        numbers.check_sentinels(counts, self.sentinels, self.low, self.high)
 
     def targets(self, examples: Examples) -> np.ndarray:
         return numbers.read(examples.answers or ())[:, None]
 
     def config(self) -> dict[str, Any]:
-        return config_of(self, loss=self.kind)
+        return config_of(self, loss=self.kind, sentinels=list(self.sentinels))
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> TextRegression:
