@@ -85,6 +85,7 @@ LAYERS = (
         "console",
         "plots",
         "clock",
+        "processes",
     ),
     ("errors",),
 )
