@@ -79,6 +79,7 @@ def fetch(names: Sequence[str], say: Say = print) -> list[pathlib.Path]:
         if _complete(folder, item):
             say(f"{name}: already there, in {folder}")
         else:
+            _refuse_foreign(name, item, folder)
             _fetch_one(name, item, folder, say)
             say(f"{name}: unpacked to {folder}; licence: {item.licence}")
         found.append(folder)
@@ -101,6 +102,27 @@ def _complete(folder: pathlib.Path, item: Item) -> bool:
         return False
     members = [folder / name for name in item.members.values()]
     return marker == item.sha256 and all(member.is_file() for member in members)
+
+
+def _refuse_foreign(name: str, item: Item, folder: pathlib.Path) -> None:
+    """Refuses a folder of the item's name that `fetch` has not made, because it would be replaced.
+
+    Raises:
+      WorkdirError: It holds files without the marker of a fetched item.
+    """
+    if not os.path.lexists(folder) or (folder / MARKER).is_file():
+        return
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:
+        names = {folder.name}  # no folder
+    if other := sorted(names - {*item.members.values()}):
+        raise WorkdirError(
+            f"{folder} exists and was not made by tfft fetch: it holds {other[0]!r}.",
+            set_in="$TFFT_HOME",
+            valid="a folder for fetched items alone, or another name for that one",
+            see=f"TFFT_HOME=FOLDER tfft fetch {name}",
+        )
 
 
 def _fetch_one(name: str, item: Item, folder: pathlib.Path, say: Say) -> None:

@@ -9,6 +9,7 @@ import fcntl
 import json
 import os
 import pathlib
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,6 +22,7 @@ from safetensors.numpy import load_file, save
 from tfft.errors import WorkdirError
 
 KEPT_CHECKPOINTS = 2
+CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
 
 
@@ -188,7 +190,8 @@ class Workdir:
     def checkpoints(self) -> list[str]:
         """Returns the names of the checkpoints, the newest first."""
         found = (self.path / "checkpoints").glob("step-*.safetensors")
-        return sorted((f"checkpoints/{path.name}" for path in found), reverse=True)
+        own = (path for path in found if CHECKPOINT.fullmatch(path.name))
+        return sorted((f"checkpoints/{path.name}" for path in own), reverse=True)
 
     def save_checkpoint(
         self, step: int, arrays: dict[str, np.ndarray], state: dict[str, Any]
