@@ -18,7 +18,7 @@ from tfft.errors import DataError, WorkdirError
 from tfft.metrics import corpus
 from tfft.metrics.paired import compare_predictions
 from tfft.outputs import MODEL, Key, Outputs
-from tfft.workdir import Workdir, write_atomic
+from tfft.workdir import Workdir, refuse_existing, write_atomic
 
 PREVIOUS = "previous"
 NONE: Mapping[str, Any] = {"value": None}
@@ -379,10 +379,7 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     Raises:
       WorkdirError: a folder holds no finished run, or `output` exists and `force` is off.
     """
-    if output != "-" and not force and pathlib.Path(output).exists():
-        raise WorkdirError(
-            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
-        )
+    refuse_existing(output, force)
     content = side_by_side(paths, shared)
     found = tables(content)
     for table in found:
