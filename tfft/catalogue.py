@@ -136,6 +136,12 @@ def of_module(
         raise ConfigError(
             f"{module} is no Python: {error.msg}.", set_in=f"{path}:{error.lineno}"
         ) from error
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        # ValueError: no UTF-8, or a null character
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"{module} is no Python that can be read: {reason}.", set_in=str(path)
+        ) from None
     for node in nodes:
         entry = _read(node, path, _own_kind(node, bases), module, bases)
         found[entry.name] = bases[node.name] = entry
