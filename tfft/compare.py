@@ -267,11 +267,12 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
             *(_figure(run[key], run["runs"]) for key in keys),
             "–" if run["trained"] is None else f"{run['trained']:,}",
             f"{run['seconds']:.0f}",
+            run["backbone"] or "–",
         ]
         for run in content["runs"]
     ]
     names = [content["shown"][key] for key in keys]
-    columns = ["run", *names, "trained weights", "seconds"]
+    columns = ["run", *names, "trained weights", "seconds", "backbone"]
     return [("Runs", columns, runs), difference_table(content["differences"], content)]
 
 

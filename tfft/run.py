@@ -250,7 +250,7 @@ def _report(
         examples=given,
         outputs=outputs,
         sums=sums,
-        backbone=run.backbone.name,
+        backbone=run.backbone.title,
         data=source.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
