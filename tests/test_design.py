@@ -51,6 +51,7 @@ LAYERS = (
         "reuse",
         "keys",
         "workdir",
+        "workdir_state",
         "export",
         "report",
         "report_tables",

@@ -212,20 +212,58 @@ class Workdir:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise WorkdirError(
-                    f"another process is running in {self.path}.",
-                    set_in="--workdir",
-                    valid="wait for it, stop it, or choose another folder",
-                ) from error
+                raise self._in_use() from error
             self._refuse_other_run(identity)
             try:
                 yield self
             finally:
                 self.finish()
 
+    def check(self, identity: dict[str, Any]) -> None:
+        """Raises what `open` would raise, and writes nothing.
+
+        Args:
+          identity: As for `open`.
+
+        Raises:
+          WorkdirError: The folder cannot be written, another process holds it, or it holds another
+            run.
+        """
+        with _explained(self.path):
+            above = self.path
+            while not above.exists():
+                above = above.parent
+            if not above.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(above, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if not (self.path / ".lock").exists():
+                return self._refuse_other_run(identity)
+            with open(self.path / ".lock") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise self._in_use() from error
+        return self._refuse_other_run(identity)
+
+    def _in_use(self) -> WorkdirError:
+        return WorkdirError(
+            f"another process is running in {self.path}.",
+            set_in="--workdir",
+            valid="wait for it, stop it, or choose another folder",
+        )
+
     def _refuse_other_run(self, identity: dict[str, Any]) -> None:
         found = self.read_json("run.json")
-        if found is None or found["identity"] == identity:
+        if found is None:
+            return
+        if not isinstance(found, dict) or not isinstance(found.get("identity"), dict):
+            raise WorkdirError(
+                f"{self.path / 'run.json'} was not written by tfft.",
+                set_in="--workdir",
+                valid="another folder",
+            )
+        if found["identity"] == identity:
             return
         raise WorkdirError(
             f"{self.path} holds another run.\n{_difference(found['identity'], identity)}",
@@ -311,6 +349,13 @@ class Workdir:
         self.save(f"checkpoints/step-{step:09d}.safetensors", arrays, state)
         for name in self.checkpoints()[KEPT_CHECKPOINTS:]:
             (self.path / name).unlink()
+
+    def newest_state(self) -> dict[str, Any] | None:
+        """Returns the state of the newest whole checkpoint, None if there is none."""
+        for name in self.checkpoints():
+            with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
+                return _state(self.path / name)
+        return None
 
     def newest_checkpoint(self, warn: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """Returns the newest checkpoint that is whole; `warn` gets a line for each damaged one."""
