@@ -50,5 +50,6 @@ check: $(STAMP)
 	$(BIN)/mypy tfft
 	$(BIN)/python -m pytest -q tests/test_design.py
 
+# Removes what make has made; other runs stay.
 clean:
-	rm -rf .venv runs build dist *.egg-info
+	rm -rf .venv $(RUN) build dist tfft.egg-info

@@ -43,7 +43,9 @@ def main(arguments: list[str]) -> int:
     if options.name == "all":
         flags = ["--quick"] if options.quick else []
         codes = [
-            subprocess.run([sys.executable, "-m", "benchmarks", name, *flags]).returncode
+            subprocess.run(
+                [sys.executable, "-m", "benchmarks", name, *flags], cwd=harness.FOLDER.parent
+            ).returncode
             for name in names()
         ]
         return max(codes)

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 
-from benchmarks.harness import Outcome, interleave
+from benchmarks.harness import FOLDER, Outcome, interleave
 
 REACH = 0.9
 MOST_GIB = 3.0
@@ -29,7 +29,9 @@ def run(quick: bool, pairs: int) -> Outcome:
         with tempfile.TemporaryDirectory() as room:
             command = [sys.executable, "-m", "benchmarks.scale_child", str(rows), room]
             environment = {**os.environ, "TFFT_STORE": f"{room}/store"}
-            done = subprocess.run(command, capture_output=True, text=True, env=environment)
+            done = subprocess.run(
+                command, capture_output=True, text=True, env=environment, cwd=FOLDER.parent
+            )
             if done.returncode:
                 raise SystemExit(done.stderr[-1500:])
             seen = json.loads(done.stdout.splitlines()[-1])

@@ -58,10 +58,10 @@ def run(quick: bool, pairs: int) -> Outcome:
                 "--quiet",
             ]
             store = {**os.environ, "TFFT_STORE": f"{room}/store-{number}"}
-            return _seconds([sys.executable, "-c", FIRST_STEP, *words], store, "first step")
+            return _seconds([sys.executable, "-P", "-c", FIRST_STEP, *words], store, "first step")
 
         def imported(number: int) -> float:
-            return _seconds([sys.executable, "-c", "import tensorflow"], dict(os.environ), "")
+            return _seconds([sys.executable, "-P", "-c", "import tensorflow"], dict(os.environ), "")
 
         imported(0)
         found = interleave(first_step, imported, pairs)

@@ -19,11 +19,18 @@ import atexit, importlib, json, os, runpy, sys, traceback
 
 def execute(words):
     first, *rest = words
+    safe = first == "-P"
+    if safe:
+        first, *rest = rest
     if first == "-m":
         sys.argv, sys.path[0] = rest, os.getcwd()
+        if safe:
+            del sys.path[0]
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     elif first == "-c":
         sys.argv, sys.path[0] = ["-c", *rest[1:]], ""
+        if safe:
+            del sys.path[0]
         exec(compile(rest[0], "<string>", "exec"), {"__name__": "__main__"})
     else:
         sys.argv, sys.path[0] = words, os.path.dirname(os.path.abspath(first))
@@ -74,7 +81,7 @@ def run(command, cwd=None, modules=TFFT, **given):
     """Does what `subprocess.run` does with a command of this Python, its output captured.
 
     Args:
-      command: this Python, then `-m NAME`, `-c CODE` or a file, then arguments.
+      command: this Python, perhaps `-P`, then `-m NAME`, `-c CODE` or a file, then arguments.
       modules: what is imported already.
       given: of `subprocess.run`; `env` is heeded.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import re
 import subprocess
@@ -600,6 +601,96 @@ def test_config_that_is_not_utf8(folder):
     assert str(caught.value) == (
         "the config is not UTF-8.\n  set in  run.gin:11\n  valid   a text in UTF-8"
     )
+
+
+SECRET = "hunter2"
+FOREIGN = {
+    "passwd": f"root:{SECRET}:0:0:root:/root:/bin/bash\n",
+    "key": f"-----BEGIN KEY-----\n{SECRET}=\n",
+    "json": f'{{"password": "{SECRET}"}}',
+    "yaml": f"password: {SECRET}\n",
+    "yaml tree": f"database:\n  password: {SECRET}\n",
+    "ini": f"[section]\npassword = {SECRET}\n",
+    "csv": f"name,password\nme,{SECRET}\n",
+    "html": f"<p>{SECRET}</p>",
+    "shell": f"#!/bin/sh\nlogin --password {SECRET}\n",
+    "null": f"\0\0{SECRET}\0",
+    "text": f"{SECRET} is the word\n",
+    "digits": f"({'1' * 5000}, '{SECRET}')",
+    "deep": "[" * 5000 + SECRET,
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+@pytest.mark.parametrize("name", ["other.txt", "other", "other.gin"])
+def test_a_file_that_is_no_config_is_not_quoted(folder, kind, name):
+    (folder / name).write_text(FOREIGN[kind])
+    (folder / "run.gin").write_text(f'include "{name}"\n')
+    for file, where in ((name, f"--gin_file={name}"), ("run.gin", "run.gin:1")):
+        with pytest.raises(ConfigError, match="is not a gin config") as caught:
+            load(file)
+        assert SECRET not in str(caught.value) and where in str(caught.value)
+        assert name in str(caught.value)
+
+
+def test_a_link_to_another_file_is_not_quoted(folder):
+    (folder / "other").write_text(FOREIGN["passwd"])
+    (folder / "link.gin").symlink_to("other")
+    with pytest.raises(ConfigError, match="is not a gin config") as caught:
+        load("link.gin")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_gin_file_without_the_suffix_is_not_read(folder):
+    (folder / "run.gin").rename(folder / "run.txt")
+    with pytest.raises(ConfigError, match="its name does not end in .gin"):
+        load("run.txt")
+
+
+def test_a_statement_that_python_cannot_hold_is_an_error_with_its_line(folder):
+    assert "set in  run.gin:11" in refused(folder, f"Task.dropout = {'1' * 5000}\n")
+    assert "this line cannot be read" in refused(folder, f"Task.dropout = {'(' * 5000}\n")
+    with pytest.raises(ConfigError):
+        load(Task__dropout="1" * 5000)
+
+
+def test_what_is_no_file_is_named(folder, monkeypatch):
+    (folder / "sub").mkdir()
+    (folder / "sub" / "a.gin").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        load("sub")
+    assert str(caught.value) == (
+        "sub is a folder, not a gin config.\n  set in  --gin_file=sub\n"
+        "  valid   sub/a.gin\n  see     tfft list"
+    )
+    os.mkfifo(folder / "pipe.gin")
+    with pytest.raises(ConfigError, match="pipe.gin is no regular file"):
+        load("pipe.gin")
+    with open(folder / "huge.gin", "wb") as file:
+        file.truncate(2**40)
+    with pytest.raises(ConfigError, match="it has 1,099,511,627,776 bytes"):
+        load("huge.gin")
+    for name in ("", "x" * 300 + ".gin", "null\0.gin", "nothing/there.gin", "."):
+        with pytest.raises(ConfigError):
+            load(name)
+
+
+def test_a_file_that_may_not_be_read_is_an_error(folder, monkeypatch):
+    def denied(path):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(pathlib.Path, "read_bytes", denied)
+    with pytest.raises(ConfigError, match="'run.gin' cannot be read: Permission denied"):
+        load()
+
+
+@pytest.mark.parametrize("content", [b"caf\xe9 = 1\n", b"a = 1\0", b"root:x:0:0:hunter2\n"])
+def test_a_module_that_is_no_python_is_an_error(folder, content, monkeypatch):
+    (folder / "mine.py").write_bytes(content)
+    (folder / "run.gin").write_text("import mine\n")
+    with pytest.raises(ConfigError, match="mine is no Python") as caught:
+        config.load(["run.gin"], allow=["mine"])
+    assert SECRET not in str(caught.value)
 
 
 # Composition.

@@ -51,6 +51,7 @@ LAYERS = (
         "reuse",
         "keys",
         "workdir",
+        "workdir_state",
         "export",
         "report",
         "report_tables",
@@ -85,6 +86,7 @@ LAYERS = (
         "console",
         "plots",
         "clock",
+        "processes",
     ),
     ("errors",),
 )

@@ -237,6 +237,19 @@ def test_torn_or_older_item_is_fetched_again(shop):
         fetch.path("thing")
 
 
+def test_a_folder_of_the_same_name_is_not_replaced(shop, tmp_path):
+    shop(WHEEL, wheel_of(CONTENT), MEMBERS)
+    own = tmp_path / "home" / "thing"
+    own.mkdir(parents=True)
+    (own / "thesis.txt").write_text("years")
+    with pytest.raises(UserError, match="was not made by tfft fetch: it holds 'thesis.txt'"):
+        fetch.fetch(["thing"], lambda line: None)
+    assert (own / "thesis.txt").read_text() == "years"
+    (own / "thesis.txt").rename(own / "a.txt")  # as what an item lost its marker with
+    fetch.fetch(["thing"], lambda line: None)
+    assert (own / "a.txt").read_text() == "alpha"
+
+
 def test_wrong_hash(shop, tmp_path):
     content = wheel_of(CONTENT)
     shop(WHEEL, content, MEMBERS, sha256="0" * 64)

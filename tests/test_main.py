@@ -160,6 +160,15 @@ def test_train_gets_the_config_and_its_text(verbs, capsys):
     assert "train.seed = 7\n" in kwargs["config_text"]
 
 
+def test_check_takes_what_train_takes(verbs):
+    assert set(cli.VERBS["train"].flags) <= set(cli.VERBS["check"].flags)
+    arguments = ["--gin_file=run.gin", "--workdir=out", "--seed=3", "--strategy=default"]
+    assert cli.command(["check", *arguments]) == 0
+    ((name, _, kwargs),) = verbs.calls
+    assert (name, kwargs["workdir"]) == ("check", "out")
+    assert "train.seed = 3\n" in kwargs["config_text"]
+
+
 def test_check_needs_no_workdir(verbs):
     assert cli.command(["check", "--gin_file=run.gin", "--gin.Stage.epochs=1"]) == 0
     assert [name for name, _, _ in verbs.calls] == ["check"]

@@ -13,7 +13,7 @@ import pytest
 from tfft import __main__ as cli
 from tfft.console import Console
 from tfft.errors import UserError, WorkdirError
-from tfft.store import Store, limit_bytes
+from tfft.store import TAG, Store, limit_bytes, store_dir
 
 KEY = {"depth": 2, "tokens": "abc"}
 
@@ -181,7 +181,7 @@ def test_no_room_beside_what_others_compute_is_said(store):
 
 
 def test_a_folder_that_was_never_finished_is_removed(store):
-    left = store.folder / ".features-0123-1-1"
+    left = store.folder / ".features-0123456789abcdef-1-1"
     left.mkdir(parents=True)
     store.make_room(1)
     assert left.exists()  # another process may be at it
@@ -221,3 +221,93 @@ def test_the_key_is_told_in_words(store):
     entry = half_filled(store)
     about = json.loads((entry.path / "key.json").read_text())
     assert about["key"] == KEY and about["title"] == "a title"
+
+
+def old(path):
+    """Makes a folder with a file in it that is older than an hour."""
+    path.mkdir(parents=True)
+    (path / "file").write_text("kept")
+    os.utime(path, (0, 0))
+    return path
+
+
+OTHERS = (
+    *(".vscode-server", ".ssh-keys", "my-notes", "tokens-0123", "features-0123456789abcdeg"),
+    ".tokens-0123456789abcdef-x",
+)
+
+
+def test_a_folder_of_somebody_else_is_refused_and_stays(tmp_path, monkeypatch, capsys):
+    home = tmp_path / "home"
+    kept = [old(home / name) for name in OTHERS]
+    monkeypatch.setenv("TFFT_STORE", str(home))
+    store = Store(Say())
+    uses = (
+        lambda: store.save("tokens", KEY, b"content", ""),
+        lambda: store.open("features", KEY, (2, 3), "float32", ""),
+        lambda: store.find("features", KEY),
+        lambda: store.make_room(1),
+        store.entries,
+        store.clear,
+    )
+    for use in uses:
+        with pytest.raises(WorkdirError, match="holds files that tfft did not write") as caught:
+            use()
+        assert "TFFT_STORE" in caught.value.set_in and str(home / "tfft") in caught.value.valid
+    assert cli.command(["store", "clear"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert sorted(path.name for path in home.iterdir()) == sorted(OTHERS)
+    assert all((path / "file").read_text() == "kept" for path in kept)
+
+
+def test_what_is_put_into_the_store_later_stays(store):
+    store.save("tokens", KEY, b"content", "a title")
+    kept = [old(store.folder / name) for name in OTHERS]
+    store.make_room(1)
+    store.clear()
+    assert all((path / "file").read_text() == "kept" for path in kept)
+    assert not store.entries()
+
+
+def test_the_folder_is_marked_as_a_cache(store):
+    store.save("tokens", KEY, b"content", "a title")
+    tag = (store.folder / TAG).read_text()
+    assert tag.startswith("Signature: 8a477f597d28d172789f06886806bc55\n") and "tfft" in tag
+    assert len(list(store.folder.iterdir())) == 2
+
+
+def test_the_tag_of_another_cache_is_no_leave(store):
+    store.folder.mkdir()
+    (store.folder / TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# another\n")
+    with pytest.raises(WorkdirError, match="such as 'CACHEDIR.TAG'"):
+        store.save("tokens", KEY, b"content", "a title")
+
+
+def test_a_store_without_a_tag_is_taken_over(store):
+    half_filled(store)
+    (store.folder / TAG).unlink()  # as version 0.1.0 left it
+    assert store.find("features", KEY) and len(store.entries()) == 1
+    store.save("tokens", KEY, b"content", "a title")
+    assert (store.folder / TAG).exists()
+
+
+@pytest.mark.parametrize("name", ["tokens-0123456789abcdef", ".tokens-0123456789abcdef-1-1"])
+def test_a_link_is_never_followed(store, tmp_path, name):
+    other = old(tmp_path / "other")
+    (other / "key.json").write_text('{"title": "theirs"}')
+    os.utime(other, (0, 0))
+    store.save("tokens", KEY, b"content", "a title")
+    (store.folder / name).symlink_to(other)
+    store.make_room(store.limit)
+    store.clear()
+    assert (other / "file").read_text() == "kept"
+    link = store.path("tokens", {"another": 1})
+    link.symlink_to(other)
+    assert store.load("tokens", {"another": 1}) is None
+    assert (other / "file").read_text() == "kept" and not link.is_symlink()
+
+
+def test_the_variable_may_begin_with_a_tilde(monkeypatch):
+    monkeypatch.setenv("HOME", "/somewhere")
+    monkeypatch.setenv("TFFT_STORE", "~/store")
+    assert str(store_dir()) == "/somewhere/store"

@@ -81,6 +81,16 @@ def test_checkpoints_keep_shapes_and_the_newest_two(tmp_path):
     assert state == {"step": 3} and arrays["scalar"].shape == () and arrays["scalar"] == 3
 
 
+def test_files_beside_the_checkpoints_stay(tmp_path):
+    files = Workdir(tmp_path)
+    own = tmp_path / "checkpoints" / "step-000-mine.safetensors"
+    own.parent.mkdir()
+    own.write_text("mine")
+    for step in (1, 2, 3):
+        files.save_checkpoint(step, {"row": np.ones(2)}, {"step": step})
+    assert own.read_text() == "mine" and len(files.checkpoints()) == 2
+
+
 def test_a_torn_checkpoint_is_passed_over_with_a_line(tmp_path):
     files = Workdir(tmp_path)
     for step in (1, 2):

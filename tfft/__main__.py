@@ -65,7 +65,8 @@ def _show(options: Options, say: Console) -> int:
 def _check(options: Options, say: Console) -> None:
     found = _config(options, say)
     with _strategy(found, options, say) as run:
-        run.check(**found.kwargs(), say=say)
+        workdir = options.flags.workdir
+        run.check(**found.kwargs(), workdir=workdir, config_text=found.text, say=say)
 
 
 def _train(options: Options, say: Console) -> None:
@@ -167,7 +168,7 @@ VERBS = {
         _list, "tasks, models, configs and data; KerasHub's presets", (), "[presets [WORD]]"
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
-    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy")),
+    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
     "evaluate": Verb(_evaluate, "report on held-out texts or a file", (*TRAINED, "input")),
     "predict": Verb(

@@ -27,7 +27,8 @@ FOLDERS = {
     "thresholds": "Threshold",
 }
 NAMED = {"train": ("run.py", "verb"), "Stage": ("stage.py", "stage")}
-# What classes of the folders inherit from, and a config cannot name.
+# What classes of the folders inherit from. A config can bind their parameters, for all that inherit
+# from them, and not refer to them.
 BASES = ("classification.py",)
 
 
@@ -58,12 +59,14 @@ class Configurable:
     """A class or function that a config can bind and refer to.
 
     Attributes:
-      kind: "task", "backbone", "source", "method", "threshold", "stage", "verb", or "" for another.
+      kind: "task", "backbone", "source", "method", "threshold", "stage", "verb", "base" for a class
+        that others inherit from, or "" for another.
       parameters: by name, in the order of the signature.
       doc: its docstring.
       where: file and line.
       load: imports and returns it.
       module: a person's own that it is in, "" for the package's.
+      bases: the names of those of kind "base" that it inherits from.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Configurable:
     where: str
     load: Callable[[], Any]
     module: str = ""
+    bases: tuple[str, ...] = ()
 
     @property
     def about(self) -> str:
@@ -102,8 +106,9 @@ def configurables() -> dict[str, Configurable]:
     bases: dict[str, Configurable] = {}
     for file in BASES:
         for node in _public(PACKAGE / file):
-            bases[node.name] = _read(node, PACKAGE / file, "", bases=bases)
-    found: dict[str, Configurable] = {}
+            kind = "base" if isinstance(node, ast.ClassDef) else ""
+            bases[node.name] = _read(node, PACKAGE / file, kind, bases=bases)
+    found = {name: entry for name, entry in bases.items() if entry.kind == "base"}
     for folder, made in FOLDERS.items():
         for path in sorted((PACKAGE / folder).glob("*.py")):
             for node in _public(path):
@@ -136,6 +141,12 @@ def of_module(
         raise ConfigError(
             f"{module} is no Python: {error.msg}.", set_in=f"{path}:{error.lineno}"
         ) from error
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        # ValueError: no UTF-8, or a null character
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or error
+        raise ConfigError(
+            f"{module} is no Python that can be read: {reason}.", set_in=str(path)
+        ) from None
     for node in nodes:
         entry = _read(node, path, _own_kind(node, bases), module, bases)
         found[entry.name] = bases[node.name] = entry
@@ -193,7 +204,7 @@ def _own_kind(node: Definition, bases: Mapping[str, Configurable]) -> str:
     """Returns what a person's own class inherits, or what a function says that it returns."""
     kinds = {made: made.lower() for made in FOLDERS.values()}
     if isinstance(node, ast.ClassDef):
-        kinds |= {name: entry.kind for name, entry in bases.items()}
+        kinds |= {name: entry.kind.replace("base", "task") for name, entry in bases.items()}
         return next((kinds[base] for base in map(_last, node.bases) if kinds.get(base)), "")
     return kinds.get(_last(node.returns), "") if node.returns else ""
 
@@ -222,7 +233,19 @@ def _read(
         parameters = _signature(load())
     where = f"{path if own else path.relative_to(PACKAGE.parent)}:{node.lineno}"
     doc, name = _doc(node, bases or {}), f"{own}.{node.name}" if own else node.name
-    return Configurable(name, kind, {p.name: p for p in parameters}, doc, where, load, own)
+    above = _bases(node, bases or {})
+    return Configurable(name, kind, {p.name: p for p in parameters}, doc, where, load, own, above)
+
+
+def _bases(node: Definition, known: Mapping[str, Configurable]) -> tuple[str, ...]:
+    """Returns the names of the base classes that a class inherits from, directly or not."""
+    parents = [known[name] for name in map(_last, getattr(node, "bases", ())) if name in known]
+    names = (
+        name
+        for parent in parents
+        for name in ([*parent.bases, parent.name] if parent.kind == "base" else parent.bases)
+    )
+    return tuple(dict.fromkeys(names))
 
 
 def _doc(node: Definition, bases: Mapping[str, Configurable]) -> str:

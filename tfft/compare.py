@@ -18,7 +18,7 @@ from tfft.errors import DataError, WorkdirError
 from tfft.metrics import corpus
 from tfft.metrics.paired import compare_predictions
 from tfft.outputs import MODEL, Key, Outputs
-from tfft.workdir import Workdir, write_atomic
+from tfft.workdir import Workdir, refuse_existing, write_atomic
 
 PREVIOUS = "previous"
 NONE: Mapping[str, Any] = {"value": None}
@@ -267,11 +267,12 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
             *(_figure(run[key], run["runs"]) for key in keys),
             "–" if run["trained"] is None else f"{run['trained']:,}",
             f"{run['seconds']:.0f}",
+            run["backbone"] or "–",
         ]
         for run in content["runs"]
     ]
     names = [content["shown"][key] for key in keys]
-    columns = ["run", *names, "trained weights", "seconds"]
+    columns = ["run", *names, "trained weights", "seconds", "backbone"]
     return [("Runs", columns, runs), difference_table(content["differences"], content)]
 
 
@@ -379,10 +380,7 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     Raises:
       WorkdirError: a folder holds no finished run, or `output` exists and `force` is off.
     """
-    if output != "-" and not force and pathlib.Path(output).exists():
-        raise WorkdirError(
-            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
-        )
+    refuse_existing(output, force)
     content = side_by_side(paths, shared)
     found = tables(content)
     for table in found:

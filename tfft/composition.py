@@ -220,14 +220,21 @@ class Composition:
                 self._reach(inner, (*callers, use.key), found)
 
     def _bindings_of(self, name: str, scope: str) -> dict[str, Binding]:
-        """Returns bindings by parameter, in the order of the signature."""
+        """Returns bindings by parameter, in the order of the signature.
+
+        A binding of a base class reaches what inherits from it and takes the parameter; one of the
+        class itself comes first.
+        """
+        target = self.configurables[name]
         reached = {
             binding.parameter: binding
             for level in levels(scope)
+            for owner in (*target.bases, name)
             for binding in self.bindings.values()
-            if binding.scope == level and binding.name == name
+            if (binding.scope, binding.name) == (level, owner)
+            and (owner == name or binding.parameter in target.parameters)
         }
-        order = [*self.configurables[name].parameters, *reached]
+        order = [*target.parameters, *reached]
         return {key: reached[key] for key in dict.fromkeys(order) if key in reached}
 
 

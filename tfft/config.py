@@ -36,10 +36,21 @@ from tfft.composition import (
     written,
 )
 from tfft.errors import ConfigError, UserError, near
-from tfft.lookup import OWN, find_config, find_module, flags_of, is_allowed, shown
+from tfft.lookup import (
+    OWN,
+    find_config,
+    find_module,
+    flags_of,
+    is_allowed,
+    is_gin,
+    read_config,
+    shown,
+)
 from tfft.operative import Setting, all_settings, blamed, operative_text, whole_text
 from tfft.strict import expectations, missing, mistakes
 
+# What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
+UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)
 ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
 
 
@@ -180,7 +191,7 @@ class _Reader:
             raise ConfigError(f"configs include each other: {chain}.", set_in=str(origin))
         self.open.append(path.resolve())
         set_here: dict[str, Origin] = {}
-        for statement in _statements(path):
+        for statement in _statements(path, origin):
             self._take(statement, path, set_here)
         self.open.pop()
 
@@ -225,23 +236,24 @@ class _Reader:
             self.known |= of_module(found, module, self.known)
 
 
-def _statements(path: pathlib.Path) -> list[Any]:
+def _statements(path: pathlib.Path, origin: Origin | None) -> list[Any]:
     """Returns what a file says, by gin's own parser.
 
     Raises:
       ConfigError: it is no gin, or no UTF-8.
     """
-    try:
-        text = path.read_text("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = path.read_bytes()[: error.start].count(b"\n") + 1
-        raise ConfigError(
-            "the config is not UTF-8.", set_in=f"{shown(path)}:{line}", valid="a text in UTF-8"
-        ) from error
+    text = read_config(path, origin)
     try:
         return list(config_parser.ConfigParser(text, _Delegate()))
-    except (SyntaxError, tokenize.TokenError, RecursionError) as error:
+    except UNPARSABLE as error:
         line, reason = _syntax(error)
+        if not is_gin(text):  # what else it is, the error must not show
+            raise ConfigError(
+                f"{shown(path)} is not a gin config: its line {line} cannot be read.",
+                set_in=str(origin) if origin else f"--gin_file={shown(path)}",
+                valid="lines such as NAME = VALUE, include or import",
+                see="tfft list",
+            ) from None
         lines = [*text.splitlines(), ""]
         there = lines[min(line, len(lines)) - 1].strip()
         raise ConfigError(
@@ -259,7 +271,7 @@ def _syntax(error: Exception) -> tuple[int, str]:
         return error.lineno or 1, f"{token[1]} is no value" if token else reason[0]
     if isinstance(error, tokenize.TokenError):
         return error.args[1][0], str(error.args[0])
-    return 1, "too deep"
+    return 1, "too deep" if isinstance(error, RecursionError | MemoryError) else str(error)
 
 
 def _override(name: str, text: str, composition: Composition, see: str) -> Binding:
@@ -298,7 +310,7 @@ def _parsed(text: str, expected: Sequence[str], current: Any, origin: Origin) ->
         fits_text = all(accepts(kind, text) for kind in expected)
     try:
         value = _single_value(text)
-    except (SyntaxError, tokenize.TokenError, RecursionError):
+    except UNPARSABLE:
         if fits_text or expected:  # the type check says what would fit
             return text
         raise ConfigError(

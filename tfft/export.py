@@ -8,7 +8,6 @@ import math
 import pathlib
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ExportError
+from tfft.processes import python_command
 from tfft.task import Answers
 from tfft.workdir import write_atomic
 
@@ -141,7 +141,7 @@ def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str | bytes
     with tempfile.TemporaryDirectory() as room:
         given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
         given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
-        command = [sys.executable, "-c", _RELOAD, str(path.resolve())]
+        command = python_command("-c", _RELOAD, str(path.resolve()))
         command += [str(given), str(result), str(BATCH)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:

@@ -20,9 +20,16 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from tfft.archives import unpack
 from tfft.errors import DataError, UserError, WorkdirError, near
 from tfft.items import ITEMS, Item
+from tfft.processes import find_program, python_command
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
 PROGRESS_SECONDS = 3.0
+# Variables of pip and npm that hold paths; the clients run in another folder than tfft.
+PATH_SETTINGS = (
+    *("PIP_CONFIG_FILE", "PIP_FIND_LINKS", "PIP_CERT", "PIP_CLIENT_CERT"),
+    *("NPM_CONFIG_USERCONFIG", "NPM_CONFIG_GLOBALCONFIG", "NPM_CONFIG_CAFILE"),
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"),
+)
 
 Say = Callable[[str], None]
 
@@ -72,6 +79,7 @@ def fetch(names: Sequence[str], say: Say = print) -> list[pathlib.Path]:
         if _complete(folder, item):
             say(f"{name}: already there, in {folder}")
         else:
+            _refuse_foreign(name, item, folder)
             _fetch_one(name, item, folder, say)
             say(f"{name}: unpacked to {folder}; licence: {item.licence}")
         found.append(folder)
@@ -94,6 +102,27 @@ def _complete(folder: pathlib.Path, item: Item) -> bool:
         return False
     members = [folder / name for name in item.members.values()]
     return marker == item.sha256 and all(member.is_file() for member in members)
+
+
+def _refuse_foreign(name: str, item: Item, folder: pathlib.Path) -> None:
+    """Refuses a folder of the item's name that `fetch` has not made, because it would be replaced.
+
+    Raises:
+      WorkdirError: It holds files without the marker of a fetched item.
+    """
+    if not os.path.lexists(folder) or (folder / MARKER).is_file():
+        return
+    try:
+        names = {path.name for path in folder.iterdir()}
+    except OSError:
+        names = {folder.name}  # no folder
+    if other := sorted(names - {*item.members.values()}):
+        raise WorkdirError(
+            f"{folder} exists and was not made by tfft fetch: it holds {other[0]!r}.",
+            set_in="$TFFT_HOME",
+            valid="a folder for fetched items alone, or another name for that one",
+            see=f"TFFT_HOME=FOLDER tfft fetch {name}",
+        )
 
 
 def _fetch_one(name: str, item: Item, folder: pathlib.Path, say: Say) -> None:
@@ -201,7 +230,7 @@ def _is_build_failure(errors: str) -> bool:
 def _run_pip(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tuple[int, str]:
     """Runs pip and tells how far it is; returns its exit status and what it wrote on errors."""
     pinned = room / "pinned.txt"
-    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--require-hashes"]
+    command = python_command("-m", "pip", "download", "--no-deps", "--require-hashes")
     command += ["--disable-pip-version-check", "--no-cache-dir", "--no-input", "--quiet"]
     command += ["--dest", str(room), "--requirement", str(pinned), *options]
     try:
@@ -235,7 +264,7 @@ def _run_apt(item: Item, options: list[str], room: pathlib.Path, say: Say) -> tu
 
 def _program(name: str, item: Item, valid: str) -> str:
     """Returns the path of a client that may be missing."""
-    program = shutil.which(name)
+    program = find_program(name)
     if program is None:
         raise DataError(
             f"{item.package} comes by {name}, which is not on this machine.",
@@ -246,10 +275,17 @@ def _program(name: str, item: Item, valid: str) -> str:
 
 
 def _run(command: list[str], item: Item, room: pathlib.Path, say: Say) -> tuple[int, str]:
-    """Runs a client, with all that it writes within `room`, so that it leaves nothing behind."""
-    scratch = room / "tmp"
+    """Runs a client, with all that it writes within `room`, so that it leaves nothing behind.
+
+    Its current folder is an empty one: neither a module nor a settings file of the folder in which
+    tfft was started is read.
+    """
+    scratch, empty = room / "tmp", room / "empty"
     try:
         scratch.mkdir(exist_ok=True)
+        empty.mkdir(exist_ok=True)
+        # npm looks for a project's .npmrc beside the nearest package.json.
+        (empty / "package.json").write_text("{}\n")
     except OSError as error:
         raise _unwritable(room.parent, error) from error
     # Its errors come through a pipe, because one of them may be that the disk is full.
@@ -258,11 +294,20 @@ def _run(command: list[str], item: Item, room: pathlib.Path, say: Say) -> tuple[
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        env={**os.environ, "TMPDIR": str(scratch)},
-        cwd=room if item.client == "apt" else None,
+        env={**os.environ, **_absolute_settings(), "TMPDIR": str(scratch)},
+        cwd=room if item.client == "apt" else empty,
     )
     errors = _wait(process, room, item, say)
     return process.returncode, errors
+
+
+def _absolute_settings() -> dict[str, str]:
+    """Returns the variables that name files for pip or npm, with relative paths made absolute."""
+    found = {name: os.environ[name].split(" ") for name in PATH_SETTINGS if name in os.environ}
+    return {
+        name: " ".join(os.path.abspath(word) if os.path.exists(word) else word for word in words)
+        for name, words in found.items()
+    }
 
 
 def _wait(process: subprocess.Popen[bytes], room: pathlib.Path, item: Item, say: Say) -> str:
@@ -295,7 +340,7 @@ def _download_error(name: str, item: Item, errors: str) -> UserError:
             f"{name} could not be downloaded: this Python has no pip.",
             set_in=sys.executable,
             valid="an environment with pip",
-            see=f"{shlex.quote(sys.executable)} -m ensurepip",
+            see=f"{shlex.quote(sys.executable)} -P -m ensurepip",
         )
     lines = [
         line.partition("ERROR:")[2].strip() for line in errors.splitlines() if "ERROR:" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -12,6 +13,8 @@ from tfft.composition import Origin
 from tfft.errors import ConfigError, near
 
 OWN = "tfft"  # whose modules need no leave
+MAX_BYTES = 2**20  # of a config
+STATEMENT = re.compile(r"(include|import|from)\s|[A-Za-z_][\w./]*\s*=(?!=)")
 
 
 def packaged() -> pathlib.Path:
@@ -22,17 +25,89 @@ def packaged() -> pathlib.Path:
 
 def find_config(name: str, folder: pathlib.Path, origin: Origin | None) -> pathlib.Path:
     """Returns the config of that name beside `folder`'s files or among the packaged ones."""
+    where = str(origin) if origin else f"--gin_file={name}"
     for place in (folder / name, packaged() / name):
-        if place.is_file():
-            return place
+        try:
+            if place.is_file():
+                return place
+            exists = place.exists()
+        except (OSError, ValueError) as error:
+            raise _unreadable(name, error, where) from error
+        if exists and name:
+            kind = "a folder" if place.is_dir() else "no regular file"
+            own = sorted(path.name for path in place.glob("*.gin")) if place.is_dir() else []
+            raise ConfigError(
+                f"{name} is {kind}, not a gin config.",
+                set_in=where,
+                valid=" or ".join(f"{name.rstrip('/')}/{each}" for each in own[:5])
+                or "the path of a .gin file",
+                see="tfft list",
+            )
     shipped = [str(path.relative_to(packaged())) for path in packaged().rglob("*.gin")]
-    own = [path.name for path in folder.glob("*.gin")]
+    beside = [path.name for path in folder.glob("*.gin")]
     raise ConfigError(
         f"there is no config {name!r}.",
-        set_in=str(origin) if origin else f"--gin_file={name}",
-        valid=near(name, [*shipped, *own]),
+        set_in=where,
+        valid=near(name, [*shipped, *beside]),
         see="tfft list",
     )
+
+
+def read_config(path: pathlib.Path, origin: Origin | None) -> str:
+    """Returns the text of a gin config; no error quotes a file that is something else.
+
+    Args:
+      path: Of the file.
+      origin: The line that includes it, None if a flag names it.
+
+    Raises:
+      ConfigError: Its name does not end in `.gin`, it is too large, it is not text in UTF-8, or it
+        may not be read.
+    """
+    name = shown(path)
+    where = str(origin) if origin else f"--gin_file={name}"
+    if path.suffix != ".gin":
+        raise ConfigError(
+            f"{name} is not a gin config: its name does not end in .gin.",
+            set_in=where,
+            valid="a file such as run.gin",
+            see="tfft list",
+        )
+    try:
+        size, content = path.stat().st_size, b""
+        if size <= MAX_BYTES:
+            content = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(name, error, where) from error
+    if size > MAX_BYTES:
+        raise ConfigError(
+            f"{name} is not a gin config: it has {size:,} bytes.",
+            set_in=where,
+            valid=f"at most {MAX_BYTES:,} bytes",
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise ConfigError(
+            "the config is not UTF-8.", set_in=f"{name}:{line}", valid="a text in UTF-8"
+        ) from error
+
+
+def _unreadable(name: str, error: OSError | ValueError, where: str) -> ConfigError:
+    reason = getattr(error, "strerror", None) or error
+    return ConfigError(
+        f"the config {name!r} cannot be read: {reason}.",
+        set_in=where,
+        valid="a .gin file that you may read",
+        see="tfft list",
+    )
+
+
+def is_gin(text: str) -> bool:
+    """Returns True if the first line that says something looks like a statement of gin."""
+    lines = (line for line in text.splitlines() if line.strip() and not line.startswith("#"))
+    return bool(STATEMENT.match(next(lines, "")))
 
 
 def shown(path: pathlib.Path) -> str:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import pathlib
 import random
-import subprocess
 from collections.abc import Iterator, Sequence
 from importlib import metadata
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.processes import git_commit
 from tfft.stage import Stage, use_xla
 
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
@@ -40,13 +41,10 @@ def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
 
 def describe_machine() -> dict[str, Any]:
     """Returns versions and devices, and the git commit of the current folder when it has one."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
     return {
         "versions": {name: metadata.version(name) for name in PACKAGES},
         "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git_commit": commit.stdout.strip() or None,
+        "git_commit": git_commit(pathlib.Path.cwd()),
     }
 
 

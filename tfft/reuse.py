@@ -233,7 +233,7 @@ class Features:
         key, shape = self._key(split, cut, half), (int(offsets[-1]), *self._shape(cut))
         dtype = np.dtype(np.float16) if half else self._dtype()
         if kind == "disk":
-            title = f"{split}, {self.body.name} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
+            title = f"{split}, {self.body.title} {'pooled' if cut.pooled else f'depth {cut.depth}'}"
             entry = self.store.open("features", key, shape, dtype, title)
             if not entry.complete:
                 with entry.filling(self.say.info):

@@ -25,6 +25,7 @@ from tfft import (
     monitor,
     report,
     tracking,
+    workdir_state,
 )
 from tfft import job as jobs
 from tfft.console import Console
@@ -252,7 +253,7 @@ def _report(
         examples=given,
         outputs=outputs,
         sums=sums,
-        backbone=run.backbone.name,
+        backbone=run.backbone.title,
         data=source.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
@@ -304,21 +305,33 @@ def check(
     seeds: int = 1,
     folds: int = 1,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
+    workdir: str | os.PathLike[str] | None = None,
+    config_text: str | None = None,
     say: Any = None,
     **unused: Any,
 ) -> None:
-    """Goes through `train` with one step a stage, and says what the whole would cost."""
+    """Goes through `train` with one step a stage, and says what the whole would cost.
+
+    With a workdir it also says what `train` would do with it, and writes nothing there.
+    """
     say = say or Console()
-    if (seeds, folds) != (1, 1):
-        say.info(f"each of {len(Plan(seed, seeds, folds).names)} runs is as follows")
+    plan = Plan(seed, seeds, folds) if (seeds, folds) != (1, 1) else None
+    if plan:
+        say.info(f"each of {len(plan.names)} runs is as follows")
     backbone = backbone.read_for(task)
-    stages = chain(stages, backbone)
+    stages, given = chain(stages, backbone), task
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
+    if workdir is not None:
+        same = (given if plan else task, backbone, source, stages, seed, config_text)
+        runs = {"plan": plan.names} if plan else {}
+        identity = {**jobs.identity(*same), **runs}
+        files = Workdir(workdir)
+        say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
     _groups(source, slices)
     decision.check(task, source.splits)
     head = jobs.built_head(task, backbone)
-    say.info(f"backbone: {backbone.name}, {backbone.depth} layers of {backbone.dim}")
+    say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
         job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
         job.encode(source)

@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import shutil
 import time
 import zlib
@@ -30,11 +31,28 @@ from tfft.fetch import cache_dir
 
 LIMIT_GIB = 20.0
 ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
+# The names of all that the store makes in its folder; nothing else in it is ever removed.
+ENTRY = re.compile(r"(tokens|features)-[0-9a-f]{16}")
+UNFINISHED = re.compile(rf"\.{ENTRY.pattern}-\d+-\d+")
+# Marks the folder as the store's own, and as a cache for programs that make backups: the first line
+# is that of the Cache Directory Tagging Specification.
+TAG = "CACHEDIR.TAG"
+UNFINISHED_TAG = re.compile(rf"\.{re.escape(TAG)}-\d+-\d+")
+TAG_TEXT = (
+    "Signature: 8a477f597d28d172789f06886806bc55\n"
+    "# tfft store: token ids and features that tfft computed and may remove.\n"
+)
 
 
 def store_dir() -> pathlib.Path:
     """Returns the folder of the store: $TFFT_STORE, or `store` beside the fetched items."""
-    return pathlib.Path(os.environ.get("TFFT_STORE") or cache_dir() / "store")
+    given = os.environ.get("TFFT_STORE")
+    return pathlib.Path(given).expanduser() if given else cache_dir() / "store"
+
+
+def _variable() -> str:
+    """Returns the environment variable that sets the store's folder."""
+    return "TFFT_STORE" if os.environ.get("TFFT_STORE") else "TFFT_HOME"
 
 
 def limit_bytes() -> int:
@@ -97,7 +115,7 @@ class Store:
         An entry that cannot be read at all is removed, which is said.
         """
         path = self.path(kind, key)
-        if not path.is_dir():
+        if not self._has(path):
             return None
         about, values = read_about(path), path / "values.bin"
         if about is None or not values.exists() or values.stat().st_size != values_size(about):
@@ -156,7 +174,7 @@ class Store:
     def load(self, kind: str, key: Mapping[str, Any]) -> bytes | None:
         """Returns what `save` kept; None when it is not there or damaged, which is said."""
         path = self.path(kind, key)
-        if not path.is_dir():
+        if not self._has(path):
             return None
         about = read_about(path) or {}
         content = (path / "content").read_bytes() if (path / "content").exists() else b""
@@ -200,9 +218,9 @@ class Store:
     def entries(self) -> list[Kept]:
         """Returns all entries, the last used first."""
         found = []
-        for path in self.folder.glob("*-*") if self.folder.is_dir() else ():
+        for path in self._own(ENTRY):
             about = read_about(path)
-            if about is None or path.name.startswith("."):
+            if about is None:
                 continue
             done = sum(part["end"] - part["begin"] for part in read_journal(path)[0])
             used = (path / "key.json").stat().st_mtime
@@ -242,12 +260,73 @@ class Store:
         return psutil.disk_usage(str(folder)).free
 
     def _remove(self, path: pathlib.Path) -> None:
+        """Removes an entry's folder; of a link the link alone."""
         self._verified.pop(path, None)
-        shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            path.unlink() if path.is_symlink() else shutil.rmtree(path)
+
+    def _has(self, path: pathlib.Path) -> bool:
+        """Returns True if an entry's folder exists in a folder that is the store's."""
+        self._check_owner()
+        return path.is_dir()
+
+    def _own(self, names: re.Pattern[str]) -> list[pathlib.Path]:
+        """Returns the store's own folders whose names match, links left out."""
+        self._check_owner()
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        own = (path for path in found if names.fullmatch(path.name))
+        return sorted(path for path in own if path.is_dir() and not path.is_symlink())
+
+    def _check_owner(self) -> None:
+        """Refuses a folder that holds what the store has not made.
+
+        A folder is the store's if its tag says so, or if nothing else than entries is in it, as in
+        an empty folder and in one of version 0.1.0, which wrote no tag.
+
+        Raises:
+          WorkdirError: The folder belongs to somebody else, or cannot be read.
+        """
+        try:
+            if not self.folder.exists() or (self.folder / TAG).read_text() == TAG_TEXT:
+                return
+        except (OSError, UnicodeDecodeError):
+            pass  # no tag, or the tag of another program
+        try:
+            names = sorted(path.name for path in self.folder.iterdir())
+        except OSError as error:
+            raise self._unusable(error) from error
+        known = (ENTRY, UNFINISHED, UNFINISHED_TAG)
+        other = [name for name in names if not any(each.fullmatch(name) for each in known)]
+        if other:
+            raise WorkdirError(
+                f"{self.folder} holds files that tfft did not write, such as {other[0]!r}; the "
+                "store removes old entries, so it needs a folder of its own.",
+                set_in=f"the environment: {_variable()}",
+                valid=f"TFFT_STORE={self.folder / 'tfft-store'}, or another folder that does not "
+                "exist or is empty",
+                see="tfft store",
+            )
+
+    def _claim(self) -> None:
+        """Makes the folder, with its tag."""
+        self._check_owner()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not (self.folder / TAG).exists():
+            aside = self.folder / f".{TAG}-{os.getpid()}-{time.monotonic_ns()}"
+            aside.write_text(TAG_TEXT)
+            aside.rename(self.folder / TAG)
+
+    def _unusable(self, error: OSError) -> WorkdirError:
+        return WorkdirError(
+            f"the store cannot be written: {error.strerror}.",
+            set_in=f"{self.folder} (TFFT_STORE)",
+            valid='a folder with room that you may write to, or features="memory"',
+            see="tfft store",
+        )
 
     def _sweep(self) -> None:
         """Removes what a process left that was killed while it made an entry's folder."""
-        for path in self.folder.glob(".*-*") if self.folder.is_dir() else ():
+        for path in self._own(UNFINISHED):
             with contextlib.suppress(OSError):
                 if time.time() - path.stat().st_mtime > ABANDONED:
                     shutil.rmtree(path)
@@ -257,17 +336,13 @@ class Store:
         """Makes a folder under another name first, so that no entry is ever half made."""
         aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
         try:
-            aside.mkdir(parents=True)
+            self._claim()
+            aside.mkdir()
             yield aside
             with contextlib.suppress(OSError):  # another process was first
                 aside.rename(path)
         except OSError as error:
-            raise WorkdirError(
-                f"the store cannot be written: {error.strerror}.",
-                set_in=f"{self.folder} (TFFT_STORE)",
-                valid='a folder with room that you may write to, or features="memory"',
-                see="tfft store",
-            ) from error
+            raise self._unusable(error) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 

@@ -179,11 +179,22 @@ def _check_macros(composition: Composition, see: str) -> Iterator[ConfigError]:
     for name, binding in composition.macros.items():
         if name not in used and not (name in replaced and binding.origin.line):
             yield ConfigError(
-                f"nothing uses the macro {name}.",
+                f"nothing uses the macro {name}{_replacement(name, composition)}.",
                 set_in=str(binding.origin),
                 valid=near(name, used),
                 see=see,
             )
+
+
+def _replacement(macro: str, composition: Composition) -> str:
+    """Returns why a macro has lost its use: the line that sets the parameter directly."""
+    for binding in composition.replaced:
+        if macro in macro_names(binding.value):
+            now = composition.bindings.get(binding.key)
+            if now is None:
+                return f": the config replaces {binding.key}, which read it"
+            return f": {now.origin} sets {binding.key} = {written(now.value)} directly"
+    return ""
 
 
 def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigError]:
@@ -250,9 +261,13 @@ def _check_reach(composition: Composition, see: str) -> Iterator[ConfigError]:
     }
     outer = {level for scope in scopes for level in levels(scope)} - {""}
     names = {use.target.name for use in uses}
+    has_task = f"{ROOT}.task" in composition.bindings
     for binding in composition.bindings.values():
-        if binding.key in reached or binding.name not in composition.configurables:
+        target = composition.configurables.get(binding.name)
+        if binding.key in reached or target is None:
             continue
+        if target.kind == "base" and not has_task:
+            continue  # a recipe by itself: which task it meets is open
         if binding.scope and binding.scope not in outer:
             yield ConfigError(
                 f"no reference has the scope {binding.scope!r}.",
@@ -261,15 +276,27 @@ def _check_reach(composition: Composition, see: str) -> Iterator[ConfigError]:
                 see=see,
             )
         else:
+            heirs = _heirs(binding.name, composition)
             yield ConfigError(
-                f"nothing uses {binding.key}: {_why_unused(binding, names)}.",
+                f"nothing uses {binding.key}: {_why_unused(binding, names, composition)}.",
                 set_in=str(binding.origin),
-                valid=f"remove it, or refer to @{binding.name}() from {ROOT}",
+                valid="remove it, or "
+                + (f"a task of {heirs}" if heirs else f"refer to @{binding.name}() from {ROOT}"),
                 see=see,
             )
 
 
-def _why_unused(binding: Binding, names: set[str]) -> str:
+def _heirs(name: str, composition: Composition) -> str:
+    """Returns the names of what inherits from a base class, "" for what is no base class."""
+    known = composition.configurables
+    return ", ".join(entry for entry, target in known.items() if name in target.bases)
+
+
+def _why_unused(binding: Binding, names: set[str], composition: Composition) -> str:
+    if composition.configurables[binding.name].kind == "base":
+        kinds = {name: composition.configurables[name].kind for name in sorted(names)}
+        tasks = ", ".join(name for name, kind in kinds.items() if kind == "task")
+        return f"{tasks or 'its task'} does not inherit from {binding.name}"
     if binding.name in names:
         return f"every use of {binding.name} sets its own or has another scope"
     return f"no reference leads from {ROOT} to {binding.name}"

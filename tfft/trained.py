@@ -18,7 +18,6 @@ import keras
 from tfft import adapters, examples, loop, tasks
 from tfft import job as jobs
 from tfft.console import Console
-from tfft.errors import WorkdirError
 from tfft.examples import Columns
 from tfft.export import Served, difference, newest_version, run_export
 from tfft.export import export as write_export
@@ -29,7 +28,7 @@ from tfft.report_tables import tables
 from tfft.sources.files import Table, read
 from tfft.sources.images import read_images
 from tfft.task import Answers, Examples
-from tfft.workdir import Workdir, write_atomic
+from tfft.workdir import Workdir, refuse_existing, write_atomic
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
@@ -224,7 +223,7 @@ def predict(
       DataError: `input` cannot be read.
     """
     say = say or Console()
-    _refuse_existing(output, force)
+    refuse_existing(output, force)
     table = _read(task.served, input, text, labelled=False)
     backbone = backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, Workdir(workdir))
@@ -237,13 +236,6 @@ def predict(
         say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
     _write_lines(task.predictions(given, outputs), output, say)
     return len(given)
-
-
-def _refuse_existing(output: str, force: bool) -> None:
-    if output != "-" and not force and pathlib.Path(output).exists():
-        raise WorkdirError(
-            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
-        )
 
 
 def _write_lines(rows: list[dict[str, Any]], output: str, say: Any) -> None:
@@ -270,7 +262,7 @@ def predict_export(
 ) -> int:
     """Does what `predict` does with an exported model alone."""
     say = say or Console()
-    _refuse_existing(output, force)
+    refuse_existing(output, force)
     task = _exported_task(workdir)
     inputs = _read(task, input, None, labelled=False).inputs
     answers = run_export(workdir, inputs, say, task.contents)

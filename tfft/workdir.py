@@ -9,6 +9,9 @@ import fcntl
 import json
 import os
 import pathlib
+import re
+import stat
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,49 +24,159 @@ from safetensors.numpy import load_file, save
 from tfft.errors import WorkdirError
 
 KEPT_CHECKPOINTS = 2
+CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
+STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
+DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self))/fd/(\d+)")
+MAX_LINKS = 40  # as Linux
 
 
 @contextlib.contextmanager
 def _explained(path: pathlib.Path) -> Iterator[None]:
-    """Turns a full disk and a read-only folder into a `WorkdirError`."""
+    """Turns an error of the system, such as a full disk, into a `WorkdirError`."""
     try:
         yield
+    except (BrokenPipeError, InterruptedError):
+        raise
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise WorkdirError(
                 f"the disk is full while writing {path}; nothing was half-written.",
                 valid="free some space, then run the same command: it continues",
             ) from error
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
-            raise WorkdirError(
-                f"cannot write {path}: {error.strerror}.",
-                set_in="--workdir or --output",
-                valid="a folder that you may write to",
-            ) from error
-        raise
+        raise WorkdirError(
+            f"cannot write {path}: {error.strerror or error}.",
+            set_in="--workdir or --output",
+            valid="a folder that you may write to",
+        ) from error
+    except ValueError as error:  # a path with a null character
+        raise WorkdirError(
+            f"cannot write {str(path)!r}: {error}.", set_in="--workdir or --output"
+        ) from error
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Writes `content` aside, syncs it and renames it, so that no reader sees half of it.
+    """Writes a file so that no reader sees half of it.
+
+    A regular file is replaced by a whole new one, with the permissions of the old one and, if the
+    system allows it, its owner; of a symbolic link the file that it points to. Devices and FIFOs
+    are written to as they are, and so are `/dev/stdout` and the other descriptors.
 
     Raises:
-      WorkdirError: the disk is full or the folder may not be written.
+      WorkdirError: The disk is full, the folder may not be written, or `path` is a folder, a
+        socket, a block device or a link that leads nowhere.
     """
     path = pathlib.Path(path)
+    data = content.encode() if isinstance(content, str) else content
     with _explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(aside, 0o644)
-            os.replace(aside, path)
-        except BaseException:
-            pathlib.Path(aside).unlink(missing_ok=True)
-            raise
+        target = _target(path)
+        if isinstance(target, int):
+            _write_descriptor(target, data)
+        elif _is_replaced(target):
+            _replace(target, data)
+        else:
+            with open(target, "wb") as file:
+                file.write(data)
+
+
+def refuse_existing(output: str, force: bool) -> None:
+    """Refuses an output that exists, and one that cannot be written, before anything is computed.
+
+    Args:
+      output: A path; "-" for standard output.
+      force: Whether an existing regular file is to be replaced.
+
+    Raises:
+      WorkdirError: The output is a regular file and `force` is False, or a folder, a socket, a
+        block device or a link that leads nowhere.
+    """
+    if output == "-":
+        return
+    if not output:
+        raise WorkdirError(
+            "the output has no name.", set_in="--output", valid="a file, or - for standard output"
+        )
+    path = pathlib.Path(output)
+    with _explained(path):
+        target = _target(path)
+        exists = not isinstance(target, int) and _is_replaced(target) and target.exists()
+    if exists and not force:
+        raise WorkdirError(
+            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
+        )
+
+
+def _target(path: pathlib.Path) -> pathlib.Path | int:
+    """Returns what a path names in the end: a file, or the number of an open descriptor.
+
+    `/dev/stdout` must not be resolved to the file behind it, whose content it would replace.
+    """
+    text = str(path)
+    for _ in range(MAX_LINKS):
+        absolute = os.path.abspath(text)
+        if absolute in STREAMS:
+            return STREAMS[absolute]
+        if descriptor := DESCRIPTOR.fullmatch(absolute):
+            return int(descriptor[1])
+        if not os.path.islink(text):
+            return pathlib.Path(text)
+        text = os.path.join(os.path.dirname(text), os.readlink(text))
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+
+
+def _is_replaced(path: pathlib.Path) -> bool:
+    """Returns True for a regular file and a new one, False for what is written to as it is.
+
+    Raises:
+      WorkdirError: The path is a folder, a socket or a block device.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return True
+    refused = {stat.S_ISDIR: "a folder", stat.S_ISSOCK: "a socket", stat.S_ISBLK: "a disk"}
+    for is_kind, kind in refused.items():
+        if is_kind(mode):
+            raise WorkdirError(
+                f"{path} is {kind}, not a file.", set_in="--output", valid="the name of a file"
+            )
+    return stat.S_ISREG(mode)
+
+
+def _replace(path: pathlib.Path, data: bytes) -> None:
+    """Writes a new file aside, syncs it and renames it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _copy_owner(path, aside)
+        os.replace(aside, path)
+    except BaseException:
+        pathlib.Path(aside).unlink(missing_ok=True)
+        raise
+
+
+def _copy_owner(path: pathlib.Path, aside: str) -> None:
+    """Gives a new file the owner and the permissions of the one that it replaces."""
+    try:
+        old = path.stat()
+    except FileNotFoundError:
+        os.chmod(aside, 0o644)
+        return
+    with contextlib.suppress(PermissionError):
+        os.chown(aside, old.st_uid, old.st_gid)
+    os.chmod(aside, stat.S_IMODE(old.st_mode))
+
+
+def _write_descriptor(number: int, data: bytes) -> None:
+    """Writes to an open descriptor, after what Python has written to it."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with open(os.dup(number), "wb") as file:
+        file.write(data)
 
 
 class Workdir:
@@ -99,20 +212,58 @@ class Workdir:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise WorkdirError(
-                    f"another process is running in {self.path}.",
-                    set_in="--workdir",
-                    valid="wait for it, stop it, or choose another folder",
-                ) from error
+                raise self._in_use() from error
             self._refuse_other_run(identity)
             try:
                 yield self
             finally:
                 self.finish()
 
+    def check(self, identity: dict[str, Any]) -> None:
+        """Raises what `open` would raise, and writes nothing.
+
+        Args:
+          identity: As for `open`.
+
+        Raises:
+          WorkdirError: The folder cannot be written, another process holds it, or it holds another
+            run.
+        """
+        with _explained(self.path):
+            above = self.path
+            while not above.exists():
+                above = above.parent
+            if not above.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+            if not os.access(above, os.W_OK | os.X_OK):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+            if not (self.path / ".lock").exists():
+                return self._refuse_other_run(identity)
+            with open(self.path / ".lock") as lock:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError as error:
+                    raise self._in_use() from error
+        return self._refuse_other_run(identity)
+
+    def _in_use(self) -> WorkdirError:
+        return WorkdirError(
+            f"another process is running in {self.path}.",
+            set_in="--workdir",
+            valid="wait for it, stop it, or choose another folder",
+        )
+
     def _refuse_other_run(self, identity: dict[str, Any]) -> None:
         found = self.read_json("run.json")
-        if found is None or found["identity"] == identity:
+        if found is None:
+            return
+        if not isinstance(found, dict) or not isinstance(found.get("identity"), dict):
+            raise WorkdirError(
+                f"{self.path / 'run.json'} was not written by tfft.",
+                set_in="--workdir",
+                valid="another folder",
+            )
+        if found["identity"] == identity:
             return
         raise WorkdirError(
             f"{self.path} holds another run.\n{_difference(found['identity'], identity)}",
@@ -188,7 +339,8 @@ class Workdir:
     def checkpoints(self) -> list[str]:
         """Returns the names of the checkpoints, the newest first."""
         found = (self.path / "checkpoints").glob("step-*.safetensors")
-        return sorted((f"checkpoints/{path.name}" for path in found), reverse=True)
+        own = (path for path in found if CHECKPOINT.fullmatch(path.name))
+        return sorted((f"checkpoints/{path.name}" for path in own), reverse=True)
 
     def save_checkpoint(
         self, step: int, arrays: dict[str, np.ndarray], state: dict[str, Any]
@@ -197,6 +349,13 @@ class Workdir:
         self.save(f"checkpoints/step-{step:09d}.safetensors", arrays, state)
         for name in self.checkpoints()[KEPT_CHECKPOINTS:]:
             (self.path / name).unlink()
+
+    def newest_state(self) -> dict[str, Any] | None:
+        """Returns the state of the newest whole checkpoint, None if there is none."""
+        for name in self.checkpoints():
+            with contextlib.suppress(OSError, SafetensorError, ValueError, KeyError, TypeError):
+                return _state(self.path / name)
+        return None
 
     def newest_checkpoint(self, warn: Any) -> tuple[dict[str, np.ndarray], dict[str, Any]] | None:
         """Returns the newest checkpoint that is whole; `warn` gets a line for each damaged one."""

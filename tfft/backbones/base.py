@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import pathlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -74,6 +76,16 @@ class Backbone:
     absent = 0.0
     packed = False
 
+    @property
+    def title(self) -> str:
+        """The name for reports: the preset or folder that was asked for, and the architecture."""
+        asked = getattr(self, "preset", "") or self.name
+        if "://" not in asked and pathlib.Path(asked).expanduser().is_dir():
+            asked = pathlib.Path(asked).expanduser().absolute().name
+        words = re.split(r"[^a-z0-9]+", asked.lower())
+        same = asked == self.name or self.name.lower() in words
+        return asked if same else f"{asked} ({self.name})"
+
     def read_for(self, task: Any) -> Any:
         """Returns this body, the same weights, as a task reads it.
 
@@ -82,7 +94,7 @@ class Backbone:
         """
         if task.modality != self.modality:
             raise ConfigError(
-                f"{task.name} reads {task.modality}s, and {self.name} is a body of "
+                f"{task.name} reads {task.modality}s, and {self.title} is a body of "
                 f"{self.modality}s.",
                 set_in="train.backbone",
                 valid=f"a backbone that reads {task.modality}s",

@@ -1,0 +1,51 @@
+"""A description of a workdir for `tfft check`: what `train` would do with it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tfft import evaluation
+from tfft.loop import Position
+from tfft.workdir import Workdir
+
+
+def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequence[str]) -> str:
+    """Returns what `train` would do with a folder, and writes nothing.
+
+    Args:
+      files: The folder; it need not exist.
+      identity: Of the run, see `Workdir.open`.
+      stages: Number of stages.
+      runs: Names of the runs of a plan; empty for a single run.
+
+    Raises:
+      WorkdirError: `train` would refuse the folder.
+    """
+    files.check(identity)
+    if files.read_json("run.json") is None:
+        others = sorted(files.path.iterdir()) if files.path.exists() else []
+        rest = f", beside {len(others)} other files" if others else ""
+        return f"workdir {files.path}: train would begin a new run{rest}"
+    if not runs:
+        return f"workdir {files.path}: {_run(files, stages)}"
+    folders = [Workdir(files.path / name) for name in runs]
+    complete = sum(evaluation.finished(folder) is not None for folder in folders)
+    return f"workdir {files.path}: {complete} of {len(runs)} runs are complete; " + (
+        "train would report on them" if complete == len(runs) else "train would continue"
+    )
+
+
+def _run(files: Workdir, stages: int) -> str:
+    if evaluation.finished(files):
+        return "this run is complete; train would show its report"
+    state = files.newest_state()
+    if state is None:
+        return "this run has no checkpoint yet; train would begin it again"
+    position = Position(**state)
+    if position.stage >= stages:
+        return "training is complete; train would evaluate it and write the report"
+    return (
+        f"train would continue this run at stage {position.stage + 1} of {stages}, "
+        f"epoch {position.epoch + 1}, batch {position.step + 1}"
+    )
