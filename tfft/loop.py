@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import keras
@@ -229,36 +229,44 @@ def fit_stage(
 
     `fit` is called once an epoch: each has a plan of its own, and a resumed one begins within it.
     """
-    position, model = recorder.position, recorder.prepared.trained
-    stage = schedule.stage
+    position, stage = recorder.position, schedule.stage
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
-    for epoch in range(position.epoch, schedule.epochs):
-        if why := monitor.exhausted(position.records, position.stage, stage):
-            recorder.say.info(why)
-            break
-        recorder.plan = schedule.plan(epoch)
-        rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
-        title = f"{stage.name}, epoch {epoch + 1}/{schedule.epochs}"
-        with recorder.say.progress(title, rows) as recorder.progress:
-            model.fit(
-                train.dataset(
-                    recorder.plan,
-                    position.step,
-                    schedule.weights(epoch),
-                    (*schedule.seed, epoch),
-                ),
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                validation_data=checked,
-                callbacks=[recorder],
-                shuffle=False,
-                verbose=0,
-            )
+    with closing(recorder.writer):
+        for epoch in range(position.epoch, schedule.epochs):
+            if why := monitor.exhausted(position.records, position.stage, stage):
+                recorder.say.info(why)
+                break
+            _fit_epoch(recorder, schedule, epoch, train, checked)
     recorder.average.keep()
     if stage.patience is not None:
         recorder.restore_best()
     if stage.wise_ft:
         averaging.mix(recorder, checked)
+
+
+def _fit_epoch(
+    recorder: Recorder, schedule: Schedule, epoch: int, train: Inputs, validation: Any
+) -> None:
+    """Trains the batches of an epoch that are left, and validates."""
+    position = recorder.position
+    recorder.plan = schedule.plan(epoch)
+    rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
+    title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
+    with recorder.say.progress(title, rows) as recorder.progress:
+        recorder.prepared.trained.fit(
+            train.dataset(
+                recorder.plan,
+                position.step,
+                schedule.weights(epoch),
+                (*schedule.seed, epoch),
+            ),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=validation,
+            callbacks=[recorder],
+            shuffle=False,
+            verbose=0,
+        )
 
 
 def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
@@ -296,7 +304,8 @@ def stoppable() -> Iterator[threading.Event]:
         yield stopped
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None stands for a handler that was not set from Python and cannot be set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def forward(model: Any) -> Any:

@@ -82,6 +82,7 @@ def build(
     return prepare(stage, backbone, head, task, steps).split.full
 
 
+@machine.preserve_process_state()
 def train(
     task: Any,
     backbone: Any,
@@ -292,6 +293,7 @@ def _repeated(config: pathlib.Path) -> str:
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
+@machine.preserve_process_state()
 def check(
     task: Any,
     backbone: Any,
