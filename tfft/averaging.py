@@ -239,7 +239,7 @@ def mix(recorder: Any, validation: Any) -> None:
         recorder.say.info(f"{stage.name}: no weight of the body was trained, wise_ft mixes nothing")
         return
     watched = stage.monitor if (stage.monitor or "").startswith("val_") else None
-    better = functools.partial(monitor.better, monitor=watched)
+    better = functools.partial(monitor.better, monitor=watched, lower=recorder.lower_is_better)
 
     def judge() -> dict[str, float]:
         found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)

@@ -17,7 +17,7 @@ import numpy as np
 from tfft import adapters, averaging, examples, loop, monitor
 from tfft.clock import Clock
 from tfft.encoded import Encoded, encode, pack, unpack
-from tfft.errors import WorkdirError
+from tfft.errors import DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
@@ -29,6 +29,7 @@ from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
 from tfft.workdir import BEST, Workdir
 
+DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 DECISION = "best/decision.json"  # temperature and threshold
 
 
@@ -127,7 +128,13 @@ class Job:
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
     ) -> loop.Position:
-        """Trains what is left to train and returns the position at the end."""
+        """Trains what is left to train and returns the position at the end.
+
+        Raises:
+          DivergenceError: a loss is not finite, now or when the same run was trained before.
+        """
+        if diverged := self.files.read_json(DIVERGED):
+            raise DivergenceError(**diverged)
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
         self.pretrained = averaging.pretrained(stages, kept)
@@ -138,7 +145,11 @@ class Job:
             loop.assign(kept, found[0])
             self._say_resumed(position, stages)
         while position.stage < len(stages):
-            self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
+            try:
+                self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
+            except DivergenceError as error:
+                self.files.write_json(DIVERGED, vars(error))
+                raise
             arrays = None
         return position
 
@@ -173,6 +184,7 @@ class Job:
             self.say,
             checkpoint_steps,
             stopped,
+            monitor.lower_is_better(stage, self.task),
         )
         if begins:
             loop.reseed(kept, (self.seed, position.stage))

@@ -32,6 +32,7 @@ from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
+from tfft.optimizer import applied_rate
 from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
@@ -344,7 +345,9 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     inputs = loop.Inputs(job.learned).batch(batch)
     targets = job.learned.targets_of(batch.rows, batch.length)
     for _ in range(stage.accumulate):  # batches that make one step
-        prepared.trained.train_on_batch(inputs, targets)
+        logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
+        rate = applied_rate(prepared.trained.optimizer)
+        monitor.refuse_divergence(stage, logs, "in the first step", rate)
     prove_freeze(before, prepared, job.backbone, job.head)
     began = time.monotonic()
     prepared.trained.train_on_batch(inputs, targets)
