@@ -25,6 +25,7 @@ from tfft.part import POOL, Part
 from tfft.pipeline import Inputs
 from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
+from tfft.schedule import without_effect
 from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
 from tfft.workdir import BEST, Workdir
@@ -191,7 +192,7 @@ class Job:
             position.before = checksums(self.backbone, self.head)
         elif arrays is not None:
             recorder.restore(arrays)
-        self.describe(prepared, schedule)
+        self.describe(prepared, schedule, only_stage=len(stages) == 1)
         read = [split for split in ("train", "validation") if split in self.splits]
         inputs = {
             split: self.inputs(stage, split, cut, position.reuse or "off", via) for split in read
@@ -272,8 +273,10 @@ class Job:
             found = self.features.get(split, cut, kind, stage.half_features, via)
             return Inputs(encoded, found, cut.pooled)
 
-    def describe(self, prepared: Prepared, schedule: loop.Schedule) -> None:
-        """Says what is frozen, how batches are shaped, and whether XLA compiles them."""
+    def describe(
+        self, prepared: Prepared, schedule: loop.Schedule, only_stage: bool = True
+    ) -> None:
+        """Says what is frozen, how batches are shaped, and which settings have no effect."""
         stage = prepared.stage
         rated = any("rate_factors" in row for row in prepared.table)
         self.say.table(
@@ -293,6 +296,13 @@ class Job:
         limit = self.backbone.preprocessor.sequence_length
         for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
             self.say.info(line)
+        trained = [row for row in prepared.table if row["trainable"]]
+        smallest = {row["group"]: row.get("rate_factors", (1.0,))[0] for row in trained}
+        steps = schedule.total_steps // stage.accumulate
+        for message in without_effect(
+            stage, steps, schedule.epochs, only_stage=only_stage, rate_factors=smallest
+        ):
+            self.say.warn(message)
         if stale := averaging.stale(stage, prepared.trained._flatten_layers()):
             self.say.warn(stale)
 

@@ -339,6 +339,7 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     cut, _ = job.cuts([stage])
     features = job.decide(stage, cut, schedule)
     prepared = job.prepare(stage, schedule.total_steps, False, number)
+    job.describe(prepared, schedule, only_stage=len(stages) == 1)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
@@ -354,7 +355,6 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     seconds = time.monotonic() - began
     tokens = sum(len(each.rows) * each.length for each in plan)
     epoch = seconds * tokens / (len(batch.rows) * batch.length)
-    job.describe(prepared, schedule)
     job.say.info(f"frozen features: {features.reason}")
     job.say.result(
         f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
