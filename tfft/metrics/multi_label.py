@@ -10,8 +10,8 @@ import numpy as np
 
 from tfft.errors import DataError, refuse_unknown
 from tfft.metrics import corpus
-from tfft.metrics.classification import areas, class_row
-from tfft.metrics.intervals import share_interval
+from tfft.metrics.classification import class_row
+from tfft.metrics.intervals import areas, share_interval
 
 
 def split(answer: str, separator: str) -> list[str]:
