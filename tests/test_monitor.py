@@ -1,11 +1,14 @@
 """Which epoch is the best, and when a stage ends early."""
 
+import keras
 import pytest
 
 from tfft.errors import ConfigError
-from tfft.monitor import better, check, exhausted
+from tfft.monitor import better, check, exhausted, lower_is_better
 from tfft.stage import Stage
+from tfft.tasks.multi_task import MultiTask
 from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text_regression import TextRegression
 
 TASK = TextClassification(["a", "b"], metrics=("accuracy", "macro_f1"))
 
@@ -63,3 +66,68 @@ def test_a_figure_that_no_epoch_has_is_refused():
         check(Stage(patience=2), TASK, False)
     with pytest.raises(ConfigError, match="'loss_val' is no figure"):
         check(Stage(monitor="loss_val"), TASK, False)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("lower", [False, True])
+def test_a_value_that_is_not_finite_never_wins_and_never_blocks(broken, lower):
+    bad, good = ({"val_figure": value, "val_loss": value} for value in (broken, 0.5))
+    for monitor in ("val_figure", "val_loss", None):
+        assert not better(bad, good, monitor, lower=lower)
+        assert better(good, bad, monitor, lower=lower)
+        assert not better(bad, bad, monitor, lower=lower)
+    stage = Stage(name="s", patience=2, monitor="val_figure")
+    one = {"stage_number": 0, "epoch": 1, "val_loss": 1.0}
+    values = [{**one, "val_figure": value} for value in (broken, 0.5, broken, 0.6, broken)]
+    assert exhausted(values, 0, stage) is None
+    assert exhausted([*values, values[-1]], 0, stage)
+
+
+class Counted(keras.metrics.Mean):
+    """A metric of a user's own, whose name says nothing and whose direction Keras cannot know."""
+
+
+class Own(TextClassification):
+    """A task with metrics of its own; two names hold "error", and one of them should be large."""
+
+    figures = {**TextClassification.figures, "error_free": "error-free texts", "cost": "cost"}
+    lower = frozenset({*TextClassification.lower, "cost"})
+
+    def metrics(self):
+        keras_own = [keras.metrics.MeanSquaredError(name="gap"), keras.metrics.Precision(name="p")]
+        own = [Counted(name=name) for name in ("error_free", "cost", "counted", "accuracy")]
+        return [*keras_own, *own]
+
+
+def test_the_task_says_if_a_smaller_value_is_better():
+    task = Own(["a", "b"])
+    names = {"loss": True, "gap": True, "p": False, "error_free": False, "cost": True}
+    for name, lower in names.items():
+        for prefix in ("", "val_"):
+            assert lower_is_better(Stage(monitor=prefix + name), task) is lower
+    tasks = MultiTask({"a": TextRegression(), "b": TASK})
+    for name, lower in {"a_mae": True, "b_accuracy": False, "loss": True}.items():
+        assert lower_is_better(Stage(monitor=f"val_{name}"), tasks) is lower
+
+
+def test_an_unknown_direction_is_refused_and_can_be_given():
+    task = Own(["a", "b"])
+    with pytest.raises(ConfigError, match="does not declare") as caught:
+        check(Stage(monitor="val_counted"), task, True)
+    assert "Stage.monitor_mode = 'max' or 'min'" in str(caught.value)
+    for mode, lower in (("min", True), ("max", False)):
+        stage = Stage(monitor="val_counted", monitor_mode=mode)
+        check(stage, task, True)
+        assert lower_is_better(stage, task) is lower
+    with pytest.raises(ConfigError, match="largest loss"):
+        check(Stage(monitor="val_loss", monitor_mode="max"), task, True)
+
+
+def test_the_direction_decides_what_is_better():
+    low, high = {"val_cost": 0.1, "val_loss": 1.0}, {"val_cost": 0.2, "val_loss": 1.0}
+    assert better(low, high, "val_cost", lower=True)
+    assert not better(low, high, "val_cost")
+    stage = Stage(name="s", patience=1, monitor="val_cost")
+    falling = [{"stage_number": 0, "epoch": 1, **high}, {"stage_number": 0, "epoch": 2, **low}]
+    assert exhausted(falling, 0, stage, lower=True) is None
+    assert exhausted(falling, 0, stage, lower=False)

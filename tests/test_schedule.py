@@ -1,15 +1,19 @@
 """Which examples a stage sees how often, and batches that count as one."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
+from tfft import run
 from tfft.backbones.tiny import tiny
+from tfft.console import Console
 from tfft.encoded import Encoded, Ragged
 from tfft.errors import ConfigError
 from tfft.pipeline import Batch, Inputs
-from tfft.schedule import Schedule
+from tfft.schedule import Schedule, without_effect
+from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare
 from tfft.tasks.text_classification import TextClassification
 
@@ -109,3 +113,69 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
     for one, two in zip(ends[0][0], ends[1][0], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5 if optimizer == "sgd" else 1e-3)
     np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-5 if optimizer == "sgd" else 1e-4)
+
+
+@pytest.mark.parametrize("warmup", [1.0, 2.0, 1000.0, -1, -0.1])
+def test_a_warmup_that_is_neither_a_share_nor_a_number_of_steps_is_refused(warmup):
+    with pytest.raises(ConfigError, match="number of steps") as caught:
+        Stage(warmup=warmup)
+    assert f"Received: warmup={warmup}" in str(caught.value)
+
+
+USELESS = [
+    ({"warmup": 1000}, "warm-up of 1,000 steps .* of 24 steps: .* reaches 1.2e-06 of 5e-05"),
+    ({"warmup": 24}, "the learning rate reaches 5e-05"),
+    ({"schedule": "restarts", "cycles": 15, "warmup": 0}, "less than two steps for each cycle"),
+    ({"learning_rate": 0.0}, "learning_rate=0 changes no weight"),
+    ({"learning_rate": 1e-12}, "learning_rate=1e-12 changes no weight"),
+    ({"learning_rate": 3.0}, "learning_rate=3 is large for adamw"),
+    ({"patience": 3}, "patience=3 cannot end the stage early: it has 3 epochs"),
+    ({"patience": 2}, "acts from epoch 3 on"),
+    ({"min_change": 0.1}, "no effect without patience"),
+    ({"average": "swa", "swa_start": 0.9}, "averages one epoch"),
+    ({"average": "ema", "ema_momentum": 0.999}, "98% of the weights of the first step"),
+]
+
+
+@pytest.mark.parametrize("settings, message", USELESS)
+def test_a_setting_that_cannot_act_is_named(settings, message):
+    [found] = without_effect(Stage("s", **settings), 24, 3)
+    assert found.startswith("stage 's': ")
+    assert re.search(message, found)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"warmup": 23},
+        {"schedule": "restarts", "cycles": 12, "warmup": 0},
+        {"learning_rate": 3.0, "optimizer": "sgd"},
+        {"patience": 1, "min_change": 0.1, "monitor": "val_loss"},
+        {"average": "swa"},
+        {"average": "ema", "ema_momentum": 0.9},
+    ],
+)
+def test_settings_that_act_are_not_named(settings):
+    assert without_effect(Stage(**settings), 24, 3) == []
+
+
+def test_one_epoch_to_choose_and_a_group_whose_rate_is_too_small():
+    assert "one epoch to choose" in without_effect(Stage(monitor="loss"), 8, 1)[0]
+    assert without_effect(Stage(monitor="loss"), 8, 1, only_stage=False) == []
+    factors = {"embeddings": 1e-8, "layer_0": 1e-4, "head": 1.0}
+    [found] = without_effect(Stage(layer_decay=1e-4), 24, 3, rate_factors=factors)
+    assert "leave embeddings with a learning rate of 5e-13" in found
+
+
+def test_train_and_check_warn():
+    class Lines(Console):
+        def warn(self, text):
+            lines.append(text)
+
+    stage = Stage("s", freeze_layers="all", epochs=2, warmup=1000, patience=7)
+    for verb in (run.train, run.check):
+        lines = []
+        verb(TextClassification(), tiny(layers=1), synthetic(64), [stage], say=Lines(quiet=True))
+        for part in ("the warm-up of 1,000 steps", "patience=7 cannot end"):
+            assert any(part in line for line in lines)

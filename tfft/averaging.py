@@ -125,7 +125,7 @@ class Average:
 
 
 def check_settings(stage: Any) -> None:
-    """Refuses shares that are none, and restarts without their schedule.
+    """Refuses shares that are none, restarts without their schedule, and an impossible warm-up.
 
     Raises:
       ConfigError: says which.
@@ -138,6 +138,13 @@ def check_settings(stage: Any) -> None:
             raise ConfigError(
                 f"Stage.{field}={share} is no share of the weights.", valid="between 0 and 1"
             )
+    if stage.warmup < 0 or isinstance(stage.warmup, float) and stage.warmup >= 1:
+        raise ConfigError(
+            f"Stage.warmup must be a number of steps (int) or a share of the steps (float below "
+            f"1). Received: warmup={stage.warmup}.",
+            set_in="Stage.warmup",
+            valid=f"{max(round(stage.warmup), 0)} for steps, or 0.1 for a tenth of the steps",
+        )
     if (stage.schedule == "restarts") != (stage.cycles > 1):
         raise ConfigError(
             f"Stage.schedule={stage.schedule!r} and Stage.cycles={stage.cycles} contradict each "
@@ -239,7 +246,7 @@ def mix(recorder: Any, validation: Any) -> None:
         recorder.say.info(f"{stage.name}: no weight of the body was trained, wise_ft mixes nothing")
         return
     watched = stage.monitor if (stage.monitor or "").startswith("val_") else None
-    better = functools.partial(monitor.better, monitor=watched)
+    better = functools.partial(monitor.better, monitor=watched, lower=recorder.lower_is_better)
 
     def judge() -> dict[str, float]:
         found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)

@@ -358,20 +358,35 @@ def _flat(part: Reference) -> Reference:
 def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]]]:
     """Hands a text to gin; yields a function that makes the root's arguments.
 
-    Gin keeps all it knows in module-level state, which is emptied before and after.
+    Gin keeps its configuration in module-level state, which is emptied before and restored after.
     """
     scopes: dict[str, dict[str, Use]] = {}
     for use in uses:
         named = _flat(Reference(use.target.name, called=use.called)).name
         scopes.setdefault(named, {})[use.scope] = use
-    gin.clear_config(clear_constants=True)
-    try:
+    with _emptied_gin():
         with gin.config.interactive_mode():  # which lets a second config define the same names
             made = {name: _register(name, known) for name, known in scopes.items()}
         gin.parse_config(text)
         yield made[ROOT]
+
+
+@contextlib.contextmanager
+def _emptied_gin() -> Iterator[None]:
+    """Empties gin's configuration, and restores that of a process that uses gin itself.
+
+    Gin has no public function for this. Its registry of configurables is not restored.
+    """
+    state, locked = gin.config, gin.config.config_is_locked()
+    names = ("_CONFIG", "_SINGLETONS", "_IMPORTS", "_OPERATIVE_CONFIG", "_CONSTANTS")
+    kept = {name: getattr(state, name).copy() for name in names}
+    gin.clear_config(clear_constants=True)
+    try:
+        yield
     finally:
-        gin.clear_config(clear_constants=True)
+        for name, value in kept.items():
+            setattr(state, name, value)
+        state._set_config_is_locked(locked)
 
 
 def _register(name: str, scopes: Mapping[str, Use]) -> Callable[..., Any]:

@@ -150,6 +150,8 @@ class InBatchAccuracy(keras.metrics.Mean):
     From vectors [b r d] and groups [b].
     """
 
+    _direction = "up"  # a larger value is better: as in Keras' own metrics
+
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         ops = keras.ops
         best = ops.argmax(ops.matmul(y_pred[:, 0], ops.transpose(y_pred[:, 1])), axis=-1)

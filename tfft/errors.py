@@ -60,6 +60,10 @@ class FreezeError(UserError):
     """A mask that matches nothing, trains nothing, or that training did not keep."""
 
 
+class DivergenceError(UserError):
+    """A loss that is NaN or infinite."""
+
+
 class WorkdirError(UserError):
     """A workdir that is in use, read-only, full, or holds another run."""
 

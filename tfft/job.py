@@ -17,7 +17,7 @@ import numpy as np
 from tfft import adapters, averaging, examples, loop, monitor
 from tfft.clock import Clock
 from tfft.encoded import Encoded, encode, pack, unpack
-from tfft.errors import WorkdirError
+from tfft.errors import DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import assemble, is_seed, named_variables
@@ -25,10 +25,12 @@ from tfft.part import POOL, Part
 from tfft.pipeline import Inputs
 from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
+from tfft.schedule import without_effect
 from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
 from tfft.workdir import BEST, Workdir
 
+DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 DECISION = "best/decision.json"  # temperature and threshold
 
 
@@ -127,7 +129,13 @@ class Job:
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
     ) -> loop.Position:
-        """Trains what is left to train and returns the position at the end."""
+        """Trains what is left to train and returns the position at the end.
+
+        Raises:
+          DivergenceError: a loss is not finite, now or when the same run was trained before.
+        """
+        if diverged := self.files.read_json(DIVERGED):
+            raise DivergenceError(**diverged)
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
         self.pretrained = averaging.pretrained(stages, kept)
@@ -138,7 +146,11 @@ class Job:
             loop.assign(kept, found[0])
             self._say_resumed(position, stages)
         while position.stage < len(stages):
-            self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
+            try:
+                self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
+            except DivergenceError as error:
+                self.files.write_json(DIVERGED, vars(error))
+                raise
             arrays = None
         return position
 
@@ -173,13 +185,14 @@ class Job:
             self.say,
             checkpoint_steps,
             stopped,
+            monitor.lower_is_better(stage, self.task),
         )
         if begins:
             loop.reseed(kept, (self.seed, position.stage))
             position.before = checksums(self.backbone, self.head)
         elif arrays is not None:
             recorder.restore(arrays)
-        self.describe(prepared, schedule)
+        self.describe(prepared, schedule, only_stage=len(stages) == 1)
         read = [split for split in ("train", "validation") if split in self.splits]
         inputs = {
             split: self.inputs(stage, split, cut, position.reuse or "off", via) for split in read
@@ -260,8 +273,10 @@ class Job:
             found = self.features.get(split, cut, kind, stage.half_features, via)
             return Inputs(encoded, found, cut.pooled)
 
-    def describe(self, prepared: Prepared, schedule: loop.Schedule) -> None:
-        """Says what is frozen, how batches are shaped, and whether XLA compiles them."""
+    def describe(
+        self, prepared: Prepared, schedule: loop.Schedule, only_stage: bool = True
+    ) -> None:
+        """Says what is frozen, how batches are shaped, and which settings have no effect."""
         stage = prepared.stage
         rated = any("rate_factors" in row for row in prepared.table)
         self.say.table(
@@ -281,6 +296,13 @@ class Job:
         limit = self.backbone.preprocessor.sequence_length
         for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
             self.say.info(line)
+        trained = [row for row in prepared.table if row["trainable"]]
+        smallest = {row["group"]: row.get("rate_factors", (1.0,))[0] for row in trained}
+        steps = schedule.total_steps // stage.accumulate
+        for message in without_effect(
+            stage, steps, schedule.epochs, only_stage=only_stage, rate_factors=smallest
+        ):
+            self.say.warn(message)
         if stale := averaging.stale(stage, prepared.trained._flatten_layers()):
             self.say.warn(stale)
 

@@ -8,11 +8,12 @@ was killed ends with the same bits as one that was not.
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ import tensorflow as tf
 from tfft import averaging, monitor
 from tfft.encoded import Encoded
 from tfft.model import is_seed
+from tfft.optimizer import applied_rate
 from tfft.pipeline import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.schedule import Schedule
 from tfft.stage import Prepared
@@ -65,6 +67,8 @@ class Recorder(keras.callbacks.Callback):
       progress: its `advance` is called with the number of examples of each batch.
       checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
         executions.
+      stopped: set when the run is asked to stop.
+      lower_is_better: whether a smaller value of `Stage.monitor` is better.
     """
 
     def __init__(
@@ -77,11 +81,13 @@ class Recorder(keras.callbacks.Callback):
         say: Any,
         checkpoint_steps: int,
         stopped: threading.Event,
+        lower_is_better: bool = False,
     ):
         super().__init__()
         self.prepared, self.position, self.variables = prepared, position, variables
         self.workdir, self.extra, self.say = workdir, extra, say
         self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
+        self.lower_is_better = lower_is_better
         self.average = averaging.Average(prepared.trained.optimizer)
         self.mixed: list[dict[str, float]] = []
         self.metric_values: dict[str, np.ndarray] = {}
@@ -109,6 +115,7 @@ class Recorder(keras.callbacks.Callback):
         position = self.position
         self._add_saved_metrics()
         done = min(self.first + batch + 1, len(self.plan))
+        self._refuse_divergence(logs or {}, done)
         self.progress.advance(sum(len(each.rows) for each in self.plan[position.step : done]))
         before = position.total_steps
         position.total_steps += done - position.step
@@ -121,6 +128,21 @@ class Recorder(keras.callbacks.Callback):
             self.checkpoint()
         if self.stopped.is_set():
             raise KeyboardInterrupt
+
+    def _refuse_divergence(self, logs: Mapping[str, Any], done: int) -> None:
+        """Raises a DivergenceError if the loss is not finite after `done` batches of the epoch.
+
+        Keras has converted the values of `logs` to Python numbers, so this waits for no device.
+        """
+        if all(math.isfinite(logs.get(name, 0.0)) for name in monitor.LOSSES):
+            return
+        position, first = self.position, self.position.step + 1
+        batches = f"batch {done}" if first >= done else f"batches {first} to {done}"
+        steps = position.total_steps + max(done - position.step, 0)
+        where = "after" if "val_loss" in logs else f"in {batches} of"
+        place = f"{where} epoch {position.epoch + 1} (step {steps} of the run)"
+        rate = applied_rate(self.prepared.trained.optimizer)
+        monitor.refuse_divergence(self.prepared.stage, logs, place, rate)
 
     def _add_saved_metrics(self) -> None:
         """Adds a resumed epoch's sums to those of its first batch.
@@ -140,8 +162,9 @@ class Recorder(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         position = self.position
+        self._refuse_divergence(logs or {}, position.step)
         position.epoch, position.step = epoch + 1, 0
-        record = {
+        record: dict[str, Any] = {
             "stage": self.prepared.stage.name,
             "stage_number": position.stage,
             "epoch": epoch + 1,
@@ -151,8 +174,10 @@ class Recorder(keras.callbacks.Callback):
             "seconds": time.monotonic() - self.began,
         }
         position.records.append(record)
-        watched = self.prepared.stage.monitor
-        best = position.best is None or monitor.better(record, position.best, watched)
+        watched, lower = self.prepared.stage.monitor, self.lower_is_better
+        best = position.best is None or monitor.better(record, position.best, watched, lower=lower)
+        if watched and not math.isfinite(record[watched]):
+            self.say.warn(f"{watched} is {record[watched]}: the epoch cannot be the best one")
         if best:
             position.best = record
         self._tensorboard(record)
@@ -229,36 +254,44 @@ def fit_stage(
 
     `fit` is called once an epoch: each has a plan of its own, and a resumed one begins within it.
     """
-    position, model = recorder.position, recorder.prepared.trained
-    stage = schedule.stage
+    position, stage, lower = recorder.position, schedule.stage, recorder.lower_is_better
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
-    for epoch in range(position.epoch, schedule.epochs):
-        if why := monitor.exhausted(position.records, position.stage, stage):
-            recorder.say.info(why)
-            break
-        recorder.plan = schedule.plan(epoch)
-        rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
-        title = f"{stage.name}, epoch {epoch + 1}/{schedule.epochs}"
-        with recorder.say.progress(title, rows) as recorder.progress:
-            model.fit(
-                train.dataset(
-                    recorder.plan,
-                    position.step,
-                    schedule.weights(epoch),
-                    (*schedule.seed, epoch),
-                ),
-                initial_epoch=epoch,
-                epochs=epoch + 1,
-                validation_data=checked,
-                callbacks=[recorder],
-                shuffle=False,
-                verbose=0,
-            )
+    with closing(recorder.writer):
+        for epoch in range(position.epoch, schedule.epochs):
+            if why := monitor.exhausted(position.records, position.stage, stage, lower):
+                recorder.say.info(why)
+                break
+            _fit_epoch(recorder, schedule, epoch, train, checked)
     recorder.average.keep()
     if stage.patience is not None:
         recorder.restore_best()
     if stage.wise_ft:
         averaging.mix(recorder, checked)
+
+
+def _fit_epoch(
+    recorder: Recorder, schedule: Schedule, epoch: int, train: Inputs, validation: Any
+) -> None:
+    """Trains the batches of an epoch that are left, and validates."""
+    position = recorder.position
+    recorder.plan = schedule.plan(epoch)
+    rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
+    title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
+    with recorder.say.progress(title, rows) as recorder.progress:
+        recorder.prepared.trained.fit(
+            train.dataset(
+                recorder.plan,
+                position.step,
+                schedule.weights(epoch),
+                (*schedule.seed, epoch),
+            ),
+            initial_epoch=epoch,
+            epochs=epoch + 1,
+            validation_data=validation,
+            callbacks=[recorder],
+            shuffle=False,
+            verbose=0,
+        )
 
 
 def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
@@ -296,7 +329,8 @@ def stoppable() -> Iterator[threading.Event]:
         yield stopped
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # None stands for a handler that was not set from Python and cannot be set again.
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def forward(model: Any) -> Any:

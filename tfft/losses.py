@@ -149,6 +149,8 @@ class TokenCrossentropy(keras.losses.Loss):
 class TokenAccuracy(keras.metrics.Mean):
     """The share of labelled tokens, int [b t] with -1 elsewhere, with the right class."""
 
+    _direction = "up"  # a larger value is better: as in Keras' own metrics
+
     def __init__(self, name: str = "accuracy", **kwargs: Any):
         super().__init__(name=name, **kwargs)
 
@@ -266,6 +268,8 @@ class ChoiceCrossentropy(keras.losses.Loss):
 @keras.saving.register_keras_serializable("tfft")
 class ChoiceAccuracy(keras.metrics.Mean):
     """How often the right row has the highest score, from scores [b r 1] and numbers [b]."""
+
+    _direction = "up"  # a larger value is better: as in Keras' own metrics
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         best = keras.ops.argmax(y_pred[..., 0], axis=-1)

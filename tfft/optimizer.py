@@ -299,6 +299,15 @@ def build_optimizer(
         )
 
 
+def applied_rate(optimizer: Any) -> float:
+    """Returns the learning rate of the last step; before the first step that of the first one."""
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    schedule = inner._learning_rate
+    if not isinstance(schedule, keras.optimizers.schedules.LearningRateSchedule):
+        return float(inner.learning_rate)
+    return float(schedule(max(int(inner._iterations) - 1, 0)))
+
+
 def _undecayed(variable: Any) -> bool:
     """Says whether a variable is a bias or belongs to a norm."""
     return variable.name in ("bias", "gamma", "beta", "scale") or len(variable.shape) < 2

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, evaluation, examples, loop, report
+from tfft import adapters, compare, evaluation, examples, loop, monitor, report
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, groups_of, lists
@@ -124,7 +124,9 @@ def repeat(
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json")
         if content is None or content["schema"] != report.SCHEMA:
-            content = summarize_plan(plan.kind, plan.names, files, base, stages[-1].monitor)
+            lower = monitor.lower_is_better(stages[-1], labelled)
+            watched = stages[-1].monitor
+            content = summarize_plan(plan.kind, plan.names, files, base, watched, lower)
         write(files, content, say)
         best = _chosen(content["best"], task, backbone, source, files)
         best.summary = content

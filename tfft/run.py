@@ -33,6 +33,7 @@ from tfft.errors import ConfigError
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
+from tfft.optimizer import applied_rate
 from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
@@ -83,6 +84,7 @@ def build(
     return prepare(stage, backbone, head, task, steps).split.full
 
 
+@machine.preserve_process_state()
 def train(
     task: Any,
     backbone: Any,
@@ -295,6 +297,7 @@ def _repeated(config: pathlib.Path) -> str:
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
+@machine.preserve_process_state()
 def check(
     task: Any,
     backbone: Any,
@@ -351,20 +354,22 @@ def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     cut, _ = job.cuts([stage])
     features = job.decide(stage, cut, schedule)
     prepared = job.prepare(stage, schedule.total_steps, False, number)
+    job.describe(prepared, schedule, only_stage=len(stages) == 1)
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
     inputs = loop.Inputs(job.learned).batch(batch)
     targets = job.learned.targets_of(batch.rows, batch.length)
     for _ in range(stage.accumulate):  # batches that make one step
-        prepared.trained.train_on_batch(inputs, targets)
+        logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
+        rate = applied_rate(prepared.trained.optimizer)
+        monitor.refuse_divergence(stage, logs, "in the first step", rate)
     prove_freeze(before, prepared, job.backbone, job.head)
     began = time.monotonic()
     prepared.trained.train_on_batch(inputs, targets)
     seconds = time.monotonic() - began
     tokens = sum(len(each.rows) * each.length for each in plan)
     epoch = seconds * tokens / (len(batch.rows) * batch.length)
-    job.describe(prepared, schedule)
     job.say.info(f"frozen features: {features.reason}")
     job.say.result(
         f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"

@@ -1,10 +1,11 @@
-"""The batches of a stage, epoch by epoch, as a function of the seed."""
+"""The batches of a stage, epoch by epoch, as a function of the seed; settings without effect."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,10 @@ from tfft.encoded import Encoded
 from tfft.errors import ConfigError
 from tfft.pipeline import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.stage import Stage
+
+# Above this learning rate most trainings diverge. These optimizers scale the gradient otherwise.
+LARGE_RATE, LARGE_RATES = 0.1, dict.fromkeys(("sgd", "adadelta", "adagrad", "ftrl"), 10.0)
+SMALL_RATE = 1e-10  # a step of this size does not change a float32 weight of usual size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,3 +168,76 @@ class Schedule:
         if not self._repeats:
             return plan
         return [Batch(self.rows[batch.rows], batch.length) for batch in plan]
+
+
+def without_effect(
+    stage: Stage,
+    steps: int,
+    epochs: int,
+    *,
+    only_stage: bool = True,
+    rate_factors: Mapping[str, float] | None = None,
+) -> list[str]:
+    """Returns a message for each setting that cannot do what it is for in a run of this length.
+
+    Args:
+      steps: of the optimizer.
+      epochs: of the stage, the last one possibly cut short.
+      only_stage: whether the run has no other stage.
+      rate_factors: the smallest factor of the learning rate in each group that is trained.
+    """
+    messages = [*_rate_messages(stage, steps), *_group_messages(stage, rate_factors or {})]
+    if stage.patience is not None and stage.patience > epochs - 2:
+        messages.append(
+            f"patience={stage.patience} cannot end the stage early: it has {epochs} epochs, and "
+            f"patience acts from epoch {stage.patience + 1} on"
+        )
+    if stage.patience is None and stage.min_change:
+        messages.append(f"min_change={stage.min_change:g} has no effect without patience")
+    if stage.monitor is not None and epochs == 1 and only_stage:
+        messages.append(f"monitor={stage.monitor!r} has no effect: there is one epoch to choose")
+    first = math.floor(stage.swa_start * steps)
+    if stage.average == "swa" and first >= (epochs - 1) * steps / epochs:
+        messages.append(
+            f"average='swa' averages one epoch: swa_start={stage.swa_start:g} leaves out those "
+            f"that end in the first {first} of {steps} steps"
+        )
+    left = stage.ema_momentum ** max(steps - 1, 0)
+    if stage.average == "ema" and left > 0.5:
+        messages.append(
+            f"average='ema' keeps {left:.0%} of the weights of the first step: ema_momentum="
+            f"{stage.ema_momentum:g} is too large for {steps} steps"
+        )
+    return [f"stage {stage.name!r}: {message}" for message in messages]
+
+
+def _rate_messages(stage: Stage, steps: int) -> list[str]:
+    """Returns messages on the learning rate, the warm-up and the schedule after it."""
+    messages, peak, warmup = [], stage.learning_rate, stage.warmup_steps(steps)
+    if peak < SMALL_RATE:
+        messages.append(f"learning_rate={peak:g} changes no weight")
+    elif peak > LARGE_RATES.get(stage.optimizer.lower(), LARGE_RATE):
+        messages.append(f"learning_rate={peak:g} is large for {stage.optimizer}")
+    if warmup >= steps and (warmup, steps) != (1, 1):
+        messages.append(
+            f"the warm-up of {warmup:,} steps does not end before the last of {steps:,} steps: the "
+            f"learning rate reaches {peak * steps / warmup:.3g} of {peak:.3g}"
+        )
+    elif stage.cycles * 2 > steps - warmup and stage.cycles > 1:
+        messages.append(
+            f"cycles={stage.cycles} has less than two steps for each cycle: {steps - warmup} steps "
+            "follow the warm-up, and the learning rate does not fall"
+        )
+    return messages
+
+
+def _group_messages(stage: Stage, factors: Mapping[str, float]) -> list[str]:
+    """Returns a message if layer_decay or rates leave a group with a rate that changes nothing."""
+    rates = {group: factor * stage.learning_rate for group, factor in factors.items()}
+    small = [group for group, rate in rates.items() if rate < SMALL_RATE <= stage.learning_rate]
+    if not small:
+        return []
+    return [
+        f"layer_decay={stage.layer_decay:g} and rates leave {', '.join(small)} with a learning "
+        f"rate of {rates[small[0]]:.1g}, which changes no weight: freeze these groups instead"
+    ]

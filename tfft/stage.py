@@ -81,6 +81,8 @@ class Stage:
       monitor: the figure that says which epoch is the best: "loss", "accuracy", or another of the
         task's metrics, with "val_" before it for the validation split. None takes the validation
         accuracy, then the loss.
+      monitor_mode: "min" or "max" for a metric of a task of your own that does not declare whether
+        a smaller or a larger value is better.
       patience: ends the stage when so many epochs in a row brought no better figure; the next stage
         starts from the best weights (early stopping: Prechelt 1998).
       min_change: what counts as better, for `patience`.
@@ -133,6 +135,7 @@ class Stage:
     optimizer: str = "adamw"
     clip_norm: float | None = 1.0
     monitor: str | None = None
+    monitor_mode: Literal["auto", "min", "max"] = "auto"
     patience: int | None = None
     min_change: float = 0.0
     r_drop: float = 0.0

@@ -15,16 +15,22 @@ from tfft.workdir import Workdir, write_atomic
 COPIED = ("task", "backbone", "data", "unit", "labels", "split", "frozen")
 
 
-def _best(reports: Mapping[str, Mapping[str, Any]], watched: str | None) -> str:
+def _best(
+    reports: Mapping[str, Mapping[str, Any]], watched: str | None, lower: bool = False
+) -> str:
     """Returns the run whose best epoch is the best by the figure watched, the first of equals.
 
     Without a figure to watch it is validation accuracy, then loss.
+
+    Args:
+      lower: whether a smaller value of the figure is better.
     """
     names = list(reports)
     best = names[0]
     for name in names[1:]:
         record, other = reports[name]["best"], reports[best]["best"]
-        if record and (watched or "val_loss" in record) and monitor.better(record, other, watched):
+        compared = record and (watched or "val_loss" in record)
+        if compared and monitor.better(record, other, watched, lower=lower):
             best = name
     return best
 
@@ -56,6 +62,7 @@ def summarize_plan(
     files: Workdir,
     base: pathlib.Path | None,
     watched: str | None = None,
+    lower: bool = False,
 ) -> dict[str, Any]:
     """Returns the content of a plan's report.json; docs/compare.md describes it.
 
@@ -65,6 +72,7 @@ def summarize_plan(
       files: of the plan.
       base: a run or a plan to compare with.
       watched: `monitor` of the runs' last stage, by which the best run is chosen.
+      lower: whether a smaller value of it is better.
     """
     reports = {name: Workdir(files.path / name).read_json("report.json") or {} for name in names}
     every = list(reports.values())
@@ -98,7 +106,7 @@ def summarize_plan(
         "floors": {n: _figures([each["floors"][n] for each in every]) for n in every[0]["floors"]},
         "gains": gains,
         "comparisons": _comparisons(kept, figures.get(main, {}).get("sd"), base),
-        "best": _best(reports, watched),
+        "best": _best(reports, watched, lower),
         "monitor": watched,
         "runs": [_line(name, each, watched) for name, each in reports.items()],
         "seconds": _summed([each["seconds"] for each in every]),

@@ -215,6 +215,22 @@ class Task:
         """Returns what is shown after each epoch."""
         return []
 
+    def lower_is_better(self, name: str) -> bool | None:
+        """Returns True if a smaller value of a metric is better, None if that is not known.
+
+        The loss is, and what `lower` holds; other `figures` are not. Keras' own metrics declare a
+        direction, which Keras' callbacks read too.
+
+        Args:
+          name: "loss", a key of `figures`, or the name of one of `metrics()`.
+        """
+        if name == "loss" or name in self.lower:
+            return True
+        if name in self.figures:
+            return False
+        directions = {metric.name: getattr(metric, "_direction", None) for metric in self.metrics()}
+        return {"down": True, "up": False}.get(directions.get(name) or "")
+
     def constant_loss(self, targets: Any) -> float | None:
         """Returns the training loss of the best answer that is the same for every example."""
         return None

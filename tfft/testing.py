@@ -35,6 +35,13 @@ class TaskCase:
     def make_body(self) -> Any:
         raise NotImplementedError
 
+    def setup_method(self) -> None:
+        self._process_state = machine.preserve_process_state()
+        self._process_state.__enter__()
+
+    def teardown_method(self) -> None:
+        self._process_state.__exit__(None, None, None)
+
     def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
         machine.make_deterministic(0, [self.stage], Console(quiet=True))

@@ -225,6 +225,8 @@ class PartMetric(keras.metrics.Metric):
     def __init__(self, name: str, columns: Columns, heads: Callable[[], Heads], metric: Any):
         super().__init__(name=f"{name}_{metric.name}")
         self._task, self._columns, self._heads, self._metric = name, columns, heads, metric
+        if direction := getattr(metric, "_direction", None):
+            self._direction = direction
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         weight = keras.ops.cast(self._columns.there(y_true), "float32")

@@ -15,7 +15,7 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, examples, loop, tasks
+from tfft import adapters, examples, loop, machine, tasks
 from tfft import job as jobs
 from tfft.console import Console
 from tfft.examples import Columns
@@ -83,6 +83,7 @@ class Run:
         given = examples.encoded(served, body.preprocessor, inputs)
         return given, loop.predict(self._forward, given.encoded)
 
+    @machine.preserve_process_state()
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings, or files; returns its version's folder.
 
@@ -120,6 +121,7 @@ class Run:
         return version
 
 
+@machine.preserve_process_state()
 def evaluate(
     task: Any,
     backbone: Any,
@@ -205,6 +207,7 @@ def _show_metrics(
     return content
 
 
+@machine.preserve_process_state()
 def predict(
     task: Any,
     backbone: Any,
@@ -247,6 +250,7 @@ def _write_lines(rows: list[dict[str, Any]], output: str, say: Any) -> None:
         say.info(f"{len(rows):,} predictions in {output}")
 
 
+@machine.preserve_process_state()
 def export(task: Any, backbone: Any, workdir: str, *, source: Any, say: Any = None) -> pathlib.Path:
     """Exports a run's best weights below its folder; returns the version's folder."""
     say, backbone = say or Console(), backbone.read_for(task)
@@ -257,6 +261,7 @@ def export(task: Any, backbone: Any, workdir: str, *, source: Any, say: Any = No
     return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)
 
 
+@machine.preserve_process_state()
 def predict_export(
     workdir: str, *, input: str, output: str = "-", force: bool = False, say: Any = None
 ) -> int:
@@ -281,6 +286,7 @@ def _exported_task(folder: str) -> Any:
     return tasks.of_card(card, str(version))
 
 
+@machine.preserve_process_state()
 def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
     """Does what `evaluate` does on a labelled file with an exported model alone."""
     say = say or Console()

@@ -191,7 +191,7 @@ class Workdir:
 
     def __init__(self, path: str | os.PathLike[str]):
         self.path = pathlib.Path(path)
-        self._thread = ThreadPoolExecutor(1, "tfft-workdir")
+        self._thread: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
         self.watchers: list[Callable[[list[dict[str, Any]]], None]] = []
 
@@ -217,7 +217,10 @@ class Workdir:
             try:
                 yield self
             finally:
-                self.finish()
+                try:
+                    self.finish()
+                finally:
+                    self._end_thread()
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises what `open` would raise, and writes nothing.
@@ -292,7 +295,14 @@ class Workdir:
           WorkdirError: the call before it failed.
         """
         self.finish()
+        if self._thread is None:
+            self._thread = ThreadPoolExecutor(1, "tfft-workdir")
         self._writing = self._thread.submit(write)
+
+    def _end_thread(self) -> None:
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.shutdown()
 
     def finish(self) -> None:
         """Waits until all is written.

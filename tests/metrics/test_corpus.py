@@ -217,3 +217,18 @@ def test_what_is_held_at_once_is_bounded(monkeypatch):
     assert max(held) <= LARGEST_DRAW and sum(held) == 1000 * 100_000
     error = 1.96 * score.std() / np.sqrt(len(score))
     assert found["low"] == pytest.approx(score.mean() - error, abs=0.15 * error)
+
+
+def test_kinds_are_counted_as_numpy_does():
+    rng = np.random.default_rng(0)
+    for parts in (
+        rng.integers(-2, 3, (3000, 3)) / 2,
+        rng.random((1, 4)),
+        -rng.integers(0, 2, (9, 1)) * 0.0,
+    ):
+        kinds, counts = corpus._kinds(parts)
+        expected = np.unique(parts, axis=0, return_counts=True)
+        np.testing.assert_array_equal(kinds, expected[0])
+        np.testing.assert_array_equal(counts, expected[1])
+    kinds, counts = corpus._kinds(rng.random((corpus.FEW_KINDS + 1, 2)))
+    assert not len(kinds) and not len(counts)

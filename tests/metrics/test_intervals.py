@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn.metrics import (
     average_precision_score,
     brier_score_loss,
@@ -15,6 +16,7 @@ from sklearn.metrics import (
 from tfft.metrics import intervals
 from tfft.metrics.classification import classification_metrics
 from tfft.metrics.intervals import count_intervals, resamples_for, share_interval
+from tfft.metrics.multi_label import multi_label_metrics
 
 
 def made(count, classes, seed=0, digits=None):
@@ -145,3 +147,48 @@ def test_twenty_five_thousand_examples_are_quick():
     began = time.process_time()
     classification_metrics(truth, outputs, names(2))
     assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_areas_are_those_of_scikit_learn(ties):
+    rng = np.random.default_rng(3)
+    for count, share in ((400, 0.5), (400, 0.01), (50, 0.9), (5, 0.4)):
+        scores = rng.random(count).astype(np.float32)
+        scores = np.round(scores, 1) if ties else scores
+        truth = rng.random(count) < share
+        truth[:2] = True, False
+        found = intervals.areas(truth, scores)
+        assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
+        expected = average_precision_score(truth, scores)
+        assert found["average_precision"] == pytest.approx(expected, abs=1e-12)
+        weights = intervals.drawn_weights(rng, count, 20)
+        each = intervals._Ranked(truth, scores).areas(weights)
+        for weight, (roc, precision) in zip(weights, each, strict=True):
+            if truth[weight > 0].all() or not truth[weight > 0].any():
+                assert np.isnan(roc) and np.isnan(precision)
+                continue
+            wanted = roc_auc_score(truth, scores, sample_weight=weight)
+            assert roc == pytest.approx(wanted, abs=1e-12)
+            wanted = average_precision_score(truth, scores, sample_weight=weight)
+            assert precision == pytest.approx(wanted, abs=1e-12)
+
+
+def test_wilson_intervals_are_those_of_scipy_to_the_last_digit():
+    for hits, count in [(0, 1), (1, 1), (0, 90), (90, 90), (1, 7), (81, 263), (4499, 4500)]:
+        found, expected = (
+            share_interval(hits, count),
+            binomtest(hits, count).proportion_ci(0.95, method="wilson"),
+        )
+        assert (found["low"], found["high"]) == (expected.low, expected.high)
+
+
+def test_150_labels_take_seconds():
+    """Processor time, which does not grow with what else the machine does."""
+    rng, count, labels = np.random.default_rng(0), 4500, 150
+    names = [f"label_{number}" for number in range(labels)]
+    scores = rng.random((count, labels)).astype(np.float32)
+    truth = rng.random((count, labels)) < 0.05
+    began = time.process_time()
+    multi_label_metrics(truth, scores > 0.9, scores, names)
+    classification_metrics(rng.integers(labels, size=count), scores / scores.sum(1)[:, None], names)
+    assert time.process_time() - began < 5

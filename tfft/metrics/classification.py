@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 from sklearn.metrics import (
-    average_precision_score,
     confusion_matrix,
     log_loss,
     matthews_corrcoef,
     precision_recall_fscore_support,
-    roc_auc_score,
 )
 
 from tfft.errors import DataError, UserError
 from tfft.metrics.intervals import (
     Figure,
+    areas,
     count_intervals,
     example_intervals,
     ranked_are_resampled,
@@ -194,16 +193,6 @@ def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[d
         if row != column
     ]
     return sorted(found, key=lambda pair: -pair["texts"])
-
-
-def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
-    """Returns the areas of one class against the rest; None where one of the two is empty."""
-    if positive.all() or not positive.any():
-        return {"roc_auc": None, "average_precision": None}
-    return {
-        "roc_auc": float(roc_auc_score(positive, scores)),
-        "average_precision": float(average_precision_score(positive, scores)),
-    }
 
 
 def class_row(figures: Mapping[str, Figure], support: int) -> dict[str, Any]:

@@ -5,12 +5,13 @@ A figure is `{"value": v, "low": l, "high": h}`; without an interval it is `{"va
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from scipy import sparse
-from scipy.stats import binomtest, norm
+from scipy.special import ndtr, ndtri  # scipy.stats.norm calls these, and takes 20 times as long
 
 RESAMPLES = 1000
 FEWEST = 100  # resamples, however many examples there are
@@ -28,8 +29,13 @@ def share_interval(hits: int, count: int) -> Figure:
     """
     if not count:
         return {"value": None}
-    interval = binomtest(hits, count).proportion_ci(0.95, method="wilson")
-    return {"value": hits / count, "low": float(interval.low), "high": float(interval.high)}
+    # As scipy.stats.binomtest, which also computes a p-value and takes 100 times as long.
+    share, z = hits / count, float(ndtri(0.975))
+    scale = 2 * (count + z**2)
+    center = (2 * count * share + z**2) / scale
+    delta = z / scale * math.sqrt(4 * count * share * (1 - share) + z**2)
+    low = 0.0 if hits == 0 else center - delta
+    return {"value": share, "low": low, "high": 1.0 if hits == count else center + delta}
 
 
 def resamples_for(examples: int, classes: int) -> int:
@@ -51,8 +57,8 @@ def corrected(value: float, draws: np.ndarray) -> Figure:
     if not len(draws):
         return {"value": float(value)}
     below = np.mean(draws < value) + np.mean(draws == value) / 2
-    shift = norm.ppf(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
-    low, high = np.quantile(draws, norm.cdf(2 * shift + norm.ppf([0.025, 0.975])))
+    shift = ndtri(np.clip(below, 1 / len(draws), 1 - 1 / len(draws)))
+    low, high = np.quantile(draws, ndtr(2 * shift + ndtri([0.025, 0.975])))
     return {"value": float(value), "low": float(low), "high": float(high)}
 
 
@@ -195,35 +201,60 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 
 
 class _Ranked:
-    """One class against the rest, the examples sorted by its probability, the highest first."""
+    """One class against the rest, the examples sorted by its probability, the highest first.
+
+    Equal probabilities share a place. Only the places of positive examples matter: the weights
+    before each of them and at each of them are summed, so the cost is one pass over the weights.
+    """
 
     def __init__(self, positive: np.ndarray, scores: np.ndarray):
         self.order = np.argsort(-scores, kind="stable")
-        self.positive = positive[self.order].astype(float)
+        self.positives = np.flatnonzero(positive[self.order])  # in the order of the scores
         ranked = scores[self.order]
-        # Equal probabilities share a place.
         starts = np.flatnonzero(np.append(True, ranked[1:] != ranked[:-1]))
-        self.starts = None if len(starts) == len(ranked) else starts
+        place = np.searchsorted(starts, self.positives, "right") - 1
+        places, self.first = np.unique(place, return_index=True)
+        ends = np.append(starts[1:], len(ranked))[places]
+        # The examples between two bounds: those at a place, or all between two such places.
+        self.bounds, where = np.unique([starts[places], ends], return_inverse=True)
+        self.begin, self.end = where.reshape(2, -1)
+        self.count = len(ranked)
 
     def areas(self, weights: np.ndarray) -> np.ndarray:
         """Returns ROC area and average precision of weighted examples, float [draws 2].
 
         NaN where a resample has no example of the class, or none of another.
         """
-        everyone = weights[:, self.order]
-        gained = everyone * self.positive
-        if self.starts is not None:
-            everyone = np.add.reduceat(everyone, self.starts, axis=1)
-            gained = np.add.reduceat(gained, self.starts, axis=1)
-        hits, seen = np.cumsum(gained, axis=1), np.cumsum(everyone, axis=1)
-        positives = hits[:, -1]
-        negatives = seen[:, -1] - positives
-        # Each negative loses to the positives above it, and to half of those at its own place.
-        roc = np.einsum("ij,ij->i", everyone - gained, hits - gained / 2)
-        precision = np.einsum("ij,ij->i", gained, hits / np.maximum(seen, 1.0))
+        ranked = weights.T[self.order]  # [n draws]: rows are copied faster than columns
+        inner = self.bounds[self.bounds < self.count]
+        parts = np.add.reduceat(ranked, np.append(0, inner), axis=0)
+        parts[0] *= self.bounds[0] > 0  # reduceat gives the first row where a part is empty
+        seen = np.cumsum(parts, axis=0)  # before each bound; all examples in the last row
+        gained = np.add.reduceat(ranked[self.positives], self.first, axis=0)
+        hits = np.cumsum(gained, axis=0)
+        positives, negatives = hits[-1], weights.sum(1) - hits[-1]
+        before, until = seen[self.begin], seen[self.end]
+        # Each positive wins over the negatives below it, and over half of those at its place.
+        above = before - (hits - gained)
+        tied = until - before - gained
+        roc = (gained * (negatives - above - tied / 2)).sum(0)
+        precision = (gained * hits / np.maximum(until, 1.0)).sum(0)
         with np.errstate(divide="ignore", invalid="ignore"):
             both = np.column_stack([roc / (positives * negatives), precision / positives])
         return np.where((positives * negatives > 0)[:, None], both, np.nan)
+
+
+def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
+    """Returns ROC area and average precision of one class against the rest, None where undefined.
+
+    Args:
+      positive: bool [n].
+      scores: float [n].
+    """
+    if positive.all() or not positive.any():
+        return {"roc_auc": None, "average_precision": None}
+    [[roc, precision]] = _Ranked(positive, scores).areas(np.ones((1, len(scores))))
+    return {"roc_auc": float(roc), "average_precision": float(precision)}
 
 
 def _ranked(truth: np.ndarray, probabilities: np.ndarray) -> list[_Ranked]:

@@ -9,8 +9,8 @@ import numpy as np
 
 from tfft.errors import refuse_unknown
 from tfft.metrics import corpus
-from tfft.metrics.classification import areas, class_row
-from tfft.metrics.intervals import share_interval
+from tfft.metrics.classification import class_row
+from tfft.metrics.intervals import areas, share_interval
 
 
 def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:

@@ -109,6 +109,15 @@ class MultiTask(Task):
     def metrics(self) -> list[Any]:
         return together.metrics_of(self.tasks, lambda: self._heads)
 
+    def lower_is_better(self, name: str) -> bool | None:
+        """Returns the direction that a task declares for its own metric, "task_metric"."""
+        for part, task in self.tasks.items():
+            if name.startswith((f"{part}_", f"{part}/")):
+                own = task.lower_is_better(name[len(part) + 1 :])
+                if own is not None:
+                    return own
+        return super().lower_is_better(name)
+
     def constant_loss(self, targets: Any) -> float | None:
         return together.constant_loss(self.tasks, self.weights, targets)
 
