@@ -12,6 +12,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging
+from tfft.arguments import (
+    COUNT,
+    DISTINCT,
+    FILLED,
+    FRACTION,
+    NON_NEGATIVE,
+    POSITIVE,
+    Range,
+    validated,
+)
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
@@ -29,6 +39,40 @@ from tfft.step import Additions, refuse
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
 
+@validated(
+    name=FILLED,
+    freeze_layers=NON_NEGATIVE,
+    freeze=DISTINCT,
+    dropout=FRACTION,
+    reinit_layers=NON_NEGATIVE,
+    epochs=COUNT,
+    steps=COUNT,
+    batch_size=COUNT,
+    batch_tokens=COUNT,
+    accumulate=COUNT,
+    lengths=COUNT,
+    learning_rate=NON_NEGATIVE,
+    layer_decay=NON_NEGATIVE,
+    rates=NON_NEGATIVE,
+    unfreeze_layers=COUNT,
+    cycles=COUNT,
+    warmup=NON_NEGATIVE,
+    weight_decay=NON_NEGATIVE,
+    l2_sp=NON_NEGATIVE,
+    ema_momentum=FRACTION,
+    swa_start=FRACTION,
+    wise_ft=Range(above=0, below=1),
+    optimizer=FILLED,
+    clip_norm=POSITIVE,
+    monitor=FILLED,
+    patience=COUNT,
+    min_change=NON_NEGATIVE,
+    r_drop=NON_NEGATIVE,
+    mixup=NON_NEGATIVE,
+    adversarial=NON_NEGATIVE,
+    noise=NON_NEGATIVE,
+    steps_per_execution=COUNT,
+)
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One stretch of training.
@@ -146,27 +190,16 @@ class Stage:
     steps_per_execution: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
-        limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
-        limits += [("accumulate", 1), ("patience", 1), ("min_change", 0)]
-        limits += [(name, 0) for name in ("r_drop", "mixup", "adversarial", "noise")]
-        limits += [
-            ("cycles", 1),
-            ("l2_sp", 0),
-            ("ema_momentum", 0),
-            ("swa_start", 0),
-            ("reinit_layers", 0),
-        ]
-        for field, least in limits:
-            if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
-                raise ConfigError(
-                    f"Stage.{field}={getattr(self, field)} is too small.",
-                    valid=f"{least} or more",
-                )
         if (self.epochs is None) == (self.steps is None) and self.epochs != 3:
             raise ConfigError(
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
+            )
+        frozen = [pattern for pattern in self.rates or () if pattern in self.freeze]
+        if frozen:
+            raise ConfigError(
+                f"Stage.rates has a factor for {frozen[0]!r}, which Stage.freeze freezes.",
+                valid="the pattern in one of the two",
             )
         averaging.check_settings(self)
 

@@ -12,6 +12,7 @@ import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
+from tfft.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
 from tfft.backbones.architectures import Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, of_class, of_type
@@ -28,6 +29,9 @@ WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets
 _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 
 
+@validated(
+    preset=FILLED, sequence_length=Range(least=3), window_overlap=NON_NEGATIVE, most_windows=COUNT
+)
 def hub(
     preset: str,
     *,

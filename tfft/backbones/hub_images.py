@@ -11,6 +11,7 @@ import keras_hub
 import numpy as np
 
 import tfft.backbones.folders as folders
+from tfft.arguments import ANY, COUNT, FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import Block, cut
 from tfft.backbones.hub import download, short
@@ -21,6 +22,7 @@ from tfft.preprocess.image import ImagePreprocessor
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 
 
+@validated(preset=FILLED, image_size=COUNT, scale=ANY, offset=ANY)
 def hub_images(
     preset: str,
     image_size: int | tuple[int, int] | None = None,

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras_hub
 import numpy as np
 
+from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, Generator
@@ -29,6 +30,16 @@ WORDS = [
 ]
 
 
+@validated(
+    layers=COUNT,
+    dim=COUNT,
+    heads=COUNT,
+    sequence_length=Range(least=3),
+    dropout=FRACTION,
+    seed=SEED,
+    window_overlap=NON_NEGATIVE,
+    most_windows=COUNT,
+)
 def tiny(
     architecture: str = "bert",
     layers: int = 2,

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
+from tfft.arguments import COUNT, FRACTION, NAMED, validated
 from tfft.errors import ConfigError
 from tfft.freeze import Method
 
@@ -56,6 +57,7 @@ class Bottleneck(Adapter):
         return not values["up"].any() and not values["up_bias"].any()
 
 
+@validated(size=COUNT, dropout=FRACTION, targets=NAMED)
 def adapters(
     size: int = 48,
     dropout: float = 0.0,

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
+from tfft.arguments import DISTINCT, validated
 from tfft.freeze import Method
 
 ops = keras.ops
@@ -60,6 +61,7 @@ class Scaling(Adapter):
         return all((value == 1.0).all() for value in values.values())
 
 
+@validated(outputs=DISTINCT, inputs=DISTINCT)
 def ia3(
     outputs: tuple[str, ...] = ("*/key", "*/value"),
     inputs: tuple[str, ...] = ("*/feedforward_output_dense",),

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
+from tfft.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError
 from tfft.freeze import Method
 
@@ -64,6 +65,7 @@ class LowRank(Adapter):
         return not values["b"].any()
 
 
+@validated(rank=COUNT, alpha=POSITIVE, dropout=FRACTION, targets=NAMED)
 def lora(
     rank: int = 8,
     alpha: float = 16.0,

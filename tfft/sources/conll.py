@@ -14,6 +14,7 @@ import pathlib
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from tfft.arguments import ANY, FILLED, FRACTION, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     MemorySource,
@@ -39,6 +40,15 @@ SEE = "tfft check --gin_file=quick/tagging.gin --gin.DATA=FILE"
 Word = tuple[str, str, str]  # as it is written; the tag's kind, such as "B"; its label
 
 
+@validated(
+    data=FILLED,
+    validation=FILLED,
+    test=FILLED,
+    word=ANY,
+    tag=ANY,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+)
 def conll(
     data: str,
     *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfft.arguments import FILLED, FRACTION, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 BATCH = 1024
 
 
+@validated(
+    text=FILLED, label=FILLED, data_dir=FILLED, validation_share=FRACTION, test_share=FRACTION
+)
 def tfds(
     name: Any,
     *,

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.errors import ConfigError
 from tfft.metrics import retrieval
@@ -20,6 +21,7 @@ from tfft.task import Answers, Examples, Task, config_of, shown_examples
 LOSSES = ("in_batch", "cosine", "triplet")
 
 
+@validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)
 class Embedding(Task):
     """The body's pooled output of each text, at length one: the cosine of two is their product.
 

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import FILLED, FRACTION, NAMED, validated
 from tfft.errors import DataError, refuse_unknown
 from tfft.losses import dense_head
 from tfft.metrics import multi_label
@@ -18,6 +19,7 @@ from tfft.metrics.thresholds import Threshold
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 
+@validated(labels=NAMED, separator=FILLED, dropout=FRACTION)
 class MultiLabelClassification(Task):
     """A sigmoid for each label on the body's pooled output, trained with binary cross-entropy.
 

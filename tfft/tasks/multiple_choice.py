@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import FRACTION, validated
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics import choices
 from tfft.metrics.floors import Floor, Say
@@ -15,6 +16,7 @@ from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.task import Answers, Examples, Task, shown_examples
 
 
+@validated(dropout=FRACTION)
 class MultipleChoice(Task):
     """A score for each choice, a Dense on the pooled output of the question joined with it.
 

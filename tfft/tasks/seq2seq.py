@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
+from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.errors import ConfigError
 from tfft.metrics import texts
 from tfft.metrics.floors import Floor, Say
@@ -15,6 +16,9 @@ from tfft.task import Examples
 from tfft.text_task import TextTask
 
 
+@validated(
+    max_new_tokens=COUNT, num_beams=COUNT, length_penalty=NON_NEGATIVE, label_smoothing=FRACTION
+)
 class Seq2Seq(TextTask):
     """The answer by a decoder, which reads the text through an encoder (teacher forcing).
 

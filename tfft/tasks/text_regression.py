@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.arguments import FRACTION, POSITIVE, validated
 from tfft.errors import ConfigError, DataError
 from tfft.losses import StandardizedError, Units, dense_head
 from tfft.metrics import numbers
@@ -18,6 +19,7 @@ from tfft.preprocess.pairs import PairPreprocessor
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 
+@validated(delta=POSITIVE, dropout=FRACTION)
 class TextRegression(Task):
     """A linear Dense on the body's pooled output.
 
