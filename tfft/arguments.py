@@ -99,12 +99,12 @@ class Names:
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """Limits text, and each text of a sequence: none is empty."""
+    """Limits text and sequences: they are not empty, and neither is a text of a sequence."""
 
     def is_met(self, value: Any) -> bool:
-        """Returns True for None, and for text that is not empty."""
-        texts = value if isinstance(value, list | tuple) else [value]
-        return "" not in texts
+        """Returns True for None, and for what is not empty."""
+        parts = value if isinstance(value, list | tuple) else [value]
+        return bool(parts) and not any(isinstance(part, str) and not part for part in parts)
 
     def __str__(self) -> str:
         return "not empty"
@@ -140,6 +140,11 @@ def validated(**constraints: Constraint) -> Callable[[Target], Target]:
         return target
 
     return decorate
+
+
+def each(names: str, constraint: Constraint) -> dict[str, Constraint]:
+    """Returns the same constraint for several arguments, whose names have spaces between them."""
+    return dict.fromkeys(names.split(), constraint)
 
 
 def constraints_of(target: Any) -> Mapping[str, Constraint] | None:

@@ -87,6 +87,7 @@ def build(
 
 
 @validated(
+    stages=FILLED,
     seed=SEED,
     seeds=COUNT,
     folds=COUNT,
@@ -148,7 +149,7 @@ def train(
     """
     say = say or Console()
     backbone = backbone.read_for(task)
-    given = _several(stages)
+    given = (stages,) if isinstance(stages, Stage) else tuple(stages)
     stages = chain(given, backbone)
     source = as_source(source, task)
     if part is None and (seeds, folds) != (1, 1):
@@ -190,22 +191,6 @@ def train(
         evaluation.show(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
-
-
-def _several(stages: Stage | Sequence[Stage]) -> tuple[Stage, ...]:
-    """Returns the stages as a tuple.
-
-    Raises:
-      ConfigError: there are none.
-    """
-    if isinstance(stages, Stage):
-        return (stages,)
-    if not stages:
-        raise ConfigError(
-            "train.stages must be one Stage or more. Received: stages=[].",
-            valid="tfft.Stage(), or a list of them",
-        )
-    return tuple(stages)
 
 
 def _describe_source(task: Any, source: Any, say: Any) -> Any:
@@ -273,7 +258,7 @@ def _report(
         train = examples.of_split(source, "train", job.splits["train"])
         floors = evaluation.floors_of(job, train, given, floors)
     kept = evaluation.keep(job, task, split, given, outputs, floors)
-    sums, labels = kept.sums[MODEL], task.labels if task.classes else ()
+    sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
     content = report.build(
         task=task,
         examples=given,
@@ -321,7 +306,7 @@ def _repeated(config: pathlib.Path) -> str:
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
-@validated(seed=SEED, seeds=COUNT, folds=COUNT)
+@validated(stages=FILLED, seed=SEED, seeds=COUNT, folds=COUNT)
 def check(
     task: Task,
     backbone: Backbone,
@@ -343,15 +328,14 @@ def check(
     Raises:
       UserError: as `train` does.
     """
-    for name in unused:
-        if name not in inspect.signature(train).parameters:
-            known = inspect.signature(train).parameters
-            raise ConfigError(f"check has no argument {name!r}.", valid=near(name, known))
+    known = inspect.signature(train).parameters
+    for name in unused.keys() - known.keys():
+        raise ConfigError(f"check has no argument {name!r}.", valid=near(name, known))
     say = say or Console()
     if (seeds, folds) != (1, 1):
         say.info(f"each of {len(Plan(seed, seeds, folds).names)} runs is as follows")
     backbone = backbone.read_for(task)
-    stages = chain(_several(stages), backbone)
+    stages = chain([stages] if isinstance(stages, Stage) else stages, backbone)
     source = as_source(source, task)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)

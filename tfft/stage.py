@@ -12,20 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging
-from tfft.arguments import (
-    COUNT,
-    DISTINCT,
-    FILLED,
-    FRACTION,
-    NON_NEGATIVE,
-    POSITIVE,
-    Range,
-    validated,
-)
+from tfft.arguments import COUNT, DISTINCT, FILLED, FRACTION, NON_NEGATIVE, Range, each, validated
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
     adapt,
+    check_patterns,
     freeze_table,
     frozen_names,
     matching,
@@ -40,38 +32,15 @@ SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
 
 @validated(
-    name=FILLED,
-    freeze_layers=NON_NEGATIVE,
+    **each("epochs steps batch_size batch_tokens accumulate lengths unfreeze_layers", COUNT),
+    **each("cycles patience steps_per_execution", COUNT),
+    **each("freeze_layers reinit_layers rates layer_decay warmup learning_rate", NON_NEGATIVE),
+    **each("weight_decay l2_sp min_change r_drop mixup adversarial noise", NON_NEGATIVE),
+    **each("dropout ema_momentum swa_start", FRACTION),
+    **each("name optimizer monitor", FILLED),
     freeze=DISTINCT,
-    dropout=FRACTION,
-    reinit_layers=NON_NEGATIVE,
-    epochs=COUNT,
-    steps=COUNT,
-    batch_size=COUNT,
-    batch_tokens=COUNT,
-    accumulate=COUNT,
-    lengths=COUNT,
-    learning_rate=NON_NEGATIVE,
-    layer_decay=NON_NEGATIVE,
-    rates=NON_NEGATIVE,
-    unfreeze_layers=COUNT,
-    cycles=COUNT,
-    warmup=NON_NEGATIVE,
-    weight_decay=NON_NEGATIVE,
-    l2_sp=NON_NEGATIVE,
-    ema_momentum=FRACTION,
-    swa_start=FRACTION,
     wise_ft=Range(above=0, below=1),
-    optimizer=FILLED,
-    clip_norm=POSITIVE,
-    monitor=FILLED,
-    patience=COUNT,
-    min_change=NON_NEGATIVE,
-    r_drop=NON_NEGATIVE,
-    mixup=NON_NEGATIVE,
-    adversarial=NON_NEGATIVE,
-    noise=NON_NEGATIVE,
-    steps_per_execution=COUNT,
+    clip_norm=Range(above=0),
 )
 @dataclasses.dataclass(frozen=True)
 class Stage:
@@ -195,12 +164,7 @@ class Stage:
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
-        frozen = [pattern for pattern in self.rates or () if pattern in self.freeze]
-        if frozen:
-            raise ConfigError(
-                f"Stage.rates has a factor for {frozen[0]!r}, which Stage.freeze freezes.",
-                valid="the pattern in one of the two",
-            )
+        check_patterns(self.freeze, self.rates or ())
         averaging.check_settings(self)
 
     def total_steps(self, steps_per_epoch: int) -> int:

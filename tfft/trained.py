@@ -18,9 +18,9 @@ import keras
 from tfft import adapters, examples, loop, tasks
 from tfft import job as jobs
 from tfft.arguments import FILLED, validated
+from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.errors import WorkdirError
-from tfft.examples import Columns
 from tfft.export import Served, difference, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
@@ -30,13 +30,14 @@ from tfft.report_tables import tables
 from tfft.sources.elements import read_inputs
 from tfft.sources.files import Table, read
 from tfft.sources.images import read_images
-from tfft.task import Answers, Examples
+from tfft.task import Answers, Examples, Task
 from tfft.workdir import Workdir, write_atomic
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
 
 
+@validated()
 @dataclasses.dataclass
 class Run:
     """A trained model and where it came from.
@@ -52,10 +53,10 @@ class Run:
     """
 
     model: keras.Model
-    task: Any
-    backbone: Any
+    task: Task
+    backbone: Backbone
     workdir: pathlib.Path
-    held_out: Columns
+    held_out: tuple[Sequence[str], ...]
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 

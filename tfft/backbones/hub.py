@@ -37,7 +37,8 @@ def hub(
     *,
     sequence_length: int = 128,
     pooling: str = "mean",
-    dtype: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+    | None = None,
     long_texts: Literal["cut", "windows"] = "cut",
     window_overlap: int | None = None,
     most_windows: int = 8,

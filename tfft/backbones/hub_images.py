@@ -48,6 +48,12 @@ def hub_images(
       ConfigError: a size that the body does not have, or a preset that does not say how pixels are
         normalised.
     """
+    for name, value in (("scale", scale), ("offset", offset)):
+        if isinstance(value, Sequence) and len(value) != 3:
+            raise ConfigError(
+                f"hub_images.{name} must have a number for each channel. Received: {name}={value}.",
+                valid="a number, or three of them",
+            )
     folder = _folder(preset)
     sizes = (image_size, image_size) if isinstance(image_size, int) else image_size
     model = _model(folder, preset, sizes)

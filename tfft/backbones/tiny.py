@@ -50,7 +50,8 @@ def tiny(
     pooling: str = "mean",
     dropout: float = 0.1,
     seed: int = 0,
-    dtype: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+    | None = None,
     long_texts: Literal["cut", "windows"] = "cut",
     window_overlap: int | None = None,
     most_windows: int = 8,
@@ -78,6 +79,11 @@ def tiny(
         raise ConfigError(
             f"architecture={architecture!r} is not known.",
             valid=near(architecture, ALL, len(ALL)),
+        )
+    if dim % heads:
+        raise ConfigError(
+            f"tiny.dim must be a multiple of heads. Received: dim={dim}, heads={heads}.",
+            valid=f"{heads}, {2 * heads}, {3 * heads}, ...",
         )
     kind = ALL[architecture]
     reader, settings, vocabulary_size = _preprocessor(architecture)

@@ -11,7 +11,6 @@ import numpy as np
 
 from tfft.adapters import Adapter
 from tfft.arguments import COUNT, FRACTION, NAMED, validated
-from tfft.errors import ConfigError
 from tfft.freeze import Method
 
 ops = keras.ops
@@ -78,10 +77,5 @@ def adapters(
     Raises:
       ConfigError: a number that cannot be.
     """
-    if size < 1 or not 0 <= dropout < 1:
-        raise ConfigError(
-            f"adapters(size={size}, dropout={dropout}) cannot be.",
-            valid="size 1 or more, dropout 0 to below 1",
-        )
     adapter = Bottleneck(size=size, dropout=dropout, targets=tuple(targets))
     return Method("adapters", ("*/adapter/*",), adapter)

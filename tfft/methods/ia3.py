@@ -12,6 +12,7 @@ import numpy as np
 
 from tfft.adapters import Adapter
 from tfft.arguments import DISTINCT, validated
+from tfft.errors import ConfigError
 from tfft.freeze import Method
 
 ops = keras.ops
@@ -72,9 +73,16 @@ def ia3(
       outputs: patterns of the Dense layers whose outputs are scaled.
       inputs: patterns of those whose inputs are, as the feed-forward block's inner activations.
 
+    Raises:
+      ConfigError: there is no pattern.
+
     Returns:
       A method that begins with the pretrained body as it is; an export has plain kernels. About
       0.06 % of the weights of a BERT. Rates of 1e-3 to 1e-2 are usual.
     """
+    if not outputs and not inputs:
+        raise ConfigError(
+            "ia3 scales nothing. Received: outputs=(), inputs=().", valid="a pattern in one of them"
+        )
     adapter = Scaling(targets=(*outputs, *inputs), inner=tuple(inputs))
     return Method("ia3", ("*/ia3/columns", "*/ia3/rows"), adapter)

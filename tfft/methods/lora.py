@@ -88,10 +88,5 @@ def lora(
     Raises:
       ConfigError: a number that cannot be.
     """
-    if rank < 1 or not 0 <= dropout < 1 or alpha <= 0:
-        raise ConfigError(
-            f"lora(rank={rank}, alpha={alpha}, dropout={dropout}) cannot be.",
-            valid="rank 1 or more, alpha above 0, dropout 0 to below 1",
-        )
     adapter = LowRank(rank=rank, alpha=alpha, dropout=dropout, targets=tuple(targets))
     return Method("lora", ("*/lora/a", "*/lora/b"), adapter)

@@ -9,10 +9,11 @@ from typing import Any
 from tfft.arguments import shown
 from tfft.errors import DataError
 from tfft.sources import SPLITS, Source
-from tfft.sources.elements import VALID, parts_of, read_image, read_label, rows_of
+from tfft.sources.elements import VALID, parts_of, rows_of
 from tfft.sources.files import files
 from tfft.sources.images import images, of_rows
 from tfft.sources.memory import memory
+from tfft.sources.values import read_image, read_label
 
 SHARES = {"validation": 0.1, "test": 0.1}
 
@@ -42,7 +43,15 @@ def as_source(data: Any, task: Any) -> Source:
     splits = dict(data) if by_split else {"train": data}
     if task.modality == "image":
         return _images(splits)
+    if task.classes is None:  # no answers are needed: texts alone are examples
+        splits = {split: _with_answers(part) for split, part in splits.items()}
     return memory(**splits, inputs=task.inputs, classes=bool(task.classes))
+
+
+def _with_answers(part: Any) -> Any:
+    """Returns texts alone as examples whose answers nobody looks at; other data as they are."""
+    texts = isinstance(part, list) and all(isinstance(each, str | bytes) for each in part)
+    return [(text, text) for text in part] if texts else part
 
 
 def _file(path: str, task: Any) -> Source:

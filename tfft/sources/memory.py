@@ -8,17 +8,8 @@ from typing import Any
 from tfft.arguments import DISTINCT, FRACTION, NAMED, validated
 from tfft.errors import ConfigError, DataError
 from tfft.sources import MemorySource, Rows, Source, shares_told, split_by_hash
-from tfft.sources.elements import (
-    CALL,
-    SEE,
-    label_names_of,
-    parts_of,
-    plain,
-    read_answer,
-    read_label,
-    read_text,
-    rows_of,
-)
+from tfft.sources.elements import label_names_of, parts_of, rows_of
+from tfft.sources.values import CALL, SEE, plain, read_answer, read_label, read_text
 
 
 @validated(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfft.arguments import FILLED, FRACTION, validated
+from tfft.arguments import FILLED, FRACTION, shown, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
@@ -66,6 +66,14 @@ def tfds(
         could learn from.
     """
     check_shares(validation_share, test_share)
+    named = isinstance(name, str) and bool(name)
+    if not named and not hasattr(name, "info") and not hasattr(name, "element_spec"):
+        raise DataError(
+            f"tfds.name must be a builder or its name. Received: name={shown(name)}.",
+            set_in="tfds.name",
+            valid='such as "ag_news_subset", tfds.builder(NAME), or a tf.data.Dataset',
+            see="tfft list",
+        )
     if hasattr(name, "element_spec"):
         return memory(
             name.map(lambda row: {"text": row[text or "text"], "label": row[label or "label"]}),

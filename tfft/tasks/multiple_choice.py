@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -36,7 +36,9 @@ class MultipleChoice(Task):
     figures: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "log_loss": "log loss"}
     lower: ClassVar[frozenset[str]] = frozenset({"log_loss"})
 
-    def __init__(self, answer: str = "either", dropout: float = 0.1):
+    def __init__(
+        self, answer: Literal["either", "number", "text"] = "either", dropout: float = 0.1
+    ):
         self.answer, self.dropout = answer, dropout
 
     def preprocessor(self, own: Any) -> ChoicePreprocessor:

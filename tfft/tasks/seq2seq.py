@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
 from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
-from tfft.errors import ConfigError
 from tfft.metrics import texts
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import SourcePreprocessor
@@ -44,8 +43,6 @@ class Seq2Seq(TextTask):
     ):
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
         names = ("bleu", "chrf", "rouge_l")
-        if figure not in names:
-            raise ConfigError(f"Seq2Seq.figure={figure!r} is unknown.", valid=", ".join(names))
         self.figure = figure
         order = sorted([*names, "exact_match"], key=lambda name: name != figure)
         self.compared = tuple(order)  # type: ignore[misc]

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.arguments import FRACTION, POSITIVE, validated
-from tfft.errors import ConfigError, DataError
+from tfft.errors import DataError
 from tfft.losses import StandardizedError, Units, dense_head
 from tfft.metrics import numbers
 from tfft.metrics.floors import Floor, Say
@@ -50,8 +50,6 @@ class TextRegression(Task):
         dropout: float = 0.1,
         pair: bool = False,
     ):
-        if loss not in ("mse", "huber"):
-            raise ConfigError(f"TextRegression.loss={loss!r} is unknown.", valid="mse, huber")
         self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
         self.center, self.scale = 0.0, 1.0
         if pair:
