@@ -276,15 +276,15 @@ def test_gradual_unfreezing_mixes_once():
 @pytest.mark.parametrize(
     "settings,said",
     [
-        ({"ema_momentum": 1.0}, "ema_momentum=1.0 is no share"),
-        ({"swa_start": 1.5}, "swa_start=1.5 is no share"),
-        ({"wise_ft": (0.5, 0.0)}, "wise_ft=0.0 is no share"),
-        ({"wise_ft": (1.0,)}, "wise_ft=1.0 is no share"),
+        ({"ema_momentum": 1.0}, "ema_momentum must be 0 to below 1. Received: ema_momentum=1.0"),
+        ({"swa_start": 1.5}, "swa_start must be 0 to below 1"),
+        ({"wise_ft": (0.5, 0.0)}, "wise_ft must be above 0 to below 1"),
+        ({"wise_ft": (1.0,)}, "wise_ft must be above 0 to below 1"),
         ({"l2_sp": 1e6}, "l2_sp"),
-        ({"l2_sp": -1.0}, "l2_sp=-1.0 is too small"),
+        ({"l2_sp": -1.0}, "l2_sp must be 0 or more. Received: l2_sp=-1.0"),
         ({"schedule": "restarts"}, "cycles=1 contradict"),
         ({"cycles": 3}, "cycles=3 contradict"),
-        ({"cycles": 0, "schedule": "restarts"}, "cycles=0 is too small"),
+        ({"cycles": 0, "schedule": "restarts"}, "cycles must be 1 or more. Received: cycles=0"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(settings, said):

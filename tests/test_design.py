@@ -19,10 +19,7 @@ PACKAGE = ROOT / "tfft"
 # From the top to the bottom: a module imports from its own layer and from those below it.
 LAYERS = (
     ("", "__main__", "command_line"),  # "" is the package itself
-    (
-        *("listing", "config", "lookup", "strict", "operative", "composition", "annotations"),
-        "catalogue",
-    ),
+    (*("listing", "config", "lookup", "strict", "operative", "composition", "catalogue"),),
     ("run",),
     ("repeat", "folds", "summary"),
     ("trained",),
@@ -88,6 +85,7 @@ LAYERS = (
         "clock",
         "processes",
     ),
+    ("arguments", "annotations"),
     ("errors",),
 )
 # A task never names a backbone, and the other way round.

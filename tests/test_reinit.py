@@ -104,7 +104,7 @@ def test_what_cannot_be_is_refused():
     ):
         with pytest.raises(ConfigError, match="does not train them, the first layer_"):
             renewed(body, stage)
-    with pytest.raises(ConfigError, match="too small"):
+    with pytest.raises(ConfigError, match="must be 0 or more"):
         Stage(reinit_layers=-1)
     with pytest.raises(ConfigError, match="reinit_layers=1 and 2"):
         chain([Stage(reinit_layers=1), Stage(reinit_layers=2)], body)

@@ -313,6 +313,7 @@ def command(arguments: Sequence[str]) -> int:
             _set_environment(options.flags.verbose)
             return verb.run(options, Console(options.flags.quiet)) or 0
     except UserError as error:
+        error.from_command = True
         print(f"tfft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfft.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification import class_areas, classification_metrics, confusions
@@ -25,6 +26,14 @@ from tfft.task import Answers, Examples, Task, shown_examples, text_of
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 
 
+@validated(
+    labels=NAMED,
+    dropout=FRACTION,
+    label_smoothing=FRACTION,
+    focal_gamma=NON_NEGATIVE,
+    class_weights=NON_NEGATIVE,
+    metrics=DISTINCT,
+)
 class Classification(Task):
     """A softmax Dense on the body's pooled output, trained with cross-entropy.
 

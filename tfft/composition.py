@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfft.annotations import Placeholder, is_plain
 from tfft.catalogue import Configurable, full_name
 from tfft.errors import ConfigError
 
@@ -19,12 +20,16 @@ LINE_LENGTH = 88
 
 
 @dataclasses.dataclass(frozen=True)
-class Reference:
+class Reference(Placeholder):
     """`@scope/name()`, or without the parentheses the class or function itself."""
 
     name: str
     scope: str = ""
     called: bool = True
+
+    def fits(self, name: str) -> bool:
+        """Returns True if the object that it makes, or it itself, can be of a type."""
+        return not is_plain(name) if self.called else name == "Callable"
 
     def __repr__(self) -> str:
         return f"@{self.key}{'()' if self.called else ''}"
@@ -35,10 +40,14 @@ class Reference:
 
 
 @dataclasses.dataclass(frozen=True)
-class Macro:
+class Macro(Placeholder):
     """`%NAME`."""
 
     name: str
+
+    def fits(self, name: str) -> bool:
+        """Returns True: nobody has set the value yet."""
+        return True
 
     def __repr__(self) -> str:
         return f"%{self.name}"

@@ -108,6 +108,7 @@ class Config:
           error: changed in place.
           use: the object whose constructor raised it; None when it came from the run.
         """
+        error.from_command = True
         if error.set_in is None:
             error.set_in = blamed(error.problem, self.composition, use)
         if error.see:
@@ -115,6 +116,17 @@ class Config:
         return error
 
 
+@contextlib.contextmanager
+def _from_command() -> Iterator[None]:
+    """Marks an error as one of a config, so that it names flags and commands."""
+    try:
+        yield
+    except UserError as error:
+        error.from_command = True
+        raise
+
+
+@_from_command()
 def load(
     files: Sequence[str],
     overrides: Mapping[str, str] | None = None,
@@ -157,6 +169,8 @@ def load(
         notes = _seed_notes(bindings)
     composition = Composition(bindings, reader.known, dropped)
     wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
+    for error in (*wrong, *lacking):
+        error.from_command = True
     if strict and (wrong or lacking):
         raise [*wrong, *lacking][0]
     text = whole_text(composition, reader.modules)

@@ -3,18 +3,40 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Collection, Iterable
+
+# The Python calls for the commands that need a config. The other commands need none and stay.
+CALLS = {
+    "check": "tfft.check(task, backbone, source, stages)",
+    "train": "tfft.train(task, backbone, source, stages, workdir=FOLDER)",
+    "evaluate": "tfft.run.evaluate(task, backbone, workdir, source=source)",
+    "predict": "tfft.run.predict(task, backbone, workdir, input=FILE)",
+    "export": "run.export(FOLDER), with the run that tfft.train returns",
+}
+_FLAGS = r"(?: --[^\s,;]+)*"
+_COMMAND = re.compile(rf"\btfft (?:({'|'.join(CALLS)})\b|show\b( [\w.]+)?){_FLAGS}")
+_FLAG = re.compile(r"(?<![\w-])--(?:gin\.(?:\w+\.)*)?([A-Za-z]\w*)")
 
 
 class UserError(Exception):
     """A mistake in a config, a flag or the data. The binary prints it and exits with status 2.
+
+    `see`, `valid` and `set_in` are written for the command line. `str` names Python calls and
+    arguments in place of commands and flags, unless the error came through a config or a command.
 
     Args:
       problem: what is wrong, one sentence or a few lines.
       set_in: where it was set: a file and line, a flag, a row.
       valid: what would be right.
       see: the next command to run.
+      call: the next Python call, if `python_form` of `see` does not name the right one.
+
+    Attributes:
+      from_command: True if the arguments came from a config or a command line.
     """
+
+    from_command = False
 
     def __init__(
         self,
@@ -23,13 +45,34 @@ class UserError(Exception):
         set_in: str | None = None,
         valid: str | None = None,
         see: str | None = None,
+        call: str | None = None,
     ):
         super().__init__(problem)
         self.problem, self.set_in, self.valid, self.see = problem, set_in, valid, see
+        self.call = call
 
     def __str__(self) -> str:
-        rows = [("set in", self.set_in), ("valid", self.valid), ("see", self.see)]
+        if self.from_command:
+            rows = [("set in", self.set_in), ("valid", self.valid), ("see", self.see)]
+        else:
+            rows = [("set in", python_form(self.set_in)), ("valid", python_form(self.valid))]
+            rows.append(("see", self.call or python_form(self.see)))
         return "\n".join([self.problem, *(f"  {key:<7} {text}" for key, text in rows if text)])
+
+
+def python_form(text: str | None) -> str | None:
+    """Returns a text with Python calls in place of commands, and arguments in place of flags.
+
+    A macro has the name of the argument that it sets, in upper case: `--gin.TEXT=COLUMN` becomes
+    `text=COLUMN`.
+    """
+    if text is None:
+        return None
+    return _FLAG.sub(lambda flag: flag[1].lower(), _COMMAND.sub(_call_of, text))
+
+
+def _call_of(command: re.Match[str]) -> str:
+    return CALLS[command[1]] if command[1] else f"help({(command[2] or 'tfft.train').strip()})"
 
 
 class ConfigError(UserError):

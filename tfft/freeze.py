@@ -6,13 +6,13 @@ import dataclasses
 import fnmatch
 import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import keras
 
 from tfft.adapters import Adapter, added_variables, attach
-from tfft.errors import DepthError, FreezeError, near
+from tfft.errors import ConfigError, DepthError, FreezeError, near
 from tfft.model import is_seed, named_variables, prefix_depth
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient
@@ -95,6 +95,20 @@ def _left_alone(method: Method, names: list[str]) -> set[str]:
             valid=f"for example {', '.join(names[:3])}",
         )
     return {name for name in names if name not in hits and name.split("/")[0] != "head"}
+
+
+def check_patterns(freeze: Collection[str], rates: Iterable[str]) -> None:
+    """Refuses a pattern that is frozen and has a factor of the learning rate.
+
+    Raises:
+      ConfigError: says which.
+    """
+    both = [pattern for pattern in rates if pattern in freeze]
+    if both:
+        raise ConfigError(
+            f"Stage.rates has a factor for {both[0]!r}, which Stage.freeze freezes.",
+            valid="the pattern in one of the two",
+        )
 
 
 def matching(pattern: str, names: list[str], where: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import pathlib
 import re
@@ -13,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from tfft import (
     compare,
@@ -28,8 +28,10 @@ from tfft import (
     workdir_state,
 )
 from tfft import job as jobs
+from tfft.arguments import COUNT, FILLED, SEED, validated
+from tfft.backbones.base import Backbone
 from tfft.console import Console
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, near
 from tfft.freeze import adapt, checksums, prove_freeze
 from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
@@ -38,8 +40,9 @@ from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
-from tfft.sources.memory import memory
+from tfft.sources.convert import as_source
 from tfft.stage import Stage, chain, prepare
+from tfft.task import Task
 from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
 from tfft.workdir import Workdir, write_atomic
 
@@ -56,8 +59,9 @@ __all__ = [
 ]
 
 
+@validated(steps=COUNT)
 def build(
-    task: Any, backbone: Any, stage: Stage | None = None, *, steps: int = 1000
+    task: Task, backbone: Backbone, stage: Stage | None = None, *, steps: int = 1000
 ) -> keras.Model:
     """Returns a compiled model for a training loop of your own.
 
@@ -84,12 +88,22 @@ def build(
     return prepare(stage, backbone, head, task, steps).split.full
 
 
+@validated(
+    stages=FILLED,
+    seed=SEED,
+    seeds=COUNT,
+    folds=COUNT,
+    against=FILLED,
+    mlflow=FILLED,
+    workdir=FILLED,
+    checkpoint_steps=COUNT,
+)
 @machine.preserve_process_state()
 def train(
-    task: Any,
-    backbone: Any,
+    task: Task,
+    backbone: Backbone,
     source: Any,
-    stages: Sequence[Stage] = (Stage(),),
+    stages: Stage | Sequence[Stage] = (Stage(),),
     *,
     seed: int = 0,
     seeds: int = 1,
@@ -101,7 +115,7 @@ def train(
     config_text: str | None = None,
     checkpoint_steps: int = 200,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
-    say: Any = None,
+    say: Console | None = None,
     part: Part | None = None,
 ) -> Run:
     """Fine-tunes a pretrained body for a task, evaluates it and writes a report.
@@ -109,9 +123,9 @@ def train(
     Args:
       task: the problem: labels, head, loss, metrics.
       backbone: the pretrained body.
-      source: a Source, or a `tf.data.Dataset` of the task's inputs and "label", by name or in a
-        tuple.
-      stages: trained one after the other on the same weights.
+      source: a Source; or the path of a file or folder, or examples in memory, see
+        `tfft.sources.convert.as_source`.
+      stages: one, or several that are trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
       folds: runs that differ in which part of training and validation data is held out.
@@ -137,10 +151,10 @@ def train(
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
     """
     say = say or Console()
-    if isinstance(source, tf.data.Dataset):
-        source = memory(source, inputs=task.inputs, classes=task.classes)
     backbone = backbone.read_for(task)
-    given, stages = stages, chain(stages, backbone)
+    given = (stages,) if isinstance(stages, Stage) else tuple(stages)
+    stages = chain(given, backbone)
+    source = as_source(source, task)
     if part is None and (seeds, folds) != (1, 1):
         settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
@@ -249,7 +263,7 @@ def _report(
         train = examples.of_split(source, "train", job.splits["train"])
         floors = evaluation.floors_of(job, train, given, floors)
     kept = evaluation.keep(job, task, split, given, outputs, floors)
-    sums, labels = kept.sums[MODEL], task.labels if task.classes else ()
+    sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
     content = report.build(
         task=task,
         examples=given,
@@ -297,12 +311,13 @@ def _repeated(config: pathlib.Path) -> str:
     return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
+@validated(stages=FILLED, seed=SEED, seeds=COUNT, folds=COUNT, workdir=FILLED)
 @machine.preserve_process_state()
 def check(
-    task: Any,
-    backbone: Any,
+    task: Task,
+    backbone: Backbone,
     source: Any,
-    stages: Sequence[Stage] = (Stage(),),
+    stages: Stage | Sequence[Stage] = (Stage(),),
     *,
     seed: int = 0,
     seeds: int = 1,
@@ -310,19 +325,29 @@ def check(
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
     workdir: str | os.PathLike[str] | None = None,
     config_text: str | None = None,
-    say: Any = None,
+    say: Console | None = None,
     **unused: Any,
 ) -> None:
     """Goes through `train` with one step a stage, and says what the whole would cost.
 
     With a workdir it also says what `train` would do with it, and writes nothing there.
+
+    Args:
+      unused: further arguments of `train`, which change nothing here.
+
+    Raises:
+      UserError: as `train` does.
     """
+    known = inspect.signature(train).parameters
+    for name in unused.keys() - known.keys():
+        raise ConfigError(f"check has no argument {name!r}.", valid=near(name, known))
     say = say or Console()
     plan = Plan(seed, seeds, folds) if (seeds, folds) != (1, 1) else None
     if plan:
         say.info(f"each of {len(plan.names)} runs is as follows")
     backbone = backbone.read_for(task)
-    stages, given = chain(stages, backbone), task
+    stages, given = chain([stages] if isinstance(stages, Stage) else stages, backbone), task
+    source = as_source(source, task)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     if workdir is not None:

@@ -12,10 +12,12 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging
+from tfft.arguments import COUNT, DISTINCT, FILLED, FRACTION, NON_NEGATIVE, Range, each, validated
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
     adapt,
+    check_patterns,
     freeze_table,
     frozen_names,
     matching,
@@ -29,6 +31,17 @@ from tfft.step import Additions, refuse
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
 
+@validated(
+    **each("epochs steps batch_size batch_tokens accumulate lengths unfreeze_layers", COUNT),
+    **each("cycles patience steps_per_execution", COUNT),
+    **each("freeze_layers reinit_layers rates layer_decay warmup learning_rate", NON_NEGATIVE),
+    **each("weight_decay l2_sp min_change r_drop mixup adversarial noise", NON_NEGATIVE),
+    **each("dropout ema_momentum swa_start", FRACTION),
+    **each("name optimizer monitor", FILLED),
+    freeze=DISTINCT,
+    wise_ft=Range(above=0, below=1),
+    clip_norm=Range(above=0),
+)
 @dataclasses.dataclass(frozen=True)
 class Stage:
     """One stretch of training.
@@ -149,28 +162,12 @@ class Stage:
     steps_per_execution: int | Literal["auto"] = "auto"
 
     def __post_init__(self) -> None:
-        limits = [("batch_size", 1), ("batch_tokens", 1), ("learning_rate", 0), ("weight_decay", 0)]
-        limits += [("steps_per_execution", 1), ("layer_decay", 0), ("unfreeze_layers", 1)]
-        limits += [("accumulate", 1), ("patience", 1), ("min_change", 0)]
-        limits += [(name, 0) for name in ("r_drop", "mixup", "adversarial", "noise")]
-        limits += [
-            ("cycles", 1),
-            ("l2_sp", 0),
-            ("ema_momentum", 0),
-            ("swa_start", 0),
-            ("reinit_layers", 0),
-        ]
-        for field, least in limits:
-            if getattr(self, field) not in (None, "auto") and getattr(self, field) < least:
-                raise ConfigError(
-                    f"Stage.{field}={getattr(self, field)} is too small.",
-                    valid=f"{least} or more",
-                )
         if (self.epochs is None) == (self.steps is None) and self.epochs != 3:
             raise ConfigError(
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
+        check_patterns(self.freeze, self.rates or ())
         averaging.check_settings(self)
 
     def total_steps(self, steps_per_epoch: int) -> int:

@@ -17,23 +17,26 @@ import keras
 
 from tfft import adapters, examples, loop, machine, tasks
 from tfft import job as jobs
+from tfft.arguments import FILLED, validated
+from tfft.backbones.base import Backbone
 from tfft.console import Console
-from tfft.examples import Columns
 from tfft.export import Served, difference, newest_version, run_export
 from tfft.export import export as write_export
 from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
+from tfft.sources.elements import read_inputs
 from tfft.sources.files import Table, read
 from tfft.sources.images import read_images
-from tfft.task import Answers, Examples
+from tfft.task import Answers, Examples, Task
 from tfft.workdir import Workdir, refuse_existing, write_atomic
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
 
 
+@validated()
 @dataclasses.dataclass
 class Run:
     """A trained model and where it came from.
@@ -49,23 +52,24 @@ class Run:
     """
 
     model: keras.Model
-    task: Any
-    backbone: Any
+    task: Task
+    backbone: Backbone
     workdir: pathlib.Path
-    held_out: Columns
+    held_out: tuple[Sequence[str], ...]
     report: dict[str, Any] = dataclasses.field(default_factory=dict)
     summary: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def outputs(self, *inputs: Sequence[str]) -> Any:
+    def outputs(self, *inputs: Any) -> Any:
         """Returns the model's outputs in the order of the examples: float32 [n ...].
 
         Args:
-          inputs: the texts of each of the inputs of `task.served`.
+          inputs: the texts or images of each of the inputs of `task.served`, in a list, an array or
+            a tensor; a single text is one example.
         """
         return self._answered(inputs)[1]
 
-    def predict(self, *inputs: Sequence[str]) -> list[dict[str, Any]]:
-        """Returns what the task reads of each example, in their order."""
+    def predict(self, *inputs: Any) -> list[dict[str, Any]]:
+        """Returns what the task reads of each example, in their order; inputs as in `outputs`."""
         return self.answering[0].predictions(*self._answered(inputs))
 
     @functools.cached_property
@@ -78,11 +82,12 @@ class Run:
     def _forward(self) -> Any:
         return loop.forward(self.answering[0].outputs_of(self.model))
 
-    def _answered(self, inputs: Columns) -> tuple[Examples, Any]:
+    def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
         served, body = self.answering
-        given = examples.encoded(served, body.preprocessor, inputs)
+        given = examples.encoded(served, body.preprocessor, read_inputs(inputs, served))
         return given, loop.predict(self._forward, given.encoded)
 
+    @validated(folder=FILLED)
     @machine.preserve_process_state()
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings, or files; returns its version's folder.

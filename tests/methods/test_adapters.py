@@ -464,9 +464,9 @@ def test_what_cannot_be_is_refused():
     with pytest.raises(ConfigError, match="rank=17 is above"):
         made(tiny(), lora(rank=17))
     for wrong in ({"rank": 0}, {"dropout": 1.0}, {"alpha": 0.0}):
-        with pytest.raises(ConfigError, match="cannot be"):
+        with pytest.raises(ConfigError, match="must be"):
             lora(**wrong)
-    with pytest.raises(ConfigError, match="cannot be"):
+    with pytest.raises(ConfigError, match="must be"):
         adapters(size=0)
     with pytest.raises(FreezeError, match="freezes every layer of its targets"):
         made(tiny(), lora(rank=2), freeze_layers="all")

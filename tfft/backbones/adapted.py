@@ -6,12 +6,14 @@ import pathlib
 
 import numpy as np
 
+from tfft.arguments import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.model import named_variables
 from tfft.workdir import BEST, Workdir
 
 
+@validated(run=FILLED)
 def adapted(backbone: Backbone, run: str) -> Backbone:
     """Returns a body with the best weights that a run gave it; the run's head is left out.
 

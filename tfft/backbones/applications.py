@@ -9,6 +9,7 @@ from typing import Any, Literal
 import keras
 
 from tfft import fetch
+from tfft.arguments import COUNT, FILLED, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
@@ -16,6 +17,7 @@ from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocess.image import ImagePreprocessor
 
 
+@validated(name=FILLED, weights=FILLED, image_size=COUNT, seed=SEED)
 def applications(
     name: str = "VGG16",
     weights: str | None = None,

@@ -12,6 +12,7 @@ import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
 from tfft import fetch
+from tfft.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
 from tfft.backbones.architectures import Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, of_class, of_type
@@ -28,12 +29,16 @@ WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets
 _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 
 
+@validated(
+    preset=FILLED, sequence_length=Range(least=3), window_overlap=NON_NEGATIVE, most_windows=COUNT
+)
 def hub(
     preset: str,
     *,
     sequence_length: int = 128,
     pooling: str = "mean",
-    dtype: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+    | None = None,
     long_texts: Literal["cut", "windows"] = "cut",
     window_overlap: int | None = None,
     most_windows: int = 8,

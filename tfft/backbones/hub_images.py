@@ -11,6 +11,7 @@ import keras_hub
 import numpy as np
 
 import tfft.backbones.folders as folders
+from tfft.arguments import ANY, COUNT, FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import Block, cut
 from tfft.backbones.hub import download, short
@@ -21,6 +22,7 @@ from tfft.preprocess.image import ImagePreprocessor
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 
 
+@validated(preset=FILLED, image_size=COUNT, scale=ANY, offset=ANY)
 def hub_images(
     preset: str,
     image_size: int | tuple[int, int] | None = None,
@@ -46,6 +48,12 @@ def hub_images(
       ConfigError: a size that the body does not have, or a preset that does not say how pixels are
         normalised.
     """
+    for name, value in (("scale", scale), ("offset", offset)):
+        if isinstance(value, Sequence) and len(value) != 3:
+            raise ConfigError(
+                f"hub_images.{name} must have a number for each channel. Received: {name}={value}.",
+                valid="a number, or three of them",
+            )
     folder = _folder(preset)
     sizes = (image_size, image_size) if isinstance(image_size, int) else image_size
     model = _model(folder, preset, sizes)

@@ -8,11 +8,13 @@ from typing import Any
 
 import keras
 
+from tfft.arguments import validated
 from tfft.backbones.architectures import mode_of
 
 ops = keras.ops
 
 
+@validated()
 @dataclasses.dataclass(frozen=True)
 class Sides:
     """The two sides of a body.

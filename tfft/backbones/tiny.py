@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras_hub
 import numpy as np
 
+from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, Generator
@@ -29,6 +30,16 @@ WORDS = [
 ]
 
 
+@validated(
+    layers=COUNT,
+    dim=COUNT,
+    heads=COUNT,
+    sequence_length=Range(least=3),
+    dropout=FRACTION,
+    seed=SEED,
+    window_overlap=NON_NEGATIVE,
+    most_windows=COUNT,
+)
 def tiny(
     architecture: str = "bert",
     layers: int = 2,
@@ -39,7 +50,8 @@ def tiny(
     pooling: str = "mean",
     dropout: float = 0.1,
     seed: int = 0,
-    dtype: str | None = None,
+    dtype: Literal["float32", "float16", "bfloat16", "mixed_float16", "mixed_bfloat16"]
+    | None = None,
     long_texts: Literal["cut", "windows"] = "cut",
     window_overlap: int | None = None,
     most_windows: int = 8,
@@ -67,6 +79,11 @@ def tiny(
         raise ConfigError(
             f"architecture={architecture!r} is not known.",
             valid=near(architecture, ALL, len(ALL)),
+        )
+    if dim % heads:
+        raise ConfigError(
+            f"tiny.dim must be a multiple of heads. Received: dim={dim}, heads={heads}.",
+            valid=f"{heads}, {2 * heads}, {3 * heads}, ...",
         )
     kind = ALL[architecture]
     reader, settings, vocabulary_size = _preprocessor(architecture)

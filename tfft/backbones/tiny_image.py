@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 import keras
 
+from tfft.arguments import COUNT, FRACTION, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
@@ -15,6 +16,7 @@ layers = keras.layers
 MOMENTUM = 0.8  # of the norms' statistics, which keep up with a training of a few steps
 
 
+@validated(blocks=COUNT, dim=COUNT, image_size=COUNT, dropout=FRACTION, seed=SEED)
 def tiny_image(
     blocks: int = 2,
     dim: int = 8,

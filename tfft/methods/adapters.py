@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
-from tfft.errors import ConfigError
+from tfft.arguments import COUNT, FRACTION, NAMED, validated
 from tfft.freeze import Method
 
 ops = keras.ops
@@ -56,6 +56,7 @@ class Bottleneck(Adapter):
         return not values["up"].any() and not values["up_bias"].any()
 
 
+@validated(size=COUNT, dropout=FRACTION, targets=NAMED)
 def adapters(
     size: int = 48,
     dropout: float = 0.0,
@@ -76,10 +77,5 @@ def adapters(
     Raises:
       ConfigError: a number that cannot be.
     """
-    if size < 1 or not 0 <= dropout < 1:
-        raise ConfigError(
-            f"adapters(size={size}, dropout={dropout}) cannot be.",
-            valid="size 1 or more, dropout 0 to below 1",
-        )
     adapter = Bottleneck(size=size, dropout=dropout, targets=tuple(targets))
     return Method("adapters", ("*/adapter/*",), adapter)

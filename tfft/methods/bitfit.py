@@ -1,8 +1,10 @@
 """BitFit: the biases alone."""
 
+from tfft.arguments import validated
 from tfft.freeze import Method
 
 
+@validated()
 def bitfit() -> Method:
     """Trains the biases, those of norms too, and the head (Ben Zaken et al. 2021, BitFit).
 

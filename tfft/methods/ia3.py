@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
+from tfft.arguments import DISTINCT, validated
+from tfft.errors import ConfigError
 from tfft.freeze import Method
 
 ops = keras.ops
@@ -60,6 +62,7 @@ class Scaling(Adapter):
         return all((value == 1.0).all() for value in values.values())
 
 
+@validated(outputs=DISTINCT, inputs=DISTINCT)
 def ia3(
     outputs: tuple[str, ...] = ("*/key", "*/value"),
     inputs: tuple[str, ...] = ("*/feedforward_output_dense",),
@@ -70,9 +73,16 @@ def ia3(
       outputs: patterns of the Dense layers whose outputs are scaled.
       inputs: patterns of those whose inputs are, as the feed-forward block's inner activations.
 
+    Raises:
+      ConfigError: there is no pattern.
+
     Returns:
       A method that begins with the pretrained body as it is; an export has plain kernels. About
       0.06 % of the weights of a BERT. Rates of 1e-3 to 1e-2 are usual.
     """
+    if not outputs and not inputs:
+        raise ConfigError(
+            "ia3 scales nothing. Received: outputs=(), inputs=().", valid="a pattern in one of them"
+        )
     adapter = Scaling(targets=(*outputs, *inputs), inner=tuple(inputs))
     return Method("ia3", ("*/ia3/columns", "*/ia3/rows"), adapter)

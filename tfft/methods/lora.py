@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
+from tfft.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError
 from tfft.freeze import Method
 
@@ -64,6 +65,7 @@ class LowRank(Adapter):
         return not values["b"].any()
 
 
+@validated(rank=COUNT, alpha=POSITIVE, dropout=FRACTION, targets=NAMED)
 def lora(
     rank: int = 8,
     alpha: float = 16.0,
@@ -86,10 +88,5 @@ def lora(
     Raises:
       ConfigError: a number that cannot be.
     """
-    if rank < 1 or not 0 <= dropout < 1 or alpha <= 0:
-        raise ConfigError(
-            f"lora(rank={rank}, alpha={alpha}, dropout={dropout}) cannot be.",
-            valid="rank 1 or more, alpha above 0, dropout 0 to below 1",
-        )
     adapter = LowRank(rank=rank, alpha=alpha, dropout=dropout, targets=tuple(targets))
     return Method("lora", ("*/lora/a", "*/lora/b"), adapter)

@@ -1,8 +1,10 @@
 """Norm tuning: the scales and shifts of norms alone."""
 
+from tfft.arguments import validated
 from tfft.freeze import Method
 
 
+@validated()
 def norm_tuning() -> Method:
     """Trains the norms' scales and shifts, and the head (Qi et al. 2022; Frankle et al. 2020).
 

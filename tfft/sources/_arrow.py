@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from tfft.arguments import FILLED, validated
 from tfft.errors import DataError
 from tfft.sources._formats import Format, Row
 
@@ -14,6 +15,7 @@ STATE = "state.json"  # in each folder that `save_to_disk` wrote
 WHOLE = "a folder that datasets.Dataset.save_to_disk wrote, with all of its files"
 
 
+@validated(where=FILLED)
 class Arrow(Format):
     """One Arrow file, or the ones of a folder that `datasets.Dataset.save_to_disk` wrote.
 

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from tfft.arguments import ANY, FILLED, FRACTION, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     MemorySource,
@@ -48,6 +49,15 @@ _COMMENT = re.compile(r"# ?\w+ = ")  # of CoNLL-U, before a sentence
 Word = tuple[str, str, str]  # as it is written; the tag's kind, such as "B"; its label
 
 
+@validated(
+    data=FILLED,
+    validation=FILLED,
+    test=FILLED,
+    word=ANY,
+    tag=ANY,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+)
 def conll(
     data: str,
     *,

@@ -11,6 +11,7 @@ import zlib
 import numpy as np
 
 from tfft import fetch
+from tfft.arguments import COUNT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.preprocess.image_files import data_uri
 from tfft.sources import Rows, Source, check_shares
@@ -31,6 +32,7 @@ FILES = {
 SEE = "tfft fetch fashion_mnist"
 
 
+@validated(validation_share=FRACTION, train_images=COUNT, installed=FILLED)
 def fashion_mnist(
     validation_share: float = 0.1,
     train_images: int | None = None,

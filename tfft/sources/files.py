@@ -19,6 +19,7 @@ import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import (
     SPLIT_NAMES,
@@ -39,6 +40,17 @@ from tfft.sources._tables import Table, read, see_check
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 
 
+@validated(
+    data=FILLED,
+    text=FILLED,
+    label=FILLED,
+    columns=DISTINCT,
+    validation=FILLED,
+    test=FILLED,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+    split_by=FILLED,
+)
 def files(
     data: str,
     *,

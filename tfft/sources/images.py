@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.preprocess.image_files import content
 from tfft.sources import (
@@ -34,6 +35,16 @@ VALID = (
 )
 
 
+@validated(
+    data=FILLED,
+    image=FILLED,
+    label=FILLED,
+    columns=DISTINCT,
+    validation=FILLED,
+    test=FILLED,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+)
 def images(
     data: str,
     *,

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfft.errors import DataError
+from tfft.arguments import DISTINCT, FRACTION, NAMED, validated
+from tfft.errors import ConfigError, DataError
 from tfft.sources import MemorySource, Rows, Source, complete
+from tfft.sources.elements import label_names_of, parts_of, rows_of
+from tfft.sources.values import CALL, SEE, plain, read_answer, read_label, read_text
 
-SEE = "tfft list"
-VALID = 'a tf.data.Dataset or a list of {"text": ..., "label": ...} or (text, label)'
 
-
+@validated(
+    label_names=NAMED,
+    columns=DISTINCT,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+    inputs=NAMED,
+)
 def memory(
     train: Any,
     validation: Any = None,
@@ -29,8 +35,11 @@ def memory(
     """Returns a source of examples that are at hand; a dataset is read into memory, once.
 
     Args:
-      train, validation, test: a `tf.data.Dataset` or a list, not batched; elements are
-        {"text", "label"} or (text, label), with each of several inputs in place of the text.
+      train, validation, test: examples one by one, in a `tf.data.Dataset` that ends, a list or a
+        generator: {"text", "label"}, (text, label) or ({"text": ...}, label), with each of several
+        inputs in place of the text. Or columns: a tuple (texts, labels) of lists or arrays, a dict
+        of columns, a data frame or a table of Arrow. A data set of Hugging Face is read with the
+        names of its labels.
       label_names: names of integer labels.
       columns: further keys of the elements, in whose values the report slices the evaluated texts.
       validation_share, test_share: of `train`, when only `train` is given; stratified by label,
@@ -44,13 +53,18 @@ def memory(
     Raises:
       DataError: an element that is no text with a label, or data that no run could learn from.
     """
+    if label_names is not None and not classes:
+        raise ConfigError(
+            "memory.label_names names labels, and classes=False says that there are none.",
+            valid="label_names=None, or classes=True",
+        )
     given = {"train": train, "validation": validation, "test": test}
     named = [group] if group and group not in inputs else []
     columns = tuple(dict.fromkeys([*columns, *named]))
     rows = {
         split: _rows(part, split, tuple(inputs), label_names if classes else (), columns)
         for split, part in given.items()
-        if part is not None
+        if part is not None or split == "train"
     }
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
@@ -72,19 +86,23 @@ def _rows(
     label_names: Sequence[str] | None,
     columns: Sequence[str],
 ) -> Rows:
-    if isinstance(elements, (str, bytes, dict)) or not isinstance(elements, Iterable):
-        raise DataError(
-            f"memory() got {type(elements).__name__} for {split}.", valid=VALID, see=SEE
-        )
-    iterate = getattr(elements, "as_numpy_iterator", elements.__iter__)
+    """Returns the inputs, the answers and the further columns of a split.
+
+    Args:
+      label_names: names of integer labels; (), no names at all, if the answers are no labels.
+    """
     rows: list[list[str]] = [[] for _ in (*inputs, "label", *columns)]
-    for number, element in enumerate(iterate(), 1):
+    structured = label_names is not None and not len(label_names)
+    if label_names is None:
+        label_names = label_names_of(elements)
+    for number, element in enumerate(rows_of(elements, inputs, split), 1):
         where = f"example {number:,} of {split}"
-        *texts, answer = _parts(element, inputs, where)
-        lists = label_names is not None and not len(label_names)
-        found = [_json(text) if lists else text for text in texts]
-        found = [_text(text, where) for text in found]
-        found.append(_label(answer, label_names, where))
+        *texts, answer = parts_of(element, inputs, where)
+        _refuse_batches(texts, inputs, where)
+        found = [read_text(text, where, structured) for text in texts]
+        found.append(
+            read_answer(answer, where) if structured else read_label(answer, label_names, where)
+        )
         found += [_value(element, name, where) for name in columns]
         for column, value in zip(rows, found, strict=True):
             column.append(value)
@@ -93,93 +111,26 @@ def _rows(
 
 def _value(element: Any, name: str, where: str) -> str:
     """Returns an element's value of a further column as text."""
-    if not isinstance(element, dict) or name not in element:
+    if not isinstance(element, Mapping) or name not in element:
         raise DataError(
             f"an element has no {name!r}: {str(element)[:80]}",
             set_in=where,
             valid=f"a dict with text, label and {name} in every example",
             see=SEE,
+            call=CALL,
         )
-    value = element[name]
+    value = plain(element[name])
     return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _parts(element: Any, inputs: tuple[str, ...], where: str) -> tuple[Any, ...]:
-    """Returns an element's inputs and its answer."""
-    names = (*inputs, "label")
-    try:
-        parts = [element[name] for name in names] if isinstance(element, dict) else [*element]
-        if len(parts) != len(names):
-            raise ValueError(f"{len(parts)} parts")
-    except (KeyError, TypeError, ValueError) as error:
-        shown = str(sorted(element) if isinstance(element, dict) else element)[:80]
-        told = " and ".join((", ".join(inputs), "label"))
-        raise DataError(
-            f"an element has no {told}: {shown}",
-            set_in=where,
-            valid=VALID if inputs == ("text",) else f"a dict with {told}, or a tuple of them",
-            see=SEE,
-        ) from error
-    if any(getattr(part, "ndim", 0) for part in parts[:-1]) or (
-        inputs == ("text",) and isinstance(parts[0], (list, tuple))
+def _refuse_batches(texts: Sequence[Any], inputs: tuple[str, ...], where: str) -> None:
+    if any(getattr(text, "ndim", 0) for text in texts) or (
+        inputs == ("text",) and isinstance(texts[0], list | tuple)
     ):
         raise DataError(
             "the dataset is batched.",
             set_in=where,
             valid="one example an element: dataset.unbatch()",
             see=SEE,
+            call=CALL,
         )
-    return tuple(parts)
-
-
-def _json(value: Any) -> Any:
-    """Returns a list or a dict as JSON, anything else as it is."""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
-
-
-def _text(value: Any, where: str) -> str:
-    try:
-        if isinstance(value, bytes):
-            return value.decode()
-        if isinstance(value, str):
-            value.encode()
-            return value
-    except UnicodeError as error:
-        raise DataError(
-            f"a text is not UTF-8: {error.reason}, at {error.start}.",  # type: ignore[attr-defined]
-            set_in=where,
-            valid="texts in UTF-8",
-            see=SEE,
-        ) from error
-    raise DataError(
-        f"a text is {str(value)[:40]!r}, a {type(value).__name__}.",
-        set_in=where,
-        valid="a string",
-        see=SEE,
-    )
-
-
-def _label(value: Any, names: Sequence[str] | None, where: str) -> str:
-    """Returns an answer as a string; an integer is a place in `names` when there are names.
-
-    No names at all, (), means that the answers are no labels.
-    """
-    if isinstance(value, (str, bytes)):
-        label = _text(value, where)
-    elif names is not None and not len(names):
-        label = json.dumps(getattr(value, "tolist", lambda: value)(), ensure_ascii=False)
-    elif names is not None:
-        if int(value) != value or not 0 <= value < len(names):
-            raise DataError(
-                f"label {value} has no name.",
-                set_in=where,
-                valid=f"0 to {len(names) - 1}, for {len(names)} label_names",
-                see=SEE,
-            )
-        label = names[int(value)]
-    else:
-        whole = not isinstance(value, bool) and value == value and value == int(value)
-        label = str(int(value)) if whole else str(value).lower()
-    if not label.strip() or label == "nan":
-        raise DataError("an example has no label.", set_in=where, valid="a label", see=SEE)
-    return label

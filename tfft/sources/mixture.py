@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfft.arguments import FILLED, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError, DataError
 from tfft.sources import SPLITS, Source, validate
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 COLUMN = "source"
 
 
+@validated(rates=POSITIVE, temperature=POSITIVE, names=NAMED, tasks=FILLED)
 def mixture(
     sources: Sequence[Source],
     *,
@@ -95,6 +97,7 @@ def _refuse(
         )
 
 
+@validated(rates=POSITIVE, temperature=POSITIVE, names=NAMED, tasks=FILLED)
 class Mixture(Source):
     """See `mixture`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tfft import fetch
+from tfft.arguments import FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
 
@@ -12,6 +13,7 @@ FILE = "movieReviewSnippets_GroundTruth.txt"
 SEE = "tfft fetch movie_reviews"
 
 
+@validated(validation_share=FRACTION, test_share=FRACTION)
 def movie_reviews(
     validation_share: float = 0.1, test_share: float = 0.2, scores: bool = False
 ) -> Source:

@@ -14,6 +14,7 @@ import tarfile
 from collections.abc import Iterable, Iterator
 
 from tfft import fetch
+from tfft.arguments import FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
 
@@ -23,6 +24,7 @@ SEE = "tfft fetch spam_assassin"
 MARKUP = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^<>]*>")
 
 
+@validated(validation_share=FRACTION, test_share=FRACTION)
 def spam_assassin(validation_share: float = 0.1, test_share: float = 0.2) -> Source:
     """Returns the e-mails with the labels "ham" and "spam"; a text is subject and body.
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import (
     MemorySource,
@@ -24,6 +25,14 @@ VALID = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "an
 SHOWN = 3  # titles in a note
 
 
+@validated(
+    data=FILLED,
+    validation=FILLED,
+    test=FILLED,
+    validation_share=FRACTION,
+    test_share=FRACTION,
+    columns=DISTINCT,
+)
 def squad(
     data: str,
     *,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfft.arguments import COUNT, SEED, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Rows, Source
 
 WORDS = ["the", "a", "film", "plot", "cast", "scene", "story", "screen", "music", "with", "is"]
 
 
+@validated(examples=COUNT, classes=COUNT, seed=SEED)
 def synthetic(examples: int = 512, classes: int = 2, seed: int = 0) -> Source:
     """Returns texts of filler words, each with one word that only its class has.
 

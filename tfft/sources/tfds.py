@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfft.arguments import FILLED, FRACTION, shown, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
@@ -30,6 +31,9 @@ BATCH = 1024
 UNKNOWN = "\0"  # begins what `Features.pick` returns for a number without a name
 
 
+@validated(
+    text=FILLED, label=FILLED, data_dir=FILLED, validation_share=FRACTION, test_share=FRACTION
+)
 def tfds(
     name: Any,
     *,
@@ -67,6 +71,14 @@ def tfds(
         could learn from.
     """
     check_shares(validation_share, test_share)
+    named = isinstance(name, str) and bool(name)
+    if not named and not hasattr(name, "info") and not hasattr(name, "element_spec"):
+        raise DataError(
+            f"tfds.name must be a builder or its name. Received: name={shown(name)}.",
+            set_in="tfds.name",
+            valid='such as "ag_news_subset", tfds.builder(NAME), or a tf.data.Dataset',
+            see="tfft list",
+        )
     if hasattr(name, "element_spec"):
         shares: Any = {"validation_share": validation_share, "test_share": test_share}
         return of_dataset(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tfft import taught, writing
+from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import PromptPreprocessor
 from tfft.search import Search
@@ -13,6 +14,9 @@ from tfft.task import Examples
 from tfft.text_task import TextTask
 
 
+@validated(
+    max_new_tokens=COUNT, num_beams=COUNT, length_penalty=NON_NEGATIVE, label_smoothing=FRACTION
+)
 class CausalLM(TextTask):
     """The answer behind its prompt in the same row; the loss is that of the answer alone.
 

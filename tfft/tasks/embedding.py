@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
 
+from tfft.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
-from tfft.errors import ConfigError
 from tfft.metrics import numbers, retrieval
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import SeveralTexts
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
-LOSSES = ("in_batch", "cosine", "triplet")
 
-
+@validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)
 class Embedding(Task):
     """The body's pooled output of each text, at length one: the cosine of two is their product.
 
@@ -42,7 +41,7 @@ class Embedding(Task):
 
     def __init__(
         self,
-        loss: str = "in_batch",
+        loss: Literal["in_batch", "cosine", "triplet"] = "in_batch",
         scale: float = 20.0,
         both: bool = False,
         margin: float = 0.2,
@@ -50,8 +49,6 @@ class Embedding(Task):
         dims: Sequence[int] = (),
         projection: int | None = None,
     ):
-        if loss not in LOSSES:
-            raise ConfigError(f"Embedding.loss={loss!r} is unknown.", valid=", ".join(LOSSES))
         self.kind, self.scale, self.both, self.margin = loss, scale, both, margin
         self.highest, self.dims, self.projection = highest, tuple(dims), projection
         third = ("text_negative",) if loss == "triplet" else ()

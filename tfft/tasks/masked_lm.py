@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import COUNT, FRACTION, validated
 from tfft.encoded import Ragged
 from tfft.metrics import guesses
 from tfft.metrics.floors import Floor, Say
@@ -16,6 +17,7 @@ from tfft.task import Answers, Examples, Task, shown_examples
 from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 
+@validated(rate=FRACTION, most=COUNT)
 class MaskedLM(Task):
     """Cross-entropy of hidden tokens, through a head that is tied to the body's embedding.
 

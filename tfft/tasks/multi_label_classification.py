@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import FILLED, FRACTION, NAMED, validated
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses import dense_head
 from tfft.metrics import label_answers, multi_label
@@ -20,6 +21,7 @@ from tfft.task import Answers, Examples, Task, config_of, shown_examples
 NO_LABEL = "(no label)"  # heads the count of texts without one
 
 
+@validated(labels=NAMED, separator=FILLED, dropout=FRACTION)
 class MultiLabelClassification(Task):
     """A sigmoid for each label on the body's pooled output, trained with binary cross-entropy.
 

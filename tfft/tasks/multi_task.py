@@ -10,10 +10,12 @@ import keras
 import numpy as np
 
 from tfft import shares, together
+from tfft.arguments import NON_NEGATIVE, validated
 from tfft.metrics.floors import Floor, Say
 from tfft.task import Answers, Examples, Task, config_of
 
 
+@validated(weights=NON_NEGATIVE)
 class MultiTask(Task):
     """Heads side by side on the body's pooled and tokens' outputs, trained together.
 

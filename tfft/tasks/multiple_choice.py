@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
 
+from tfft.arguments import FRACTION, validated
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics import choices
 from tfft.metrics.floors import Floor, Say
@@ -15,6 +16,7 @@ from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.task import Answers, Examples, Task, shown_examples
 
 
+@validated(dropout=FRACTION)
 class MultipleChoice(Task):
     """A score for each choice, a Dense on the pooled output of the question joined with it.
 
@@ -34,7 +36,9 @@ class MultipleChoice(Task):
     figures: ClassVar[Mapping[str, str]] = {"accuracy": "accuracy", "log_loss": "log loss"}
     lower: ClassVar[frozenset[str]] = frozenset({"log_loss"})
 
-    def __init__(self, answer: str = "either", dropout: float = 0.1):
+    def __init__(
+        self, answer: Literal["either", "number", "text"] = "either", dropout: float = 0.1
+    ):
         self.answer, self.dropout = answer, dropout
 
     def preprocessor(self, own: Any) -> ChoicePreprocessor:

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from tfft.answer_spans import SpanLoss, served
+from tfft.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.losses import dense_head
@@ -20,6 +21,14 @@ from tfft.preprocess.pair_windows import PairWindows
 from tfft.task import Answers, Examples, Task, shown_examples
 
 
+@validated(
+    question_length=COUNT,
+    overlap=NON_NEGATIVE,
+    most_windows=COUNT,
+    longest_answer=COUNT,
+    null_threshold=ANY,
+    dropout=FRACTION,
+)
 class QuestionAnswering(Task):
     """A linear Dense on each token: whether the answer begins there, and whether it ends there.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
-from tfft.errors import ConfigError
+from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.metrics import texts
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import SourcePreprocessor
@@ -15,6 +15,9 @@ from tfft.task import Examples
 from tfft.text_task import TextTask
 
 
+@validated(
+    max_new_tokens=COUNT, num_beams=COUNT, length_penalty=NON_NEGATIVE, label_smoothing=FRACTION
+)
 class Seq2Seq(TextTask):
     """The answer by a decoder, which reads the text through an encoder (teacher forcing).
 
@@ -40,8 +43,6 @@ class Seq2Seq(TextTask):
     ):
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
         names = ("bleu", "chrf", "rouge_l")
-        if figure not in names:
-            raise ConfigError(f"Seq2Seq.figure={figure!r} is unknown.", valid=", ".join(names))
         self.figure = figure
         order = sorted([*names, "exact_match"], key=lambda name: name != figure)
         self.compared = tuple(order)  # type: ignore[misc]

@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.errors import ConfigError, DataError
+from tfft.arguments import FRACTION, POSITIVE, validated
+from tfft.errors import DataError
 from tfft.losses import StandardizedError, Units, dense_head
 from tfft.metrics import numbers
 from tfft.metrics.floors import Floor, Say
@@ -18,6 +19,7 @@ from tfft.preprocess.pairs import PairPreprocessor
 from tfft.task import Answers, Examples, Task, config_of, shown_examples
 
 
+@validated(delta=POSITIVE, dropout=FRACTION)
 class TextRegression(Task):
     """A linear Dense on the body's pooled output.
 
@@ -51,8 +53,6 @@ class TextRegression(Task):
         pair: bool = False,
         sentinels: Sequence[float] | None = None,
     ):
-        if loss not in ("mse", "huber"):
-            raise ConfigError(f"TextRegression.loss={loss!r} is unknown.", valid="mse, huber")
         self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
         self.sentinels = numbers.SENTINELS if sentinels is None else tuple(sentinels)
         self.center, self.scale = 0.0, 1.0

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
@@ -18,6 +19,7 @@ from tfft.preprocess import words
 from tfft.task import Answers, Examples, Task, shown_examples
 
 
+@validated(labels=NAMED, dropout=FRACTION, label_smoothing=FRACTION, class_weights=NON_NEGATIVE)
 class TokenClassification(Task):
     """A softmax over BIO tags for each word, on the body's output at the word's first token.
 

@@ -1,8 +1,10 @@
 """The highest F1."""
 
+from tfft.arguments import FILLED, validated
 from tfft.metrics.thresholds import Threshold
 
 
+@validated(label=FILLED)
 def f1(label: str | None = None) -> Threshold:
     """Chooses the threshold with the highest F1 of a label on the validation split.
 

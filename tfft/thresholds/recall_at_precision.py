@@ -1,8 +1,10 @@
 """The highest recall at a precision."""
 
+from tfft.arguments import FILLED, Range, validated
 from tfft.metrics.thresholds import Threshold
 
 
+@validated(precision=Range(above=0, most=1), label=FILLED)
 def recall_at_precision(precision: float, label: str | None = None) -> Threshold:
     """Chooses the threshold with the highest recall at a precision on the validation split.
 
