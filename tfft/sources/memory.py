@@ -10,6 +10,7 @@ from tfft.errors import DataError
 from tfft.sources import MemorySource, Rows, Source, complete
 
 SEE = "tfft list"
+OWN = "splits of your own: memory(train, validation, test)"
 VALID = 'a tf.data.Dataset or a list of {"text": ..., "label": ...} or (text, label)'
 
 
@@ -54,11 +55,9 @@ def memory(
     }
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
-    shares = {"validation": validation_share, "test": test_share}
-    notes: list[str] = []
-    if len(rows) == 1:
-        of_group: Any = {"group": number, "group_name": group or ""}
-        rows, notes = complete("memory", rows, shares, **of_group, **kind)
+    shares = {"validation": validation_share, "test": test_share} if len(rows) == 1 else {}
+    of_group: Any = {"group": number, "group_name": group or "", "own": OWN}
+    rows, notes = complete("memory", rows, shares, **of_group, **kind)
     if number is not None:
         kind["groups"] = {split: part[number] for split, part in rows.items()}
     kind |= {"columns": columns, "inputs": tuple(inputs)}
