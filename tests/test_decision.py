@@ -177,6 +177,25 @@ def test_a_decision_without_validation_data_is_refused(tmp_path):
             run.check(task, tiny(), data, (STAGE,), say=QUIET)
 
 
+def test_a_threshold_for_a_label_without_validation_examples_is_refused(tmp_path):
+    pairs = [(f"the film {n}", f"class_{n % 2}") for n in range(20)]
+    data = memory(pairs, validation=[("one", "class_0"), ("two", "class_0")], test=pairs[:4])
+    task = TextClassification(threshold=thresholds.f1())
+    for verb in (run.train, run.check):
+        with pytest.raises(ConfigError, match="validation split has no example of 'class_1'"):
+            verb(task, tiny(), data, (STAGE,), say=QUIET, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_a_later_stage_watches_is_checked_before_the_first(tmp_path):
+    data = memory([(f"the film {n}", f"class_{n % 2}") for n in range(20)], validation_share=0.0)
+    stages = (STAGE, tfft.Stage("second", freeze_layers=1, monitor="val_accuracy"))
+    for verb in (run.train, run.check):
+        with pytest.raises(ConfigError, match="stage 'second' watches val_accuracy"):
+            verb(TextClassification(), tiny(), data, stages, say=QUIET, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_to_compare_with_is_looked_for_before_training(tmp_path):
     with pytest.raises(WorkdirError, match="holds no finished run"):
         run.train(

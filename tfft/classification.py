@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Literal
 
 import keras
@@ -139,6 +139,13 @@ class Classification(Task):
     def undecided(self) -> bool:  # type: ignore[override]
         """Whether validation data have to settle something."""
         return bool(self.calibrate or self.threshold) and not self.decision
+
+    def undecidable(self, answers: Collection[str]) -> list[str]:
+        """Returns the label whose threshold is chosen if no validation example has it."""
+        if self.threshold and self.undecided and answers:
+            label = self.threshold.label_of(self.labels or ())
+            return [] if label in answers else [label]
+        return super().undecidable(answers)
 
     def decide(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
         """Returns the temperature and the threshold for validation data, JSON-able.

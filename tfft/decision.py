@@ -5,7 +5,6 @@ What was settled lies beside the best weights; `job.restore` gives it to the tas
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,16 +15,31 @@ from tfft.errors import ConfigError
 from tfft.metrics.temperature import calibration_figures, with_temperature
 
 
-def check(task: Any, splits: Sequence[str]) -> None:
+def check(task: Any, source: Any) -> None:
     """Refuses a decision that has no data to be made on.
 
     Raises:
-      ConfigError: there is no validation split.
+      ConfigError: there is no validation split, or it has no example of a task or a label that the
+        decision needs.
     """
-    if task.undecided and "validation" not in splits:
+    if not task.undecided:
+        return
+    known = "validation" in source.splits
+    missing = task.undecidable(source.label_counts("validation") if known else ())
+    names = ", ".join(map(repr, missing))
+    if not known:
         raise ConfigError(
-            "calibrate and threshold are settled on validation data, and there is no such split.",
+            f"calibrate and threshold of {names} are settled on validation data, and there is no "
+            "such split.",
             valid="a validation split, such as files.validation_share = 0.1",
+            see="tfft show --gin_file=FILE",
+        )
+    if missing:
+        raise ConfigError(
+            f"the validation split has no example of {names}, on which a temperature or a "
+            "threshold is settled.",
+            set_in="calibrate, threshold or null_threshold of the task",
+            valid=f"validation examples of {names}, or a task without these arguments",
             see="tfft show --gin_file=FILE",
         )
 

@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, evaluation, examples, loop, monitor, report
+from tfft import adapters, compare, decision, evaluation, examples, loop, monitor, report
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, groups_of, lists
@@ -102,6 +102,8 @@ def repeat(
             files.write("config.gin", config_text)
         files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
         labelled = task.with_labels(source.labels, source.label_counts("train"))
+        for _, _, data in _parts(plan, source) if task.undecided else ():
+            decision.check(labelled, data)
         head = jobs.built_head(labelled, backbone)
         adapted = set(adapters.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds

@@ -163,7 +163,9 @@ def train(
         return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
-    decision.check(task, source.splits)
+    decision.check(task, source)
+    for stage in stages:
+        monitor.check(stage, task, "validation" in source.splits)
     head = jobs.built_head(task, backbone)
     groups = _groups(source, slices)
     for note in backbone.notes:
@@ -357,7 +359,9 @@ def check(
         files = Workdir(workdir)
         say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
     _groups(source, slices)
-    decision.check(task, source.splits)
+    decision.check(task, source)
+    for stage in stages:
+        monitor.check(stage, task, "validation" in source.splits)
     head = jobs.built_head(task, backbone)
     say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:

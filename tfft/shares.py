@@ -97,6 +97,18 @@ def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
     return found
 
 
+def undecidable(tasks: Mapping[str, Task], answers: Iterable[str]) -> list[str]:
+    """Returns what validation data lack for the decisions of tasks, see `Task.undecidable`."""
+    own: dict[str, set[str]] = {name: set() for name in tasks}
+    for answer in answers:
+        for name, value in answers_in(answer, tasks).items():
+            own[name].add(value)
+    found = []
+    for name, task in tasks.items():
+        found += [f"{name}/{each}" if own[name] else name for each in task.undecidable(own[name])]
+    return found
+
+
 def decided(shares: Mapping[str, Share], outputs: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what each task leaves open, settled on its validation examples: `Task.decide`.
 

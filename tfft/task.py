@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import keras
@@ -239,6 +239,14 @@ class Task:
     def undecided(self) -> bool:
         """Whether validation data have to settle something."""
         return False
+
+    def undecidable(self, answers: Collection[str]) -> list[str]:
+        """Returns the names of labels or tasks that a decision needs and validation data lack.
+
+        Args:
+          answers: the distinct answers of the validation split.
+        """
+        return [self.name] if self.undecided and not answers else []
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what validation data settle, JSON-able."""

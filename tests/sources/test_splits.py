@@ -151,6 +151,23 @@ def test_lists_of_labels_are_stratified_too():
         assert max(shares) - min(shares) < 0.05
 
 
+@pytest.mark.parametrize("mark", [", ", ";", "|"])
+def test_labels_between_separators_are_stratified_too(mark):
+    rows = [(f"text {n}", mark.join([f"l{n % 5}", *(["z"] if n % 3 else [])])) for n in range(200)]
+    rows += [(f"rare {n}", mark.join(["l1", "rare"])) for n in range(3)]
+    made = split([*rows, ("once", f"l2{mark}odd")], classes=False)
+    labels = {name: {label for _, label in part} for name, part in made.items()}
+    assert all(any("rare" in label for label in labels[name]) for name in SPLITS)
+    assert any("odd" in label for label in labels["train"])
+
+
+def test_scores_in_steps_are_stratified_and_others_are_not():
+    steps = split([(f"text {n}", str(n % 5)) for n in range(200)], classes=False)
+    assert collections.Counter(y for _, y in steps["test"]) == {str(n): 8 for n in range(5)}
+    columns = [f"text {n}" for n in range(200)], [f"{n / 3:.2f}" for n in range(200)]
+    assert "stratified" not in complete("d", {"train": columns}, SHARES, classes=False)[1][0]
+
+
 def test_groups_that_share_a_text_stay_together():
     rows = [(f"text {n}", "xy"[n % 2], f"g{n % 30}") for n in range(300)]
     rows += [("shared", "x", "g1"), ("shared", "x", "g2")]
@@ -159,6 +176,14 @@ def test_groups_that_share_a_text_stay_together():
     assert groups["g1"] == groups["g2"]
     assert all(len(splits) == 1 for splits in groups.values())
     assert {len(made[name]) // 10 for name in SPLITS} == {21, 3, 6}
+
+
+def test_own_splits_that_share_a_group_are_said():
+    rows = [{"text": f"t{n}", "label": "xy"[n % 2], "page": f"p{n % 9}"} for n in range(60)]
+    test = [{"text": f"v{n}", "label": "xy"[n % 2], "page": f"p{n + 8}"} for n in range(4)]
+    source = memory(rows, test=test, group="page")
+    assert source.notes == ("train and test share 1 value of 'page': 'p8'",)
+    assert source.columns("test")["page"] == source.groups("test") == ["p8", "p9", "p10", "p11"]
 
 
 def test_data_that_a_plain_hash_has_split_are_split_again():

@@ -63,7 +63,7 @@ def test_files_of_their_own_and_questions_without_an_answer(tmp_path):
     other["paragraphs"][0]["context"] += " More."
     held = write(tmp_path / "c.json", [other])
     notes = squad(train, test=held, validation_share=0.0).notes
-    assert "test and train share 1 articles: title 9" in notes
+    assert "train and test share 1 value of 'title': 'title 9'" in notes
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
-from tfft import examples, loop, shares, together
+from tfft import examples, loop, shares, thresholds, together
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
@@ -88,6 +88,25 @@ def test_what_a_task_leaves_open_is_settled_on_its_own_examples():
     assert task.decided(found, None).tasks["topic"].decision == found["topic"]
     with pytest.raises(DataError, match="validation split has no example of 'topic'"):
         task.decide(Examples((["three"],), answers[2:]), outputs)
+
+
+def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_path):
+    parts = memory(topics(64), validation_share=0.0), memory(tagged(64), classes=False)
+    source = mixture(parts, tasks=("topic", "names"))
+    tasks = {"topic": TextClassification(calibrate=True), "names": TokenClassification()}
+    for verb in (tfft.run.train, tfft.run.check):
+        with pytest.raises(ConfigError, match="validation split has no example of 'topic'"):
+            verb(MultiTask(tasks), tiny(), source, say=QUIET, workdir=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    tasks = {"topic": TextClassification(), "names": TokenClassification()}
+    tfft.run.check(MultiTask(tasks), tiny(), source, say=QUIET)
+    rows = [("one", "no"), ("two", "no")]
+    parts = memory(topics(64), validation=rows, test=rows), parts[1]
+    tasks["topic"] = TextClassification(threshold=thresholds.f1())
+    with pytest.raises(ConfigError, match="validation split has no example of 'topic/yes'"):
+        tfft.run.check(
+            MultiTask(tasks), tiny(), mixture(parts, tasks=("topic", "names")), say=QUIET
+        )
 
 
 def test_a_run_learns_both_and_reports_each(tmp_path):

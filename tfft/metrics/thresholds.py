@@ -51,6 +51,10 @@ class Threshold:
                 valid=near(str(self.label), labels),
             )
 
+    def label_of(self, labels: Sequence[str]) -> str:
+        """Returns the label whose probability is compared."""
+        return self.label or labels[1]
+
     def settle(
         self, truth: np.ndarray, outputs: np.ndarray, labels: Sequence[str]
     ) -> dict[str, Any]:
@@ -61,7 +65,7 @@ class Threshold:
           outputs: probabilities, float [n c].
           labels: the classes' names.
         """
-        label = self.label or labels[1]
+        label = self.label_of(labels)
         number = list(labels).index(label)
         about = {"label": label, "aim": self.aim, "asked": self.precision}
         return {**about, **self.choose(truth == number, outputs[:, number])}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfft.errors import DataError
+from tfft.sources._checks import data_notes
 from tfft.sources._splits import (
     SEE,
     SPLIT_NAMES,
@@ -290,8 +291,6 @@ class Source:
 
     def add_data_notes(self) -> None:
         """Adds what `data_notes` finds to the notes."""
-        from tfft.sources._checks import data_notes
-
         known = self.notes
         new = [n for n in data_notes(self) if not any(each.endswith(n) for each in known)]
         self.notes = (*known, *new)

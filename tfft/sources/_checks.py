@@ -5,19 +5,16 @@ from __future__ import annotations
 import collections
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from tfft.sources._splits import label_lists, told
 
-if TYPE_CHECKING:
-    from tfft.sources import Source
-
 MAX_TEXT = 80  # characters of an example in a note
 
 
-def data_notes(source: Source) -> list[str]:
+def data_notes(source: Any) -> list[str]:
     """Returns notes on labels without examples, similar labels, and texts with several labels.
 
     They follow from the summaries of the splits, so that a stream is checked without being held in
@@ -33,7 +30,7 @@ def data_notes(source: Source) -> list[str]:
     return [*_missing(found), *_similar(found), *(_conflicts(source) if source.classes else ())]
 
 
-def _summaries(source: Source) -> list[tuple[str, Any]]:
+def _summaries(source: Any) -> list[tuple[str, Any]]:
     return [(split, source.summaries[split]) for split in source.splits]
 
 
@@ -86,7 +83,7 @@ def _listed(
     return ", ".join(parts) + more
 
 
-def _conflicts(source: Source) -> list[str]:
+def _conflicts(source: Any) -> list[str]:
     """Returns a note on equal inputs with different labels, with an example."""
     summaries = _summaries(source)
     texts = np.concatenate([each.texts for _, each in summaries])
@@ -115,7 +112,7 @@ def _recoded(summary: Any, numbers: Mapping[str, int]) -> np.ndarray:
     return np.array([numbers[label] for label in summary.labels], np.int64)[summary.codes]
 
 
-def _texts(source: Source) -> Iterable[str]:
+def _texts(source: Any) -> Iterable[str]:
     for split in source.splits:
         for row in source.rows(split):
             yield " | ".join(row[:-1])

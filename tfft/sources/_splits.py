@@ -29,6 +29,9 @@ Rows = tuple[Sequence[str], ...]  # inputs, answers, and further columns
 SEE = "tfft check --gin_file=quick/text.gin --gin.DATA=FILE --gin.TEXT=COLUMN --gin.LABEL=COLUMN"
 # Data that were split by a plain hash before are still split well.
 SALT = b"tfft split\0"
+OWN_FILES = "files of their own: --gin.VALIDATION=FILE --gin.TEST=FILE"
+SEPARATORS = (",", ";", "|")  # between the labels of a cell
+ROWS_PER_PART = 10  # of answers that are no labels and are stratified nevertheless
 CHUNK = 1 << 16  # digests that are held as Python objects at a time
 
 
@@ -138,6 +141,7 @@ def complete(
     keys: Sequence[str] | None = None,
     group: int | None = None,
     group_name: str = "",
+    own: str = OWN_FILES,
 ) -> tuple[dict[str, Rows], list[str]]:
     """Splits the missing splits off from the training rows.
 
@@ -146,10 +150,12 @@ def complete(
       rows: inputs, answers and further columns of the splits that there are.
       shares: of the validation and of the test split; 0 for none.
       inputs: number of the columns that are inputs; the answers follow.
-      classes: whether the answers are labels. Lists of labels in JSON are read as such too.
+      classes: whether the answers are labels. Lists of labels, in JSON or between separators, and
+        other answers of few different values are stratified too.
       keys: what identifies the inputs of each training row; by default the inputs themselves.
       group: number of the column whose equal values stay together; None for no groups.
       group_name: name of that column.
+      own: how splits of one's own are given, for an error.
 
     Returns:
       All splits, and notes on those that were made.
@@ -161,8 +167,9 @@ def complete(
     missing = {split: share for split, share in shares.items() if split not in rows and share}
     train = rows["train"]
     count = len(train[inputs])
+    notes = [] if group is None else _shared_groups(rows, group, group_name)
     if not missing or not count:
-        return dict(rows), []
+        return dict(rows), notes
     units = Units.of(keys or keys_of(train[:inputs]), None if group is None else train[group])
     targets = [max(1, round(count * missing[split])) if split in missing else 0 for split in SPLITS]
     targets[0] = max(1, count - sum(targets))
@@ -173,16 +180,27 @@ def complete(
         for number, split in enumerate(SPLITS)
         if split == "train" or split in missing
     }
-    _refuse_empty(name, parts, units, labels)
+    _refuse_empty(name, parts, units, labels, own)
     made = {split: take(train, numbers.tolist()) for split, numbers in parts.items()}
     sizes = {split: len(parts[split]) for split in missing}
-    note = _split_note(sizes, missing, count, bool(labels.shape[1]), group_name)
-    return {**rows, **made}, [note]
+    how = ("label" if classes else "answer") if labels.shape[1] else ""
+    note = _split_note(sizes, missing, count, how, group_name)
+    return {**rows, **made}, [*notes, note]
+
+
+def _shared_groups(rows: Mapping[str, Rows], group: int, name: str) -> list[str]:
+    """Returns a note for each pair of given splits with rows of the same group."""
+    notes = []
+    for split, other in itertools.combinations([each for each in SPLITS if each in rows], 2):
+        if both := sorted({*rows[split][group]} & {*rows[other][group]} - {""}):
+            values = f"{len(both):,} {'value' if len(both) == 1 else 'values'}"
+            notes.append(f"{split} and {other} share {values} of {name!r}: {told(both, 3)}")
+    return notes
 
 
 def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse.csr_matrix:
     """Returns the number of rows of each unit with each label, int [u l]; l is 0 without labels."""
-    lists = None if classes else label_lists(answers)
+    lists = None if classes else label_lists(answers) or _repeated_parts(answers)
     flat = answers if classes else list(itertools.chain.from_iterable(lists or ()))
     numbers = _numbered(flat)
     columns = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
@@ -208,8 +226,26 @@ def label_lists(answers: Sequence[str]) -> list[list[str]] | None:
     return lists
 
 
+def _repeated_parts(answers: Sequence[str]) -> list[list[str]] | None:
+    """Returns the parts of each answer between separators if there are few different parts.
+
+    Such answers are lists of labels in one cell, numbers of choices or scores in steps.
+    """
+    if any(answer[:1] in ("[", "{") for answer in answers):
+        return None
+    used = [mark for mark in SEPARATORS if any(mark in answer for answer in answers)]
+    mark = used[0] if used else "\n"
+    lists = [sorted({part.strip() for part in answer.split(mark)}) for answer in answers]
+    few = len(set(itertools.chain.from_iterable(lists))) <= len(answers) // ROWS_PER_PART
+    return lists if few else None
+
+
 def _refuse_empty(
-    name: str, parts: Mapping[str, np.ndarray], units: Units, labels: sparse.csr_matrix
+    name: str,
+    parts: Mapping[str, np.ndarray],
+    units: Units,
+    labels: sparse.csr_matrix,
+    own: str,
 ) -> None:
     empty = [split for split, numbers in parts.items() if not len(numbers)]
     if not empty:
@@ -224,14 +260,13 @@ def _refuse_empty(
     raise DataError(
         f"{name} is too small to be split into {', '.join(parts)}: the {empty[0]} split would be "
         f"empty. It has {counts}.",
-        valid="more rows, a share of 0 for one of the splits, or files of their own: "
-        "--gin.VALIDATION=FILE --gin.TEST=FILE",
+        valid=f"more rows, a share of 0 for one of the splits, or {own}",
         see=SEE,
     )
 
 
 def _split_note(
-    sizes: Mapping[str, int], shares: Mapping[str, float], count: int, labels: bool, group: str
+    sizes: Mapping[str, int], shares: Mapping[str, float], count: int, by: str, group: str
 ) -> str:
     """Returns the note on splits that were made, with their sizes."""
     parts = []
@@ -239,7 +274,7 @@ def _split_note(
         asked = "" if abs(size / count - shares[split]) < 0.01 else f", {shares[split]:.0%} asked"
         parts.append(f"{size:,} rows for {split} ({size / count:.0%}{asked})")
     together = f"rows of the same {group!r} and equal inputs" if group else "equal inputs"
-    how = "stratified by label, " if labels else ""
+    how = f"stratified by {by}, " if by else ""
     return f"split off from train: {', '.join(parts)}; {how}{together} stay together"
 
 

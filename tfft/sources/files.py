@@ -49,7 +49,7 @@ INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are f
     test=FILLED,
     validation_share=FRACTION,
     test_share=FRACTION,
-    split_by=FILLED,
+    group=FILLED,
 )
 def files(
     data: str,

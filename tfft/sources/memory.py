@@ -11,6 +11,8 @@ from tfft.sources import MemorySource, Rows, Source, complete
 from tfft.sources.elements import label_names_of, parts_of, rows_of
 from tfft.sources.values import CALL, SEE, plain, read_answer, read_label, read_text
 
+OWN = "splits of your own: memory(train, validation, test)"
+
 
 @validated(
     label_names=NAMED,
@@ -68,11 +70,9 @@ def memory(
     }
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
-    shares = {"validation": validation_share, "test": test_share}
-    notes: list[str] = []
-    if len(rows) == 1:
-        of_group: Any = {"group": number, "group_name": group or ""}
-        rows, notes = complete("memory", rows, shares, **of_group, **kind)
+    shares = {"validation": validation_share, "test": test_share} if len(rows) == 1 else {}
+    of_group: Any = {"group": number, "group_name": group or "", "own": OWN}
+    rows, notes = complete("memory", rows, shares, **of_group, **kind)
     if number is not None:
         kind["groups"] = {split: part[number] for split, part in rows.items()}
     kind |= {"columns": columns, "inputs": tuple(inputs)}

@@ -22,7 +22,6 @@ from tfft.sources._open import open_bytes
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")
 VALID = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "answers"}]}]}]}'
-SHOWN = 3  # titles in a note
 
 
 @validated(
@@ -81,7 +80,7 @@ def squad(
     notes = [_told(split, part) for split, part in rows.items()]
     kept, dropped = without_overlap(rows, 2)
     rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
-    notes += [*dropped, *_shared(rows)]
+    notes += dropped
     shares = {"validation": validation_share, "test": test_share}
     number = COLUMNS.index(group)
     kind: Any = {"inputs": 2, "classes": False, "group": number, "group_name": group}
@@ -170,16 +169,3 @@ def _told(split: str, rows: Rows) -> str:
         f"{split}: {len(questions):,} questions{more}, on {len(set(contexts)):,} paragraphs of "
         f"{len(set(titles)):,} articles"
     )
-
-
-def _shared(rows: dict[str, Rows]) -> list[str]:
-    """Returns a note for each pair of files that have questions on the same articles."""
-    notes, splits = [], list(rows)
-    for place, split in enumerate(splits):
-        for other in splits[:place]:
-            both = sorted(set(rows[split][3]) & set(rows[other][3]))
-            if both:
-                more = ", …" if len(both) > SHOWN else ""
-                told = ", ".join(both[:SHOWN]) + more
-                notes.append(f"{split} and {other} share {len(both):,} articles: {told}")
-    return notes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -126,6 +126,10 @@ class MultiTask(Task):
     @property
     def undecided(self) -> bool:
         return any(task.undecided for task in self.tasks.values())
+
+    def undecidable(self, answers: Collection[str]) -> list[str]:
+        """Returns the tasks without validation examples, and "task/label" of the others."""
+        return shares.undecidable(self.tasks, answers)
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return shares.decided(shares.shares(examples, self.tasks), outputs)
