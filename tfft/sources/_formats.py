@@ -176,10 +176,9 @@ class Separated(Format):
             raise self._broken(began, str(error)) from error
 
     def _refuse_stray_quote(self, raw: list[str], began: int) -> None:
-        if any('"' in line for line in raw):
-            record = "".join(raw).rstrip("\r\n")
-            if not self._record.fullmatch(record):
-                raise self._broken(began, "a quote within a field that is not in quotes")
+        record = raw[0] if len(raw) == 1 else "".join(raw)
+        if '"' in record and not self._record.fullmatch(record.rstrip("\r\n")):
+            raise self._broken(began, "a quote within a field that is not in quotes")
 
     def _broken(self, began: int, reason: str) -> DataError:
         if "unexpected end" in reason:

@@ -80,7 +80,7 @@ class RowReader:
         self.lines.append(number)
         if len(values) > len(self.inputs):
             label = self._label(number, values[-1])
-            if not label.strip() or label.lower() == "nan":
+            if not label or label.isspace() or label.lower() == "nan":
                 if self.empty_labels:
                     label = ""
                 else:
