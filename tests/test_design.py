@@ -21,7 +21,7 @@ LAYERS = (
     ("", "__main__", "command_line"),  # "" is the package itself
     (
         *("listing", "config", "lookup", "strict", "operative", "composition", "annotations"),
-        "catalogue",
+        *("catalogue", "library_messages"),
     ),
     ("run",),
     ("repeat", "folds", "summary"),

@@ -9,6 +9,7 @@ import pathlib
 import shlex
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from tfft import config, fetch, listing
 from tfft.command_line import Options, Verb, read, reference
 from tfft.console import Console
 from tfft.errors import ConfigError, UserError, WorkdirError
+from tfft.library_messages import routed
 
 GUIDE = """\
 tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
@@ -311,8 +313,12 @@ def command(arguments: Sequence[str]) -> int:
         else:
             verb, options = read(arguments, VERBS)
             _set_environment(options.flags.verbose)
-            return verb.run(options, Console(options.flags.quiet)) or 0
+            console = Console(options.flags.quiet)
+            with routed(console, options.flags.verbose):
+                return verb.run(options, console) or 0
     except UserError as error:
+        if {"-v", "--verbose"} & set(arguments) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         print(f"tfft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
