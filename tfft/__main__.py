@@ -167,7 +167,12 @@ CONFIGURED = ("gin_file", "seed", "allow_imports")
 TRAINED = ("workdir", "allow_imports")
 VERBS = {
     "list": Verb(
-        _list, "tasks, models, configs and data; KerasHub's presets", (), "[presets [WORD]]"
+        _list,
+        "tasks, models, configs and data; KerasHub's presets",
+        (),
+        "[presets [WORD]]",
+        "it lists what the package offers and reads no config",
+        "tfft show --gin_file=CONFIG",
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
@@ -178,10 +183,29 @@ VERBS = {
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
     "compare": Verb(
-        _compare, "runs side by side, paired", ("output", "force", "shared"), "RUN [RUN ...]"
+        _compare,
+        "runs side by side, paired",
+        ("output", "force", "shared"),
+        "RUN [RUN ...]",
+        "it compares finished runs as they are",
+        "tfft compare out other",
     ),
-    "store": Verb(_store, "tokens and features kept on disk", (), "[clear [NAME ...]]"),
-    "fetch": Verb(_fetch, "download weights and data", (), "NAME ..."),
+    "store": Verb(
+        _store,
+        "tokens and features kept on disk",
+        (),
+        "[clear [NAME ...]]",
+        "the store has no config; TFFT_STORE and TFFT_STORE_GB in the environment set it",
+        "tfft store",
+    ),
+    "fetch": Verb(
+        _fetch,
+        "download weights and data",
+        (),
+        "NAME ...",
+        "it fetches by name and reads no config",
+        "tfft list",
+    ),
 }
 
 
@@ -231,6 +255,17 @@ def _needed(options: Options, flag: str, example: str) -> str:
     value = getattr(options.flags, flag)
     if not value:
         raise ConfigError(f"--{flag} is missing.", valid=f"--{flag}={example}", see="tfft")
+    try:
+        os.lstat(value)
+    except (FileNotFoundError, NotADirectoryError):
+        pass  # who reads it says what is missing
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WorkdirError(
+            f"{value[:200]!r} cannot be a path: {reason}.",
+            set_in=f"--{flag}",
+            valid=f"--{flag}={example}",
+        ) from error
     return value
 
 
@@ -335,7 +370,8 @@ def main() -> None:
     """The console entry."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")  # as what is read, whatever the locale
+            # As what is read, whatever the locale; a name may hold bytes that are no UTF-8.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = sys.argv[1:]
     app.run(lambda _: command(arguments), argv=sys.argv[:1])
 
