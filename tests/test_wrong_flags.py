@@ -180,3 +180,18 @@ def test_what_a_constructor_raises_names_the_line(tmp_path, monkeypatch, kind):
         found.kwargs(only=("task",))
     assert caught.value.set_in == "run.gin:3" and f"{own}.py:6" in caught.value.problem
     assert isinstance(caught.value.__cause__, Exception)
+
+
+def test_verbose_shows_where_an_error_comes_from(command, monkeypatch, capsys):
+    def refuse(self, only=None):
+        try:
+            int("x")
+        except ValueError as error:
+            raise ConfigError("it cannot be made.") from error
+
+    monkeypatch.setattr(cli.config.Config, "kwargs", refuse)
+    assert cli.command(["check", "--gin_file=run.gin"]) == 2
+    assert "Traceback" not in capsys.readouterr().err
+    assert cli.command(["check", "--gin_file=run.gin", "-v"]) == 2
+    shown = capsys.readouterr().err
+    assert "Traceback" in shown and shown.endswith("tfft: it cannot be made.\n")
