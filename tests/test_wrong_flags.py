@@ -93,6 +93,15 @@ def test_a_seed_is_a_whole_number_in_the_range_of_numpy(command):
         assert command("train", "--gin_file=run.gin", "--workdir=out", f"--seed={value}")[0] == 0
 
 
+@pytest.mark.parametrize("verb", ["compare", "store", "fetch", "list", "show"])
+def test_any_word_is_taken_or_refused(command, verb, monkeypatch, tmp_path):
+    monkeypatch.setenv("TFFT_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
+    for value in VALUES:
+        command(verb, value)
+        command(verb, *({"store": ["clear"], "compare": ["out"]}.get(verb, [])), value)
+
+
 def test_a_strategy_is_refused_before_anything_is_read(command):
     code, shown = command("train", "--gin_file=missing.gin", "--strategy=nonsense")
     assert code == 2 and "--strategy=nonsense does not exist" in shown

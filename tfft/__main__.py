@@ -136,6 +136,8 @@ def _compare(options: Options, say: Console) -> None:
         raise ConfigError(
             "tfft compare needs the workdir of a run.", valid="tfft compare out other", see="tfft"
         )
+    for word in options.words:
+        _refuse_path(word, "tfft compare")
     flags = options.flags
     compare.run(options.words, flags.output, flags.force, flags.shared, say)
 
@@ -255,18 +257,21 @@ def _needed(options: Options, flag: str, example: str) -> str:
     value = getattr(options.flags, flag)
     if not value:
         raise ConfigError(f"--{flag} is missing.", valid=f"--{flag}={example}", see="tfft")
+    _refuse_path(value, f"--{flag}")
+    return value
+
+
+def _refuse_path(value: str, where: str) -> None:
+    """Refuses a path that cannot be; who reads one that is missing says so."""
     try:
         os.lstat(value)
     except (FileNotFoundError, NotADirectoryError):
-        pass  # who reads it says what is missing
+        return
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise WorkdirError(
-            f"{value[:200]!r} cannot be a path: {reason}.",
-            set_in=f"--{flag}",
-            valid=f"--{flag}={example}",
+            f"{value[:200]!r} cannot be a path: {reason}.", set_in=where, valid="another path"
         ) from error
-    return value
 
 
 def _config(options: Options, say: Console, strict: bool = True) -> config.Config:

@@ -162,6 +162,8 @@ def _refuse_misplaced(name: str, verb: Verb, options: Options) -> None:
         raise ConfigError(f"tfft {name} takes no --gin.{first}: {verb.no_config}.", see=verb.see)
     if options.words and not verb.words:
         raise ConfigError(f"tfft {name} takes no {options.words[0]!r}.", see="tfft")
+    if any(not word.strip() for word in options.words):
+        raise ConfigError(f"tfft {name} got an empty name.", valid=verb.words, see="tfft")
     if options.flags.strategy not in STRATEGIES:
         raise ConfigError(
             f"--strategy={options.flags.strategy} does not exist.",
