@@ -19,7 +19,10 @@ PACKAGE = ROOT / "tfft"
 # From the top to the bottom: a module imports from its own layer and from those below it.
 LAYERS = (
     ("", "__main__", "command_line"),  # "" is the package itself
-    (*("listing", "config", "lookup", "strict", "operative", "composition", "catalogue"),),
+    (
+        *("listing", "config", "lookup", "strict", "operative", "composition"),
+        *("catalogue", "library_messages"),
+    ),
     ("run",),
     ("repeat", "folds", "summary"),
     ("trained",),

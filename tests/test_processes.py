@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import pytest
 from test_fetch import CONTENT, MEMBERS, WHEEL, shop, wheel_of  # noqa: F401
 
 from tfft import fetch
+from tfft.errors import UserError
 from tfft.processes import find_program, git_commit, python_command, run_aside
 
 MODULES = ("pip", "logging", "json", "sitecustomize", "usercustomize", "tensorflow", "numpy", "ssl")
@@ -107,3 +109,30 @@ def test_the_command_runs_nothing_of_the_current_folder(trap, tmp_path):
         done = subprocess.run([command, *words], capture_output=True, text=True, env=environment)
         assert done.returncode in (0, 2), done.stderr
     assert not trap.exists()
+
+
+def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monkeypatch):
+    from tfft import export
+
+    calls = []
+
+    def run(command, **options):
+        calls.append((command, pathlib.Path(options["cwd"])))
+        return subprocess.CompletedProcess(command, 1, "", "stopped here")
+
+    monkeypatch.setattr(export.subprocess, "run", run)
+    with pytest.raises(UserError, match="stopped here"):
+        export._fresh_process(trap.parent, {"text": ["a"]})
+    ((command, folder),) = calls
+    assert command[:3] == [sys.executable, "-P", "-c"]
+    assert folder.is_absolute() and folder != pathlib.Path.cwd()
+
+
+def test_only_these_modules_start_processes():
+    """A new one takes its command from `tfft.processes`."""
+    package = pathlib.Path(fetch.__file__).parent
+    starts = re.compile(r"import subprocess|os\.(exec|spawn|system|popen)|multiprocessing")
+    found = {path.stem for path in package.rglob("*.py") if starts.search(path.read_text())}
+    assert found == {"export", "fetch", "processes"}
+    for name in found - {"processes"}:
+        assert "python_command(" in (package / f"{name}.py").read_text()

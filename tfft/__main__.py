@@ -9,6 +9,7 @@ import pathlib
 import shlex
 import sys
 import tempfile
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from tfft import config, fetch, listing
 from tfft.command_line import Options, Verb, read, reference
 from tfft.console import Console
 from tfft.errors import ConfigError, UserError, WorkdirError
+from tfft.library_messages import routed
 
 GUIDE = """\
 tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
@@ -134,6 +136,8 @@ def _compare(options: Options, say: Console) -> None:
         raise ConfigError(
             "tfft compare needs the workdir of a run.", valid="tfft compare out other", see="tfft"
         )
+    for word in options.words:
+        _refuse_path(word, "tfft compare")
     flags = options.flags
     compare.run(options.words, flags.output, flags.force, flags.shared, say)
 
@@ -165,7 +169,12 @@ CONFIGURED = ("gin_file", "seed", "allow_imports")
 TRAINED = ("workdir", "allow_imports")
 VERBS = {
     "list": Verb(
-        _list, "tasks, models, configs and data; KerasHub's presets", (), "[presets [WORD]]"
+        _list,
+        "tasks, models, configs and data; KerasHub's presets",
+        (),
+        "[presets [WORD]]",
+        "it lists what the package offers and reads no config",
+        "tfft show --gin_file=CONFIG",
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
@@ -176,10 +185,29 @@ VERBS = {
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
     "compare": Verb(
-        _compare, "runs side by side, paired", ("output", "force", "shared"), "RUN [RUN ...]"
+        _compare,
+        "runs side by side, paired",
+        ("output", "force", "shared"),
+        "RUN [RUN ...]",
+        "it compares finished runs as they are",
+        "tfft compare out other",
     ),
-    "store": Verb(_store, "tokens and features kept on disk", (), "[clear [NAME ...]]"),
-    "fetch": Verb(_fetch, "download weights and data", (), "NAME ..."),
+    "store": Verb(
+        _store,
+        "tokens and features kept on disk",
+        (),
+        "[clear [NAME ...]]",
+        "the store has no config; TFFT_STORE and TFFT_STORE_GB in the environment set it",
+        "tfft store",
+    ),
+    "fetch": Verb(
+        _fetch,
+        "download weights and data",
+        (),
+        "NAME ...",
+        "it fetches by name and reads no config",
+        "tfft list",
+    ),
 }
 
 
@@ -229,7 +257,21 @@ def _needed(options: Options, flag: str, example: str) -> str:
     value = getattr(options.flags, flag)
     if not value:
         raise ConfigError(f"--{flag} is missing.", valid=f"--{flag}={example}", see="tfft")
+    _refuse_path(value, f"--{flag}")
     return value
+
+
+def _refuse_path(value: str, where: str) -> None:
+    """Refuses a path that cannot be; who reads one that is missing says so."""
+    try:
+        os.lstat(value)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise WorkdirError(
+            f"{value[:200]!r} cannot be a path: {reason}.", set_in=where, valid="another path"
+        ) from error
 
 
 def _config(options: Options, say: Console, strict: bool = True) -> config.Config:
@@ -311,9 +353,13 @@ def command(arguments: Sequence[str]) -> int:
         else:
             verb, options = read(arguments, VERBS)
             _set_environment(options.flags.verbose)
-            return verb.run(options, Console(options.flags.quiet)) or 0
+            console = Console(options.flags.quiet)
+            with routed(console, options.flags.verbose):
+                return verb.run(options, console) or 0
     except UserError as error:
         error.from_command = True
+        if {"-v", "--verbose"} & set(arguments) and error.__cause__ is not None:
+            traceback.print_exception(error.__cause__)
         print(f"tfft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -330,7 +376,8 @@ def main() -> None:
     """The console entry."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(encoding="utf-8")  # as what is read, whatever the locale
+            # As what is read, whatever the locale; a name may hold bytes that are no UTF-8.
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     arguments = sys.argv[1:]
     app.run(lambda _: command(arguments), argv=sys.argv[:1])
 

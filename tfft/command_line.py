@@ -12,6 +12,7 @@ from tfft.errors import ConfigError, near
 
 STRATEGIES = ("auto", "default", "mirrored", "tpu")
 ALWAYS = ("verbose", "quiet")
+LARGEST_SEED = 2**32 - 1  # of NumPy
 
 
 class Options(NamedTuple):
@@ -23,12 +24,23 @@ class Options(NamedTuple):
 
 
 class Verb(NamedTuple):
-    """What a verb does and which flags mean something to it."""
+    """What a verb does and which flags mean something to it.
+
+    Attributes:
+      run: Does it; returns an exit status.
+      about: A line for the reference.
+      flags: Names of the flags that it takes.
+      words: Its other arguments, for the reference.
+      no_config: Why it takes no `--gin.NAME`, for a verb without `--gin_file`.
+      see: The command that helps instead.
+    """
 
     run: Callable[[Options, Any], int | None]
     about: str
     flags: tuple[str, ...] = ()
     words: str = ""
+    no_config: str = "the run's own config holds"
+    see: str = "tfft"
 
 
 def _flags() -> flags.FlagValues:
@@ -67,6 +79,8 @@ def read(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> tuple[Verb, Opt
     Raises:
       ConfigError: it cannot be what was meant.
     """
+    for argument in arguments:
+        _refuse_unwritable(argument)
     plain, overrides = _overrides(arguments)
     values = _flags()
     try:
@@ -86,6 +100,17 @@ def read(arguments: Sequence[str], verbs: Mapping[str, Verb]) -> tuple[Verb, Opt
     options = Options(values, overrides, list(words[1:]))
     _refuse_misplaced(name, verbs[name], options)
     return verbs[name], options
+
+
+def _refuse_unwritable(argument: str) -> None:
+    """Refuses an argument that is not UTF-8: it could not be kept in a run's config."""
+    try:
+        argument.encode("utf-8")
+    except UnicodeEncodeError as error:
+        shown = argument.encode("utf-8", "backslashreplace").decode("ascii", "replace")
+        raise ConfigError(
+            f"the argument {shown} is not UTF-8.", valid="names in UTF-8, in files too", see="tfft"
+        ) from error
 
 
 def _illegal(problem: str, values: flags.FlagValues) -> ConfigError:
@@ -130,18 +155,33 @@ def _refuse_misplaced(name: str, verb: Verb, options: Options) -> None:
             raise ConfigError(f"tfft {name} takes no --{flag}.", valid=", ".join(known), see="tfft")
         if given > 1 and flag != "gin_file":
             raise ConfigError(f"--{flag} is given {given} times.", valid="once")
+        if given:
+            _refuse_value(flag, options.flags[flag].value)
     if options.overrides and "gin_file" not in verb.flags:
         first = next(iter(options.overrides))
-        raise ConfigError(
-            f"tfft {name} takes no --gin.{first}: the run's own config holds.", see="tfft"
-        )
+        raise ConfigError(f"tfft {name} takes no --gin.{first}: {verb.no_config}.", see=verb.see)
     if options.words and not verb.words:
         raise ConfigError(f"tfft {name} takes no {options.words[0]!r}.", see="tfft")
+    if any(not word.strip() for word in options.words):
+        raise ConfigError(f"tfft {name} got an empty name.", valid=verb.words, see="tfft")
     if options.flags.strategy not in STRATEGIES:
         raise ConfigError(
             f"--strategy={options.flags.strategy} does not exist.",
             set_in="--strategy",
             valid=f"{', '.join(STRATEGIES)}; several machines are planned",
+        )
+
+
+def _refuse_value(flag: str, value: Any) -> None:
+    """Refuses an empty text or list, and a seed out of range."""
+    texts = value if isinstance(value, list) else [value]
+    if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
+        raise ConfigError(f"--{flag} is empty.", valid=f"--{flag}=VALUE", see="tfft")
+    if flag == "seed" and not 0 <= value <= LARGEST_SEED:
+        raise ConfigError(
+            f"--seed={value} is out of range.",
+            set_in="--seed",
+            valid=f"a whole number, 0 to {LARGEST_SEED}",
         )
 
 

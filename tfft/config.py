@@ -46,7 +46,14 @@ from tfft.lookup import (
     read_config,
     shown,
 )
-from tfft.operative import Setting, all_settings, blamed, operative_text, whole_text
+from tfft.operative import (
+    Setting,
+    all_settings,
+    blamed,
+    constructor_error,
+    operative_text,
+    whole_text,
+)
 from tfft.strict import expectations, missing, mistakes
 
 # What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
@@ -97,6 +104,7 @@ class Config:
                 return arguments()
             except _Carried as carried:
                 error, use = carried.error, carried.use
+        error = constructor_error(error, use)
         if isinstance(error, UserError):
             self.explain(error, use)
         raise error
@@ -149,8 +157,7 @@ def load(
     Raises:
       ConfigError: what is wrong, where it was set, and what would be right.
     """
-    reader = _Reader(tuple(allow), configurables)
-    dropped: list[Binding] = []
+    reader, dropped = _Reader(tuple(allow), configurables), list[Binding]()
     for file in files:
         before, reader.bindings = reader.bindings, []
         reader.read(find_config(file, pathlib.Path(), None))
@@ -280,9 +287,9 @@ def _statements(path: pathlib.Path, origin: Origin | None) -> list[Any]:
 def _syntax(error: Exception) -> tuple[int, str]:
     """Returns the line of a parser's error and its reason."""
     if isinstance(error, SyntaxError):
-        reason = str(error.msg).partition("\n")
-        token = re.search(r"Failed to parse token '(.*)'", reason[2])
-        return error.lineno or 1, f"{token[1]} is no value" if token else reason[0]
+        reason, _, more = str(error.msg).partition("\n")
+        token = re.search(r"Failed to parse token '(.*)'", more)
+        return error.lineno or 1, f"{token[1]} is no value" if token else reason
     if isinstance(error, tokenize.TokenError):
         return error.args[1][0], str(error.args[0])
     return 1, "too deep" if isinstance(error, RecursionError | MemoryError) else str(error)

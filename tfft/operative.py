@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,8 +22,11 @@ from tfft.composition import (
     replaced,
     written,
 )
+from tfft.errors import ConfigError, UserError
 from tfft.strict import settable
 
+# What constructors raise for values that they cannot take.
+MISTAKES = (ValueError, TypeError, LookupError, AttributeError, OverflowError)
 HEADER = """\
 # The whole config of a run: every object with all its arguments. The same run again:
 #   tfft train --gin_file=THIS_FILE{} --workdir=FOLDER
@@ -142,6 +146,25 @@ def _values(
     if binding is None:
         return parameter.literal if use.called else ()
     return (replaced(composition.resolve(binding.value), with_scope),)
+
+
+def constructor_error(error: Exception, use: Use) -> Exception:
+    """Returns the error of a constructor as one of the config; any other error as it is."""
+    if isinstance(error, UserError) or not isinstance(error, MISTAKES):
+        return error
+    text = " ".join(str(error).split())[:300]
+    name = type(error).__name__
+    where = ""
+    if use.target.module:  # a person's own: the line that raised it helps to mend it
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        where = f" ({place.filename}:{place.lineno})"
+    refused = ConfigError(
+        f"{use.key} cannot be made: {name}: {text}{where}",
+        valid="other values; -v shows where the error comes from",
+        see=f"tfft show {use.target.name}" if not use.target.module else None,
+    )
+    refused.__cause__ = error
+    return refused
 
 
 def blamed(problem: str, composition: Composition, use: Use | None = None) -> str | None:

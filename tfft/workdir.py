@@ -282,7 +282,7 @@ class Workdir:
             return None
         try:
             return json.loads(path.read_text())
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise WorkdirError(f"{path} is not readable JSON: {error}.") from error
 
     def write(self, name: str, content: bytes | str) -> None:
