@@ -247,22 +247,29 @@ def test_many_classes_are_listed_where_they_fit():
 
 
 @pytest.mark.parametrize(
-    ("low", "value", "high", "said"),
+    ("low", "value", "high", "higher", "lower"),
     [
-        (0.81, 0.83, 0.85, "above it by more than the interval"),
-        (0.79, 0.81, 0.83, "above it, and the interval holds both"),
-        (0.78, 0.80, 0.82, "not above it, and the interval holds both"),
-        (0.70, 0.72, 0.74, "below it by more than the interval"),
+        (0.81, 0.83, 0.85, "better than X (0.800) by more than the interval", "worse"),
+        (0.79, 0.81, 0.83, "better than X (0.800), but the interval includes that value", "worse"),
+        (0.78, 0.80, 0.82, "equal to X (0.800)", "equal"),
+        (0.78, 0.79, 0.82, "worse than X (0.800), but the interval includes that value", "better"),
+        (0.70, 0.72, 0.74, "worse than X (0.800) by more than the interval", "better"),
     ],
 )
-def test_the_verdict(low, value, high, said):
-    assert report_tables.verdict({"low": low, "value": value, "high": high}, 0.80) == said
+def test_the_verdict(low, value, high, higher, lower):
+    """The sentence says which of the two is better, in whichever direction the metric points."""
+    figure = {"low": low, "value": value, "high": high}
+    assert report_tables.verdict(figure, "X", 0.80) == higher
+    expected = re.sub("better|worse|equal", lower, higher)
+    assert report_tables.verdict(figure, "X", 0.80, lower=True) == expected
+    alone = report_tables.verdict({"value": value}, "X", 0.80)
+    assert alone == re.split(",| by", higher)[0]
 
 
 def test_the_answer_compares_with_the_floor(content):
     said = report_tables.answer(content)
-    assert said.startswith("accuracy 0.975 (0.871 to 0.996) on the test split; TF-IDF with")
-    assert said.endswith("reaches 0.500: above it by more than the interval")
+    assert said.startswith("accuracy 0.975 (0.871 to 0.996) on the test split: better than TF-IDF")
+    assert said.endswith("with logistic regression (0.500) by more than the interval")
 
 
 def test_tables_hold_every_class_and_phase(content):

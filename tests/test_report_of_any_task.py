@@ -240,10 +240,10 @@ def test_where_more_is_better(tmp_path):
     assert said.startswith(f"Pearson correlation {figure['value']:.3f} (")
     # The constant has no correlation, so the other floor is the strongest.
     assert content["floors"]["constant"]["pearson"] == {"value": None}
-    assert "; own_ridge reaches 0." in said
-    assert said.endswith(": above it by more than the interval")
+    assert ": better than own_ridge (0." in said
+    assert said.endswith(") by more than the interval")
     page = report.page(content)
-    assert 'class="verdict better"' in page and "less is better" not in page
+    assert 'class="verdict better"' in page and "; lower is better" not in page
     assert "Lower is better for mean absolute error and largest error." in page
     assert "own_ridge was fitted on 5 of 9 training texts" in page
     assert "The worst mistakes" in page and "120 texts of the test split are not" in page
@@ -261,10 +261,10 @@ def test_where_more_is_better(tmp_path):
 def test_where_less_is_better(tmp_path):
     content = make(tmp_path, task=Spread())
     assert content["answer"].startswith("perplexity 1.")
-    assert "; constant reaches 1." in content["answer"]
-    assert content["answer"].endswith(": below it by more than the interval; less is better")
+    assert " (lower is better): better than constant (1." in content["answer"]
+    assert content["answer"].endswith(") by more than the interval")
     page = report.page(content)
-    assert 'class="verdict better"' in page and "on the test split; less is better" in page
+    assert 'class="verdict better"' in page and "on the test split; lower is better" in page
     worse = make(tmp_path / "worse", task=Spread(), noise=4.0)
     assert 'class="verdict worse"' in report.page(worse)
     assert content["own_slices"] == ["class", "cut", "half", "length"]

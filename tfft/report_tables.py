@@ -89,14 +89,24 @@ def brief_keys(content: Mapping[str, Any]) -> list[str]:
     return keys[:2] + losses[:1]
 
 
-def verdict(figure: Mapping[str, float], floor: float) -> str:
-    """Says how a figure stands to a floor's, given its interval."""
-    if "low" in figure and figure["low"] > floor:
-        return "above it by more than the interval"
-    if "low" in figure and figure["high"] < floor:
-        return "below it by more than the interval"
-    side = "above" if figure["value"] > floor else "not above"
-    return f"{side} it" + (", and the interval holds both" if "low" in figure else "")
+def verdict(figure: Mapping[str, float], baseline: str, value: float, lower: bool = False) -> str:
+    """Returns a comparison of the model's metric with a baseline's, given the model's interval.
+
+    Args:
+      figure: `value` of the model, and `low` and `high` if it has an interval.
+      baseline: its name.
+      value: the metric of the baseline.
+      lower: whether a smaller value is better.
+    """
+    named = f"{baseline} ({number(value)})"
+    if figure["value"] == value:
+        return f"equal to {named}"
+    side = "better than" if (figure["value"] < value) == lower else "worse than"
+    if "low" not in figure:
+        return f"{side} {named}"
+    if figure["low"] <= value <= figure["high"]:
+        return f"{side} {named}, but the interval includes that value"
+    return f"{side} {named} by more than the interval"
 
 
 def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
@@ -131,9 +141,9 @@ def answer(content: Mapping[str, Any]) -> str:
     if floor is None or figure["value"] is None:
         return text
     name, entry = floor
-    value = entry[main]["value"]
-    less = "; less is better" if main in content["lower"] else ""
-    return f"{text}; {name} reaches {number(value)}: {verdict(figure, value)}{less}"
+    lower = main in content["lower"]
+    note = " (lower is better)" if lower else ""
+    return f"{text}{note}: {verdict(figure, name, entry[main]['value'], lower)}"
 
 
 def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:

@@ -195,7 +195,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     ]
     gains = [
         [
-            f"{'against' if content['main'] in content['lower'] else 'above'} {gain['over']}",
+            f"minus {gain['over']}",
             f"{gain['value']:+.3f}",
             f"{gain['sd']:.3f}",
         ]
