@@ -164,8 +164,11 @@ def difference(ours: Any, theirs: Any) -> float:
     """Returns the largest difference of numbers in two equal structures.
 
     It is absolute, and relative to numbers above 1. Infinity where anything else differs: a name, a
-    string, how many there are.
+    string, how many there are; and where a number is not finite, unless both are the same infinity.
+    NaN differs from NaN: a model that answers NaN is not served. The result is never NaN, which
+    `max` would drop.
     """
+    ours, theirs = (v.tolist() if isinstance(v, np.ndarray) else v for v in (ours, theirs))
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         if ours.keys() != theirs.keys():
             return math.inf
@@ -174,10 +177,13 @@ def difference(ours: Any, theirs: Any) -> float:
         if len(ours) != len(theirs):
             return math.inf
         return max(map(difference, ours, theirs), default=0.0)
+    if ours == theirs:
+        return 0.0
     numbers = isinstance(ours, int | float) and isinstance(theirs, int | float)
-    if numbers and not isinstance(ours, bool):
-        return abs(ours - theirs) / max(1.0, abs(ours))
-    return 0.0 if ours == theirs else math.inf
+    if not numbers or isinstance(ours, bool):
+        return math.inf
+    change = abs(ours - theirs) / max(1.0, abs(ours))
+    return change if math.isfinite(change) else math.inf
 
 
 def newest_version(folder: pathlib.Path) -> pathlib.Path:
