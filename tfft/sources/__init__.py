@@ -194,6 +194,7 @@ class Source:
     """
 
     modality = "text"
+    schema: Mapping[str, Any] | None = None  # of the training file, see `Table.schema`
 
     def __init__(
         self,

@@ -5,27 +5,25 @@ from __future__ import annotations
 import array
 import collections
 import dataclasses
-import itertools
 import json
-import math
 import re
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
-from tfft.sources._formats import LONGEST_LINE, MISSING, Format, Separated
+from tfft.sources._columns import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    Chooser,
+    Found,
+    find_by_length,
+    find_usual,
+    see_check,
+    unclear,
+)
+from tfft.sources._formats import LONGEST_LINE, MISSING, Format
 from tfft.sources._open import open_format
 
-TEXT_NAMES = (
-    *("text", "sentence", "review", "content", "comment", "message", "tweet", "body"),
-    *("document", "utterance", "query"),
-)
-LABEL_NAMES = (
-    *("label", "labels", "class", "category", "sentiment", "target", "topic", "intent"),
-    "rating",
-)
-SAMPLE = 1000  # rows on which the longer of two columns is found
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
@@ -41,6 +39,10 @@ class Table:
       lines: the number of the line (row, file) of each text.
       place: from such a number to where it is, for a person.
       columns: further ones by name, a value for each text, "" where there is none.
+      schema: the columns that were read, JSON-able: `inputs`, `label` (None without labels); None
+        for a file or folder that names no columns.
+      rows: the number of each text's row among all rows, from 1.
+      skipped: the number of each row that was left out, and why.
     """
 
     inputs: tuple[list[str], ...]
@@ -49,17 +51,14 @@ class Table:
     lines: Sequence[int] = ()
     place: Callable[[int], str] = str
     columns: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    rows: Sequence[int] = ()
+    skipped: tuple[tuple[int, str], ...] = ()
 
     @property
     def texts(self) -> list[str]:
         """The texts of the first input."""
         return self.inputs[0]
-
-
-def see_check(path: str) -> str:
-    """Returns the command that checks a file."""
-    data = "FILE" if path == "-" else shlex.quote(path)
-    return f"tfft check --gin_file=quick/text.gin --gin.DATA={data}"
 
 
 def read(
@@ -68,9 +67,11 @@ def read(
     text: str | Sequence[str] | None = None,
     label: str | None = None,
     labelled: bool = True,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | Callable[[Format], Sequence[str]] = (),
     needed: bool = True,
     classes: bool = True,
+    chooser: Chooser | None = None,
+    skip_errors: bool = False,
 ) -> Table:
     """Returns the texts of a file, and its answers unless `labelled` is False.
 
@@ -79,45 +80,68 @@ def read(
         CSV otherwise.
       text, label: the columns' names, several texts for a task of several inputs; found by the
         rule of `tfft.sources.files` when None.
-      columns: names of further columns.
+      columns: names of further columns, or a function from the file to them.
       needed: refuses a file that lacks one of them; otherwise it is left out.
       classes: whether the answers are labels; else lists and objects count too, as JSON.
+      chooser: chooses the columns of the inputs and the answer in place of that rule; `text` and
+        `label` are not looked at then.
+      skip_errors: leaves rows out that cannot be read, see `Table.skipped`.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
     """
     try:
         file = open_format(path)
+        columns = columns(file) if callable(columns) else columns
         if not needed:
             columns = [name for name in columns if file.has_header and name in file.names]
         texts = text if isinstance(text, str | None) else tuple(text)
-        return _read(file, texts, label, labelled, columns, classes)
+        if chooser is None:
+            chooser = lambda file: _choose(file, texts, label, labelled, classes)  # noqa: E731
+        return _read(file, chooser, labelled, columns, classes, skip_errors)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)
         raise
 
 
-def _read(
+def _choose(
     file: Format,
     text: str | tuple[str, ...] | None,
     label: str | None,
     labelled: bool,
+    classes: bool,
+) -> tuple[list[str], list[str]]:
+    if isinstance(text, tuple):
+        return named(file, text, label, labelled, classes)
+    return choose(file, text, label, labelled, classes)
+
+
+def _read(
+    file: Format,
+    chooser: Chooser,
+    labelled: bool,
     more: Sequence[str],
     classes: bool,
+    skip_errors: bool,
 ) -> Table:
-    if isinstance(text, tuple):
-        columns, how = named(file, text, label, labelled, classes)
-    else:
-        columns, how = choose(file, text, label, labelled, classes)
+    columns, how = chooser(file)
     _refuse_unknown(file, more)
+    bad: dict[int, str] = {}  # by the number of a line
+    if skip_errors:
+        file.on_bad_row = lambda number, error: bad.update({number: error.problem})
     reader = _Reader(file, columns, len(columns) - labelled, classes)
     others: list[list[str]] = [[] for _ in more]
     for number, values in file.rows([*columns, *more]):
-        reader.add(number, values[: len(columns)])
+        try:
+            reader.add(number, values[: len(columns)], skip_errors)
+        except DataError as error:
+            file.bad_row(number, error)
+            continue
         for other, value in zip(others, values[len(columns) :], strict=True):
             other.append(_told(value))
-    reader.finish()
+    if reader.lines or not bad:
+        reader.finish()
     found = ", ".join(
         f"{kind} in column {name!r} ({reason})"
         for kind, name, reason in zip(reader.kinds, columns, how, strict=True)
@@ -125,7 +149,22 @@ def _read(
     notes = [f"{file.where}: {len(reader.inputs[0]):,} rows, {found}", *reader.notes()]
     labels = reader.labels if labelled else None
     further = dict(zip(more, others, strict=True))
-    return Table(tuple(reader.inputs), labels, tuple(notes), reader.lines, file.place, further)
+    schema = None
+    if file.has_header:
+        inputs = columns[: len(columns) - labelled]
+        schema = {"inputs": inputs, "label": columns[-1] if labelled else None}
+    places = {line: row for row, line in enumerate(sorted({*reader.lines, *bad}), 1)}
+    return Table(
+        tuple(reader.inputs),
+        labels,
+        tuple(notes),
+        reader.lines,
+        file.place,
+        further,
+        schema,
+        tuple(places[line] for line in reader.lines),
+        tuple((places[line], problem) for line, problem in bad.items()),
+    )
 
 
 def _refuse_unknown(file: Format, columns: Sequence[str]) -> None:
@@ -167,19 +206,26 @@ class _Reader:
         self._known: dict[str, str] = {}  # one object for each label, however often it stands
         self._changed: collections.Counter[str] = collections.Counter()
 
-    def add(self, number: int, values: Sequence[Any]) -> None:
-        """Takes one row: the texts, and an answer when answers are read."""
-        for place, texts in enumerate(self.inputs):
-            text = self._text(number, place, values[place])
-            if not text or text.isspace():
-                self._missing[place].append(number)
-            texts.append(text)
-        self.lines.append(number)
+    def add(self, number: int, values: Sequence[Any], complete: bool = False) -> None:
+        """Takes one row: the texts, and an answer when answers are read.
+
+        Args:
+          complete: refuses a row in which one is missing at once, and not in `finish`.
+        """
+        found = [self._text(number, place, values[place]) for place in range(len(self.inputs))]
+        missing = [place for place, text in enumerate(found) if not text or text.isspace()]
         if len(values) > len(self.inputs):
-            label = self._label(number, values[-1])
-            if not label or label.lower() == "nan":
-                self._missing[-1].append(number)
-            self.labels.append(label)
+            found.append(self._label(number, values[-1]))
+            if not found[-1] or found[-1].lower() == "nan":
+                missing.append(len(found) - 1)
+        for place in missing:
+            if complete:
+                name = self.columns[place]
+                raise DataError(f"{self.file.place(number)}: {name!r} is empty.")
+            self._missing[place].append(number)
+        for texts, value in zip([*self.inputs, self.labels], found, strict=False):
+            texts.append(value)
+        self.lines.append(number)
 
     def finish(self) -> None:
         """Refuses what was collected when there is nothing, or something is missing in it."""
@@ -275,9 +321,9 @@ def named(
     how = ["as set"] * len(wanted)
     if labelled and label is None:
         found: Found = {name: (name, "") for name in texts}
-        _find_usual(file, found, "label", LABEL_NAMES, True)
+        find_usual(file, found, "label", LABEL_NAMES, True)
         if "label" not in found:
-            raise _unclear(file, "label", f"{file.where} has no column that is surely the label.")
+            raise unclear(file, "label", f"{file.where} has no column that is surely the label.")
         wanted, how = [*wanted, found["label"][0]], [*how, found["label"][1]]
     elif labelled:
         wanted, how = [*wanted, str(label)], [*how, "as set"]
@@ -324,70 +370,11 @@ def choose(
     found = {kind: (name, "as set") for kind, name in given.items() if name is not None}
     for kind, usual in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
         if kind not in found:
-            _find_usual(file, found, kind, usual, kind == "text" or labelled)
+            find_usual(file, found, kind, usual, kind == "text" or labelled)
     wanted = ["text", "label"] if labelled else ["text"]
     if any(kind not in found for kind in wanted) and len(file.names) <= 2:
-        _find_by_length(file, found)
+        find_by_length(file, found)
     for kind in wanted:
         if kind not in found:
-            raise _unclear(file, kind, f"{file.where} has no column that is surely the {kind}.")
+            raise unclear(file, kind, f"{file.where} has no column that is surely the {kind}.")
     return [found[kind][0] for kind in wanted], [found[kind][1] for kind in wanted]
-
-
-Found = dict[str, tuple[str, str]]  # by kind: the column's name, and how it was found
-
-
-def _find_usual(file: Format, found: Found, kind: str, usual: Sequence[str], wanted: bool) -> None:
-    """Takes the only column with a usual name; several are an error when one is wanted."""
-    taken = {name for name, _ in found.values()}
-    hits = [name for name in file.names if name.strip().lower() in usual and name not in taken]
-    if len(hits) == 1:
-        found[kind] = (hits[0], "by its name")
-    elif hits and wanted:
-        several = f"{file.where} has {len(hits)} columns that could be the {kind}."
-        raise _unclear(file, kind, several)
-
-
-def _find_by_length(file: Format, found: Found) -> None:
-    """In a file of one or two columns: the longer one is the text, the other one the label."""
-    taken = {name for name, _ in found.values()}
-    rest = [name for name in file.names if name not in taken]
-    if "text" not in found and len(rest) == 2:
-        rest = _longer_first(file, rest)
-    if "text" not in found and rest:
-        found["text"] = (rest.pop(0), "the longer one" if rest else "the only one left")
-    if "label" not in found and rest:
-        found["label"] = (rest.pop(0), "the other one")
-        _refuse_no_header(file, found["label"][0])
-
-
-def _longer_first(file: Format, names: list[str]) -> list[str]:
-    sample = [row for _, row in itertools.islice(file.rows(names), SAMPLE)]
-    means = [
-        math.fsum(len(row[place]) for row in sample if isinstance(row[place], str))
-        for place in range(2)
-    ]
-    if means[0] == means[1]:
-        raise _unclear(file, "text", f"the two columns of {file.where} are equally long.")
-    return names if means[0] > means[1] else names[::-1]
-
-
-def _refuse_no_header(file: Format, label: str) -> None:
-    """A guessed column whose name is also one of its values: the first line is no header."""
-    sample = itertools.islice(file.rows([label]), SAMPLE)
-    if isinstance(file, Separated) and any(row[0] == label for _, row in sample):
-        raise DataError(
-            f"{file.where} seems to have no header: its first line names a column {label!r}, "
-            "which also stands in the rows below.",
-            set_in=file.place(1),
-            valid="a first line with the columns' names, for example text,label",
-        )
-
-
-def _unclear(file: Format, kind: str, problem: str) -> DataError:
-    return DataError(
-        f"{problem} Its columns: {', '.join(map(repr, file.names))}.",
-        set_in=file.where,
-        valid=f"--gin.{kind.upper()}=COLUMN with one of them",
-        see=f"{see_check(file.path)} --gin.{kind.upper()}=COLUMN",
-    )

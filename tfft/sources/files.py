@@ -122,7 +122,9 @@ def _files(
     notes += made
     further = columns["columns"]
     settings: dict[str, Any] = {"columns": further, "inputs": inputs, "classes": classes}
-    return MemorySource(name, rows, notes, see=see_check(name), **settings)
+    source = MemorySource(name, rows, notes, see=see_check(name), **settings)
+    source.schema = tables["train"].schema
+    return source
 
 
 def _named(text: str | Sequence[str] | None) -> tuple[str, ...]:
