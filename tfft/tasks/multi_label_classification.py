@@ -69,6 +69,12 @@ class MultiLabelClassification(Task):
     def config(self) -> dict[str, Any]:
         return config_of(self, threshold=self.threshold and repr(self.threshold))
 
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Any:
+        task = super().of_card(card)
+        task.separator = card.get("separator", task.separator)
+        return task
+
     def head(self) -> keras.layers.Layer:
         return dense_head(self.dropout, len(self.labels or ()), "sigmoid", activation="sigmoid")
 

@@ -37,6 +37,10 @@ class MultipleChoice(Task):
     def __init__(self, answer: str = "either", dropout: float = 0.1):
         self.answer, self.dropout = answer, dropout
 
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> MultipleChoice:
+        return cls(card.get("answer", "either"))
+
     def preprocessor(self, own: Any) -> ChoicePreprocessor:
         return ChoicePreprocessor(**own.settings())
 
