@@ -25,7 +25,7 @@ LAYERS = (
     ),
     ("run",),
     ("repeat", "folds", "summary"),
-    ("trained",),
+    ("trained", "input_files"),
     ("tasks", "backbones", "sources", "methods", "thresholds", "testing"),
     (
         "job",
@@ -66,6 +66,7 @@ LAYERS = (
         "evaluation",
         "part",
         "tracking",
+        "run_files",
     ),
     (
         "preprocess",
@@ -81,6 +82,7 @@ LAYERS = (
         "fetch",
         "items",
         "rounding",
+        "finite",
         "archives",
         "console",
         "plots",
