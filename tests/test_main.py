@@ -202,6 +202,14 @@ def test_columns_in_another_form_are_refused(verbs, tmp_path, capsys, flag):
     assert message.startswith(f"tfft: --columns={flag} has another form")
 
 
+def test_predict_takes_no_column_of_labels(verbs, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.gin").write_text(CONFIG)
+    flag = "--columns=text=body,label=stars"
+    message = refusal(capsys, "predict", "--workdir=out", "--input=a.csv", flag)
+    assert "names a column of labels, which predict does not read" in message
+
+
 def test_columns_are_those_of_a_file(verbs, tmp_path, capsys):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.gin").write_text(CONFIG)

@@ -101,11 +101,19 @@ def _evaluate(options: Options, say: Console) -> None:
 
 def _predict(options: Options, say: Console) -> None:
     workdir = _needed(options, "workdir", "out")
+    columns = _columns(options)
+    if columns["label"] is not None:
+        raise ConfigError(
+            f"--columns={options.flags.columns} names a column of labels, which predict does not "
+            "read.",
+            set_in="--columns",
+            valid="the columns of the inputs: --columns=text=COLUMN",
+        )
     files = {
         "input": _needed(options, "input", "new.csv"),
         "output": options.flags.output,
         "force": options.flags.force,
-        "text": _columns(options)["text"],
+        "text": columns["text"],
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
     }

@@ -117,7 +117,7 @@ def chosen_before(
 
 def refuse_unknown_kinds(requested: Mapping[str, str], kinds: Sequence[str]) -> None:
     """Raises a DataError if a column is requested for something that is not read."""
-    unknown = [kind for kind in requested if kind not in (*kinds, LABEL)]
+    unknown = [kind for kind in requested if kind not in kinds]
     if unknown:
         raise DataError(
             f"a column is named for {unknown[0]!r}, which the task does not read.",
