@@ -25,7 +25,7 @@ LAYERS = (
     ),
     ("run",),
     ("repeat", "folds", "summary"),
-    ("trained",),
+    ("trained", "input_files"),
     ("tasks", "backbones", "sources", "methods", "thresholds", "testing"),
     (
         "job",
@@ -67,6 +67,7 @@ LAYERS = (
         "evaluation",
         "part",
         "tracking",
+        "run_files",
     ),
     (
         "preprocess",
@@ -82,6 +83,7 @@ LAYERS = (
         "fetch",
         "items",
         "rounding",
+        "finite",
         "archives",
         "console",
         "plots",

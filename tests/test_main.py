@@ -177,15 +177,19 @@ def test_check_needs_no_workdir(verbs):
 def test_evaluate_and_predict_take_the_runs_own_config(verbs, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "config.gin").write_text(CONFIG)
-    assert cli.command(["evaluate", "--workdir=out", "--input=new.csv"]) == 0
-    assert cli.command(["predict", "--workdir=out", "--input=-", "--force"]) == 0
+    columns = "--columns=text=body,label=stars"
+    assert cli.command(["evaluate", "--workdir=out", "--input=new.csv", columns]) == 0
+    arguments = ["--input=-", "--force", "--columns=text=body", "--on_error=skip"]
+    assert cli.command(["predict", "--workdir=out", *arguments, "--noinclude_input"]) == 0
     assert cli.command(["export", "--workdir=out"]) == 0
     evaluate, predict, export = (kwargs for _, _, kwargs in verbs.calls)
     assert evaluate["input"] == "new.csv"
-    assert (evaluate["text"], evaluate["label"]) == ("body", None)
+    assert (evaluate["text"], evaluate["label"]) == ({"text": "body"}, "stars")
     assert (evaluate["columns"], evaluate["slices"]) == (("year",), "slices")
     assert evaluate["source"]() == export["source"]() == "source"
-    assert (predict["task"], predict["backbone"], predict["text"]) == ("task", "backbone", "body")
+    assert (predict["task"], predict["backbone"]) == ("task", "backbone")
+    assert (predict["text"], predict["on_error"]) == ({"text": "body"}, "skip")
+    assert predict["include_input"] is False
     assert (predict["input"], predict["output"], predict["force"]) == ("-", "-", True)
 
 
@@ -197,6 +201,29 @@ def test_an_export_is_recognised(verbs, tmp_path, inside):
     assert cli.command(["predict", "--workdir=served", "--input=new.csv"]) == 0
     assert cli.command(["evaluate", "--workdir=served", "--input=new.csv"]) == 0
     assert [name for name, _, _ in verbs.calls] == ["predict_export", "evaluate_export"]
+
+
+@pytest.mark.parametrize("flag", ["body", "text=", "=body", "text=a,text=b"])
+def test_columns_in_another_form_are_refused(verbs, tmp_path, capsys, flag):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.gin").write_text(CONFIG)
+    message = refusal(capsys, "predict", "--workdir=out", "--input=a.csv", f"--columns={flag}")
+    assert message.startswith(f"tfft: --columns={flag} has another form")
+
+
+def test_predict_takes_no_column_of_labels(verbs, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.gin").write_text(CONFIG)
+    flag = "--columns=text=body,label=stars"
+    message = refusal(capsys, "predict", "--workdir=out", "--input=a.csv", flag)
+    assert "names a column of labels, which predict does not read" in message
+
+
+def test_columns_are_those_of_a_file(verbs, tmp_path, capsys):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "config.gin").write_text(CONFIG)
+    message = refusal(capsys, "evaluate", "--workdir=out", "--columns=text=body")
+    assert message.startswith("tfft: --input is missing.")
 
 
 def test_an_export_is_evaluated_on_a_file_only(verbs, tmp_path, capsys):

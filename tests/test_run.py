@@ -141,7 +141,7 @@ def test_the_workdir_holds_what_it_should(trained):
     assert set(found["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert {"training", "encoding", "evaluation"} <= set(found["seconds"])
     described = json.loads((trained.workdir / "run.json").read_text())
-    assert {"versions", "devices", "git_commit", "identity"} == set(described)
+    assert {"versions", "devices", "git_commit", "identity", "folder", "data"} == set(described)
     assert {"config", "data", "weights", "seed"} == set(described["identity"])
 
 
@@ -220,7 +220,8 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
     task = tfft.tasks.TextClassification()
     assert run.predict(task, tiny(), str(trained.workdir), say=say, **settings) == 2
     rows = lines(tmp_path / "out.jsonl")
-    assert len(rows) == 2 and set(rows[0]) == {"label", "probabilities"}
+    assert len(rows) == 2 and set(rows[0]) == {"row", "input", "label", "probabilities"}
+    assert [row["row"] for row in rows] == [1, 2]
     with pytest.raises(WorkdirError, match="exists"):
         run.predict(task, tiny(), str(trained.workdir), say=say, **settings)
     run.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import os
 import pathlib
 import shlex
@@ -81,10 +82,13 @@ def _train(options: Options, say: Console) -> None:
 def _evaluate(options: Options, say: Console) -> None:
     workdir = _needed(options, "workdir", "out")
     if _is_export(workdir):
+        given = _needed(options, "input", "new.csv")
         run = _library(say)
-        run.evaluate_export(workdir, input=_needed(options, "input", "new.csv"), say=say)
+        run.evaluate_export(workdir, input=given, **_columns(options), say=say)
         return
-    found = _config_of(workdir, options)
+    found = _config_of(workdir, options, say)
+    if options.flags.columns and not options.flags.input:
+        _needed(options, "input", "new.csv")
     run = _library(say)
     with _explained(found):
         run.evaluate(
@@ -93,32 +97,61 @@ def _evaluate(options: Options, say: Console) -> None:
             source=lambda: found.kwargs(only=("source",))["source"],
             input=options.flags.input,
             columns=found.value("files.columns") or (),
-            text=found.value("files.text"),
-            label=found.value("files.label"),
+            **_columns(options),
             say=say,
         )
 
 
 def _predict(options: Options, say: Console) -> None:
     workdir = _needed(options, "workdir", "out")
+    columns = _columns(options)
+    if columns["label"] is not None:
+        raise ConfigError(
+            f"--columns={options.flags.columns} names a column of labels, which predict does not "
+            "read.",
+            set_in="--columns",
+            valid="the columns of the inputs: --columns=text=COLUMN",
+        )
     files = {
         "input": _needed(options, "input", "new.csv"),
         "output": options.flags.output,
         "force": options.flags.force,
+        "text": columns["text"],
+        "on_error": options.flags.on_error,
+        "include_input": options.flags.include_input,
     }
     if _is_export(workdir):
         _library(say).predict_export(workdir, **files, say=say)
         return
-    found = _config_of(workdir, options)
+    found = _config_of(workdir, options, say)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
-        run.predict(**body, workdir=workdir, **files, text=found.value("files.text"), say=say)
+        run.predict(**body, workdir=workdir, **files, say=say)
+
+
+def _columns(options: Options) -> dict[str, Any]:
+    """Returns the columns that --columns names: of the inputs as `text`, of the answer as `label`.
+
+    Raises:
+      ConfigError: the flag has another form.
+    """
+    flag = options.flags.columns
+    pairs = [part.partition("=") for part in (flag or "").split(",") if part]
+    found = {kind.strip(): name.strip() for kind, _, name in pairs}
+    if len(found) < len(pairs) or not all(kind and name for kind, name in found.items()):
+        raise ConfigError(
+            f"--columns={flag} has another form than names of inputs with their columns.",
+            set_in="--columns",
+            valid="--columns=text=COLUMN,label=COLUMN, with the names of the task's inputs",
+        )
+    label = found.pop("label", None)
+    return {"text": found or None, "label": label}
 
 
 def _export(options: Options, say: Console) -> None:
     workdir = _needed(options, "workdir", "out")
-    found = _config_of(workdir, options)
+    found = _config_of(workdir, options, say)
     run = _library(say)
     with _explained(found):
         run.export(
@@ -179,9 +212,13 @@ VERBS = {
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
-    "evaluate": Verb(_evaluate, "report on held-out texts or a file", (*TRAINED, "input")),
+    "evaluate": Verb(
+        _evaluate, "report on held-out texts or a file", (*TRAINED, "input", "columns")
+    ),
     "predict": Verb(
-        _predict, "one JSON object for each text", (*TRAINED, "input", "output", "force")
+        _predict,
+        "one JSON object for each text",
+        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input"),
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
     "compare": Verb(
@@ -291,10 +328,14 @@ def _config(options: Options, say: Console, strict: bool = True) -> config.Confi
     return found
 
 
-def _config_of(workdir: str, options: Options) -> config.Config:
-    """Returns the config of a run."""
+def _config_of(workdir: str, options: Options, say: Console) -> config.Config:
+    """Returns the config of a run.
+
+    Paths in it that do not exist in the current folder are those of the folder that the run was
+    trained in.
+    """
     path = pathlib.Path(workdir) / "config.gin"
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for an impossible name too, where pathlib raises
         raise WorkdirError(
             f"{workdir} holds no run.",
             set_in=f"--workdir={workdir}",
@@ -309,13 +350,26 @@ def _config_of(workdir: str, options: Options) -> config.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    return config.load([str(path)], allow=options.flags.allow_imports)
+    folder = _trained_in(path.parent)
+    found = config.load([str(path)], allow=options.flags.allow_imports, folder=folder)
+    for note in found.notes:
+        say.info(note)
+    return found
+
+
+def _trained_in(workdir: pathlib.Path) -> pathlib.Path | None:
+    """Returns the folder that a run was trained in, None if it is this one or is not known."""
+    try:
+        found = pathlib.Path(json.loads((workdir / "run.json").read_text("utf-8"))["folder"])
+        return found if found.is_dir() and not found.samefile(pathlib.Path.cwd()) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # a run of an earlier version; what is damaged is refused where it is needed
 
 
 def _is_export(workdir: str) -> bool:
     """Says whether a folder is an export, or holds numbered ones, and no run."""
     folder = pathlib.Path(workdir)
-    if (folder / "config.gin").exists() or not folder.is_dir():
+    if os.path.exists(folder / "config.gin") or not os.path.isdir(folder):
         return False
     versions = [path for path in folder.iterdir() if path.name.isdigit()]
     return any((path / "saved_model.pb").is_file() for path in (folder, *versions))

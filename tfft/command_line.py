@@ -51,6 +51,8 @@ def _flags() -> flags.FlagValues:
         ("strategy", "auto", ", ".join(STRATEGIES)),
         ("input", None, "a file with texts; - for standard input"),
         ("output", "-", "where predictions go; - for standard output"),
+        ("columns", None, "columns of the input: text=COLUMN,label=COLUMN; those of training"),
+        ("on_error", "fail", "fail, or skip rows of the input that cannot be read"),
     ]
     for name, default, about in text:
         flags.DEFINE_string(name, default, about, flag_values=values)
@@ -66,6 +68,8 @@ def _flags() -> flags.FlagValues:
     ]
     for name, short, about in switches:
         flags.DEFINE_boolean(name, False, about, short_name=short, flag_values=values)
+    about = "output rows hold the columns of the input, or with --noinclude_input do not"
+    flags.DEFINE_boolean("include_input", None, about, flag_values=values)
     return values
 
 

@@ -38,12 +38,14 @@ from tfft.composition import (
 from tfft.errors import ConfigError, UserError, near
 from tfft.lookup import (
     OWN,
+    add_to_path,
     find_config,
     find_module,
     flags_of,
     is_allowed,
     is_gin,
     read_config,
+    relocated,
     shown,
 )
 from tfft.operative import (
@@ -143,6 +145,7 @@ def load(
     strict: bool = True,
     allow: Sequence[str] = (),
     configurables: Mapping[str, Any] | None = None,
+    folder: pathlib.Path | None = None,
 ) -> Config:
     """Reads, composes and checks configs; the later ones win.
 
@@ -153,10 +156,14 @@ def load(
       strict: raise the first mistake; otherwise the config lists them.
       allow: modules and packages that a config may import beside those of the package.
       configurables: classes and functions by name; what the package offers by default.
+      folder: where relative paths are looked up that do not exist in the current folder, and own
+        modules that are not found otherwise.
 
     Raises:
       ConfigError: what is wrong, where it was set, and what would be right.
     """
+    if folder and allow:
+        add_to_path(pathlib.Path.cwd(), folder)
     reader, dropped = _Reader(tuple(allow), configurables), list[Binding]()
     for file in files:
         before, reader.bindings = reader.bindings, []
@@ -175,6 +182,9 @@ def load(
         bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
         notes = _seed_notes(bindings)
     composition = Composition(bindings, reader.known, dropped)
+    if folder:
+        bindings, moved = relocated(composition, bindings, folder)
+        composition, notes = Composition(bindings, reader.known, dropped), [*notes, *moved]
     wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
     for error in (*wrong, *lacking):
         error.from_command = True

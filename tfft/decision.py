@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft import examples, loop
+from tfft import examples, finite, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError
 from tfft.metrics.temperature import calibration_figures, with_temperature
@@ -52,7 +52,9 @@ def decide(job: jobs.Job, source: Any) -> None:
     with job.clock("calibration"):
         _, _, model = jobs.restore(job.task, job.backbone, job.files)
         given = examples.of_split(source, "validation", validation)
-        found = job.task.decide(given, loop.predict(job.task.outputs_of(model), validation))
+        outputs = loop.predict(job.task.outputs_of(model), validation)
+        finite.refuse_outputs(outputs, f"the model of {job.files.path}")
+        found = job.task.decide(given, outputs)
     job.files.write_json(jobs.DECISION, found)
 
 

@@ -115,6 +115,25 @@ def encoded(
     return found if given is None else task.taught(found, preprocessor)
 
 
+def readable(preprocessor: Any, inputs: Columns) -> tuple[list[int], dict[int, str]]:
+    """Returns the numbers of the examples that a preprocessor can read, and why not the others."""
+    kept: list[int] = []
+    problems: dict[int, str] = {}
+    for start in range(0, len(inputs[0]), preprocessor.batch):
+        rows = list(range(start, min(start + preprocessor.batch, len(inputs[0]))))
+        while rows:
+            try:
+                encode([tuple([column[row] for row in rows] for column in inputs)], preprocessor)
+                break
+            except DataError as error:
+                if error.row is None:
+                    raise
+                problem = error.problem.removeprefix(f"example {error.row + 1:,}: ")
+                problems[rows.pop(error.row)] = problem
+        kept += rows
+    return kept, problems
+
+
 def of_split(source: Any, split: str, tokens: Any) -> Examples:
     """Returns a split of a source whose tokens are there already, with their targets if any."""
     return Examples(*read(source, split), tokens.targets, tokens)

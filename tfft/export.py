@@ -9,13 +9,13 @@ import pathlib
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfft.errors import ExportError
+from tfft.errors import DataError, ExportError
 from tfft.processes import python_command
 from tfft.task import Answers
 from tfft.workdir import write_atomic
@@ -118,7 +118,8 @@ def export(
     try:
         signatures = {"serving_default": served.text, served.preprocessor.reads: served.given}
         tf.saved_model.save(served, str(aside), signatures=signatures)
-        write_atomic(aside / "tfft.json", json.dumps(card, indent=1, ensure_ascii=False))
+        text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomic(aside / "tfft.json", text)
         named = dict(zip(served._inputs, inputs, strict=True))
         difference = differ(_fresh_process(aside, named)) if len(inputs[0]) else 0.0
         if not difference <= TOLERANCE:
@@ -164,8 +165,11 @@ def difference(ours: Any, theirs: Any) -> float:
     """Returns the largest difference of numbers in two equal structures.
 
     It is absolute, and relative to numbers above 1. Infinity where anything else differs: a name, a
-    string, how many there are.
+    string, how many there are; and where a number is not finite, unless both are the same infinity.
+    NaN differs from NaN: a model that answers NaN is not served. The result is never NaN, which
+    `max` would drop.
     """
+    ours, theirs = (v.tolist() if isinstance(v, np.ndarray) else v for v in (ours, theirs))
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         if ours.keys() != theirs.keys():
             return math.inf
@@ -174,10 +178,13 @@ def difference(ours: Any, theirs: Any) -> float:
         if len(ours) != len(theirs):
             return math.inf
         return max(map(difference, ours, theirs), default=0.0)
+    if ours == theirs:
+        return 0.0
     numbers = isinstance(ours, int | float) and isinstance(theirs, int | float)
-    if numbers and not isinstance(ours, bool):
-        return abs(ours - theirs) / max(1.0, abs(ours))
-    return 0.0 if ours == theirs else math.inf
+    if not numbers or isinstance(ours, bool):
+        return math.inf
+    change = abs(ours - theirs) / max(1.0, abs(ours))
+    return change if math.isfinite(change) else math.inf
 
 
 def newest_version(folder: pathlib.Path) -> pathlib.Path:
@@ -186,6 +193,8 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
     Raises:
       ExportError: there is none.
     """
+    if not folder.is_dir():
+        raise ExportError(f"{folder} is no folder.", see="tfft export --workdir=FOLDER")
     if (folder / "saved_model.pb").exists():
         return folder
     inside = [path for path in folder.glob("*/saved_model.pb") if path.parent.name.isdigit()]
@@ -194,11 +203,60 @@ def newest_version(folder: pathlib.Path) -> pathlib.Path:
     return max((path.parent for path in inside), key=lambda path: int(path.name))
 
 
+def read_card(folder: str) -> dict[str, Any]:
+    """Returns the content of an export's tfft.json: `task`, `inputs`, `backbone`, and more.
+
+    Raises:
+      ExportError: there is no export, or its tfft.json is missing or is not what `export` writes.
+    """
+    path = newest_version(pathlib.Path(folder)) / "tfft.json"
+    try:
+        card = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        problem = "is missing: only that file says how the answers read"
+    except (OSError, ValueError) as error:
+        problem = f"cannot be read: {error}"
+    else:
+        task, inputs = (card.get("task"), card.get("inputs")) if isinstance(card, dict) else (0, 0)
+        named = isinstance(task, dict) and isinstance(task.get("task"), str)
+        if named and isinstance(inputs, list) and all(isinstance(name, str) for name in inputs):
+            return card
+        problem = "is not what tfft export writes"
+    raise ExportError(f"{path} {problem}.", set_in=str(path), valid=AGAIN)
+
+
+def _load(version: pathlib.Path, names: Sequence[str]) -> Callable[..., Any]:
+    """Returns the signature of an export that takes raw examples.
+
+    Raises:
+      ExportError: a file of it is missing or damaged.
+    """
+    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
+
+    try:
+        signature = tf.saved_model.load(str(version)).signatures["serving_default"]
+        found = set(signature.structured_input_signature[1])
+    except Exception as error:  # of any kind, also IndexError of a truncated file of variables
+        reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+        raise ExportError(
+            f"{version} cannot be loaded: {reason}", set_in=str(version), valid=AGAIN
+        ) from error
+    if found != set(names):
+        raise ExportError(
+            f"{version} takes {', '.join(sorted(found))}, and its tfft.json says "
+            f"{', '.join(names)}.",
+            set_in=str(version),
+            valid=AGAIN,
+        )
+    return signature
+
+
 def run_export(
     folder: str,
     inputs: Sequence[Sequence[str]],
     say: Any,
     contents: Callable[..., tuple[Sequence[str | bytes], ...]] = lambda values: values,
+    problems: dict[int, str] | None = None,
 ) -> Answers:
     """Returns an export's answers to raw examples, in their order.
 
@@ -206,22 +264,59 @@ def run_export(
       folder: a version, or the folder of several.
       inputs: the strings of each input.
       contents: what the export takes for some of them, see `Task.contents`; themselves by default.
-    """
-    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
+      problems: gets the reason by the number of each example that cannot be read, whose answers
+        are None; None refuses such an example.
 
-    version = newest_version(pathlib.Path(folder))
-    served = tf.saved_model.load(str(version)).signatures["serving_default"]
-    names = json.loads((version / "tfft.json").read_text())["inputs"]
+    Raises:
+      DataError: an example cannot be read.
+      ExportError: the export is damaged.
+    """
+    names = read_card(folder)["inputs"]
+    served = _load(newest_version(pathlib.Path(folder)), names)
+
+    def answered(rows: Sequence[int]) -> Answers:
+        taken = contents(tuple([column[row] for row in rows] for column in inputs))
+        part = {name: tf.constant(values) for name, values in zip(names, taken, strict=True)}
+        return {name: value.numpy() for name, value in served(**part).items()}
+
     count = len(inputs[0])
-    order = np.argsort([sum(map(len, row)) for row in zip(*inputs, strict=True)])
+    order = np.argsort([sum(map(len, row)) for row in zip(*inputs, strict=True)], kind="stable")
     answers: dict[str, list[Any]] = {}
     with say.progress("predicting", count) as progress:
-        for rows in np.array_split(order, max(1, count // 64)):
-            taken = contents(tuple([column[row] for row in rows] for column in inputs))
-            part = {name: tf.constant(values) for name, values in zip(names, taken, strict=True)}
-            for name, value in served(**part).items():
-                kept = answers.setdefault(name, [None] * count)
-                for row, each in zip(rows, value.numpy(), strict=True):
-                    kept[row] = each
-            progress.advance(len(rows))
+        for batch in np.array_split(order, max(1, count // 64)) if count else ():
+            for rows, found in _answers_of(answered, batch.tolist(), problems):
+                for name, values in found.items():
+                    kept = answers.setdefault(name, [None] * count)
+                    for row, each in zip(rows, values, strict=True):
+                        kept[row] = each
+            progress.advance(len(batch))
     return answers
+
+
+def _answers_of(
+    answered: Callable[[Sequence[int]], Answers],
+    rows: Sequence[int],
+    problems: dict[int, str] | None,
+) -> Iterator[tuple[Sequence[int], Answers]]:
+    """Yields the answers to some examples: to all, or to each one where one cannot be read."""
+    try:
+        yield rows, answered(rows)
+        return
+    except (DataError, tf.errors.InvalidArgumentError) as error:
+        if len(rows) == 1:
+            if isinstance(error, DataError):
+                problem = error.problem
+            else:
+                problem = (
+                    f"the export cannot read it: {error.message.strip().splitlines()[0][:200]}"
+                )
+            if problems is None:
+                raise DataError(f"example {rows[0] + 1:,}: {problem}", valid=SKIP) from error
+            problems[rows[0]] = problem
+            return
+    for row in rows:
+        yield from _answers_of(answered, [row], problems)
+
+
+AGAIN = "a new export: tfft export --workdir=FOLDER, with the folder of the run"
+SKIP = "examples that can be read; --on_error=skip leaves the others out"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import pathlib
 import re
@@ -9,12 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from tfft.catalogue import PACKAGE
-from tfft.composition import Origin
+from tfft.composition import Binding, Composition, Origin
 from tfft.errors import ConfigError, near
 
 OWN = "tfft"  # whose modules need no leave
 MAX_BYTES = 2**20  # of a config
 STATEMENT = re.compile(r"(include|import|from)\s|[A-Za-z_][\w./]*\s*=(?!=)")
+# Parameters of sources and backbones that are paths, or names for which a path may stand.
+PATHS = ("data", "validation", "test", "data_dir", "preset", "run", "weights")
 
 
 def packaged() -> pathlib.Path:
@@ -127,6 +130,45 @@ def is_allowed(module: str, allow: Sequence[str]) -> bool:
     return any(f"{module}.".startswith(f"{name}.") for name in (OWN, *allow))
 
 
+def add_to_path(*folders: pathlib.Path) -> None:
+    """Adds folders to the end of Python's path, in which modules are found."""
+    sys.path += [str(each) for each in dict.fromkeys(folders) if str(each) not in sys.path]
+
+
+def relocated(
+    composition: Composition, bindings: Sequence[Binding], folder: pathlib.Path
+) -> tuple[list[Binding], list[str]]:
+    """Returns bindings with paths from another folder, and a note for each such path.
+
+    Of sources and backbones only, and of a person's own classes what looks like a path: relative
+    ones that exist in `folder` and not in the current folder.
+
+    Args:
+      composition: of the bindings.
+      bindings: all of them.
+      folder: absolute.
+    """
+    moved: dict[int, str] = {}  # by the binding that holds the path
+    notes = []
+    for binding in composition.bindings.values():
+        target = composition.configurables.get(binding.name)
+        origin = composition.source_of(binding)
+        value = origin.value
+        if target is None or not isinstance(value, str) or not value or id(origin) in moved:
+            continue
+        named = target.kind in ("source", "backbone") and binding.parameter in PATHS
+        if not named and not (target.module and "/" in value):
+            continue
+        place = pathlib.Path(value).expanduser()
+        if place.is_absolute() or place.exists() or not (folder / place).exists():
+            continue
+        moved[id(origin)] = str(folder / place)
+        notes.append(f"{value} stands for {folder / place}, from where the run was trained")
+    return [
+        dataclasses.replace(each, value=moved.get(id(each), each.value)) for each in bindings
+    ], notes
+
+
 def find_module(module: str, folder: pathlib.Path, origin: Origin) -> pathlib.Path:
     """Returns the file of a module without importing it; packages above it are imported.
 
@@ -141,8 +183,7 @@ def find_module(module: str, folder: pathlib.Path, origin: Origin) -> pathlib.Pa
         found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
         valid = None
     else:
-        places = (str(folder.resolve()), str(pathlib.Path.cwd()))
-        sys.path += [place for place in dict.fromkeys(places) if place not in sys.path]
+        add_to_path(folder.resolve(), pathlib.Path.cwd())
         importlib.invalidate_caches()
         try:
             spec = importlib.util.find_spec(module)

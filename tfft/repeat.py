@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, decision, evaluation, examples, loop, monitor, report
+from tfft import adapters, compare, decision, evaluation, examples, loop, monitor, report, run_files
 from tfft import job as jobs
 from tfft.errors import ConfigError, FreezeError
 from tfft.folds import FoldSource, fold_numbers, groups_of, lists
@@ -175,5 +175,6 @@ def _chosen(name: str, task: Any, backbone: Any, source: Source, files: Workdir)
     folder = Workdir(files.path / name)
     task, _, model = jobs.restore(task, backbone, folder)
     split = "test" if "test" in source.splits else source.splits[-1]
+    held_out = run_files.load_held_out(folder) or examples.columns(source, split)
     content = folder.read_json("report.json") or {}
-    return Run(model, task, backbone, folder.path, examples.columns(source, split), content)
+    return Run(model, task, backbone, folder.path, held_out, content)

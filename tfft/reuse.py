@@ -273,7 +273,8 @@ class Features:
             for begin, end in todo:
                 span = (begin, end)
                 out = self._compute(call, cut, inputs, span, shapes, offsets, progress.advance)
-                rounded = out.astype(to.values.dtype)
+                with np.errstate(over="ignore"):  # `change` refuses what overflows
+                    rounded = out.astype(to.values.dtype)
                 change = rounding.change(out, rounded) if half else {}
                 to.write(int(offsets[begin]), rounded, **change)
 

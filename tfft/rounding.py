@@ -7,9 +7,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tfft.errors import ConfigError
+
 
 def change(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
-    """Returns what rounding changed in one part, for `measured`."""
+    """Returns what rounding changed in one part, for `measured`.
+
+    Raises:
+      ConfigError: a finite number became infinite.
+    """
+    lost = int((np.isfinite(exact.astype(np.float32)) & ~np.isfinite(rounded)).sum())
+    if lost:
+        raise ConfigError(
+            f"{lost:,} frozen features are above the largest number of {rounded.dtype.name} and "
+            "would be stored as infinity.",
+            set_in="Stage.half_features",
+            valid="half_features=False",
+        )
     difference = exact.astype(np.float32) - rounded.astype(np.float32)
     return {
         "largest": float(np.abs(difference).max(initial=0.0)),
@@ -22,6 +36,7 @@ def measured(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Returns what half precision changed: the largest difference and the relative RMS one."""
     squares, of = (sum(part[name] for part in parts) for name in ("squares", "of"))
     return {
-        "largest_difference": max(part["largest"] for part in parts),
+        # Not Python's `max`, which drops NaN or keeps it by the order of the parts.
+        "largest_difference": float(np.max([part["largest"] for part in parts])),
         "relative_rms_difference": math.sqrt(squares / of) if of else 0.0,
     }

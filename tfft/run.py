@@ -20,10 +20,12 @@ from tfft import (
     decision,
     evaluation,
     examples,
+    finite,
     loop,
     machine,
     monitor,
     report,
+    run_files,
     tracking,
     workdir_state,
 )
@@ -43,7 +45,16 @@ from tfft.repeat import Plan, repeat
 from tfft.sources.convert import as_source
 from tfft.stage import Stage, chain, prepare
 from tfft.task import Task
-from tfft.trained import Run, evaluate, evaluate_export, export, predict, predict_export, show
+from tfft.trained import (
+    COMPARED,
+    Run,
+    evaluate,
+    evaluate_export,
+    export,
+    predict,
+    predict_export,
+    show,
+)
 from tfft.workdir import Workdir, write_atomic
 
 __all__ = [
@@ -178,10 +189,12 @@ def train(
     with files.open(identity), loop.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
-        files.write_json("run.json", {"identity": identity, **machine.describe_machine()})
+        split = _held_out(source)
+        data = run_files.describe_data(source, split)
+        described = {"identity": identity, "folder": os.getcwd(), "data": data}
+        files.write_json("run.json", {**described, **machine.describe_machine()})
         log = tracking.begin(mlflow, files)
         job.encode(source)
-        split = _held_out(source)
         done = evaluation.finished(files)
         done = done if done and report.covers(done, groups) else None
         asked = feature_floor and not done
@@ -189,7 +202,9 @@ def train(
         position = job.train(stages, checkpoint_steps, stopped)
         decision.decide(job, source)
         task, head, model = jobs.restore(task, backbone, files)
-        run = Run(model, task, backbone, files.path, examples.columns(source, split))
+        held_out = examples.columns(source, split)
+        run_files.save_held_out(files, split, held_out, COMPARED, task.modality == "image")
+        run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
         run.report = done or _report(job, run, source, groups, position, floors, base)
         log.finish(run.report)
         show(run.report, say)
@@ -261,6 +276,7 @@ def _report(
     given = examples.of_split(source, split, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
         outputs = loop.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
+    finite.refuse_outputs(outputs, f"the model of {run.workdir}")
     with job.clock("floors"):
         train = examples.of_split(source, "train", job.splits["train"])
         floors = evaluation.floors_of(job, train, given, floors)

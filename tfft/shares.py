@@ -147,6 +147,25 @@ def evaluated(
         for name, share in shares.items()
         if len(share.rows) and name in outputs
     }
+    return _collected(found, keys)
+
+
+def evaluated_answers(
+    shares: Mapping[str, Share], answers: Mapping[str, Mapping[str, Any]], keys: Iterable[str]
+) -> dict[str, Any]:
+    """Returns what `evaluated` does, of an export's answers by task and name."""
+    found = {
+        name: share.task.evaluate_answers(
+            share.examples, {key: share.taken(values) for key, values in answers[name].items()}
+        )[0]
+        for name, share in shares.items()
+        if len(share.rows)
+    }
+    return _collected(found, keys)
+
+
+def _collected(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """Returns the metrics of all tasks as those of one."""
     figures = {}
     for path in keys:
         name, _, key = path.partition("/")

@@ -73,6 +73,7 @@ class Task:
         the main one: of the answer in one line, of slices and of comparisons.
       measure: how the main figure follows from `sums`, a name of `tfft.metrics.corpus`.
       lower: keys of `figures` of which less is better.
+      unserved_figures: keys of `figures` that an export cannot give, each with the reason.
     """
 
     name: ClassVar[str] = ""
@@ -89,6 +90,7 @@ class Task:
     figures: ClassVar[Mapping[str, str]] = {}
     measure: ClassVar[str] = "mean"
     lower: ClassVar[frozenset[str]] = frozenset()
+    unserved_figures: ClassVar[Mapping[str, str]] = {}
 
     labels: tuple[str, ...] | None = ()
     decision: Mapping[str, Any] = {}
@@ -308,6 +310,18 @@ class Task:
             f"an export of {self.name} gives answers alone, and they cannot be evaluated.",
             valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
         )
+
+    def evaluate_answers(
+        self, examples: Examples, answers: Answers
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns what `evaluate` and `described` do, of an export's answers.
+
+        Args:
+          examples: with their answers, without tokens.
+          answers: of an export, to the examples as `asked` gives them.
+        """
+        given, outputs = examples.with_targets(self.targets(examples)), self.received(answers)
+        return self.evaluate(given, outputs), self.described(given, outputs)
 
     # Figures ------------------------------------------------------------------------------------
 

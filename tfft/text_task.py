@@ -29,6 +29,9 @@ class TextTask(Task):
     searched: ClassVar[bool] = True
     compared: ClassVar[tuple[str, ...]] = ()
     lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
+    unserved_figures: ClassVar[Mapping[str, str]] = {
+        "perplexity": "an export does not give the probabilities of the right answers"
+    }
 
     def __init__(self, search: Search, label_smoothing: float):
         if not 0 <= label_smoothing < 1:

@@ -4,33 +4,32 @@ to train on: evaluate, predict, export.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
-import json
 import os
 import pathlib
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tfft import adapters, examples, loop, machine, tasks
+from tfft import adapters, examples, finite, input_files, loop, machine, run_files, tasks
 from tfft import job as jobs
 from tfft.arguments import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.console import Console
-from tfft.export import Served, difference, newest_version, run_export
+from tfft.errors import DataError, ExportError, WorkdirError
+from tfft.export import Served, difference, read_card, run_export
 from tfft.export import export as write_export
+from tfft.input_files import Requested
 from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.elements import read_inputs
-from tfft.sources.files import Table, read
-from tfft.sources.images import read_images
 from tfft.task import Answers, Examples, Task
-from tfft.workdir import Workdir, refuse_existing, write_atomic
+from tfft.workdir import Workdir, refuse_existing
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
@@ -46,7 +45,8 @@ class Run:
         [b t]; [b n t] where they are read in windows.
       task, backbone: as they were trained.
       workdir: the run's folder.
-      held_out: raw examples on which an export is compared, the texts of each input.
+      held_out: raw examples on which an export is compared, the texts of each input; images as
+        data URIs.
       report: the content of report.json.
       summary: of a plan, the content of its report.json.
     """
@@ -85,7 +85,9 @@ class Run:
     def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, read_inputs(inputs, served))
-        return given, loop.predict(self._forward, given.encoded)
+        outputs = loop.predict(self._forward, given.encoded)
+        finite.refuse_outputs(outputs, f"the model of {self.workdir}")
+        return given, outputs
 
     @validated(folder=FILLED)
     @machine.preserve_process_state()
@@ -99,6 +101,7 @@ class Run:
 
         Raises:
           ExportError: a fresh process predicts otherwise than the model in memory.
+          WorkdirError: weights or outputs are not finite: the training diverged.
         """
         task, body = self.answering
         most = COMPARED_SEARCHES if task.searched else COMPARED
@@ -106,6 +109,8 @@ class Run:
         inputs = tuple(column[:most] for column in self.task.asked(self.held_out))
         raw = task.contents(inputs)
         card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
+        data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
+        card |= {"data": data.get("name"), "columns": data.get("columns")}
         served = Served(self.model, body.preprocessor, task)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
@@ -113,7 +118,9 @@ class Run:
         expected = [] if rounds else self.predict(*inputs)
         with adapters.merged(body):
             if rounds:
-                expected = task.answered(served.answers(raw), Examples(inputs))
+                answers = served.answers(raw)
+                finite.refuse_outputs(answers, f"the model of {self.workdir}")
+                expected = task.answered(answers, Examples(inputs))
 
             def differ(answers: Answers) -> float:
                 return difference(expected, task.answered(answers, Examples(inputs)))
@@ -134,7 +141,7 @@ def evaluate(
     *,
     source: Any = None,
     input: str | None = None,
-    text: str | Sequence[str] | None = None,
+    text: Requested = None,
     label: str | None = None,
     columns: Sequence[str] = (),
     slices: Mapping[str, Slicer] | None = None,
@@ -145,21 +152,32 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
-      text, label: the names of the file's columns, several texts for a task of several inputs.
+      text, label: the names of the file's columns; those of the training file when None. Several
+        texts for a task of several inputs, in their order or by input.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `run.train`.
+
+    Raises:
+      DataError: the run's own data are not there any more, or `input` cannot be read.
+      WorkdirError: weights or outputs are not finite: the training diverged.
     """
     say = say or Console()
     files, backbone = Workdir(workdir), backbone.read_for(task)
     task, _, model = jobs.restore(task, backbone, files)
+    changed = None
     if input is None:
-        opened = source() if callable(source) else source
+        opened = _opened(source, workdir)
+        changed = run_files.data_change(files, opened)
+        if changed:
+            say.warn(changed)
         split = "test" if "test" in opened.splits else opened.splits[-1]
         where, further = f"the {split} split", opened.columns(split)
         answers: Sequence[str] | None
         inputs, answers = examples.read(opened, split)
     else:
-        table = _read(task, input, text, label, columns=columns, needed=False)
+        trained = _columns_of_run(files)
+        settings: dict[str, Any] = {"say": say, "columns": columns, "needed": False}
+        table = input_files.read_input(task, input, trained, text, label, **settings)
         inputs, answers, where, further = table.inputs, table.labels, input, table.columns
         for name in columns:
             if name not in further:
@@ -170,6 +188,7 @@ def evaluate(
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
         outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
+    finite.refuse_outputs(outputs, f"the model of {workdir}")
     if given.encoded.padded:
         cut = given.encoded.truncation()
         say.info(
@@ -179,35 +198,40 @@ def evaluate(
     sums = task.sums(given, outputs)
     lower = next(iter(task.figures)) in task.lower
     divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
-    rows = slice_rows(divided, task.measure, sums, lower)
-    more = {"figure": ledger.on_cut(given.encoded, task.measure, sums)}
-    return _show_metrics(task, given, outputs, say, ledger=more, slices=rows)
+    more = {
+        "ledger": {"figure": ledger.on_cut(given.encoded, task.measure, sums)},
+        "slices": slice_rows(divided, task.measure, sums, lower),
+        **({"data_changed": changed} if changed else {}),
+    }
+    metrics = task.evaluate(given, outputs)
+    return _show_metrics(task, metrics, task.described(given, outputs), say, **more)
 
 
-def _read(task: Any, input: str, text: Any, label: str | None = None, **more: Any) -> Table:
-    """Returns a file's examples as a task reads them; its inputs' names are those of columns.
+def _opened(source: Any, workdir: str) -> Any:
+    """Returns a run's own data.
 
-    Of more names than the task has inputs, as where it answers for one text of a pair, the first.
+    Raises:
+      DataError: they are not there any more.
     """
-    if task.modality == "image":
-        return read_images(input, image=text, label=label, **more)
-    text = tuple(task.inputs) if text is None and len(task.inputs) > 1 else text
-    if isinstance(text, list | tuple) and len(text) > len(task.inputs) == 1:
-        text = text[0]
-    more |= {"classes": task.classes, "empty_labels": task.empty_labels}
-    return read(input, text=text, label=label, **more)
+    try:
+        return source() if callable(source) else source
+    except DataError as error:
+        raise DataError(
+            f"the data of this run cannot be read: {error.problem}",
+            set_in=error.set_in,
+            valid="the data in their old place, or a labelled file: --input=FILE",
+            see=f"tfft evaluate --workdir={workdir} --input=FILE",
+        ) from error
+
+
+def _columns_of_run(files: Workdir) -> Mapping[str, Any] | None:
+    return run_files.columns_of(run_files.read_run(files).get("data") or {})
 
 
 def _show_metrics(
-    task: Any, given: Examples, outputs: Any, say: Any, **more: Any
+    task: Any, metrics: dict[str, Any], described: dict[str, Any], say: Any, **more: Any
 ) -> dict[str, Any]:
-    content = {
-        **named(task),
-        **task.described(given, outputs),
-        "metrics": task.evaluate(given, outputs),
-        "floors": {},
-        **more,
-    }
+    content = {**named(task), **described, "metrics": metrics, "floors": {}, **more}
     show(content, say)
     return content
 
@@ -221,88 +245,153 @@ def predict(
     input: str,
     output: str = "-",
     force: bool = False,
-    text: str | Sequence[str] | None = None,
+    text: Requested = None,
+    on_error: str = "fail",
+    include_input: bool | None = None,
     say: Any = None,
 ) -> int:
     """Writes one JSON object a row of `input`, in its order; returns how many.
 
+    Args:
+      input: a file, "-" for standard input.
+      output: a file, "-" for standard output.
+      force: replaces an existing output.
+      text: the columns of the inputs; those of the training file when None.
+      on_error: "fail" refuses a file with a row that cannot be read; "skip" leaves such rows out
+        and lists them.
+      include_input: adds the input's columns to each object; None adds those of CSV and TSV.
+
     Raises:
-      WorkdirError: `output` exists and `force` is off.
+      WorkdirError: `output` exists and `force` is off; or outputs are not finite.
       DataError: `input` cannot be read.
     """
     say = say or Console()
     refuse_existing(output, force)
-    table = _read(task.served, input, text, labelled=False)
+    files = Workdir(workdir)
+    trained = _columns_of_run(files)
+    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    rows = input_files.read_rows(task.served, input, trained, text, **settings)
     backbone = backbone.read_for(task)
-    task, _, model = jobs.restore(task, backbone, Workdir(workdir))
+    task, _, model = jobs.restore(task, backbone, files)
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
-    given = examples.encoded(task, body.preprocessor, table.inputs)
-    with say.progress("predicting", len(given)) as progress:
-        outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
-    if given.encoded.padded:
-        cut = given.encoded.truncation()
-        say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
-    _write_lines(task.predictions(given, outputs), output, say)
-    return len(given)
-
-
-def _write_lines(rows: list[dict[str, Any]], output: str, say: Any) -> None:
-    content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-    if output == "-":
-        sys.stdout.write(content)
-    else:
-        write_atomic(output, content)
-        say.info(f"{len(rows):,} predictions in {output}")
+    if on_error == "skip":
+        rows = input_files.without_unreadable(rows, body.preprocessor)
+    found: list[dict[str, Any]] = []
+    if rows.kept:
+        given = examples.encoded(task, body.preprocessor, rows.inputs)
+        with say.progress("predicting", len(given)) as progress:
+            outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
+        finite.refuse_outputs(outputs, f"the model of {workdir}")
+        if given.encoded.padded:
+            cut = given.encoded.truncation()
+            say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
+        found = task.predictions(given, outputs)
+    input_files.write_predictions(rows, found, output, say)
+    return len(found)
 
 
 @machine.preserve_process_state()
-def export(task: Any, backbone: Any, workdir: str, *, source: Any, say: Any = None) -> pathlib.Path:
-    """Exports a run's best weights below its folder; returns the version's folder."""
+def export(
+    task: Any, backbone: Any, workdir: str, *, source: Any = None, say: Any = None
+) -> pathlib.Path:
+    """Exports a run's best weights below its folder; returns the version's folder.
+
+    Args:
+      source: opens the run's own data; called only for a run of an earlier version, which has not
+        kept the examples that an export is compared on.
+    """
     say, backbone = say or Console(), backbone.read_for(task)
-    task, _, model = jobs.restore(task, backbone, Workdir(workdir))
-    opened = source() if callable(source) else source
-    split = "test" if "test" in opened.splits else opened.splits[-1]
-    held_out = examples.columns(opened, split)
+    files = Workdir(workdir)
+    task, _, model = jobs.restore(task, backbone, files)
+    held_out = run_files.load_held_out(files)
+    if held_out is None:
+        say.info(f"{workdir} holds no {run_files.HELD_OUT}: the held-out examples are read anew")
+        with _advised(run_files.HELD_OUT):
+            opened = source() if callable(source) else source
+        if opened is None:
+            raise WorkdirError(f"{workdir} holds no {run_files.HELD_OUT}.", valid=run_files.AGAIN)
+        split = "test" if "test" in opened.splits else opened.splits[-1]
+        held_out = examples.columns(opened, split)
     return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)
+
+
+@contextlib.contextmanager
+def _advised(name: str) -> Iterator[None]:
+    """Adds to an error about missing data that the run could have kept them."""
+    try:
+        yield
+    except DataError as error:
+        error.valid = f"the data in their old place; or a run that holds its {name}"
+        raise
 
 
 @machine.preserve_process_state()
 def predict_export(
-    workdir: str, *, input: str, output: str = "-", force: bool = False, say: Any = None
+    workdir: str,
+    *,
+    input: str,
+    output: str = "-",
+    force: bool = False,
+    text: Requested = None,
+    on_error: str = "fail",
+    include_input: bool | None = None,
+    say: Any = None,
 ) -> int:
     """Does what `predict` does with an exported model alone."""
     say = say or Console()
     refuse_existing(output, force)
-    task = _exported_task(workdir)
-    inputs = _read(task, input, None, labelled=False).inputs
-    answers = run_export(workdir, inputs, say, task.contents)
-    _write_lines(task.answered(answers, Examples(inputs)), output, say)
-    return len(inputs[0])
-
-
-def _exported_task(folder: str) -> Any:
-    """Returns a task that answers as an export does.
-
-    Raises:
-      ExportError: it is a task of somebody's own, whose file is not here.
-    """
-    version = newest_version(pathlib.Path(folder))
-    card = json.loads((version / "tfft.json").read_text())["task"]
-    return tasks.of_card(card, str(version))
+    card = read_card(workdir)
+    task = tasks.of_card(card["task"], workdir).served
+    columns = run_files.columns_of(card)
+    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    rows = input_files.read_rows(task, input, columns, text, **settings)
+    problems: dict[int, str] = {}
+    skip = problems if on_error == "skip" else None
+    answers = run_export(workdir, rows.inputs, say, task.contents, skip)
+    if problems:
+        kept = [place for place in range(len(rows.kept)) if place not in problems]
+        rows = input_files.without(rows, kept, problems)
+        answers = {name: [values[place] for place in kept] for name, values in answers.items()}
+    finite.refuse_outputs(answers, workdir)
+    found = task.answered(answers, Examples(rows.inputs)) if rows.kept else []
+    input_files.write_predictions(rows, found, output, say)
+    return len(found)
 
 
 @machine.preserve_process_state()
-def evaluate_export(workdir: str, *, input: str, say: Any = None) -> dict[str, Any]:
-    """Does what `evaluate` does on a labelled file with an exported model alone."""
+def evaluate_export(
+    workdir: str,
+    *,
+    input: str,
+    text: Requested = None,
+    label: str | None = None,
+    say: Any = None,
+) -> dict[str, Any]:
+    """Does what `evaluate` does on a labelled file with an exported model alone.
+
+    Raises:
+      ExportError: the answers of an export of this task do not hold what its metrics need.
+    """
     say = say or Console()
-    task = _exported_task(workdir)
-    table = _read(task, input, None)
-    outputs = task.received(run_export(workdir, table.inputs, say, task.contents))
-    given = Examples(table.inputs, table.labels)
-    return _show_metrics(task, given.with_targets(task.targets(given)), outputs, say)
+    card = read_card(workdir)
+    task = tasks.of_card(card["task"], workdir)
+    for figure, reason in task.unserved_figures.items():
+        if figure == next(iter(task.figures)):
+            raise ExportError(
+                f"an export of {task.name} cannot be evaluated: {reason}.",
+                valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
+            )
+        say.info(f"{figure} is left out: {reason}")
+    table = input_files.read_input(task, input, run_files.columns_of(card), text, label, say=say)
+    answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
+    finite.refuse_outputs(answers, workdir)
+    metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
+    return _show_metrics(task, metrics, described, say)
 
 
 def show(content: dict[str, Any], say: Any) -> None:
     """Prints the tables of a report."""
+    if content.get("data_changed"):
+        say.result(f"note: {content['data_changed']}")
     for table in tables(content):
         say.table(*table, result=True)

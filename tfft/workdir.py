@@ -7,6 +7,7 @@ import difflib
 import errno
 import fcntl
 import json
+import math
 import os
 import pathlib
 import re
@@ -260,12 +261,8 @@ class Workdir:
         found = self.read_json("run.json")
         if found is None:
             return
-        if not isinstance(found, dict) or not isinstance(found.get("identity"), dict):
-            raise WorkdirError(
-                f"{self.path / 'run.json'} was not written by tfft.",
-                set_in="--workdir",
-                valid="another folder",
-            )
+        if not isinstance(found.get("identity"), dict):
+            raise self._unreadable("run.json", "it names no run")
         if found["identity"] == identity:
             return
         raise WorkdirError(
@@ -276,14 +273,29 @@ class Workdir:
         )
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Returns the content of a JSON file of this folder, None when there is none."""
-        path = self.path / name
-        if not path.exists():
-            return None
+        """Returns the content of a JSON file of this folder, None when there is none.
+
+        Raises:
+          WorkdirError: it cannot be read, or is no object.
+        """
         try:
-            return json.loads(path.read_text())
-        except (OSError, ValueError) as error:
-            raise WorkdirError(f"{path} is not readable JSON: {error}.") from error
+            found = json.loads((self.path / name).read_text("utf-8"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except (OSError, ValueError, RecursionError) as error:
+            raise self._unreadable(name, str(error)) from error
+        if not isinstance(found, dict):
+            raise self._unreadable(name, "it is no object")
+        return found
+
+    def _unreadable(self, name: str, reason: str) -> WorkdirError:
+        path = self.path / name
+        return WorkdirError(
+            f"{path} is not readable JSON: {reason}.",
+            set_in=str(path),
+            valid="the file that the run wrote; without it, the command that trained the run "
+            "writes it again",
+        )
 
     def write(self, name: str, content: bytes | str) -> None:
         write_atomic(self.path / name, content)
@@ -315,11 +327,13 @@ class Workdir:
             writing.result()
 
     def write_json(self, name: str, value: Any) -> None:
-        self.write(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+        text = json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False)
+        self.write(name, text + "\n")
 
     def write_records(self, records: list[dict[str, Any]]) -> None:
-        """Writes metrics.jsonl, one object an epoch."""
-        self.write("metrics.jsonl", "".join(json.dumps(record) + "\n" for record in records))
+        """Writes metrics.jsonl, one object an epoch; null for a number that is not finite."""
+        lines = [json.dumps(_with_null(record), allow_nan=False) + "\n" for record in records]
+        self.write("metrics.jsonl", "".join(lines))
         for watch in self.watchers:
             watch(records)
 
@@ -335,7 +349,7 @@ class Workdir:
           WorkdirError: the file is missing or damaged.
         """
         path = self.path / name
-        if not path.exists():
+        if not path.is_file():
             raise WorkdirError(
                 f"{path} is missing: this folder holds no trained weights.",
                 set_in="--workdir",
@@ -343,8 +357,13 @@ class Workdir:
             )
         try:
             return load_file(path), _state(path)
-        except (SafetensorError, ValueError, KeyError) as error:
-            raise WorkdirError(f"{path} is damaged: {error}.") from error
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+            raise WorkdirError(
+                f"{path} is damaged: {error}.",
+                set_in=str(path),
+                valid="the file that the run wrote, or the command that trained it, in another "
+                "folder",
+            ) from error
 
     def checkpoints(self) -> list[str]:
         """Returns the names of the checkpoints, the newest first."""
@@ -375,6 +394,14 @@ class Workdir:
             except WorkdirError as error:
                 warn(f"{error.problem} The one before it is used.")
         return None
+
+
+def _with_null(record: dict[str, Any]) -> dict[str, Any]:
+    """Returns a record with None for floats that JSON cannot hold."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in record.items()
+    }
 
 
 def _state(path: pathlib.Path) -> dict[str, Any]:

@@ -164,6 +164,8 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
     trained.predict(Embedding(), tiny(), tmp_path, **files)
     for name in ("1.jsonl", "2.jsonl"):
         lines = [json.loads(line) for line in (tmp_path / name).open()]
+        assert [line.pop("row") for line in lines] == [1, 2, 3]
+        assert [line.pop("input") for line in lines] == [{"text": text} for text in texts]
         assert export.difference(lines, rows) < 1e-4
     again = trained.evaluate(Embedding(), tiny(), tmp_path, source=source(), say=QUIET)
     assert again["metrics"] == metrics

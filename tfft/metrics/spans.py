@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.errors import DataError, refuse_unknown
+from tfft.errors import DataError, ExportError, refuse_unknown
 from tfft.metrics import corpus
 from tfft.metrics.classification import class_row
 
@@ -231,6 +231,30 @@ def word_sums(tags: Iterable[np.ndarray], outputs: Sequence[np.ndarray]) -> dict
     """
     pairs = zip(tags, outputs, strict=True)
     rows = [(int((out.argmax(1) == tag).sum()), int((tag >= 0).sum())) for tag, out in pairs]
+    return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
+
+
+def served_word_sums(
+    truth: Sequence[Sequence[Span]], served: Mapping[str, Sequence[Any]], labels: Sequence[str]
+) -> dict[str, np.ndarray]:
+    """Returns what `word_sums` does, of a served model's answers, see `words.dense_spans`.
+
+    Raises:
+      ExportError: they do not hold the tags of the words.
+    """
+    names = ("word_starts", "word_ends", "word_tags")
+    if any(name not in served for name in names):
+        raise ExportError(
+            "the export does not say where the words of a text are: it was made by an earlier "
+            "version.",
+            valid="a new export: tfft export --workdir=FOLDER, with the folder of the run",
+        )
+    rows = []
+    for spans, starts, ends, tags in zip(truth, *(served[name] for name in names), strict=True):
+        there = starts >= 0
+        words = np.stack([starts[there], ends[there]], axis=1)
+        right = token_tags(spans, words, labels) == tags[there]
+        rows.append((int(right.sum()), len(words)))
     return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
 
 

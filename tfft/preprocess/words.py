@@ -211,7 +211,8 @@ def dense_spans(
 
     Returns:
       `starts` and `ends`, int32 [b s], in characters of the text; `labels`, string [b s];
-      `probabilities`, float [b s].
+      `probabilities`, float [b s]. Of words `word_starts`, `word_ends` and `word_tags`, the numbers
+      of the most probable tags: int32 [b w], filled up with -1.
     """
     begins = starts >= 0
     chances, *places = (tf.boolean_mask(each, begins) for each in (probabilities, starts, ends))
@@ -219,9 +220,17 @@ def dense_spans(
     found["labels"] = tf.gather(tf.constant(list(labels), tf.string), found["labels"])
     rows, size = found.pop("rows"), tf.shape(starts, tf.int64)[0]
     filled = {"starts": NONE, "ends": NONE, "labels": "", "probabilities": 0.0}
+    tags = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
+    of_words = {"word_starts": starts, "word_ends": ends, "word_tags": tags}
     return {
-        name: tf.RaggedTensor.from_value_rowids(values, rows, size).to_tensor(filled[name])
-        for name, values in found.items()
+        **{
+            name: tf.RaggedTensor.from_value_rowids(values, rows, size).to_tensor(filled[name])
+            for name, values in found.items()
+        },
+        **{
+            name: tf.ragged.boolean_mask(values, begins).to_tensor(NONE)
+            for name, values in of_words.items()
+        },
     }
 
 

@@ -207,6 +207,7 @@ class Source:
     """
 
     modality = "text"
+    schema: Mapping[str, Any] | None = None  # of the training file, see `Table.schema`
 
     def __init__(
         self,

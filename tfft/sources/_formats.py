@@ -34,10 +34,14 @@ class Format:
       names: of its columns.
       has_header: whether the file names its columns itself.
       blank: how many blank lines the latest pass went over.
-      notes: How the file is read, for a person.
+      notes: how the file is read, for a person.
+      on_bad_row: takes the number and the error of a row that cannot be read, which is left out;
+        None raises the error.
     """
 
     has_header = True
+    how = "by its name"  # how columns are found in a format that names none
+    on_bad_row: Callable[[int, DataError], None] | None = None
 
     def __init__(self, where: str, names: Sequence[str] = ()):
         self.where, self.names, self.blank = where, list(names), 0
@@ -55,6 +59,12 @@ class Format:
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         """Yields each row's number and its values of these columns."""
         raise NotImplementedError
+
+    def bad_row(self, number: int, error: DataError) -> None:
+        """Raises the error of a row, or gives it to `on_bad_row`."""
+        if self.on_bad_row is None:
+            raise error
+        self.on_bad_row(number, error)
 
     def place(self, number: int) -> str:
         """Returns where a row is, for a person."""
@@ -144,11 +154,13 @@ class Separated(Format):
         self.blank = 0
         for number, row in itertools.islice(self._records(), 1, None):
             if len(row) != width:
-                raise DataError(
+                error = DataError(
                     f"{self.place(number)} has {len(row)} fields, the header has {width}.",
                     set_in=self.place(number),
                     valid='a field that holds the separator stands in quotes: "a, b"',
                 )
+                self.bad_row(number, error)
+                continue
             yield number, [row[place] for place in places]
 
     def _records(self) -> Iterator[tuple[int, list[str]]]:
@@ -234,7 +246,12 @@ class JsonLines(Format):
                 if line.isspace():
                     self.blank += 1
                     continue
-                yield number, self._object(number, line)
+                try:
+                    row = self._object(number, line)
+                except DataError as error:
+                    self.bad_row(number, error)
+                    continue
+                yield number, row
 
     def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
@@ -255,6 +272,7 @@ class Lines(Format):
     """One text a line, no labels."""
 
     has_header = False
+    how = "one a line"
 
     def __init__(self, where: str, open_file: Open):
         self._open = open_file
@@ -306,6 +324,7 @@ class ClassFolders(Format):
     """A folder for each class; each .txt file in it is one text."""
 
     has_header = False
+    how = "a file each, in the folder of its class"
 
     def __init__(self, where: str):
         super().__init__(where, ["text", "label"])

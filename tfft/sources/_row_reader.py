@@ -70,22 +70,30 @@ class RowReader:
         self._known: dict[str, str] = {}  # one object for each label, however often it stands
         self._changed: collections.Counter[str] = collections.Counter()
 
-    def add(self, number: int, values: Sequence[Any]) -> None:
-        """Takes one row: the texts, and an answer when answers are read."""
-        for place, texts in enumerate(self.inputs):
-            text = self._text(number, place, values[place])
-            if not text or text.isspace():
-                self._missing[place].append(number)
-            texts.append(text)
-        self.lines.append(number)
+    def add(self, number: int, values: Sequence[Any], complete: bool = False) -> None:
+        """Takes one row: the texts, and an answer when answers are read.
+
+        Args:
+          complete: refuses a row in which one is missing at once, and not in `finish`.
+        """
+        row = [self._text(number, place, values[place]) for place in range(len(self.inputs))]
+        missing = [place for place, text in enumerate(row) if not text or text.isspace()]
         if len(values) > len(self.inputs):
             label = self._label(number, values[-1])
             if not label or label.isspace() or label.lower() == "nan":
                 if self.empty_labels:
                     label = ""
                 else:
-                    self._missing[-1].append(number)
-            self.labels.append(label)
+                    missing.append(len(row))
+            row.append(label)
+        for place in missing:
+            if complete:
+                name = self.columns[place]
+                raise DataError(f"{self.file.place(number)}: {name!r} is empty.")
+            self._missing[place].append(number)
+        for values_of, value in zip([*self.inputs, self.labels], row, strict=False):
+            values_of.append(value)
+        self.lines.append(number)
 
     def finish(self) -> None:
         """Refuses what was collected when there is nothing, or something is missing in it."""

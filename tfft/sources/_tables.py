@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import math
-import shlex
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
-from tfft.sources._formats import MISSING, Format, Separated
+from tfft.sources._columns import (
+    LABEL_NAMES,
+    TEXT_NAMES,
+    Chooser,
+    Found,
+    find_by_length,
+    find_usual,
+    see_check,
+    unclear,
+)
+from tfft.sources._formats import MISSING, Format
 from tfft.sources._open import open_format
 from tfft.sources._row_reader import RowReader, indicator_answer
-
-TEXT_NAMES = (
-    *("text", "sentence", "review", "content", "comment", "message", "tweet", "body"),
-    *("document", "utterance", "query"),
-)
-LABEL_NAMES = (
-    *("label", "labels", "class", "category", "sentiment", "target", "topic", "intent"),
-    "rating",
-)
-SAMPLE = 1000  # rows on which the longer of two columns is found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +34,10 @@ class Table:
       lines: the number of the line (row, file) of each text.
       place: from such a number to where it is, for a person.
       columns: further ones by name, a value for each text, "" where there is none.
+      schema: the columns that were read, JSON-able: `inputs`, `label` (None without labels); None
+        for a file or folder that names no columns.
+      rows: the number of each text's row among all rows, from 1.
+      skipped: the number of each row that was left out, and why.
     """
 
     inputs: tuple[list[str], ...]
@@ -44,6 +46,9 @@ class Table:
     lines: Sequence[int] = ()
     place: Callable[[int], str] = str
     columns: Mapping[str, list[str]] = dataclasses.field(default_factory=dict)
+    schema: Mapping[str, Any] | None = None
+    rows: Sequence[int] = ()
+    skipped: tuple[tuple[int, str], ...] = ()
 
     @property
     def texts(self) -> list[str]:
@@ -51,10 +56,23 @@ class Table:
         return self.inputs[0]
 
 
-def see_check(path: str) -> str:
-    """Returns the command that checks a file."""
-    data = "FILE" if path == "-" else shlex.quote(path)
-    return f"tfft check --gin_file=quick/text.gin --gin.DATA={data}"
+@dataclasses.dataclass(frozen=True)
+class _Settings:
+    """How rows are read.
+
+    Attributes:
+      labelled: whether answers are read.
+      classes: whether the answers are labels.
+      empty_labels: whether an empty answer is no label, rather than refused.
+      skip_errors: whether rows that cannot be read are left out.
+      indicators: columns of 0 and 1, one for each label, in place of a column of answers.
+    """
+
+    labelled: bool
+    classes: bool
+    empty_labels: bool
+    skip_errors: bool
+    indicators: tuple[str, ...] = ()
 
 
 def read(
@@ -63,10 +81,12 @@ def read(
     text: str | Sequence[str] | None = None,
     label: str | Sequence[str] | None = None,
     labelled: bool = True,
-    columns: Sequence[str] = (),
+    columns: Sequence[str] | Callable[[Format], Sequence[str]] = (),
     needed: bool = True,
     classes: bool = True,
     empty_labels: bool = False,
+    chooser: Chooser | None = None,
+    skip_errors: bool = False,
 ) -> Table:
     """Returns the texts of a file, and its answers unless `labelled` is False.
 
@@ -75,83 +95,117 @@ def read(
         JSON list when it begins with "[", CSV otherwise; compressed or not.
       text, label: the columns' names, several texts for a task of several inputs; found by the
         rule of `tfft.sources.files` when None. Several labels are columns of 0 and 1.
-      columns: names of further columns.
+      columns: names of further columns, or a function from the file to them.
       needed: refuses a file that lacks one of them; otherwise it is left out.
       classes: whether the answers are labels; else lists and objects count too, as JSON.
-      empty_labels: Whether an empty answer is read as no label, "", rather than refused.
+      empty_labels: whether an empty answer is read as no label, "", rather than refused.
+      chooser: chooses the columns of the inputs, and of the answer unless there are several, in
+        place of that rule; `text` is not looked at then.
+      skip_errors: leaves rows out that cannot be read, see `Table.skipped`.
 
     Raises:
       DataError: what is wrong, in which line, and what would be right.
     """
     try:
         file = open_format(path)
+        columns = columns(file) if callable(columns) else columns
         if not needed:
             columns = [name for name in columns if file.has_header and name in file.names]
-        texts = text if isinstance(text, str | None) else tuple(text)
-        if isinstance(label, str | None):
-            return _read(file, texts, label, labelled, columns, classes, empty_labels)
-        return _read_indicators(file, texts, tuple(label), labelled, columns, classes)
+        indicators = () if isinstance(label, str | None) or not labelled else tuple(label)
+        _check_indicators(file, indicators, classes)
+        settings = _Settings(labelled, classes, empty_labels, skip_errors, indicators)
+        if chooser is None:
+            chooser = functools.partial(_choose, text=text, label=label, settings=settings)
+        return _read(file, chooser, columns, settings)
     except DataError as error:
         error.set_in = error.set_in or ("standard input" if path == "-" else path)
         error.see = error.see or see_check(path)
         raise
 
 
-def _read(
+def _choose(
     file: Format,
-    text: str | tuple[str, ...] | None,
-    label: str | None,
-    labelled: bool,
-    more: Sequence[str],
-    classes: bool,
-    empty_labels: bool = False,
-) -> Table:
-    if isinstance(text, tuple):
-        columns, how = named(file, text, label, labelled, classes)
-    else:
-        columns, how = choose(file, text, label, labelled, classes)
+    text: str | Sequence[str] | None,
+    label: str | Sequence[str] | None,
+    settings: _Settings,
+) -> tuple[list[str], list[str]]:
+    one = label if isinstance(label, str) else None
+    labelled = settings.labelled and not settings.indicators
+    if isinstance(text, str | None):
+        return choose(file, text, one, labelled, settings.classes)
+    return named(file, tuple(text), one, labelled, settings.classes)
+
+
+def _read(file: Format, chooser: Chooser, more: Sequence[str], settings: _Settings) -> Table:
+    columns, how = chooser(file)
+    indicators = settings.indicators
     _refuse_unknown(file, more)
-    reader = RowReader(file, columns, len(columns) - labelled, classes, empty_labels)
+    bad: dict[int, str] = {}  # by the number of a line
+    if settings.skip_errors:
+        file.on_bad_row = lambda number, error: bad.update({number: error.problem})
+    read = [*columns, *indicators]
+    names = [*columns, ", ".join(indicators)] if indicators else columns
+    how = [*how, "as set"] if indicators else how
+    inputs = len(names) - settings.labelled
+    reader = RowReader(file, names, inputs, settings.classes, settings.empty_labels)
     others: list[list[str]] = [[] for _ in more]
-    for number, values in file.rows([*columns, *more]):
-        reader.add(number, values[: len(columns)])
-        for other, value in zip(others, values[len(columns) :], strict=True):
+    for number, values in file.rows([*read, *more]):
+        try:
+            own = values[: len(columns)]
+            if indicators:
+                own = [
+                    *own,
+                    indicator_answer(file, number, indicators, values[len(own) : len(read)]),
+                ]
+            reader.add(number, own, settings.skip_errors)
+        except DataError as error:
+            file.bad_row(number, error)
+            continue
+        for other, value in zip(others, values[len(read) :], strict=True):
             other.append(_told(value))
-    reader.finish()
+    if reader.lines or not bad:
+        reader.finish()
     found = ", ".join(
-        f"{kind} in column {name!r} ({reason})"
-        for kind, name, reason in zip(reader.kinds, columns, how, strict=True)
+        f"{kind} in column{'s' * (name not in file.names)} {name!r} ({reason})"
+        for kind, name, reason in zip(reader.kinds, names, how, strict=True)
     )
-    notes = [f"{file.where}: {len(reader.inputs[0]):,} rows, {found}", *reader.notes()]
-    labels = reader.labels if labelled else None
-    further = dict(zip(more, others, strict=True))
-    return Table(tuple(reader.inputs), labels, tuple(notes), reader.lines, file.place, further)
+    schema = None
+    if file.has_header:
+        label: Any = list(indicators) or names[-1]
+        schema = {"inputs": columns[:inputs], "label": label if settings.labelled else None}
+    rows, skipped = _row_numbers(reader.lines, bad)
+    return Table(
+        tuple(reader.inputs),
+        reader.labels if settings.labelled else None,
+        (f"{file.where}: {len(reader.inputs[0]):,} rows, {found}", *reader.notes()),
+        reader.lines,
+        file.place,
+        dict(zip(more, others, strict=True)),
+        schema,
+        rows,
+        skipped,
+    )
 
 
-def _read_indicators(
-    file: Format,
-    text: str | tuple[str, ...] | None,
-    labels: tuple[str, ...],
-    labelled: bool,
-    more: Sequence[str],
-    classes: bool,
-) -> Table:
-    """Returns examples whose labels have one column each, of 0 and 1."""
-    if not labelled:
-        return _read(file, text, None, False, more, classes)
+def _row_numbers(
+    lines: Sequence[int], bad: Mapping[int, str]
+) -> tuple[Sequence[int], tuple[tuple[int, str], ...]]:
+    """Returns the number of each row that was read, and of those left out with their problems."""
+    if not bad:
+        return range(1, len(lines) + 1), ()
+    places = {line: row for row, line in enumerate(sorted({*lines, *bad}), 1)}
+    return [places[line] for line in lines], tuple((places[n], bad[n]) for n in bad)
+
+
+def _check_indicators(file: Format, labels: Sequence[str], classes: bool) -> None:
+    """Refuses columns of 0 and 1 that the file lacks, or where a text has one label."""
     _refuse_unknown(file, labels, "files.label")
-    if classes or len(set(labels)) < len(labels):
+    if labels and (classes or len(set(labels)) < len(labels)):
         raise DataError(
             f"the columns {list(labels)} are to be labels of their own.",
             set_in="files.label",
             valid="different columns, and files.classes = False: a text may have several labels",
         )
-    table = _read(file, text, None, False, more, classes)
-    answers = [
-        indicator_answer(file, number, labels, values) for number, values in file.rows(labels)
-    ]
-    note = f"{file.where}: labels in columns {', '.join(map(repr, labels))}"
-    return dataclasses.replace(table, labels=answers, notes=(*table.notes, note))
 
 
 def _refuse_unknown(file: Format, columns: Sequence[str], where: str = "files.columns") -> None:
@@ -187,9 +241,9 @@ def named(
     how = ["as set"] * len(wanted)
     if labelled and label is None:
         found: Found = {name: (name, "") for name in texts}
-        _find_usual(file, found, "label", LABEL_NAMES, True)
+        find_usual(file, found, "label", LABEL_NAMES, True)
         if "label" not in found:
-            raise _unclear(file, "label", f"{file.where} has no column that is surely the label.")
+            raise unclear(file, "label", f"{file.where} has no column that is surely the label.")
         wanted, how = [*wanted, found["label"][0]], [*how, found["label"][1]]
     elif labelled:
         wanted, how = [*wanted, str(label)], [*how, "as set"]
@@ -236,70 +290,11 @@ def choose(
     found = {kind: (name, "as set") for kind, name in given.items() if name is not None}
     for kind, usual in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):
         if kind not in found:
-            _find_usual(file, found, kind, usual, kind == "text" or labelled)
+            find_usual(file, found, kind, usual, kind == "text" or labelled)
     wanted = ["text", "label"] if labelled else ["text"]
     if any(kind not in found for kind in wanted) and len(file.names) <= 2:
-        _find_by_length(file, found)
+        find_by_length(file, found)
     for kind in wanted:
         if kind not in found:
-            raise _unclear(file, kind, f"{file.where} has no column that is surely the {kind}.")
+            raise unclear(file, kind, f"{file.where} has no column that is surely the {kind}.")
     return [found[kind][0] for kind in wanted], [found[kind][1] for kind in wanted]
-
-
-Found = dict[str, tuple[str, str]]  # by kind: the column's name, and how it was found
-
-
-def _find_usual(file: Format, found: Found, kind: str, usual: Sequence[str], wanted: bool) -> None:
-    """Takes the only column with a usual name; several are an error when one is wanted."""
-    taken = {name for name, _ in found.values()}
-    hits = [name for name in file.names if name.strip().lower() in usual and name not in taken]
-    if len(hits) == 1:
-        found[kind] = (hits[0], "by its name")
-    elif hits and wanted:
-        several = f"{file.where} has {len(hits)} columns that could be the {kind}."
-        raise _unclear(file, kind, several)
-
-
-def _find_by_length(file: Format, found: Found) -> None:
-    """In a file of one or two columns: the longer one is the text, the other one the label."""
-    taken = {name for name, _ in found.values()}
-    rest = [name for name in file.names if name not in taken]
-    if "text" not in found and len(rest) == 2:
-        rest = _longer_first(file, rest)
-    if "text" not in found and rest:
-        found["text"] = (rest.pop(0), "the longer one" if rest else "the only one left")
-    if "label" not in found and rest:
-        found["label"] = (rest.pop(0), "the other one")
-        _refuse_no_header(file, found["label"][0])
-
-
-def _longer_first(file: Format, names: list[str]) -> list[str]:
-    sample = [row for _, row in itertools.islice(file.rows(names), SAMPLE)]
-    means = [
-        math.fsum(len(row[place]) for row in sample if isinstance(row[place], str))
-        for place in range(2)
-    ]
-    if means[0] == means[1]:
-        raise _unclear(file, "text", f"the two columns of {file.where} are equally long.")
-    return names if means[0] > means[1] else names[::-1]
-
-
-def _refuse_no_header(file: Format, label: str) -> None:
-    """A guessed column whose name is also one of its values: the first line is no header."""
-    sample = itertools.islice(file.rows([label]), SAMPLE)
-    if isinstance(file, Separated) and any(row[0] == label for _, row in sample):
-        raise DataError(
-            f"{file.where} seems to have no header: its first line names a column {label!r}, "
-            "which also stands in the rows below.",
-            set_in=file.place(1),
-            valid="a first line with the columns' names, for example text,label",
-        )
-
-
-def _unclear(file: Format, kind: str, problem: str) -> DataError:
-    return DataError(
-        f"{problem} Its columns: {', '.join(map(repr, file.names))}.",
-        set_in=file.where,
-        valid=f"--gin.{kind.upper()}=COLUMN with one of them",
-        see=f"{see_check(file.path)} --gin.{kind.upper()}=COLUMN",
-    )

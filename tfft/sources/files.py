@@ -146,6 +146,7 @@ def _files(
         kind["groups"] = {split: part[number] for split, part in rows.items()}
     settings: dict[str, Any] = {**kind, "columns": columns["columns"], "inputs": inputs}
     source = MemorySource(name, rows, notes, see=see_check(name), **settings)
+    source.schema = tables["train"].schema
     lines = [(table.labels or [], table.lines, table.place) for table in tables.values()]
     source.places = functools.partial(_places, lines)  # type: ignore[method-assign]
     return source

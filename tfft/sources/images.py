@@ -92,7 +92,9 @@ def images(
     }
     notes = [note for table in tables.values() for note in table.notes]
     shares = {"validation": validation_share, "test": test_share}
-    return of_rows(data, rows, notes, shares, columns, group)
+    source = of_rows(data, rows, notes, shares, columns, group)
+    source.schema = tables["train"].schema
+    return source
 
 
 def of_rows(
@@ -188,8 +190,8 @@ def read_images(
     place = pathlib.Path(path).expanduser()
     if path != "-" and place.is_dir():
         return _folder(place, labelled)
-    columns = settings.get("columns", ())
-    image = image or _column(path, label, columns)
+    if "chooser" not in settings:
+        image = image or _column(path, label, settings.get("columns", ()))
     try:
         table = read_table(path, text=image, label=label, labelled=labelled, **settings)
     except DataError as error:
@@ -234,7 +236,8 @@ def _folder(folder: pathlib.Path, labelled: bool) -> Table:
         notes.append(f"{folder}: {len(inside) - len(found):,} files that are no images not read")
     labels = [file.parent.name for file in found] if labelled else None
     place: Callable[[int], str] = lambda number: str(found[number])  # noqa: E731
-    return Table((list(map(str, found)),), labels, tuple(notes), range(len(found)), place)
+    lines, rows = range(len(found)), range(1, len(found) + 1)
+    return Table((list(map(str, found)),), labels, tuple(notes), lines, place, rows=rows)
 
 
 def _parts(data: str, validation: str | None, test: str | None) -> dict[str, str]:

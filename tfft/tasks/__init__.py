@@ -39,4 +39,10 @@ def of_card(card: dict[str, Any], where: str) -> Any:
         for value in vars(module).values()
         if isinstance(value, type) and vars(value).get("name") == name
     )
-    return found.of_card(card)
+    try:
+        return found.of_card(card)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExportError(
+            f"the tfft.json of {where} does not describe a task {name!r}: {error!r}.",
+            valid="a new export: tfft export --workdir=FOLDER, with the folder of the run",
+        ) from error

@@ -91,7 +91,7 @@ class Embedding(Task):
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Embedding:
-        return cls(**{key: value for key, value in card.items() if key != "task"}).served
+        return cls(**{key: value for key, value in card.items() if key != "task"})
 
     def head(self) -> keras.layers.Layer:
         layers: list[Any] = [UnitLength(self.dims, dtype="float32", name="unit_length")]
@@ -115,6 +115,11 @@ class Embedding(Task):
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         return {"embedding": outputs[:, 0]}
+
+    def received(self, answers: Answers) -> np.ndarray:
+        """Returns the vectors of examples, [n r d], out of those of single texts."""
+        vectors = np.stack(answers["embedding"])
+        return vectors.reshape(-1, len(self.inputs), vectors.shape[-1])
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return self.predictions(examples, [vector[None] for vector in answers["embedding"]])

@@ -40,6 +40,10 @@ class MaskedLM(Task):
     measure: ClassVar[str] = "exp_ratio"
     lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
     figures: ClassVar[Mapping[str, str]] = guesses.FIGURES
+    unserved_figures: ClassVar[Mapping[str, str]] = {
+        "perplexity": "it guesses the words that a text marks, and the metrics are about others, "
+        "which are hidden at random"
+    }
 
     def __init__(self, rate: float = 0.15, whole_words: bool = True, most: int = 5):
         self.rate, self.whole_words, self.most = rate, whole_words, most

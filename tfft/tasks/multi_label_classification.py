@@ -72,12 +72,6 @@ class MultiLabelClassification(Task):
             raise DataError("no training example has a label.", valid="one label or more")
         return task
 
-    @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> Any:
-        task = super().of_card(card)
-        task.separator = card.get("separator", ",")
-        return task
-
     def _split(self, answers: Sequence[str] | None) -> list[list[str]]:
         return label_answers.read(answers or (), self.labels, self.separator).sets
 
@@ -110,6 +104,12 @@ class MultiLabelClassification(Task):
 
     def config(self) -> dict[str, Any]:
         return config_of(self, threshold=self.threshold and repr(self.threshold))
+
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> Any:
+        task = super().of_card(card)
+        task.separator = card.get("separator", task.separator)
+        return task
 
     def head(self) -> keras.layers.Layer:
         return dense_head(self.dropout, len(self.labels or ()), "sigmoid", activation="sigmoid")

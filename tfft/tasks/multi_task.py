@@ -153,6 +153,10 @@ class MultiTask(Task):
         own, tasks = shares.by_task(answers, self.tasks), self.tasks.items()
         return shares.by_example({n: task.answered(own[n], examples) for n, task in tasks})
 
+    def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
+        own = shares.by_task(answers, self.tasks)
+        return shares.evaluated_answers(shares.shares(examples, self.tasks), own, self.figures), {}
+
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the figures of each task on its examples, see `shares.evaluated`."""
         return shares.evaluated(shares.shares(examples, self.tasks), outputs, self.figures)

@@ -41,6 +41,10 @@ class MultipleChoice(Task):
     ):
         self.answer, self.dropout = answer, dropout
 
+    @classmethod
+    def of_card(cls, card: Mapping[str, Any]) -> MultipleChoice:
+        return cls(card.get("answer", "either"))
+
     def preprocessor(self, own: Any) -> ChoicePreprocessor:
         return ChoicePreprocessor(**own.settings())
 

@@ -15,6 +15,7 @@ from tfft.errors import ConfigError
 from tfft.losses import dense_head
 from tfft.metrics import answer_spans as spans
 from tfft.metrics import answers as squad
+from tfft.metrics import corpus
 from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.pair_windows import PairWindows
@@ -131,6 +132,10 @@ class QuestionAnswering(Task):
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return squad.received(answers)
+
+    def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
+        measures = squad.measures(self.answered(answers, examples), squad.texts(examples))
+        return corpus.figures(measures), {}
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return squad.measures(self.predictions(examples, outputs), squad.texts(examples))

@@ -71,8 +71,13 @@ class TokenClassification(Task):
         refuse_unknown(names, task.names)
         return task
 
-    def targets(self, examples: Examples) -> Ragged:
-        """Returns the number of a tag where a word begins, -1 elsewhere: int32, a row of tokens."""
+    def targets(self, examples: Examples) -> Ragged | None:
+        """Returns the number of a tag where a word begins, -1 elsewhere: int32, a row of tokens.
+
+        None where there are no tokens.
+        """
+        if examples.encoded is None:
+            return None
         rows = zip(spans.truth(examples), words.of_tokens(examples), strict=True)
         return ragged([spans.token_tags(*row, self.names) for row in rows])
 
@@ -115,6 +120,13 @@ class TokenClassification(Task):
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return spans.named(spans.received(answers), examples.inputs[0])
+
+    def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
+        truth = spans.truth(examples)
+        found = [[span[:3] for span in each] for each in spans.received(answers)]
+        sums = spans.served_word_sums(truth, answers, self.names)
+        metrics = spans.span_metrics(truth, found, self.names, {"token_accuracy": ("ratio", sums)})
+        return metrics, self.described(examples, None)
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what `span_metrics` does, and the share of words with the right tag."""

@@ -1,0 +1,69 @@
+"""Every task: its export gives the metrics of its run on the same file, or says why it cannot."""
+
+import json
+
+import numpy as np
+import pytest
+from test_image_classification import TestImageClassification
+from test_matrix import NAMES, case
+
+from tfft import examples, run
+from tfft.console import Console
+from tfft.errors import ExportError
+from tfft.stage import Stage
+
+QUIET = Console(quiet=True)
+REFUSED = {"masked_lm"}
+QUICK = ("text_classification", "token_classification", "question_answering")
+CELLS = [
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.evidence)
+    for name in [*NAMES, "image_classification"]
+]
+
+
+def made_case(name):
+    return TestImageClassification() if name == "image_classification" else case(name)
+
+
+def write(source, inputs, split, path):
+    """Writes a split as a file with a column for each input and one for the answer."""
+    columns, answers = examples.read(source, split)
+    names = (*inputs, "label")
+    rows = [dict(zip(names, row, strict=True)) for row in zip(*columns, answers, strict=True)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return str(path)
+
+
+def equal(one, other):
+    """Says whether two metrics are the same, numbers up to rounding."""
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(equal(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple):
+        return len(one) == len(other) and all(map(equal, one, other))
+    if isinstance(one, float) and isinstance(other, float):
+        return bool(np.isclose(one, other, atol=1e-4, rtol=1e-4))
+    return one == other
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_an_export_is_evaluated_as_its_run(tmp_path, name):
+    made = made_case(name)
+    source, task, body = made.make_source(), made.make_task(), made.make_body()
+    stage = Stage(freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0)
+    found = run.train(task, body, source, [stage], workdir=tmp_path / "out", say=QUIET)
+    folder = str(found.export(say=QUIET).parent)
+    file = write(source, task.inputs, "test", tmp_path / "new.jsonl")
+    if name in REFUSED:
+        with pytest.raises(ExportError, match=f"an export of {name} cannot be evaluated: it "):
+            run.evaluate_export(folder, input=file, say=QUIET)
+        return
+    ours = run.evaluate(
+        made.make_task(), made.make_body(), str(tmp_path / "out"), input=file, say=QUIET
+    )
+    theirs = run.evaluate_export(folder, input=file, say=QUIET)
+    left_out = {key for key in ours["metrics"] if key not in theirs["metrics"]}
+    assert left_out <= task.unserved_figures.keys()
+    kept = {key: value for key, value in ours["metrics"].items() if key not in left_out}
+    assert kept and equal(kept, theirs["metrics"])
+    values = [kept[key]["value"] for key in task.figures if key in kept]
+    assert any(value for value in values)

@@ -1,0 +1,220 @@
+"""Files that `predict` and `evaluate` read: their columns, rows that cannot be read, and output."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfft import examples, finite
+from tfft.errors import ConfigError, DataError, WorkdirError
+from tfft.sources._columns import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
+from tfft.sources._formats import ClassFolders, Format, Lines, Separated
+from tfft.sources.files import Table, read
+from tfft.sources.images import IMAGE_NAMES, read_images
+from tfft.workdir import write_atomic
+
+MAX_SKIPPED_SHOWN = 20  # rows that are listed
+ON_ERROR = ("fail", "skip")
+Requested = str | Sequence[str] | Mapping[str, str] | None  # columns of the inputs
+
+
+def read_input(
+    task: Any,
+    path: str,
+    trained: Mapping[str, Any] | None,
+    text: Requested = None,
+    label: str | None = None,
+    *,
+    say: Any,
+    labelled: bool = True,
+    **settings: Any,
+) -> Table:
+    """Returns a file's examples as a task reads them, and logs which columns they are from.
+
+    Args:
+      task: reads the inputs.
+      path: of the file or folder, "-" for standard input.
+      trained: the columns of the training file, see `Table.schema`; None if they are not known.
+      text, label: columns that the user named.
+      say: the console.
+      labelled: whether answers are read.
+      settings: further ones of `tfft.sources.files.read`.
+
+    Raises:
+      DataError: the file cannot be read, or it lacks a column.
+    """
+    requested = requested_columns(task.inputs, text, label)
+    labels = (trained or {}).get(LABEL) if labelled and LABEL not in requested else None
+    indicators = labels if isinstance(labels, list) else None  # a column of 0 and 1 for each label
+    kinds = [*task.inputs, *([LABEL] if labelled and not indicators else [])]
+    usual: dict[str, Sequence[str]] = dict.fromkeys(kinds, ())
+    if len(task.inputs) == 1:
+        usual[kinds[0]] = IMAGE_NAMES if task.modality == "image" else TEXT_NAMES
+    usual[LABEL] = LABEL_NAMES
+    known = dict(zip(task.inputs, (trained or {}).get("inputs", ()), strict=False))
+    if trained and isinstance(trained.get(LABEL), str):
+        known[LABEL] = trained[LABEL]
+    chooser = chosen_before(kinds, usual, known, requested)
+    settings = {"labelled": labelled, "classes": task.classes, "chooser": chooser, **settings}
+    if task.modality == "image":
+        table = read_images(path, **settings)
+    else:
+        settings |= {"label": indicators, "empty_labels": task.empty_labels}
+        table = read(path, **settings)
+    if requested and table.schema is None:
+        raise DataError(
+            f"{path} names no columns, so none of them can be chosen.", set_in="--columns"
+        )
+    for note in table.notes:
+        say.info(note)
+    return table
+
+
+def requested_columns(inputs: Sequence[str], text: Requested, label: str | None) -> dict[str, str]:
+    """Returns the columns that the user named, by input and "label".
+
+    Args:
+      inputs: names of the task's inputs.
+      text: a column by input; or the columns of the inputs in their order. Of more columns than
+        inputs, as if a task of pairs answers for one text, the first.
+    """
+    if not isinstance(text, Mapping):
+        names = () if text is None else (text,) if isinstance(text, str) else tuple(text)
+        text = dict(zip(inputs, names, strict=False))
+    return {**text, **({LABEL: label} if label is not None else {})}
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The rows of an input file that are predicted.
+
+    Attributes:
+      table: all that could be read.
+      kept: places of the predicted ones in the table.
+      skipped: the number of each row that is left out, and why.
+      include_input: whether output rows hold the columns of the input.
+    """
+
+    table: Table
+    kept: Sequence[int]
+    skipped: Sequence[tuple[int, str]]
+    include_input: bool
+    line_name: str = ""  # the name of a text file's only column
+
+    @property
+    def inputs(self) -> tuple[list[str], ...]:
+        return tuple([column[place] for place in self.kept] for column in self.table.inputs)
+
+    def joined(self, predictions: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Returns predictions with `row`, from 1, and `input` if it is included."""
+        rows = []
+        for place, prediction in zip(self.kept, predictions, strict=True):
+            row: dict[str, Any] = {"row": int(self.table.rows[place])}
+            if self.include_input:
+                row["input"] = self._input(place)
+            rows.append({**row, **prediction})
+        return rows
+
+    def _input(self, place: int) -> dict[str, str]:
+        if self.table.schema is not None:
+            return {name: values[place] for name, values in self.table.columns.items()}
+        if self.line_name:
+            return {self.line_name: self.table.inputs[0][place]}
+        return {"file": self.table.place(self.table.lines[place])}
+
+
+def read_rows(
+    task: Any,
+    path: str,
+    trained: Mapping[str, Any] | None,
+    text: Requested,
+    *,
+    on_error: str = "fail",
+    include_input: bool | None = None,
+    say: Any,
+) -> Rows:
+    """Returns the rows of a file to predict.
+
+    Args:
+      on_error: "fail" refuses a file with a row that cannot be read, "skip" leaves the row out.
+      include_input: whether output rows hold the input's columns; None includes those of a CSV or
+        TSV file and the names of a folder's files.
+    """
+    if on_error not in ON_ERROR:
+        raise ConfigError(
+            f"on_error={on_error!r} is unknown.", set_in="--on_error", valid=", ".join(ON_ERROR)
+        )
+    formats: list[Format] = []  # empty for a folder of images
+
+    def columns(file: Format) -> Sequence[str]:
+        formats.append(file)
+        return file.names if file.has_header and _included(include_input, formats) else ()
+
+    settings: dict[str, Any] = {"columns": columns, "skip_errors": on_error == "skip"}
+    table = read_input(task, path, trained, text, say=say, labelled=False, **settings)
+    wanted = _included(include_input, formats)
+    line_name = task.inputs[0] if any(isinstance(file, Lines) for file in formats) else ""
+    return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)
+
+
+def _included(requested: bool | None, formats: Sequence[Format]) -> bool:
+    """Returns True if output rows hold the columns of an input of this format."""
+    if requested is not None:
+        return requested
+    return all(isinstance(file, Separated | ClassFolders) for file in formats)
+
+
+def without_unreadable(rows: Rows, preprocessor: Any) -> Rows:
+    """Returns the rows without those that the preprocessor cannot read."""
+    kept, problems = examples.readable(preprocessor, rows.inputs)
+    return without(rows, kept, problems)
+
+
+def without(rows: Rows, kept: Sequence[int], problems: Mapping[int, str]) -> Rows:
+    """Returns the rows at some places alone.
+
+    Args:
+      kept: places among the rows that are predicted.
+      problems: by place, the reason that each other row is left out.
+    """
+    skipped = [(int(rows.table.rows[rows.kept[place]]), why) for place, why in problems.items()]
+    return dataclasses.replace(
+        rows,
+        kept=[rows.kept[place] for place in kept],
+        skipped=sorted([*rows.skipped, *skipped]),
+    )
+
+
+def write_predictions(
+    rows: Rows, predictions: Sequence[Mapping[str, Any]], output: str, say: Any
+) -> None:
+    """Writes one JSON object for each predicted row and logs the counts.
+
+    Raises:
+      WorkdirError: a number is not finite: nothing is written.
+    """
+    lines = []
+    for row in rows.joined(predictions):
+        try:
+            lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+        except ValueError:
+            raise WorkdirError(
+                f"the prediction of row {row['row']:,} is not finite; nothing is written.",
+                valid=finite.VALID,
+            ) from None
+    if output == "-":
+        sys.stdout.write("".join(lines))
+    else:
+        write_atomic(output, "".join(lines))
+    for number, problem in rows.skipped[:MAX_SKIPPED_SHOWN]:
+        say.warn(f"row {number:,} skipped: {problem}")
+    more = len(rows.skipped) - MAX_SKIPPED_SHOWN
+    if more > 0:
+        say.warn(f"{more:,} more rows skipped")
+    total = len(lines) + len(rows.skipped)
+    skipped = f", {len(rows.skipped):,} skipped" if rows.skipped else ""
+    where = "" if output == "-" else f" in {output}"
+    say.info(f"{total:,} rows read{skipped}: {len(lines):,} predictions{where}")

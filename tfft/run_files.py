@@ -1,0 +1,147 @@
+"""Files of a run that `evaluate`, `predict` and `export` read in place of the training data."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfft.errors import WorkdirError
+from tfft.part import POOL
+from tfft.preprocess.image_files import content, data_uri, name_of
+from tfft.workdir import Workdir
+
+HELD_OUT = "held_out.json"
+MAX_HELD_OUT_BYTES = 2**25  # of texts or image files; the first example is kept whatever its size
+Columns = tuple[Sequence[str], ...]
+
+
+def describe_data(source: Any, split: str) -> dict[str, Any]:
+    """Returns what run.json keeps of the data, JSON-able.
+
+    Args:
+      source: of the run.
+      split: the held-out one.
+
+    Returns:
+      `name`, `held_out`, `columns` (see `Table.schema`), and by split `sizes` and `digests`. Of a
+      fold, whose other splits are taken from the source's, those of the held-out split alone.
+    """
+    splits = [split] if POOL in source.summaries else source.splits
+    return {
+        "name": source.name,
+        "held_out": split,
+        "columns": getattr(source, "schema", None),
+        "sizes": {name: int(source.size(name)) for name in splits},
+        "digests": {name: source.summaries[name].digest for name in splits},
+    }
+
+
+def read_run(files: Workdir) -> Mapping[str, Any]:
+    """Returns the content of run.json; empty if there is none.
+
+    Raises:
+      WorkdirError: it is damaged.
+    """
+    found = files.read_json("run.json") or {}
+    data = found.get("data", {})
+    kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
+    kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")] if kinds[0][0] else []
+    if not all(isinstance(value, kind) for value, kind in kinds):
+        raise damaged(files.path / "run.json", "it has another content than a run writes")
+    return found
+
+
+def columns_of(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Returns the columns of the training file, out of run.json or an export's tfft.json.
+
+    None if they are not known: a folder for each class, a data set in memory, or a run of an
+    earlier version.
+
+    Raises:
+      WorkdirError: they cannot be read.
+    """
+    columns = found.get("columns")
+    if columns is None:
+        return None
+    inputs = columns.get("inputs") if isinstance(columns, dict) else None
+    if not isinstance(inputs, list) or not all(isinstance(name, str) for name in inputs):
+        raise WorkdirError("the columns of the training file are not readable.", valid=AGAIN)
+    return columns
+
+
+def data_change(files: Workdir, source: Any) -> str | None:
+    """Returns how the data differ from those of the training; None if they are the same."""
+    found = read_run(files)
+    data = found.get("data") or {}
+    before = data.get("digests")
+    if before is None:
+        identity = found.get("identity", {}).get("data")
+        return _changed(source, {}) if identity not in (None, source.fingerprint()) else None
+    now = {split: source.summaries[split].digest for split in source.splits}
+    same = all(now.get(split) == digest for split, digest in before.items())
+    return None if same else _changed(source, data.get("sizes", {}))
+
+
+def _changed(source: Any, before: Mapping[str, int]) -> str:
+    now = {split: source.size(split) for split in source.splits if split in before or not before}
+    sizes = [
+        ", ".join(f"{size:,} {split}" for split, size in each.items()) or "an unknown number of"
+        for each in (now, before)
+    ]
+    return f"{source.name} is not what it was in training: {sizes[0]} examples now, {sizes[1]} then"
+
+
+def save_held_out(files: Workdir, split: str, inputs: Columns, most: int, images: bool) -> None:
+    """Writes held-out examples, with which an export is compared.
+
+    Args:
+      split: where they are from.
+      inputs: the texts of each input; or paths or data URIs of images.
+      most: the number of examples; fewer if they have more than `MAX_HELD_OUT_BYTES`.
+      images: whether they are images, which are kept as data URIs.
+    """
+    rows: list[list[str]] = []
+    size = 0
+    for row in zip(*(column[:most] for column in inputs), strict=True):
+        values = [_kept(value) for value in row] if images else [str(value) for value in row]
+        size += sum(len(value.encode()) for value in values)
+        if rows and size > MAX_HELD_OUT_BYTES:
+            break
+        rows.append(values)
+    columns = list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in inputs]
+    files.write_json(HELD_OUT, {"split": split, "inputs": columns})
+
+
+def _kept(value: str) -> str:
+    """Returns an image as a data URI."""
+    if value.startswith("data:"):
+        return value
+    kind = pathlib.Path(value).suffix.lower().removeprefix(".").replace("jpg", "jpeg")
+    return data_uri(content(value), kind or "png", name_of(value))
+
+
+def load_held_out(files: Workdir) -> Columns | None:
+    """Returns what `save_held_out` kept, the values of each input; None if there is no such file.
+
+    Raises:
+      WorkdirError: it is damaged.
+    """
+    found = files.read_json(HELD_OUT)
+    if found is None:
+        return None
+    columns: Any = found.get("inputs")
+    lists = isinstance(columns, list) and columns and all(isinstance(c, list) for c in columns)
+    if not lists or len({len(column) for column in columns}) > 1 or not columns[0]:
+        raise damaged(files.path / HELD_OUT, "it holds no examples")
+    if not all(isinstance(value, str) for column in columns for value in column):
+        raise damaged(files.path / HELD_OUT, "it holds other values than texts")
+    return tuple(columns)
+
+
+def damaged(path: pathlib.Path, reason: str) -> WorkdirError:
+    """Returns the error about a file of a run that cannot be what the run wrote."""
+    return WorkdirError(f"{path} is damaged: {reason}.", set_in=str(path), valid=AGAIN)
+
+
+AGAIN = "the command that trained the run once more: it evaluates the weights again"
