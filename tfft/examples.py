@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
@@ -54,10 +55,13 @@ def with_labels(task: Task, source: Any) -> Any:
     Raises:
       DataError: The task cannot read an answer; the error names its rows.
     """
+    counts: Counter[str] = Counter()
+    for split in source.splits:
+        counts.update(source.label_counts(split))
     with located(source.places):
+        task.check_answers(counts)
         task = task.with_labels(source.labels, source.label_counts("train"))
-        for split in source.splits:
-            task.check_answers(source.label_counts(split))
+        task.check_answers(counts)
     return task
 
 

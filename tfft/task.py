@@ -107,10 +107,12 @@ class Task:
         return self
 
     def check_answers(self, counts: Mapping[str, int]) -> None:
-        """Refuses answers of a split that this task, with its labels, cannot read.
+        """Refuses answers that this task cannot read, in whichever split they are.
+
+        It is called before `with_labels`, with what can be seen without labels, and after it.
 
         Args:
-          counts: Number of examples with each answer.
+          counts: Number of examples with each answer in all splits.
 
         Raises:
           DataError: Its `answers` are the wrong ones, whose rows are added to the error.

@@ -8,6 +8,7 @@ import pytest
 from tfft.errors import DataError
 from tfft.sources.conll import conll
 from tfft.sources.files import files
+from tfft.tasks.multi_label_classification import MultiLabelClassification
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.tasks.token_classification import TokenClassification
 
@@ -187,3 +188,18 @@ def test_values_that_do_not_fit_their_features(tmp_path):
         with pytest.raises(DataError) as caught:
             files(str(folder))
         assert caught.value.set_in == f"{folder}, row 1"
+
+
+def test_lists_of_classes_are_several_labels(tmp_path):
+    features = {"text": TEXT, "label": {"feature": CLASSES, "_type": "Sequence"}}
+    rows = [{"text": f"film {n}", "label": [0, 1][: n % 3]} for n in range(30)]
+    folder = save(tmp_path / "several", rows, features)
+    shares = {"validation_share": 0, "test_share": 0}
+    source = files(str(folder), classes=False, **shares)
+    task = MultiLabelClassification().with_labels(source.labels, source.label_counts("train"))
+    counts = task.label_counts(source.label_counts("train"))
+    assert counts == {"negative": 20, "positive": 10, "(no label)": 10}
+    hidden = save(tmp_path / "hidden", [*rows, {"text": "a", "label": [-1]}], features)
+    source = files(str(hidden), classes=False, **shares)
+    with pytest.raises(DataError, match="null in its list"):
+        MultiLabelClassification().with_labels(source.labels)

@@ -82,6 +82,10 @@ def test_files_of_their_own_and_questions_without_an_answer(tmp_path):
             lambda a: a["paragraphs"][0]["qas"][0]["answers"][0].update(answer_start="3"),
             "answer_start '3'",
         ),
+        (
+            lambda a: a["paragraphs"][0]["qas"][0]["answers"][0].update(answer_start=-2),
+            "answer_start -2",
+        ),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told(tmp_path, change, message):

@@ -2,9 +2,11 @@
 
 import json
 
+import hypothesis
 import numpy as np
 import pyarrow
 import pytest
+from hypothesis import strategies as st
 from pyarrow import parquet
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
@@ -13,6 +15,7 @@ from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
+from tfft.metrics import label_answers
 from tfft.metrics.multi_label import multi_label_metrics
 from tfft.run import check
 from tfft.sources.files import files
@@ -224,6 +227,48 @@ def test_labels_are_counted():
     answers = {"plot|cast": 2, "plot": 3, "": 1, "plot|plot": 1}
     task = MultiLabelClassification().with_labels(list(answers), answers)
     assert task.label_counts(answers) == {"cast": 2, "plot": 6, "(no label)": 1}
+
+
+@pytest.mark.parametrize(
+    "answer", [[1, 0], np.array([1, 0]), np.array([True, False]), np.array([1.0, 0.0], "f4")]
+)
+def test_indicators_in_memory(answer):
+    rows = [{"text": f"t{n}", "label": answer} for n in range(60)]
+    source = memory(rows, classes=False)
+    with pytest.raises(DataError, match="lists of numbers") as caught:
+        examples.with_labels(MultiLabelClassification(), source)
+    assert "example 1 of the train split" in caught.value.set_in
+    task = examples.with_labels(MultiLabelClassification([MUSIC, PLOT]), source)
+    counts = task.label_counts(source.label_counts("train"))
+    assert counts == {MUSIC: source.size("train"), PLOT: 0, "(no label)": 0}
+
+
+def test_objects_in_memory():
+    rows = [{"text": f"t{n}", "label": {MUSIC: n % 2, PLOT: n % 2 == 0}} for n in range(60)]
+    source = memory(rows, classes=False)
+    assert examples.with_labels(MultiLabelClassification(), source).labels == (MUSIC, PLOT)
+
+
+NAMED = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|;,"), min_size=1)
+NAMED = NAMED.map(str.strip).filter(lambda name: name and name[0] not in "[{01")
+ANSWERS = st.lists(st.lists(NAMED, max_size=4, unique=True), min_size=1, max_size=8)
+
+
+@hypothesis.settings(max_examples=80, deadline=None, database=None)
+@hypothesis.given(ANSWERS, st.sampled_from(["list", "object", "|", ";", ","]))
+def test_labels_come_back_however_they_are_written(sets, form):
+    everything = sorted({name for names in sets for name in names})
+    if form == "list":
+        answers = [json.dumps(names) for names in sets]
+    elif form == "object":
+        answers = [json.dumps({name: int(name in names) for name in everything}) for names in sets]
+    else:
+        answers = [form.join(names) for names in sets]
+    found = label_answers.read(answers)
+    assert [set(names) for names in found.sets] == [set(names) for names in sets]
+    assert found.names == set(everything)
+    again = label_answers.read(answers, everything, found.separator)
+    assert again.sets == found.sets
 
 
 def columns_of(count):

@@ -1,8 +1,10 @@
 """A number for each text: the case that every task gets, units, losses and figures."""
 
+import hypothesis
 import keras
 import numpy as np
 import pytest
+from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
 import tfft
@@ -10,6 +12,7 @@ from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
+from tfft.metrics import numbers
 from tfft.sources.files import files
 from tfft.sources.memory import memory
 from tfft.task import Examples
@@ -216,3 +219,9 @@ def test_large_numbers_are_trained_and_reported_as_numbers():
     assert np.isfinite(float(task.loss()(np.array([[1e17]]), np.array([[3e17]]))))
     truth = np.array([[1e17], [3e17], [2e17]], np.float32)
     assert np.isfinite(task.evaluate(Examples((), None, truth), -100 * truth)["rmse"]["value"])
+
+
+@hypothesis.settings(max_examples=80, deadline=None, database=None)
+@hypothesis.given(st.floats(width=32, allow_nan=False, allow_infinity=False))
+def test_numbers_come_back_as_python_writes_them(value):
+    assert numbers.read([repr(value), f"{value:.60f}", f" {value:+.20e} "]).tolist() == [value] * 3

@@ -1,4 +1,4 @@
-"""A person's own files: CSV, TSV, JSONL, Parquet, Arrow, or a folder per class.
+"""A person's own files: CSV, TSV, JSON, JSONL, Parquet, Arrow, or a folder per class.
 
 The rule for columns, and the notes say what it found:
 
@@ -72,9 +72,10 @@ def files(
     is split off from the training file: exactly, stratified by label, equal texts together.
 
     Args:
-      data: a .csv, .tsv, .jsonl, .parquet or .arrow file; or a folder that `save_to_disk` of
-        Hugging Face's `datasets` wrote; or one with a folder of .txt files for each class; or one
-        with a train, validation (valid, val, dev) and test part of these kinds.
+      data: a .csv, .tsv, .json, .jsonl, .parquet or .arrow file, text files also in .gz, .bz2, .xz
+        or .zst; or a folder that `save_to_disk` of Hugging Face's `datasets` wrote; or one with a
+        folder of .txt files for each class; or one with a train, validation (valid, val, dev) and
+        test part of these kinds.
       text, label: the columns' names; found by the rule of this module when None. A task of several
         inputs takes the names of their columns, in its order: `("question", "context")`. Several
         labels are columns of 0 and 1, one for each label: `("music", "plot")`.

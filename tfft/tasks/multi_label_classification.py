@@ -76,6 +76,8 @@ class MultiLabelClassification(Task):
         return label_answers.read(answers or (), self.labels, self.separator).sets
 
     def check_answers(self, counts: Mapping[str, int]) -> None:
+        if self.labels is None:
+            return
         sets = dict(zip(counts, self._split(list(counts)), strict=True))
         known = set(self.labels or ())
         for names in sets.values():
