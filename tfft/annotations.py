@@ -12,9 +12,11 @@ import ast
 import builtins
 import math
 import re
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+LARGEST = 2**63  # of a whole number: what NumPy and TensorFlow can hold
 _WORDS = {
     "int": "a whole number",
     "float": "a number",
@@ -31,7 +33,9 @@ _MAPPINGS = {"dict", "Mapping"}
 _CONTAINERS = _SEQUENCES | _MAPPINGS | {"Literal"}
 
 _SIMPLE: dict[str, Callable[[Any], bool]] = {
-    "int": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "int": lambda value: (
+        isinstance(value, int) and not isinstance(value, bool) and abs(value) < LARGEST
+    ),
     "float": lambda value: (
         isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
     ),
@@ -162,7 +166,8 @@ def resolve(node: ast.expr, names: Mapping[str, Any]) -> Any:
     if isinstance(node, ast.Attribute):
         return getattr(resolve(node.value, names), node.attr, None)
     if isinstance(node, ast.Name):
-        return names.get(node.id, getattr(builtins, node.id, None))
+        own = names.get(node.id, getattr(builtins, node.id, None))
+        return sys.modules.get(node.id) if own is None else own
     return None
 
 

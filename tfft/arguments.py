@@ -237,9 +237,13 @@ def _bound(
     except TypeError as error:
         known = [name for name in signature.parameters if name != "self"]
         wrong = next((name for name in kwargs if name not in known), None)
+        if wrong and "kwargs" not in known:
+            raise ConfigError(
+                f"{owner} has no argument {wrong!r}.", valid=near(wrong, known)
+            ) from error
         raise ConfigError(
             f"{owner} was called with wrong arguments: {error}.",
-            valid=near(wrong, known) if wrong else ", ".join(known) or "no argument",
+            valid=", ".join(known) or "no argument",
         ) from error
 
 

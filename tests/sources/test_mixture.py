@@ -76,13 +76,13 @@ def test_sources_that_do_not_go_together():
     rows = [("x", "y", "1")] * 2
     other = memory(rows, rows, inputs=("one", "two"), classes=False)
     with pytest.raises(ConfigError, match="different inputs or answers"):
-        mixture([part("a", 30), other], names="ab")
+        mixture([part("a", 30), other], names=["a", "b"])
     with pytest.raises(ConfigError, match="named memory, memory"):
         mixture([part("a", 30), part("b", 30)])
     with pytest.raises(ConfigError, match="for 2 sources"):
-        mixture([part("a", 30), part("b", 30)], names="ab", rates=[1, 0])
+        mixture([part("a", 30), part("b", 30)], names=["a", "b"], rates=[1, 0])
     with pytest.raises(ConfigError, match="rates of a mixture would be others"):
-        seen(mixture([part("a", 30), part("b", 30)], names="ab"), oversample=True)
+        seen(mixture([part("a", 30), part("b", 30)], names=["a", "b"]), oversample=True)
 
 
 def held(*splits, **settings):

@@ -131,8 +131,7 @@ def test_data_that_cannot_be(text, answer, message):
 
 
 def test_an_unknown_kind_of_answer():
-    match = "MultipleChoice.answer must be .* Received: answer='letter'"
-    with pytest.raises(ConfigError, match=match):
+    with pytest.raises(ConfigError, match="answer must be .* Received: answer='letter'"):
         MultipleChoice("letter").targets(Examples((["q"], ['["a", "b"]']), ["A"]))
 
 

@@ -53,7 +53,6 @@ def mixture(
     if names is None and tasks is not None and len(set(tasks)) == len(sources):
         names = tasks
     names = [source.name for source in sources] if names is None else list(names)
-    _refuse(sources, names, rates, temperature, tasks)
     return Mixture(sources, names, rates, temperature, tasks)
 
 
@@ -109,6 +108,7 @@ class Mixture(Source):
         temperature: float,
         tasks: Sequence[str] | None = None,
     ):
+        _refuse(sources, names, rates, temperature, tasks)
         one = sources[0]
         given, (sources, dropped) = sources, without_held_out(sources, names)
         self._sources, self._names = list(sources), list(names)

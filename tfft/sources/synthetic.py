@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfft.arguments import COUNT, SEED, validated
+from tfft.arguments import SEED, Range, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Rows, Source
 
+SIZE = Range(least=1, most=1_000_000)  # of what is made and held in memory
 WORDS = ["the", "a", "film", "plot", "cast", "scene", "story", "screen", "music", "with", "is"]
 
 
-@validated(examples=COUNT, classes=COUNT, seed=SEED)
+@validated(examples=SIZE, classes=SIZE, seed=SEED)
 def synthetic(examples: int = 512, classes: int = 2, seed: int = 0) -> Source:
     """Returns texts of filler words, each with one word that only its class has.
 
