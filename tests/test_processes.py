@@ -81,6 +81,14 @@ def test_programs_of_the_current_folder_are_not_found(trap, monkeypatch):
     assert git_commit(pathlib.Path.cwd()) is None
 
 
+def test_a_commit_that_cannot_be_read_stops_no_run(monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    assert git_commit(pathlib.Path.cwd()) is None
+
+
 @pytest.mark.skipif(not shutil.which("git"), reason="needs git")
 def test_the_commit_is_that_of_the_folder_and_its_settings_run_nothing(trap):
     folder = trap.parent / "repository"

@@ -55,5 +55,8 @@ def git_commit(folder: pathlib.Path) -> str | None:
     # A repository's own settings can name programs that git starts.
     settings = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
     command = [git, *settings, "-C", str(folder.absolute()), "rev-parse", "--verify", "HEAD"]
-    done = run_aside(command)
+    try:
+        done = run_aside(command)
+    except OSError:  # no room for the empty folder, or git cannot be started
+        return None
     return done.stdout.strip() or None if done.returncode == 0 else None
