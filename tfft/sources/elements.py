@@ -101,6 +101,8 @@ def _refuse_others(elements: Any, split: str) -> None:
 
 def _columns(elements: Any, inputs: tuple[str, ...]) -> dict[str, Any] | None:
     """Returns columns by name; None for examples one by one."""
+    if isinstance(elements, type):
+        return None
     if hasattr(elements, "to_pydict"):  # Arrow's tables
         return dict(elements.to_pydict())
     if hasattr(elements, "to_dict") and hasattr(elements, "columns"):  # data frames
