@@ -18,12 +18,12 @@ ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "tfft"
 # From the top to the bottom: a module imports from its own layer and from those below it.
 LAYERS = (
-    ("", "__main__", "command_line"),  # "" is the package itself
+    ("", "__main__", "command_line", "command_config"),  # "" is the package itself
     (
-        *("listing", "config", "lookup", "strict", "operative", "composition"),
+        *("listing", "config", "lookup", "strict", "operative", "composition", "overrides"),
         *("catalogue", "library_messages"),
     ),
-    ("run",),
+    ("run", "check_stage"),
     ("repeat", "folds", "summary"),
     ("trained", "input_files"),
     ("tasks", "backbones", "sources", "methods", "thresholds", "testing"),
@@ -52,6 +52,7 @@ LAYERS = (
         "keys",
         "workdir",
         "workdir_state",
+        "report_examples",
         "export",
         "report",
         "report_tables",
@@ -89,6 +90,7 @@ LAYERS = (
         "plots",
         "clock",
         "processes",
+        "atomic_write",
     ),
     ("arguments", "annotations"),
     ("errors",),

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tfft import plots, report, report_tables
+from tfft.atomic_write import write_atomic
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import write_atomic
 
 NAMES = ["bad", "good"]
 TRUTH = np.array([0, 1] * 20)

@@ -9,8 +9,9 @@ import threading
 import numpy as np
 import pytest
 
+from tfft.atomic_write import write_atomic
 from tfft.errors import WorkdirError
-from tfft.workdir import Workdir, write_atomic
+from tfft.workdir import Workdir
 
 IDENTITY = {"config": "a = 1\nb = 2", "seed": 0}
 

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
-import pathlib
 import shlex
 import sys
 import tempfile
@@ -17,9 +15,16 @@ from typing import Any
 from absl import app, logging
 
 from tfft import config, fetch, listing
+from tfft.command_config import (
+    config_of_flags,
+    config_of_run,
+    is_export,
+    refuse_path,
+    required_path,
+)
 from tfft.command_line import Options, Verb, read, reference
 from tfft.console import Console
-from tfft.errors import ConfigError, UserError, WorkdirError
+from tfft.errors import ConfigError, UserError
 from tfft.library_messages import routed
 
 GUIDE = """\
@@ -56,7 +61,7 @@ def _show(options: Options, say: Console) -> int:
         for name in options.words:
             listing.configurable(name, say)
         return 0
-    found = _config(options, say, strict=False)
+    found = config_of_flags(options, say, strict=False)
     for name in options.words:
         listing.configurable(name, say, found.composition.configurables)
     listing.settings(found, say)
@@ -66,29 +71,29 @@ def _show(options: Options, say: Console) -> int:
 
 
 def _check(options: Options, say: Console) -> None:
-    found = _config(options, say)
+    found = config_of_flags(options, say)
     with _strategy(found, options, say) as run:
         workdir = options.flags.workdir
         run.check(**found.kwargs(), workdir=workdir, config_text=found.text, say=say)
 
 
 def _train(options: Options, say: Console) -> None:
-    workdir = _needed(options, "workdir", "out")
-    found = _config(options, say)
+    workdir = required_path(options, "workdir", "out")
+    found = config_of_flags(options, say)
     with _strategy(found, options, say) as run:
         run.train(**found.kwargs(), workdir=workdir, config_text=found.text, say=say)
 
 
 def _evaluate(options: Options, say: Console) -> None:
-    workdir = _needed(options, "workdir", "out")
-    if _is_export(workdir):
-        given = _needed(options, "input", "new.csv")
+    workdir = required_path(options, "workdir", "out")
+    if is_export(workdir):
+        given = required_path(options, "input", "new.csv")
         run = _library(say)
         run.evaluate_export(workdir, input=given, **_columns(options), say=say)
         return
-    found = _config_of(workdir, options, say)
+    found = config_of_run(workdir, options, say)
     if options.flags.columns and not options.flags.input:
-        _needed(options, "input", "new.csv")
+        required_path(options, "input", "new.csv")
     run = _library(say)
     with _explained(found):
         run.evaluate(
@@ -103,7 +108,7 @@ def _evaluate(options: Options, say: Console) -> None:
 
 
 def _predict(options: Options, say: Console) -> None:
-    workdir = _needed(options, "workdir", "out")
+    workdir = required_path(options, "workdir", "out")
     columns = _columns(options)
     if columns["label"] is not None:
         raise ConfigError(
@@ -113,17 +118,17 @@ def _predict(options: Options, say: Console) -> None:
             valid="the columns of the inputs: --columns=text=COLUMN",
         )
     files = {
-        "input": _needed(options, "input", "new.csv"),
+        "input": required_path(options, "input", "new.csv"),
         "output": options.flags.output,
         "force": options.flags.force,
         "text": columns["text"],
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
     }
-    if _is_export(workdir):
+    if is_export(workdir):
         _library(say).predict_export(workdir, **files, say=say)
         return
-    found = _config_of(workdir, options, say)
+    found = config_of_run(workdir, options, say)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
@@ -150,8 +155,8 @@ def _columns(options: Options) -> dict[str, Any]:
 
 
 def _export(options: Options, say: Console) -> None:
-    workdir = _needed(options, "workdir", "out")
-    found = _config_of(workdir, options, say)
+    workdir = required_path(options, "workdir", "out")
+    found = config_of_run(workdir, options, say)
     run = _library(say)
     with _explained(found):
         run.export(
@@ -170,7 +175,7 @@ def _compare(options: Options, say: Console) -> None:
             "tfft compare needs the workdir of a run.", valid="tfft compare out other", see="tfft"
         )
     for word in options.words:
-        _refuse_path(word, "tfft compare")
+        refuse_path(word, "tfft compare")
     flags = options.flags
     compare.run(options.words, flags.output, flags.force, flags.shared, say)
 
@@ -288,91 +293,6 @@ def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[
 
     with _explained(found), machine.scope(options.flags.strategy, say):
         yield run
-
-
-def _needed(options: Options, flag: str, example: str) -> str:
-    value = getattr(options.flags, flag)
-    if not value:
-        raise ConfigError(f"--{flag} is missing.", valid=f"--{flag}={example}", see="tfft")
-    _refuse_path(value, f"--{flag}")
-    return value
-
-
-def _refuse_path(value: str, where: str) -> None:
-    """Refuses a path that cannot be; who reads one that is missing says so."""
-    try:
-        os.lstat(value)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise WorkdirError(
-            f"{value[:200]!r} cannot be a path: {reason}.", set_in=where, valid="another path"
-        ) from error
-
-
-def _config(options: Options, say: Console, strict: bool = True) -> config.Config:
-    if not options.flags.gin_file:
-        raise ConfigError(
-            "--gin_file is missing.", valid="--gin_file=quick/text.gin", see="tfft list"
-        )
-    found = config.load(
-        options.flags.gin_file,
-        options.overrides,
-        seed=options.flags.seed,
-        strict=strict,
-        allow=options.flags.allow_imports,
-    )
-    for note in found.notes:
-        say.info(note)
-    return found
-
-
-def _config_of(workdir: str, options: Options, say: Console) -> config.Config:
-    """Returns the config of a run.
-
-    Paths in it that do not exist in the current folder are those of the folder that the run was
-    trained in.
-    """
-    path = pathlib.Path(workdir) / "config.gin"
-    if not os.path.isfile(path):  # False for an impossible name too, where pathlib raises
-        raise WorkdirError(
-            f"{workdir} holds no run.",
-            set_in=f"--workdir={workdir}",
-            valid="the folder of a run, with its config.gin",
-            see=f"tfft train --gin_file=quick/text.gin --gin.DATA=FILE --workdir={workdir}",
-        )
-    runs = sorted(path.parent.name for path in pathlib.Path(workdir).glob("*/config.gin"))
-    if runs and not (pathlib.Path(workdir) / "best").is_dir():
-        raise WorkdirError(
-            f"{workdir} holds a plan of {len(runs)} runs.",
-            set_in=f"--workdir={workdir}",
-            valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
-            see=f"tfft compare {workdir}",
-        )
-    folder = _trained_in(path.parent)
-    found = config.load([str(path)], allow=options.flags.allow_imports, folder=folder)
-    for note in found.notes:
-        say.info(note)
-    return found
-
-
-def _trained_in(workdir: pathlib.Path) -> pathlib.Path | None:
-    """Returns the folder that a run was trained in, None if it is this one or is not known."""
-    try:
-        found = pathlib.Path(json.loads((workdir / "run.json").read_text("utf-8"))["folder"])
-        return found if found.is_dir() and not found.samefile(pathlib.Path.cwd()) else None
-    except (OSError, ValueError, KeyError, TypeError):
-        return None  # a run of an earlier version; what is damaged is refused where it is needed
-
-
-def _is_export(workdir: str) -> bool:
-    """Says whether a folder is an export, or holds numbered ones, and no run."""
-    folder = pathlib.Path(workdir)
-    if os.path.exists(folder / "config.gin") or not os.path.isdir(folder):
-        return False
-    versions = [path for path in folder.iterdir() if path.name.isdigit()]
-    return any((path / "saved_model.pb").is_file() for path in (folder, *versions))
 
 
 @contextlib.contextmanager

@@ -21,7 +21,8 @@ from tfft.metrics.floors import Floor, feature_floor
 from tfft.metrics.ranking import ranking
 from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Answers, Examples, Task, shown_examples, text_of
+from tfft.report_examples import shown_examples, text_of
+from tfft.task import Answers, Examples, Task
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 

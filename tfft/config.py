@@ -19,8 +19,7 @@ from typing import Any
 import gin
 from gin import config_parser
 
-from tfft.annotations import accepts
-from tfft.catalogue import PACKAGE, full_name, of_module, of_objects
+from tfft.catalogue import PACKAGE, of_module, of_objects
 from tfft.catalogue import configurables as offered
 from tfft.composition import (
     ROOT,
@@ -31,11 +30,10 @@ from tfft.composition import (
     Reference,
     Use,
     in_full,
-    macro_names,
     replaced_stages,
     written,
 )
-from tfft.errors import ConfigError, UserError, near
+from tfft.errors import ConfigError, UserError
 from tfft.lookup import (
     OWN,
     add_to_path,
@@ -56,10 +54,9 @@ from tfft.operative import (
     operative_text,
     whole_text,
 )
-from tfft.strict import expectations, missing, mistakes
+from tfft.overrides import UNPARSABLE, override
+from tfft.strict import missing, mistakes
 
-# What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
-UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)
 ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
 
 
@@ -176,7 +173,10 @@ def load(
     see = f"tfft show {named}"
     bindings = reader.bindings
     for name, text in (overrides or {}).items():
-        bindings = [*bindings, _override(name, text, Composition(bindings, reader.known), see)]
+        bindings = [
+            *bindings,
+            override(name, text, Composition(bindings, reader.known), _single_value, see),
+        ]
     notes = []
     if seed is not None:
         bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
@@ -303,54 +303,6 @@ def _syntax(error: Exception) -> tuple[int, str]:
     if isinstance(error, tokenize.TokenError):
         return error.args[1][0], str(error.args[0])
     return 1, "too deep" if isinstance(error, RecursionError | MemoryError) else str(error)
-
-
-def _override(name: str, text: str, composition: Composition, see: str) -> Binding:
-    """Returns the binding of --gin.NAME=VALUE; a bare word is text where text is expected."""
-    origin = Origin(f"--gin.{name}={text}")
-    owner, dot, parameter = name.rpartition(".")
-    scope, slash, selector = (owner if dot else name).rpartition("/")
-    if dot:
-        selector = full_name(selector, composition.configurables)
-        name = f"{scope}{slash}{selector}.{parameter}"
-    if not dot:
-        values = [*composition.macros.values(), *composition.bindings.values()]
-        known = composition.macros.keys() | {m for b in values for m in macro_names(b.value)}
-        if name not in known:
-            raise ConfigError(
-                f"no config has a macro {name}.",
-                set_in=str(origin),
-                valid=near(name, known),
-                see=see,
-            )
-        expected = expectations(name, composition)
-    else:
-        target = composition.configurables.get(selector)
-        found = target.parameters.get(parameter) if target else None
-        expected = [found.annotation] if found and found.annotation else []
-    known_value = composition.macros.get(name) or composition.bindings.get(name)
-    value = _parsed(text, expected, known_value and known_value.value, origin)
-    binding = Binding(scope, selector, parameter if dot else "", value, origin)
-    return in_full(binding, composition.configurables)
-
-
-def _parsed(text: str, expected: Sequence[str], current: Any, origin: Origin) -> Any:
-    """Returns a flag's text as a value of gin, or as it is where only text fits."""
-    fits_text = current is None or isinstance(current, str)
-    if expected:
-        fits_text = all(accepts(kind, text) for kind in expected)
-    try:
-        value = _single_value(text)
-    except UNPARSABLE:
-        if fits_text or expected:  # the type check says what would fit
-            return text
-        raise ConfigError(
-            f"{text!r} is no value.",
-            set_in=str(origin),
-            valid="a number, True, None, 'text', @name()",
-        ) from None
-    fits = all(accepts(kind, value) for kind in expected)
-    return text if fits_text and not fits else value
 
 
 def _single_value(text: str) -> Any:

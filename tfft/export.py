@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfft.atomic_write import write_atomic
 from tfft.errors import DataError, ExportError
 from tfft.processes import python_command
 from tfft.task import Answers
-from tfft.workdir import write_atomic
 
 TOLERANCE = 1e-5
 BATCH = 32  # examples that are compared at a time

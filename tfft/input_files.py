@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft import examples, finite
+from tfft.atomic_write import write_atomic
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.sources._columns import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
 from tfft.sources._formats import ClassFolders, Format, Lines, Separated
 from tfft.sources.files import Table, read
 from tfft.sources.images import IMAGE_NAMES, read_images
-from tfft.workdir import write_atomic
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
 ON_ERROR = ("fail", "skip")

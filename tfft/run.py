@@ -9,7 +9,6 @@ import pathlib
 import re
 import resource
 import tempfile
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,13 +30,14 @@ from tfft import (
 )
 from tfft import job as jobs
 from tfft.arguments import COUNT, FILLED, SEED, validated
+from tfft.atomic_write import write_atomic
 from tfft.backbones.base import Backbone
+from tfft.check_stage import check_stage
 from tfft.console import Console
 from tfft.errors import ConfigError, near
-from tfft.freeze import adapt, checksums, prove_freeze
+from tfft.freeze import adapt
 from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
-from tfft.optimizer import applied_rate
 from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
@@ -55,7 +55,7 @@ from tfft.trained import (
     predict_export,
     show,
 )
-from tfft.workdir import Workdir, write_atomic
+from tfft.workdir import Workdir
 
 __all__ = [
     "Run",
@@ -385,39 +385,6 @@ def check(
         job.encode(source)
         adapt(stages, backbone, seed)
         job.trained_variables(stages)
-        stored = max(_check_stage(job, stages, number) for number in range(len(stages)))
+        stored = max(check_stage(job, stages, number) for number in range(len(stages)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
-
-
-def _check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
-    """Trains one step on the middle batch shape, times a second; returns bytes of features."""
-    stage = stages[number]
-    reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)
-    monitor.check(stage, job.task, "validation" in job.splits)
-    schedule = loop.Schedule(job.learned, stage, (job.seed, number))
-    cut, _ = job.cuts([stage])
-    features = job.decide(stage, cut, schedule)
-    prepared = job.prepare(stage, schedule.total_steps, False, number)
-    job.describe(prepared, schedule, only_stage=len(stages) == 1)
-    before = checksums(job.backbone, job.head)
-    plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
-    batch = plan[len(plan) // 2]
-    inputs = loop.Inputs(job.learned).batch(batch)
-    targets = job.learned.targets_of(batch.rows, batch.length)
-    for _ in range(stage.accumulate):  # batches that make one step
-        logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
-        rate = applied_rate(prepared.trained.optimizer)
-        monitor.refuse_divergence(stage, logs, "in the first step", rate)
-    prove_freeze(before, prepared, job.backbone, job.head)
-    began = time.monotonic()
-    prepared.trained.train_on_batch(inputs, targets)
-    seconds = time.monotonic() - began
-    tokens = sum(len(each.rows) * each.length for each in plan)
-    epoch = seconds * tokens / (len(batch.rows) * batch.length)
-    job.say.info(f"frozen features: {features.reason}")
-    job.say.result(
-        f"stage {stage.name!r}: about {epoch:.0f} s an epoch, {schedule.epochs} epochs"
-        + (", the later ones quicker with stored features" if features.kind != "off" else "")
-    )
-    return features.size

@@ -12,8 +12,9 @@ from tfft import taught, writing
 from tfft.errors import ConfigError
 from tfft.losses import TokenAccuracy
 from tfft.metrics import guesses, texts
+from tfft.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
 from tfft.search import Search
-from tfft.task import LONGEST_TEXT, SHOWN_EXAMPLES, Answers, Examples, Task, config_of, text_of
+from tfft.task import Answers, Examples, Task, config_of
 
 
 class TextTask(Task):

@@ -17,6 +17,7 @@ import keras
 from tfft import adapters, examples, finite, input_files, loop, machine, run_files, tasks
 from tfft import job as jobs
 from tfft.arguments import FILLED, validated
+from tfft.atomic_write import refuse_existing
 from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.errors import DataError, ExportError, WorkdirError
@@ -29,7 +30,7 @@ from tfft.report import named
 from tfft.report_tables import tables
 from tfft.sources.elements import read_inputs
 from tfft.task import Answers, Examples, Task
-from tfft.workdir import Workdir, refuse_existing
+from tfft.workdir import Workdir
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search

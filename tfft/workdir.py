@@ -11,9 +11,6 @@ import math
 import os
 import pathlib
 import re
-import stat
-import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
@@ -22,162 +19,12 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
+from tfft.atomic_write import explained, write_atomic
 from tfft.errors import WorkdirError
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
-STREAMS = {"/dev/stdin": 0, "/dev/stdout": 1, "/dev/stderr": 2}
-DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self))/fd/(\d+)")
-MAX_LINKS = 40  # as Linux
-
-
-@contextlib.contextmanager
-def _explained(path: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the system, such as a full disk, into a `WorkdirError`."""
-    try:
-        yield
-    except (BrokenPipeError, InterruptedError):
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkdirError(
-                f"the disk is full while writing {path}; nothing was half-written.",
-                valid="free some space, then run the same command: it continues",
-            ) from error
-        raise WorkdirError(
-            f"cannot write {path}: {error.strerror or error}.",
-            set_in="--workdir or --output",
-            valid="a folder that you may write to",
-        ) from error
-    except ValueError as error:  # a path with a null character
-        raise WorkdirError(
-            f"cannot write {str(path)!r}: {error}.", set_in="--workdir or --output"
-        ) from error
-
-
-def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Writes a file so that no reader sees half of it.
-
-    A regular file is replaced by a whole new one, with the permissions of the old one and, if the
-    system allows it, its owner; of a symbolic link the file that it points to. Devices and FIFOs
-    are written to as they are, and so are `/dev/stdout` and the other descriptors.
-
-    Raises:
-      WorkdirError: The disk is full, the folder may not be written, or `path` is a folder, a
-        socket, a block device or a link that leads nowhere.
-    """
-    path = pathlib.Path(path)
-    data = content.encode() if isinstance(content, str) else content
-    with _explained(path):
-        target = _target(path)
-        if isinstance(target, int):
-            _write_descriptor(target, data)
-        elif _is_replaced(target):
-            _replace(target, data)
-        else:
-            with open(target, "wb") as file:
-                file.write(data)
-
-
-def refuse_existing(output: str, force: bool) -> None:
-    """Refuses an output that exists, and one that cannot be written, before anything is computed.
-
-    Args:
-      output: A path; "-" for standard output.
-      force: Whether an existing regular file is to be replaced.
-
-    Raises:
-      WorkdirError: The output is a regular file and `force` is False, or a folder, a socket, a
-        block device or a link that leads nowhere.
-    """
-    if output == "-":
-        return
-    if not output:
-        raise WorkdirError(
-            "the output has no name.", set_in="--output", valid="a file, or - for standard output"
-        )
-    path = pathlib.Path(output)
-    with _explained(path):
-        target = _target(path)
-        exists = not isinstance(target, int) and _is_replaced(target) and target.exists()
-    if exists and not force:
-        raise WorkdirError(
-            f"{output} exists.", set_in="--output", valid="another name, or --force to replace it"
-        )
-
-
-def _target(path: pathlib.Path) -> pathlib.Path | int:
-    """Returns what a path names in the end: a file, or the number of an open descriptor.
-
-    `/dev/stdout` must not be resolved to the file behind it, whose content it would replace.
-    """
-    text = str(path)
-    for _ in range(MAX_LINKS):
-        absolute = os.path.abspath(text)
-        if absolute in STREAMS:
-            return STREAMS[absolute]
-        if descriptor := DESCRIPTOR.fullmatch(absolute):
-            return int(descriptor[1])
-        if not os.path.islink(text):
-            return pathlib.Path(text)
-        text = os.path.join(os.path.dirname(text), os.readlink(text))
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-
-
-def _is_replaced(path: pathlib.Path) -> bool:
-    """Returns True for a regular file and a new one, False for what is written to as it is.
-
-    Raises:
-      WorkdirError: The path is a folder, a socket or a block device.
-    """
-    try:
-        mode = path.stat().st_mode
-    except FileNotFoundError:
-        return True
-    refused = {stat.S_ISDIR: "a folder", stat.S_ISSOCK: "a socket", stat.S_ISBLK: "a disk"}
-    for is_kind, kind in refused.items():
-        if is_kind(mode):
-            raise WorkdirError(
-                f"{path} is {kind}, not a file.", set_in="--output", valid="the name of a file"
-            )
-    return stat.S_ISREG(mode)
-
-
-def _replace(path: pathlib.Path, data: bytes) -> None:
-    """Writes a new file aside, syncs it and renames it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        _copy_owner(path, aside)
-        os.replace(aside, path)
-    except BaseException:
-        pathlib.Path(aside).unlink(missing_ok=True)
-        raise
-
-
-def _copy_owner(path: pathlib.Path, aside: str) -> None:
-    """Gives a new file the owner and the permissions of the one that it replaces."""
-    try:
-        old = path.stat()
-    except FileNotFoundError:
-        os.chmod(aside, 0o644)
-        return
-    with contextlib.suppress(PermissionError):
-        os.chown(aside, old.st_uid, old.st_gid)
-    os.chmod(aside, stat.S_IMODE(old.st_mode))
-
-
-def _write_descriptor(number: int, data: bytes) -> None:
-    """Writes to an open descriptor, after what Python has written to it."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with open(os.dup(number), "wb") as file:
-        file.write(data)
 
 
 class Workdir:
@@ -206,7 +53,7 @@ class Workdir:
         Raises:
           WorkdirError: another process holds the folder, or it holds another run.
         """
-        with _explained(self.path):
+        with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             lock = open(self.path / ".lock", "a")  # noqa: SIM115 - held for the whole run
         with lock:
@@ -233,7 +80,7 @@ class Workdir:
           WorkdirError: The folder cannot be written, another process holds it, or it holds another
             run.
         """
-        with _explained(self.path):
+        with explained(self.path):
             above = self.path
             while not above.exists():
                 above = above.parent

@@ -14,7 +14,8 @@ from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, Uni
 from tfft.metrics import numbers, retrieval
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import SeveralTexts
-from tfft.task import Answers, Examples, Task, config_of, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task, config_of
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)

@@ -13,7 +13,8 @@ from tfft.encoded import Ragged
 from tfft.metrics import guesses
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.masking import MaskingPreprocessor, places
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task
 from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 

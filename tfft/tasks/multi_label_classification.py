@@ -16,7 +16,8 @@ from tfft.metrics import label_answers, multi_label
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.thresholds import Threshold
-from tfft.task import Answers, Examples, Task, config_of, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task, config_of
 
 NO_LABEL = "(no label)"  # heads the count of texts without one
 

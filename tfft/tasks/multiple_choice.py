@@ -13,7 +13,8 @@ from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics import choices
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import ChoicePreprocessor
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task
 
 
 @validated(dropout=FRACTION)

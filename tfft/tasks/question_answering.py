@@ -19,7 +19,8 @@ from tfft.metrics import corpus
 from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.pair_windows import PairWindows
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task
 
 
 @validated(

@@ -16,7 +16,8 @@ from tfft.metrics import numbers
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
-from tfft.task import Answers, Examples, Task, config_of, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task, config_of
 
 
 @validated(delta=POSITIVE, dropout=FRACTION)

@@ -16,7 +16,8 @@ from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics import span_floors, spans
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess import words
-from tfft.task import Answers, Examples, Task, shown_examples
+from tfft.report_examples import shown_examples
+from tfft.task import Answers, Examples, Task
 
 
 @validated(labels=NAMED, dropout=FRACTION, label_smoothing=FRACTION, class_weights=NON_NEGATIVE)
