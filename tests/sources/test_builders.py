@@ -301,3 +301,26 @@ def test_negative_numbers_are_no_missing_labels(builder):
     numbers = builder(data, label=FEATURES.Scalar(tf.int64))
     with pytest.raises(DataError, match="the label -2 has no name"):
         tfds(numbers, label="mood")
+
+
+def test_a_group_of_a_builder_or_a_pipeline_stays_together(various):
+    pages = [f"page {n // 5}" for n in range(80)]
+    source = tfds(various, text="question", label="mood", group="score", test_share=0.0)
+    assert [source.size(split) for split in source.splits] == [72, 8, 9]
+    columns = {"text": [f"t{n}" for n in range(80)], "y": [n % 2 for n in range(80)], "page": pages}
+    dataset = tf.data.Dataset.from_tensor_slices(columns)
+    source = tfds(dataset, label="y", group="page")
+    found = [set(source.groups(split)) for split in source.splits]
+    assert sum(map(len, found)) == len(set(pages)) == 16 and all(found)
+    pairs = tfds(dataset, text=("text", "page"), label="y")
+    assert pairs.inputs == ("text", "page")
+    with pytest.raises(DataError, match="the dataset has no feature 'label'"):
+        tfds(dataset)
+
+
+def test_secret_labels_of_pairs_are_left_out(builder):
+    data = {"train": TRAIN, "test": [(f"t{n}", -1) for n in range(9)]}
+    builder = builder(data, more={"other": catalogue.features.Text()})
+    source = tfds(builder, text=("sentence", "other"), label="mood")
+    assert "9 examples of test have no label and are left out" in source.notes
+    assert source.size("test") == 15 and source.labels == ("down", "up")

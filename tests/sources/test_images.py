@@ -175,3 +175,16 @@ def test_other_files_are_refused(package, monkeypatch):
 def test_a_png_is_the_same_everywhere():
     pixels = np.arange(12).reshape(3, 4).astype(np.uint8)
     np.testing.assert_array_equal(tf.io.decode_png(png(pixels)).numpy()[..., 0], pixels)
+
+
+def test_images_of_a_group_are_in_the_same_split(tmp_path):
+    folder = pictures.folder(tmp_path / "one", 40)
+    paths = sorted(folder.glob("*/*.png"))
+    rows = [f"{path},{path.parent.name},scene {number // 4}" for number, path in enumerate(paths)]
+    (tmp_path / "table.csv").write_text("\n".join(["image,label,scene", *rows]) + "\n")
+    source = images(
+        str(tmp_path / "table.csv"), group="scene", validation_share=0.2, test_share=0.2
+    )
+    scenes = [set(source.columns(split)["scene"]) for split in source.splits]
+    assert sum(map(len, scenes)) == 10 and not scenes[0] & scenes[2]
+    assert [source.size(split) for split in source.splits] == [24, 8, 8]

@@ -137,6 +137,27 @@ def test_rare_labels_are_in_training_first():
     assert (len(made["validation"]), len(made["test"])) == (402, 804)
 
 
+def test_a_label_with_two_texts_is_in_the_test_split():
+    counts = {"x": 200, "y": 201, "two": 2, "three": 3, "one": 1}
+    rows = [(f"{label} {n}", label) for label, count in counts.items() for n in range(count)]
+    made = split(rows, {"validation": 0.1, "test": 0.1})
+    labels = {name: collections.Counter(label for _, label in part) for name, part in made.items()}
+    assert [labels[name]["two"] for name in SPLITS] == [1, 0, 1]
+    assert (len(made["validation"]), len(made["test"])) == (41, 41)
+    # Where the test split has no room for all of them, they are spread.
+    rows = [(f"text {n}", f"label {n // 2}") for n in range(200)]
+    assert [len(split(rows)[name]) for name in SPLITS] == [140, 20, 40]
+
+
+def test_groups_are_stratified_by_label_and_size():
+    rows = [(f"text {n}", "xy"[n % 2], f"g{n % 40}") for n in range(400)]
+    rows += [(f"more {n}", "z", f"g{n}") for n in range(6)]
+    made = split(rows, {"validation": 0.1, "test": 0.1}, group=2)
+    for name in ("validation", "test"):
+        labels = collections.Counter(label for _, label, _ in made[name])
+        assert labels["x"] == labels["y"] == 20 and labels["z"] in (1, 2)
+
+
 def test_lists_of_labels_are_stratified_too():
     rows = [
         (f"text {n}", json.dumps([f"label {n % 7}", *(["rare"] if n % 100 == 0 else [])]))

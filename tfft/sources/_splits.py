@@ -142,6 +142,7 @@ def complete(
     group: int | None = None,
     group_name: str = "",
     own: str = OWN_FILES,
+    see: str = SEE,
 ) -> tuple[dict[str, Rows], list[str]]:
     """Splits the missing splits off from the training rows.
 
@@ -156,6 +157,7 @@ def complete(
       group: number of the column whose equal values stay together; None for no groups.
       group_name: name of that column.
       own: how splits of one's own are given, for an error.
+      see: the next command, for an error.
 
     Returns:
       All splits, and notes on those that were made.
@@ -180,7 +182,7 @@ def complete(
         for number, split in enumerate(SPLITS)
         if split == "train" or split in missing
     }
-    _refuse_empty(name, parts, units, labels, own)
+    _refuse_empty(name, parts, units, labels, own, see)
     made = {split: take(train, numbers.tolist()) for split, numbers in parts.items()}
     sizes = {split: len(parts[split]) for split in missing}
     how = ("label" if classes else "answer") if labels.shape[1] else ""
@@ -246,6 +248,7 @@ def _refuse_empty(
     units: Units,
     labels: sparse.csr_matrix,
     own: str,
+    see: str,
 ) -> None:
     empty = [split for split, numbers in parts.items() if not len(numbers)]
     if not empty:
@@ -261,7 +264,7 @@ def _refuse_empty(
         f"{name} is too small to be split into {', '.join(parts)}: the {empty[0]} split would be "
         f"empty. It has {counts}.",
         valid=f"more rows, a share of 0 for one of the splits, or {own}",
-        see=SEE,
+        see=see,
     )
 
 
@@ -271,8 +274,10 @@ def _split_note(
     """Returns the note on splits that were made, with their sizes."""
     parts = []
     for split, size in sizes.items():
-        asked = "" if abs(size / count - shares[split]) < 0.01 else f", {shares[split]:.0%} asked"
-        parts.append(f"{size:,} rows for {split} ({size / count:.0%}{asked})")
+        requested = (
+            "" if abs(size / count - shares[split]) < 0.01 else f", {shares[split]:.0%} requested"
+        )
+        parts.append(f"{size:,} rows for {split} ({size / count:.0%}{requested})")
     together = f"rows of the same {group!r} and equal inputs" if group else "equal inputs"
     how = f"stratified by {by}, " if by else ""
     return f"split off from train: {', '.join(parts)}; {how}{together} stay together"

@@ -23,7 +23,7 @@ def assign(
     A label with at least as many units as there are splits has a unit in every split, one with
     fewer units has one in the training split. Units of one row with one label fill the quota of
     their label in the order of their rank. Units of several rows or labels are assigned before, the
-    rarest label first, each to the split that lacks the largest share of that label and of rows.
+    rarest label first, each to the split that it brings closest to its shares of labels and rows.
 
     Source: Sechidis et al., "On the Stratification of Multi-Label Data", 2011.
 
@@ -59,7 +59,7 @@ class _Needs:
 
     Attributes:
       splits: the splits that are made, by priority.
-      ideal: rows of each label by split in proportion to the targets, float [l 3].
+      ideal: rows of each label by split in proportion to the targets, as lists.
       rows: rows that are still needed, as lists.
       units: number of units of each label that are not assigned.
       lacking: the splits that must have the label and do not have it yet, by label.
@@ -69,12 +69,13 @@ class _Needs:
         self.splits = [split for split in PRIORITY if targets[split]]
         totals = np.asarray(columns.sum(axis=0)).ravel()
         units = columns.getnnz(axis=0)
-        self.ideal = totals[:, None] * np.array(targets, float) / max(sum(targets), 1)
+        ideal = totals[:, None] * np.array(targets, float) / max(sum(targets), 1)
         enough = units >= len(self.splits)
         if len(self.splits) > 1:  # two units: one to learn from, one to test with
             two = (units == 2) & ~enough
-            self.ideal[two, self.splits[1]] = totals[two] / 2
-        self.rows: list[list[float]] = self.ideal.tolist()
+            ideal[two, self.splits[1]] = totals[two] * 0.75  # above one of the two
+        self.ideal: list[list[float]] = ideal.tolist()
+        self.rows: list[list[float]] = ideal.tolist()
         self.units: list[int] = units.tolist()
         self.lacking = [self.splits if each else [TRAIN] for each in enough]
         self.lacking[-1] = self.splits
@@ -85,14 +86,16 @@ class _Needs:
             lacking = self.lacking[label]
             if lacking and self.units[label] <= len(lacking):
                 return lacking[0]
-        rarest, rows, size = self.rows[labels[0]], self.rows[-1], counts[-1]
-        ideal, targets = self.ideal[labels[0]], self.ideal[-1]
-        open_splits = [split for split in self.splits if rows[split] >= size] or self.splits
-        return max(
-            open_splits,
-            key=lambda split: (
-                (rarest[split] - counts[0]) / ideal[split] + (rows[split] - size) / targets[split]
-            ),
+        size, rows = counts[-1], self.rows[-1]
+        # A unit of several rows may exceed the target by less than it would fall short of it.
+        open_splits = [split for split in self.splits if rows[split] >= size / 2] or self.splits
+        return max(open_splits, key=lambda split: self._gain(split, labels, counts))
+
+    def _gain(self, split: int, labels: Sequence[int], counts: Sequence[int]) -> float:
+        """Returns by how much a unit reduces the squared relative distances from the targets."""
+        return sum(
+            count * (2 * self.rows[label][split] - count) / self.ideal[label][split]
+            for label, count in zip(labels, counts, strict=True)
         )
 
     def add(self, split: int, labels: Sequence[int], counts: Sequence[int]) -> None:

@@ -112,6 +112,8 @@ def files(
             group=group,
         )
     except DataError as error:
+        if error.problem.endswith(f"has no column {group!r}."):
+            error.set_in = f"files.group={group!r}"
         error.set_in = error.set_in or str(data)
         error.see = error.see or see_check(str(data))
         raise
@@ -141,7 +143,8 @@ def _files(
     names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
     number = names.index(group) if group else None
     kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes}
-    rows, made = complete(name, rows, shares, group=number, group_name=group or "", **kind)
+    of_group: dict[str, Any] = {"group": number, "group_name": group or ""}
+    rows, made = complete(name, rows, shares, see=see_check(name), **of_group, **kind)
     notes += made
     if number is not None:
         kind["groups"] = {split: part[number] for split, part in rows.items()}

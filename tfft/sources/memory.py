@@ -71,7 +71,7 @@ def memory(
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
     shares = {"validation": validation_share, "test": test_share} if len(rows) == 1 else {}
-    of_group: Any = {"group": number, "group_name": group or "", "own": OWN}
+    of_group: Any = {"group": number, "group_name": group or "", "own": OWN, "see": SEE}
     rows, notes = complete("memory", rows, shares, **of_group, **kind)
     if number is not None:
         kind["groups"] = {split: part[number] for split, part in rows.items()}
