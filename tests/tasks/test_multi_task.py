@@ -294,3 +294,17 @@ def test_a_mixture_of_tasks_keeps_the_answers_of_its_sources():
 def test_examples_without_answers_have_no_shares():
     held = Examples((["a film"],))
     assert [len(share.rows) for share in shares.shares(held, FOUR).values()] == [0, 0, 0, 0]
+
+
+def test_labels_are_counted_by_task():
+    counts = {json.dumps(answer): 2 for _, answer in ROWS}
+    task = MultiTask(FOUR).with_labels(list(counts), counts)
+    assert task.label_counts(counts) == {
+        "topic/no": 2,
+        "topic/yes": 2,
+        "tags/long": 2,
+        "tags/slow": 2,
+        "tags/(no label)": 2,
+    }
+    with pytest.raises(DataError, match="'3,5' is no number: it has a decimal comma"):
+        task.check_answers({'{"score": "3,5"}': 1})
