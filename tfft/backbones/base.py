@@ -94,7 +94,7 @@ class Backbone:
         """
         if task.modality != self.modality:
             raise ConfigError(
-                f"{task.name} reads {task.modality}s, and {self.title} is a body of "
+                f"{task.name} reads {task.modality}s, and {self.name} is a body of "
                 f"{self.modality}s.",
                 set_in="train.backbone",
                 valid=f"a backbone that reads {task.modality}s",
