@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import tfft
+from tfft import config
 from tfft.annotations import resolve
 from tfft.arguments import Range, constraints_of, validated
 from tfft.backbones.base import Backbone
@@ -321,3 +322,15 @@ def test_a_checked_name_keeps_its_signature():
     assert list(inspect.signature(Stage).parameters)[:3] == ["name", "freeze_layers", "freeze"]
     assert inspect.signature(tiny).parameters["dim"].default == 16
     assert TextClassification(["a", "b"]).config()["dropout"] == 0.1
+
+
+def test_a_config_s_value_out_of_range_names_its_flag():
+    overrides = {"DATA": "reviews.csv", "TextClassification.dropout": "2.0"}
+    found = config.load(["quick/text.gin"], overrides)
+    with pytest.raises(ConfigError) as caught:
+        found.kwargs(only=("task",))
+    assert str(caught.value) == (
+        "TextClassification.dropout must be 0 to below 1. Received: dropout=2.0.\n"
+        "  set in  --gin.TextClassification.dropout=2.0\n"
+        "  valid   a number: 0 to below 1"
+    )

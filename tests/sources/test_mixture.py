@@ -80,6 +80,8 @@ def test_sources_that_do_not_go_together():
     with pytest.raises(ConfigError, match="named memory, memory"):
         mixture([part("a", 30), part("b", 30)])
     with pytest.raises(ConfigError, match="for 2 sources"):
+        mixture([part("a", 30), part("b", 30)], names=["a", "b"], rates=[1])
+    with pytest.raises(ConfigError, match="rates must be above 0"):
         mixture([part("a", 30), part("b", 30)], names=["a", "b"], rates=[1, 0])
     with pytest.raises(ConfigError, match="rates of a mixture would be others"):
         seen(mixture([part("a", 30), part("b", 30)], names=["a", "b"]), oversample=True)

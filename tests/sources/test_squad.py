@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfft import examples
-from tfft.errors import DataError
+from tfft.errors import ConfigError, DataError
 from tfft.sources.squad import squad
 from tfft.tasks.question_answering import QuestionAnswering
 
@@ -106,7 +106,7 @@ def test_what_is_no_file_of_squad_is_told(tmp_path):
     with pytest.raises(DataError, match="no examples|too small"):
         squad(path)
     path = write(tmp_path / "c.json", [article(1)])
-    with pytest.raises(DataError, match="group='id'"):
+    with pytest.raises(ConfigError, match="group must be"):
         squad(path, group="id")
     with pytest.raises(DataError, match="no column 'id'"):
         squad(path, columns=("id",))

@@ -96,7 +96,7 @@ def _refuse(
         )
 
 
-@validated(rates=POSITIVE, temperature=POSITIVE, names=NAMED, tasks=FILLED)
+@validated(rates=POSITIVE, temperature=POSITIVE, names=FILLED, tasks=FILLED)
 class Mixture(Source):
     """See `mixture`."""
 
