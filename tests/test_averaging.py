@@ -1,6 +1,8 @@
 """EMA, SWA and WiSE-FT against their formulas, and as parts of a run that may be killed."""
 
+import contextlib
 import pathlib
+import types
 
 import keras
 import numpy as np
@@ -302,3 +304,34 @@ def test_a_loop_of_one_s_own_gets_no_averages_that_it_cannot_make():
     model.fit(inputs, np.array([0, 1] * 4), epochs=2, shuffle=False, verbose=0)
     for weight, average in model.optimizer.pairs():
         assert np.array_equal(weight, average)
+
+
+def test_statistics_of_a_pass_by_hand():
+    """Means of the batches' means and variances; generators and momenta stay as they were."""
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(20, 3)).astype("float32")
+    dense, dropout = keras.layers.Dense(4), keras.layers.Dropout(0.5)
+    norm, still = (keras.layers.BatchNormalization(momentum=0.9) for _ in range(2))
+    model = keras.Sequential([keras.Input((3,)), dense, norm, dropout, still])
+    still.trainable = False
+    data = tf.data.Dataset.from_tensor_slices((inputs, inputs)).batch(8)
+    seed = dropout.seed_generator.state
+    before = np.array(seed)
+
+    @contextlib.contextmanager
+    def progress(total):
+        yield types.SimpleNamespace(advance=lambda count: counted.append((count, total)))
+
+    counted = []
+    statistics = averaging.NormStatistics(model, lambda: (data, [8, 8, 4]), [seed], progress)
+    assert statistics.norms == [norm]
+    statistics.recompute()
+    hidden = np.array(dense(inputs), np.float64)
+    batches, weights = np.split(hidden, [8, 16]), [0.4, 0.4, 0.2]
+    mean = sum(share * part.mean(0) for share, part in zip(weights, batches, strict=True))
+    variance = sum(share * part.var(0) for share, part in zip(weights, batches, strict=True))
+    np.testing.assert_allclose(norm.moving_mean, mean, atol=1e-6)
+    np.testing.assert_allclose(norm.moving_variance, variance, atol=1e-6)
+    np.testing.assert_array_equal(still.moving_mean, np.zeros(4))
+    np.testing.assert_array_equal(seed, before)
+    assert norm.momentum == 0.9 and counted == [(8, 20), (8, 20), (4, 20)]

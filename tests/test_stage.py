@@ -9,7 +9,7 @@ import pytest
 
 from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
-from tfft.freeze import checksums, prove_freeze, rate_factors
+from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze, rate_factors
 from tfft.model import Prefix, Upper, named_variables
 from tfft.optimizer import WarmupDecay, make_optimizer
 from tfft.stage import Stage, chain, prepare
@@ -356,3 +356,23 @@ def test_weights_that_are_replaced_are_not_gone_back_to(body):
     for settings in ({"l2_sp": 1.0}, {"wise_ft": (0.5,)}):
         with pytest.raises(ConfigError, match="goes back to the pretrained weights"):
             chain((Stage(reinit_layers=1, **settings),), body)
+
+
+def test_asking_what_is_frozen_sets_nothing():
+    body, task = tiny(layers=2), TextClassification(labels=["a", "b"])
+    head = task.head()
+    prepare(Stage(freeze_layers=1, freeze=("*/bias",)), body, head, task, 8)
+    variables = named_variables(body, head)
+    before = {name: variable.trainable for name, variable in variables.items()}
+    layers = [layer for group in body.groups for layer in group.layers]
+    layers = [inner for layer in [*layers, head] for inner in layer._flatten_layers()]
+    modes = [layer.trainable for layer in layers]
+    for depth in (0, 1, 2, "all"):
+        stage = Stage(freeze_layers=depth)
+        names, found = frozen_names(stage, body, head), frozen_depth(stage, body, head)
+        assert {name: variable.trainable for name, variable in variables.items()} == before
+        assert [layer.trainable for layer in layers] == modes
+        # What it says is what setting the mask does.
+        fresh = tiny(layers=2)
+        assert names == frozen_names(stage, fresh, head)
+        assert found == frozen_depth(stage, fresh, head)

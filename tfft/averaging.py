@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from tfft import monitor
 from tfft.errors import ConfigError
+from tfft.model import is_seed
 from tfft.workdir import BEST
 
 
@@ -84,11 +86,100 @@ class Swa(Ema):
         """Keras' hook for every step."""
 
 
+class NormStatistics:
+    """Moving statistics of the batch normalizations that a stage trains, for other weights.
+
+    Averaged weights have other statistics than the weights of the last step. They are computed
+    over one pass of the training data: the mean of the batches' means and variances, weighted by
+    the numbers of examples (Izmailov et al. 2018). Frozen statistics stay as they are.
+
+    Args:
+      model: that is trained.
+      batches: returns the data of a pass, always the same, and their numbers of examples.
+      seeds: variables of random generators, which a pass leaves as they were.
+      progress: from the number of examples to a context manager with `advance`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batches: Callable[[], tuple[tf.data.Dataset, list[int]]],
+        seeds: Sequence[Any],
+        progress: Callable[[int], Any],
+    ):
+        layers = model._flatten_layers()
+        kinds = [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+        self.norms = [layer for layer in kinds if layer.trainable]
+        self.variables = [
+            v for norm in self.norms for v in (norm.moving_mean, norm.moving_variance)
+        ]
+        self.model, self.batches, self.seeds, self.progress = model, batches, seeds, progress
+
+    def values(self) -> list[np.ndarray]:
+        """Returns copies of the statistics."""
+        return [np.array(variable) for variable in self.variables]
+
+    def assign(self, values: Sequence[np.ndarray]) -> None:
+        """Sets the statistics to what `values` returned."""
+        for variable, value in zip(self.variables, values, strict=True):
+            variable.assign(value)
+
+    def recompute(self) -> None:
+        """Sets the statistics to those of the model's weights."""
+        if not self.norms:
+            return
+        data, sizes = self.batches()
+        momenta, seeds = [norm.momentum for norm in self.norms], [np.array(s) for s in self.seeds]
+        sums = [np.zeros(variable.shape) for variable in self.variables]
+        for norm in self.norms:
+            norm.momentum = 0.0  # so that the moving statistics are those of the last batch
+        try:
+            call = tf.function(lambda inputs: self.model(inputs, training=True), autograph=False)
+            traced = call.get_concrete_function(data.element_spec[0])
+            with self.progress(sum(sizes)) as bar:
+                for size, (inputs, *_) in zip(sizes, data, strict=True):
+                    traced(inputs)
+                    for place, variable in enumerate(self.variables):
+                        sums[place] += size * np.array(variable, np.float64)
+                    bar.advance(size)
+        finally:
+            for norm, momentum in zip(self.norms, momenta, strict=True):
+                norm.momentum = momentum
+            for variable, value in zip(self.seeds, seeds, strict=True):
+                variable.assign(value)
+        self.assign([total / sum(sizes) for total in sums])
+
+
+def norm_statistics(recorder: Any, schedule: Any, train: Any) -> NormStatistics | None:
+    """Returns the statistics that averaged weights need, None if the stage trains none.
+
+    Args:
+      recorder: a `loop.Recorder` of the stage.
+      schedule: of the stage; a pass goes through the batches of its first epoch.
+      train: the Inputs of the training split.
+    """
+    plan, say = schedule.plan(0), recorder.say
+    title = f"{schedule.stage.name}, batch normalization statistics of averaged weights"
+
+    def batches() -> tuple[tf.data.Dataset, list[int]]:
+        data = train.dataset(plan, 0, None, (*schedule.seed, 0))
+        return data, [len(batch.rows) for batch in plan]
+
+    seeds = [variable for name, variable in recorder.variables.items() if is_seed(name)]
+    found = NormStatistics(
+        recorder.prepared.trained, batches, seeds, lambda total: say.progress(title, total)
+    )
+    return found if found.norms else None
+
+
 class Average:
     """What a stage averages, for the loop; without `Stage.average` it does nothing.
 
     Training goes on with the weights; validation, the best weights and the end of the stage have
-    the averages.
+    the averages, and batch normalizations the statistics that belong to them.
+
+    Attributes:
+      statistics: `NormStatistics` of the model, if the stage trains some.
     """
 
     def __init__(self, optimizer: Any):
@@ -96,9 +187,13 @@ class Average:
         self.own: Any = inner if isinstance(inner, Ema) else None
         if self.own is not None:
             self.own.apart = True
+        self.statistics: NormStatistics | None = None
+        self._running: list[np.ndarray] | None = None  # of the weights, while averages are in
+        self._averaged: list[np.ndarray] | None = None  # of the averages after this epoch
 
     def end_epoch(self) -> None:
         """Is told when the last batch of an epoch has been trained on."""
+        self._averaged = None
         if self.own is not None:
             self.own.end_epoch()
 
@@ -108,15 +203,39 @@ class Average:
             value = keras.ops.copy(variable)
             variable.assign(average)
             average.assign(value)
+        if self._pairs():
+            self._swap_statistics()
+
+    def _swap_statistics(self) -> None:
+        if self.statistics is None:
+            return
+        if self._running is not None:
+            self.statistics.assign(self._running)
+            self._running = None
+            return
+        self._running = self.statistics.values()
+        if self._averaged is None:
+            self.statistics.recompute()
+            self._averaged = self.statistics.values()
+        self.statistics.assign(self._averaged)
 
     def keep(self) -> None:
         """Puts the averages into the model for good."""
-        for variable, average in self._pairs():
-            variable.assign(average)
+        if self._pairs():
+            self.swap()
+            self._running = None
 
     def values(self, variables: dict[str, Any]) -> dict[str, np.ndarray]:
         """Returns copies of the averages, by the names of their weights in `variables`."""
-        found = {id(variable): average for variable, average in self._pairs()}
+        found: dict[int, Any] = {id(variable): average for variable, average in self._pairs()}
+        if found and self.statistics is not None:
+            if self._averaged is None:
+                self.swap()
+                self.swap()
+            for variable, value in zip(
+                self.statistics.variables, self._averaged or [], strict=True
+            ):
+                found[id(variable)] = value
         named = {name: found.get(id(variable)) for name, variable in variables.items()}
         return {name: np.array(value) for name, value in named.items() if value is not None}
 
@@ -153,23 +272,6 @@ def check_settings(stage: Any) -> None:
         )
 
 
-def stale(stage: Any, layers: Iterable[keras.layers.Layer]) -> str | None:
-    """Returns a line on statistics that no average is taken of, if there are any.
-
-    Args:
-      stage: the Stage.
-      layers: of the model that it trains.
-    """
-    kinds = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-    norms = sum(layer.trainable for layer in kinds)
-    if not norms or not (stage.average or stage.wise_ft):
-        return None
-    return (
-        f"{norms} batch normalisations keep the statistics of the last step's weights, not of the "
-        "averaged ones: freeze them in Stage.freeze, or average nothing"
-    )
-
-
 def pretrained(stages: Sequence[Any], variables: dict[str, Any]) -> dict[str, np.ndarray] | None:
     """Returns copies of the variables where a stage goes back to them later; else None."""
     if not any(stage.l2_sp or stage.wise_ft for stage in stages):
@@ -199,6 +301,7 @@ def wise_ft(
     alphas: Sequence[float],
     judge: Callable[[], dict[str, float]],
     better: Callable[[dict[str, float], dict[str, float]], bool],
+    settle: Callable[[float], None] = lambda alpha: None,
 ) -> list[dict[str, float]]:
     """Sets weights to (1 - alpha) * start + alpha * end for the best alpha, 1 among them.
 
@@ -210,6 +313,7 @@ def wise_ft(
       alphas: shares of the end.
       judge: returns the validation figures of the weights as they are.
       better: compares two of its answers.
+      settle: is called with alpha when the weights are set, for what follows from them.
 
     Returns:
       The figures with their `alpha`, the best first.
@@ -220,6 +324,7 @@ def wise_ft(
         for name, first in start.items():
             mixed = (1.0 - alpha) * first + alpha * end[name] if alpha < 1.0 else end[name]
             variables[name].assign(mixed)
+        settle(alpha)
 
     tried: list[dict[str, float]] = []
     for alpha in (1.0, *alphas):
@@ -252,13 +357,24 @@ def mix(recorder: Any, validation: Any) -> None:
         found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)
         return {f"val_{name}": float(value) for name, value in found.items()}
 
+    statistics = recorder.average.statistics
+    trained = statistics and statistics.values()
+
+    def settle(alpha: float) -> None:
+        if statistics and alpha < 1.0:
+            statistics.recompute()
+        elif statistics:
+            statistics.assign(trained)
+
     files.finish()
     arrays, state = files.load(BEST)
     done = state.get("wise_ft") if state["stage_number"] == position.stage else None
     if done:
         for name, value in arrays.items():
             variables[name].assign(value)
-    recorder.mixed = done or wise_ft(variables, prepared.start, stage.wise_ft, judge, better)
+    recorder.mixed = done or wise_ft(
+        variables, prepared.start, stage.wise_ft, judge, better, settle
+    )
     best = recorder.mixed[0]
     rows = [[f"{value:.4g}" for value in row.values()] for row in recorder.mixed]
     title = f"{stage.name}: shares of the trained weights (WiSE-FT), the one that is kept first"

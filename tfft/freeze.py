@@ -6,7 +6,7 @@ import dataclasses
 import fnmatch
 import hashlib
 import math
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
@@ -53,13 +53,13 @@ def adapt(stages: Iterable[Any], body: Any, seed: int) -> None:
 def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
     """Returns the names of the variables that the stage does not train.
 
-    What a method has added is trained by a stage with that method alone.
+    What a method has added is trained by a stage with that method alone. Nothing is set, see
+    `set_trainable`.
 
     Raises:
       DepthError: `freeze_layers` is not a depth of this body.
       FreezeError: a pattern matches nothing, or nothing is left to train.
     """
-    _unfreeze(body, head)
     variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
     names = list(variables)
     groups = _frozen_groups(stage.freeze_layers, body)
@@ -71,7 +71,8 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
         frozen |= {name for name in names if id(variables[name]) in added}
     else:
         frozen |= _left_alone(stage.method, names)
-    if not any(variables[name].trainable for name in names if name not in frozen):
+    weights = _weights(body, head)
+    if not any(id(variables[name]) in weights for name in names if name not in frozen):
         raise FreezeError(
             f"stage {stage.name!r} trains nothing: every weight is frozen.",
             valid='at most freeze_layers="all", which trains the head',
@@ -188,6 +189,15 @@ def _layers(body: Any, head: Any) -> list[Any]:
     return [*(layer for group in body.groups for layer in group.layers), head]
 
 
+def _weights(body: Any, head: Any) -> set[int]:
+    """Returns the ids of the variables that can be trained: no norm statistics.
+
+    Whether they are trained now does not matter.
+    """
+    layers = [inner for layer in _layers(body, head) for inner in layer._flatten_layers()]
+    return {id(variable) for layer in layers for variable in layer._trainable_variables}
+
+
 def _unfreeze(body: Any, head: Any) -> None:
     for layer in _layers(body, head):
         # Keras does nothing where a value is set that is there already, and a layer that trained in
@@ -199,9 +209,9 @@ def _unfreeze(body: Any, head: Any) -> None:
 def frozen_depth(stage: Any, body: Any, head: Any) -> tuple[int | None, bool]:
     """Returns how many layers the stage's frozen prefix holds, and whether the pooling is its own.
 
-    None when nothing at the bottom is frozen.
+    None when nothing at the bottom is frozen. Nothing is set, see `set_trainable`.
     """
-    still = set_trainable(body, head, frozen_names(stage, body, head))
+    still = _frozen_throughout(body, head, frozen_names(stage, body, head))
     return prefix_depth(body, still), body.pools and len(still) == len(body.groups)
 
 
@@ -209,11 +219,8 @@ def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str
     """Sets the mask on every variable; returns the groups of which nothing is trained."""
     _unfreeze(body, head)
     variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    still = set()
     for group in body.groups:
-        own = [name for name in variables if name.split("/")[0] == group.name]
-        if own and all(name in frozen for name in own):
-            still.add(group.name)
+        if _owns_frozen_alone(group.name, variables, frozen):
             for layer in group.layers:
                 layer.trainable = False
     # After the layers: setting a layer's `trainable` sets it on all its variables.
@@ -222,6 +229,14 @@ def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str
     for variable in variables.values():
         if id(variable) in stay:
             variable.trainable = False
+    return _frozen_throughout(body, head, frozen)
+
+
+def _frozen_throughout(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
+    """Returns the groups of which nothing is trained."""
+    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
+    names = [group.name for group in body.groups]
+    still = {name for name in names if _owns_frozen_alone(name, variables, frozen)}
     # A group whose weights all belong to a lower one (shared layers) is frozen with it.
     owners = {id(v): name.split("/")[0] for name, v in variables.items()}
     for group in body.groups:
@@ -229,6 +244,12 @@ def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str
         if all(owners.get(id(v)) in still for v in weights):
             still.add(group.name)
     return frozenset(still)
+
+
+def _owns_frozen_alone(group: str, variables: Mapping[str, Any], frozen: frozenset[str]) -> bool:
+    """Returns True if a group has variables of its own and all of them are frozen."""
+    own = [name for name in variables if name.split("/")[0] == group]
+    return bool(own) and all(name in frozen for name in own)
 
 
 def _stop_statistics(body: Any, head: Any, frozen: set[int]) -> None:

@@ -303,8 +303,6 @@ class Job:
             stage, steps, schedule.epochs, only_stage=only_stage, rate_factors=smallest
         ):
             self.say.warn(message)
-        if stale := averaging.stale(stage, prepared.trained._flatten_layers()):
-            self.say.warn(stale)
 
     def _say_resumed(self, position: loop.Position, stages: Sequence[Stage]) -> None:
         if position.stage == len(stages):

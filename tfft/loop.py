@@ -256,6 +256,8 @@ def fit_stage(
     """
     position, stage, lower = recorder.position, schedule.stage, recorder.lower_is_better
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
+    if stage.average or stage.wise_ft:
+        recorder.average.statistics = averaging.norm_statistics(recorder, schedule, train)
     with closing(recorder.writer):
         for epoch in range(position.epoch, schedule.epochs):
             if why := monitor.exhausted(position.records, position.stage, stage, lower):

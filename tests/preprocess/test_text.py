@@ -5,9 +5,11 @@ import pathlib
 import sys
 
 import forks
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow.python.eager import context
 
 from tfft import backbones
 from tfft.backbones.architectures import ARCHITECTURES
@@ -135,3 +137,19 @@ def test_missing_byte_pair_piece_is_unknown_and_not_minus_one():
 def test_nothing_here_imports_a_tokenizer_that_is_only_for_tests():
     folder = pathlib.Path(sys.modules["tfft.preprocess.text"].__file__).parent
     assert not any("import tokenizers" in path.read_text() for path in folder.glob("*.py"))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tokenizer_outlives_a_seed_that_is_set_after_it_was_built(kind, preprocessors):
+    """Setting a seed empties TensorFlow's cache of operations, and their resources with it."""
+    preprocessor = preprocessors[kind]
+    data = tf.data.Dataset.from_tensors(tf.constant(TEXTS)).map(preprocessor)
+    expected = preprocessor(TEXTS)["token_ids"].numpy()
+    list(data)
+    seed = context.global_seed()
+    try:
+        keras.utils.set_random_seed(1)
+        np.testing.assert_array_equal(preprocessor(TEXTS)["token_ids"], expected)
+        np.testing.assert_array_equal(next(iter(data))["token_ids"], expected)
+    finally:
+        context.set_global_seed(seed)

@@ -8,6 +8,7 @@ import numpy as np
 import pictures
 import pytest
 import tensorflow as tf
+from safetensors.numpy import load_file
 from trainings import newest, same, steps, stopped_after
 
 from tfft import averaging, machine, run
@@ -19,6 +20,7 @@ from tfft.encoded import Ragged
 from tfft.errors import ConfigError, DataError
 from tfft.freeze import checksums
 from tfft.metrics.pixel_floors import pixel_floors, small
+from tfft.model import named_variables
 from tfft.preprocess.image_files import content
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
@@ -88,17 +90,46 @@ def test_the_statistics_of_frozen_norms_stay_bit_identical(tmp_path):
     assert {name.split("/")[0] for name in moved} == {"block2", "block3", "head"}
 
 
-def test_a_run_says_that_statistics_are_not_averaged(tmp_path):
-    job = make(tmp_path)
+AVERAGED = dataclasses.replace(TOP, epochs=3, swa_start=0.3)
 
-    def told(**settings):
-        stage = dataclasses.replace(TOP, **settings)
-        layers = job.prepare(stage, 8, False).trained._flatten_layers()
-        return averaging.stale(stage, layers)
 
-    assert told() is None and told(average="swa", freeze_layers="all") is None
-    assert told(average="swa").startswith("4 batch normalisations keep the statistics of the last")
-    assert told(wise_ft=(0.5,), freeze_layers=0).startswith("7 batch normalisations")
+def averaged(folder, **settings):
+    """Trains with averages; returns the run and its best weights."""
+    stage = dataclasses.replace(AVERAGED, **settings)
+    source = pictures.source(32)
+    arguments = {"workdir": folder, "checkpoint_steps": 2, "say": QUIET}
+    found = run.train(ImageClassification(), tiny_image(), source, (stage,), **arguments)
+    return found, load_file(folder / "best/weights.safetensors")
+
+
+@pytest.mark.parametrize("settings", [{"average": "swa"}, {"wise_ft": (0.5,)}], ids=str)
+def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monkeypatch):
+    """Those of one pass over the training data; frozen ones stay bit-identical."""
+    before = named_variables(tiny_image())
+    found, best = averaged(tmp_path / "new", **settings)
+    monkeypatch.setattr(averaging.NormStatistics, "recompute", lambda self: None)
+    _, left_behind = averaged(tmp_path / "old", **settings)
+    statistics = [name for name in best if "moving_" in name]
+    assert len(statistics) == 4  # of the 2 norms that are trained
+    changed = [name for name in best if not np.array_equal(best[name], left_behind[name])]
+    if "average" in settings or found.report["best"].get("alpha", 1.0) < 1.0:
+        assert changed and set(changed) <= set(statistics)
+    else:
+        assert not changed
+    for name, variable in named_variables(found.backbone).items():
+        if "moving_" in name and name not in statistics:
+            np.testing.assert_array_equal(variable, before[name])
+
+
+@pytest.mark.parametrize("at", [3, 5])
+def test_recomputed_statistics_survive_a_stop(at, tmp_path):
+    averaged(tmp_path / "whole", average="ema")
+    with stopped_after(at):
+        averaged(tmp_path / "parts", average="ema")
+    averaged(tmp_path / "parts", average="ema")
+    assert same(newest(tmp_path / "whole"), newest(tmp_path / "parts"))
+    names = (tmp_path / part / "best/weights.safetensors" for part in ("whole", "parts"))
+    assert same(*names)
 
 
 def test_a_stopped_run_ends_with_the_same_bits(tmp_path):

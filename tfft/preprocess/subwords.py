@@ -12,6 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 import tensorflow_text
+from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from tfft.preprocess.hub_offsets import tokens
 from tfft.preprocess.offsets import Characters, Origins
@@ -56,6 +57,27 @@ class Subwords(tf.Module):
         return traced(tf.convert_to_tensor(texts, tf.string))
 
 
+class _SharedModel(sentencepiece_tokenizer._SentencepieceModelResource):
+    """A SentencePiece model that TensorFlow keeps until the process ends.
+
+    TensorFlow Text ties the model to the cached operation that made it: `tf.random.set_seed` and
+    `keras.utils.set_random_seed` empty that cache and free the model, and the tokenizer fails from
+    then on. A model with a shared name stays. The name is the digest of the model, so tokenizers
+    share a model only if they have the same one, in a server of several exports too.
+    """
+
+    def _create_resource(self) -> Any:
+        name = f"sentencepiece_{_digest(self._model)}"
+        return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(
+            model=self._model, shared_name=name
+        )
+
+
+def _keep_model(tokenizer: Any) -> None:
+    """Gives a SentencePiece tokenizer of KerasHub a `_SharedModel`."""
+    tokenizer._sentence_piece._model_resource = _SharedModel(tokenizer.proto, None)
+
+
 class HubTokenizer(Subwords):
     """A tokenizer of KerasHub, for bodies that do not use WordPiece.
 
@@ -68,6 +90,8 @@ class HubTokenizer(Subwords):
     def __init__(self, tokenizer: Any, fold: bool = False, lowercase: bool = False):
         super().__init__(name="hub_tokenizer")
         self.tokenizer = tokenizer
+        if getattr(tokenizer, "_sentence_piece", None) is not None:
+            _keep_model(tokenizer)
         self.fold, self.lowercase = fold, lowercase
         vocabulary = getattr(tokenizer, "vocabulary", None)
         self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
