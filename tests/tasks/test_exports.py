@@ -64,6 +64,9 @@ def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     left_out = {key for key in ours["metrics"] if key not in theirs["metrics"]}
     assert left_out <= task.unserved_figures.keys()
     kept = {key: value for key, value in ours["metrics"].items() if key not in left_out}
-    assert kept and equal(kept, theirs["metrics"])
+    found = theirs["metrics"]
+    if left_out:  # metrics are resampled together: without some, intervals are other draws
+        kept, found = ({k: {"value": v["value"]} for k, v in m.items()} for m in (kept, found))
+    assert kept and equal(kept, found)
     values = [kept[key]["value"] for key in task.figures if key in kept]
     assert any(value for value in values)
