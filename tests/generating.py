@@ -5,8 +5,9 @@ import zlib
 import numpy as np
 
 import tfft
-from tfft import examples, job
+from tfft import examples
 from tfft.backbones.tiny import tiny
+from tfft.restore import built_head
 from tfft.sources.memory import memory
 
 WORDS = ["good", "bad", "film", "plot", "great"]
@@ -22,7 +23,7 @@ def body(kind, **sizes):
 def made(task, read, texts, answers=None):
     """Returns examples, and the model of random weights."""
     given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
-    head = job.built_head(task, read)
+    head = built_head(task, read)
     return given, tfft.model.assemble(read, head, frozenset()).full
 
 

@@ -8,12 +8,12 @@ import pytest
 
 import tfft
 from tfft import compare, export, run, thresholds
-from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
 from tfft.metrics.floors import feature_floor
 from tfft.metrics.temperature import fit_temperature, with_temperature
+from tfft.restore import DECISION
 from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic
 from tfft.tasks.text_classification import TextClassification
@@ -54,7 +54,7 @@ def test_the_model_is_scaled_by_the_temperature_of_the_validation_split(plain, d
     outputs = plain.outputs(texts)
     temperature = fit_temperature(truth, outputs)
     assert abs(temperature - 1) > 0.01
-    found = json.loads((decided.workdir / jobs.DECISION).read_text())
+    found = json.loads((decided.workdir / DECISION).read_text())
     assert found["temperature"] == pytest.approx(temperature, rel=1e-4)
     expected = with_temperature(outputs, temperature)
     assert np.allclose(decided.outputs(texts), expected, atol=1e-5)

@@ -53,6 +53,7 @@ LAYERS = (
         "workdir",
         "workdir_state",
         "report_examples",
+        "restore",
         "export",
         "report",
         "report_tables",

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft import job as jobs
 from tfft import rounding
 from tfft.backbones.tiny import tiny
 from tfft.errors import ConfigError, ExportError
 from tfft.export import Served, difference, export
 from tfft.model import assemble
+from tfft.restore import built_head
 from tfft.tasks.text_classification import TextClassification
 
 NAN, INF = math.nan, math.inf
@@ -69,7 +69,7 @@ class AnswersNan(TextClassification):
 def test_a_saved_model_that_answers_nan_is_removed(tmp_path):
     task = AnswersNan(labels=["bad", "good"])
     body = tiny().read_for(task)
-    model = assemble(body, jobs.built_head(task, body), frozenset()).full
+    model = assemble(body, built_head(task, body), frozenset()).full
     inputs = (["a film", "mark1", "the film"],)
     expected = [[0.5, 0.5]] * 3
 

@@ -16,6 +16,7 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.keys import Cut
 from tfft.pipeline import Inputs, plan_epoch
+from tfft.restore import built_head
 from tfft.reuse import gain
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
@@ -44,7 +45,7 @@ def make(folder, body=None, rows=96):
     machine.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
     task = TextClassification().with_labels(source.labels)
-    job = jobs.Job(task, body, jobs.built_head(task, body), 0, Workdir(folder), Say())
+    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), Say())
     job.encode(source)
     return job
 

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, export, folds, job, loop, reuse, run, store, trained
+from tfft import compare, export, folds, loop, reuse, run, store, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.encoded import encode, pack, unpack
@@ -19,6 +19,7 @@ from tfft.keys import Cut
 from tfft.model import assemble
 from tfft.part import POOL
 from tfft.pipeline import Batch, Inputs
+from tfft.restore import built_head
 from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
@@ -129,7 +130,7 @@ def test_a_split_in_windows_is_stored_and_batched():
 def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     body, task = windows(average), TextClassification(["a", "b", "c"])
     names = [group.name for group in body.groups] if frozen == "all" else frozen
-    head = job.built_head(task, body)
+    head = built_head(task, body)
     model = assemble(body, head, frozenset(names)).full
     texts = [told(count, "good") for count in (3, 50, 20, 12)]
     found = model(dict(body.preprocessor(texts)), training=False).numpy()
@@ -243,7 +244,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
 
 def test_predictions_do_not_depend_on_the_other_texts():
     body, task = windows(), TextClassification(["a", "b"])
-    model = assemble(body, job.built_head(task, body), frozenset()).full
+    model = assemble(body, built_head(task, body), frozenset()).full
     texts = [told(count % 70, "good", count) for count in range(200)]
     together = loop.predict(model, encoded(body, texts), batch_size=8)
     for row in (0, 69, 131):

@@ -1,6 +1,6 @@
 """From a model's outputs to answers: temperature and threshold, settled on validation data.
 
-What was settled lies beside the best weights; `job.restore` gives it to the task and the head.
+What was settled lies beside the best weights; `tfft.restore` gives it to the task and the head.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from tfft import examples, finite, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError
 from tfft.metrics.temperature import calibration_figures, with_temperature
+from tfft.restore import DECISION, restore
 
 
 def check(task: Any, source: Any) -> None:
@@ -46,16 +47,16 @@ def check(task: Any, source: Any) -> None:
 
 def decide(job: jobs.Job, source: Any) -> None:
     """Settles on the validation split what the task leaves open, once."""
-    if not job.task.undecided or job.files.read_json(jobs.DECISION):
+    if not job.task.undecided or job.files.read_json(DECISION):
         return
     validation = job.splits["validation"]
     with job.clock("calibration"):
-        _, _, model = jobs.restore(job.task, job.backbone, job.files)
+        _, _, model = restore(job.task, job.backbone, job.files)
         given = examples.of_split(source, "validation", validation)
         outputs = loop.predict(job.task.outputs_of(model), validation)
         finite.refuse_outputs(outputs, f"the model of {job.files.path}")
         found = job.task.decide(given, outputs)
-    job.files.write_json(jobs.DECISION, found)
+    job.files.write_json(DECISION, found)
 
 
 def described(found: dict[str, Any] | None, truth: np.ndarray, outputs: np.ndarray) -> Any:

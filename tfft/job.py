@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import functools
 import json
@@ -14,13 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters, averaging, examples, finite, loop, monitor
+from tfft import adapters, averaging, examples, loop, monitor
 from tfft.clock import Clock
 from tfft.encoded import Encoded, encode, pack, unpack
 from tfft.errors import DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
-from tfft.model import assemble, is_seed, named_variables
+from tfft.model import named_variables
 from tfft.part import POOL, Part
 from tfft.pipeline import Inputs
 from tfft.reinit import reinitialise
@@ -28,10 +27,9 @@ from tfft.reuse import Decision, Features
 from tfft.schedule import without_effect
 from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.store import Store
-from tfft.workdir import BEST, Workdir
+from tfft.workdir import Workdir
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
-DECISION = "best/decision.json"  # temperature and threshold
 
 
 @dataclasses.dataclass
@@ -312,54 +310,6 @@ class Job:
                 f"continuing in {self.files.path}: stage {position.stage + 1}, "
                 f"epoch {position.epoch + 1}, batch {position.step + 1}"
             )
-
-
-def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
-    """Returns a task's head with its first weights."""
-    head = task.head_on(backbone)
-    head.build(backbone.head_shape)
-    return head
-
-
-def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
-    """Returns the task with its labels, the head and the model with a run's best weights.
-
-    Args:
-      task: without labels they are those of the run.
-      backbone: as the task reads it.
-      files: the run's folder.
-
-    Raises:
-      WorkdirError: the weights are missing or damaged, or not finite.
-    """
-    arrays, state = files.load(BEST)
-    finite.refuse_weights(arrays, str(files.path / BEST))
-    try:
-        if task.labels is None:
-            task = copy.copy(task)
-            task.labels = tuple(state["labels"])
-        adapters.attach_again(backbone, state.get("adapters", []))
-        head = built_head(task, backbone)
-        variables = named_variables(backbone, head)
-        loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _unfit(files, BEST, error) from error
-    decision = files.read_json(DECISION)
-    try:
-        task = task.decided(decision, head) if decision else task
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise _unfit(files, DECISION, error) from error
-    return task, head, assemble(backbone, head, frozenset()).full
-
-
-def _unfit(files: Workdir, name: str, error: Exception) -> WorkdirError:
-    """Returns the error about a file of a run that does not fit its config."""
-    reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
-    return WorkdirError(
-        f"{files.path / name} does not fit the run's config: {reason}.",
-        set_in=str(files.path / name),
-        valid="the file that the run wrote; or the command that trained it, in another folder",
-    )
 
 
 def identity(

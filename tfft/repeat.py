@@ -15,6 +15,7 @@ from tfft.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.freeze import adapt, frozen_names
 from tfft.model import named_variables
 from tfft.part import Part
+from tfft.restore import built_head, restore
 from tfft.sources import Source
 from tfft.stage import Stage
 from tfft.summary import summarize_plan, write
@@ -104,7 +105,7 @@ def repeat(
         labelled = task.with_labels(source.labels, source.label_counts("train"))
         for _, _, data in _parts(plan, source) if task.undecided else ():
             decision.check(labelled, data)
-        head = jobs.built_head(labelled, backbone)
+        head = built_head(labelled, backbone)
         adapted = set(adapters.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds
         trained = _trained(backbone, head, stages)
@@ -173,7 +174,7 @@ def _check_weights(backbone: Any, wanted: str) -> None:
 
 def _chosen(name: str, task: Any, backbone: Any, source: Source, files: Workdir) -> Run:
     folder = Workdir(files.path / name)
-    task, _, model = jobs.restore(task, backbone, folder)
+    task, _, model = restore(task, backbone, folder)
     split = "test" if "test" in source.splits else source.splits[-1]
     held_out = run_files.load_held_out(folder) or examples.columns(source, split)
     content = folder.read_json("report.json") or {}

@@ -42,6 +42,7 @@ from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
+from tfft.restore import DECISION, built_head, restore
 from tfft.sources.convert import as_source
 from tfft.stage import Stage, chain, prepare
 from tfft.task import Task
@@ -93,7 +94,7 @@ def build(
             "by the loop of tfft.train.",
             valid="average='ema', which Keras' fit does when it ends; or tfft.train",
         )
-    stage, head = stage or Stage(), jobs.built_head(task, backbone)
+    stage, head = stage or Stage(), built_head(task, backbone)
     adapt([stage], backbone, 0)
     reinitialise([stage], 0, backbone, head, 0, Console())
     return prepare(stage, backbone, head, task, steps).split.full
@@ -177,7 +178,7 @@ def train(
     decision.check(task, source)
     for stage in stages:
         monitor.check(stage, task, "validation" in source.splits)
-    head = jobs.built_head(task, backbone)
+    head = built_head(task, backbone)
     groups = _groups(source, slices)
     for note in backbone.notes:
         say.info(note)
@@ -201,7 +202,7 @@ def train(
         floors = evaluation.before_training(job, stages, split) if asked else {}
         position = job.train(stages, checkpoint_steps, stopped)
         decision.decide(job, source)
-        task, head, model = jobs.restore(task, backbone, files)
+        task, head, model = restore(task, backbone, files)
         held_out = examples.columns(source, split)
         run_files.save_held_out(files, split, held_out, COMPARED, task.modality == "image")
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
@@ -313,7 +314,7 @@ def _report(
         groups={**task.groups(given), **encoded_groups(encoded), **groups},
         constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
-            **decision.described(job.files.read_json(jobs.DECISION), given.targets, outputs),
+            **decision.described(job.files.read_json(DECISION), given.targets, outputs),
             "comparisons": evaluation.comparisons(kept, base, job.say),
         },
     )
@@ -378,7 +379,7 @@ def check(
     decision.check(task, source)
     for stage in stages:
         monitor.check(stage, task, "validation" in source.splits)
-    head = jobs.built_head(task, backbone)
+    head = built_head(task, backbone)
     say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
     with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
         job = jobs.Job(task, backbone, head, seed, Workdir(room), say)

@@ -13,6 +13,7 @@ from tfft.console import Console
 from tfft.export import Served, difference, export
 from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables
+from tfft.restore import built_head
 from tfft.stage import Stage
 from tfft.task import Answers
 from tfft.workdir import Workdir
@@ -49,7 +50,7 @@ class TaskCase:
         task = self.make_task().with_labels(source.labels, source.label_counts("train"))
         examples.check(task, source)
         body = self.make_body().read_for(task)
-        head = jobs.built_head(task, body)
+        head = built_head(task, body)
         job = jobs.Job(task, body, head, 0, Workdir(folder), Console(quiet=True))
         job.encode(source)
         return job, job.prepare(self.stage, 30, False)

@@ -15,7 +15,6 @@ from typing import Any
 import keras
 
 from tfft import adapters, examples, finite, input_files, loop, machine, run_files, tasks
-from tfft import job as jobs
 from tfft.arguments import FILLED, validated
 from tfft.atomic_write import refuse_existing
 from tfft.backbones.base import Backbone
@@ -28,6 +27,7 @@ from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
+from tfft.restore import restore
 from tfft.sources.elements import read_inputs
 from tfft.task import Answers, Examples, Task
 from tfft.workdir import Workdir
@@ -164,7 +164,7 @@ def evaluate(
     """
     say = say or Console()
     files, backbone = Workdir(workdir), backbone.read_for(task)
-    task, _, model = jobs.restore(task, backbone, files)
+    task, _, model = restore(task, backbone, files)
     changed = None
     if input is None:
         opened = _opened(source, workdir)
@@ -273,7 +273,7 @@ def predict(
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
     rows = input_files.read_rows(task.served, input, trained, text, **settings)
     backbone = backbone.read_for(task)
-    task, _, model = jobs.restore(task, backbone, files)
+    task, _, model = restore(task, backbone, files)
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
     if on_error == "skip":
         rows = input_files.without_unreadable(rows, body.preprocessor)
@@ -303,7 +303,7 @@ def export(
     """
     say, backbone = say or Console(), backbone.read_for(task)
     files = Workdir(workdir)
-    task, _, model = jobs.restore(task, backbone, files)
+    task, _, model = restore(task, backbone, files)
     held_out = run_files.load_held_out(files)
     if held_out is None:
         say.info(f"{workdir} holds no {run_files.HELD_OUT}: the held-out examples are read anew")

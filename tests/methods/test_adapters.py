@@ -24,6 +24,7 @@ from tfft.freeze import adapt, checksums, frozen_depth, prove_freeze, rate_facto
 from tfft.keys import Cut, Hashes
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.model import named_variables
+from tfft.restore import built_head, restore
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare
 from tfft.workdir import Workdir
@@ -286,7 +287,7 @@ def job_of(folder, architecture, stage):
     machine.make_deterministic(0, [stage], QUIET)
     source, body = synthetic(96), tiny(architecture, layers=2, dropout=0.2)
     task = tfft.tasks.TextClassification().with_labels(source.labels)
-    job = jobs.Job(task, body, jobs.built_head(task, body), 0, Workdir(folder), QUIET)
+    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
     return job
 
@@ -363,10 +364,10 @@ def test_a_run_reports_its_shares(trained):
 def test_another_body_gets_the_run_s_adapters_back(trained):
     texts = ["the film is mark1", "mark0 of the plot"]
     body = tiny()
-    _, _, model = jobs.restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))
+    _, _, model = restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))
     encoded = encode([(texts,)], body.preprocessor)
     assert np.array_equal(loop.predict(model, encoded), trained.outputs(texts))
-    again = jobs.restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))[2]
+    again = restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))[2]
     assert np.array_equal(loop.predict(again, encoded), trained.outputs(texts))
     assert len(core.parts(body)) == 4
 

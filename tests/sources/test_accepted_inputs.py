@@ -219,6 +219,7 @@ def test_a_row_does_what_it_says(row, tmp_path, monkeypatch):
     if result == "refused":
         with pytest.raises(DataError) as caught:
             MAKERS[what](monkeypatch)
+        caught.value.from_command = True
         message = str(caught.value)
         assert quoted and caught.value.set_in and caught.value.valid
     else:

@@ -16,6 +16,7 @@ from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.methods.lora import lora
+from tfft.restore import built_head
 from tfft.tasks.causal_lm import CausalLM
 from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase
@@ -144,9 +145,7 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
         machine.make_deterministic(0, [stage], QUIET)
         task = CausalLM(max_new_tokens=8)
         read = body(kind).read_for(task)
-        job = jobs.Job(
-            task, read, jobs.built_head(task, read), 0, Workdir(tmp_path / features), QUIET
-        )
+        job = jobs.Job(task, read, built_head(task, read), 0, Workdir(tmp_path / features), QUIET)
         job.encode(source(prompted, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)

@@ -22,6 +22,7 @@ from tfft.freeze import checksums
 from tfft.metrics.pixel_floors import pixel_floors, small
 from tfft.model import named_variables
 from tfft.preprocess.image_files import content
+from tfft.restore import built_head
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.tasks.image_classification import ImageClassification
@@ -54,7 +55,7 @@ def make(folder, body=None):
     source, body = pictures.source(96), body or tiny_image(3)
     task = ImageClassification().with_labels(source.labels)
     body = body.read_for(task)
-    job = jobs.Job(task, body, jobs.built_head(task, body), 0, Workdir(folder), QUIET)
+    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
     return job
 

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from tfft import examples, loop, machine, report_tables, tasks
-from tfft import job as jobs
 from tfft.backbones.generators import ALL
 from tfft.backbones.tiny import tiny
 from tfft.backbones.writers import kind_of
 from tfft.console import Console
+from tfft.restore import built_head
 from tfft.stage import Stage, prepare
 from tfft.testing import TaskCase
 
@@ -56,7 +56,7 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     columns, answers = examples.read(source, "train")
     columns = tuple(column[:16] for column in columns)
     given = examples.encoded(task, body.preprocessor, columns, answers[:16])
-    prepared = prepare(stage, body, jobs.built_head(task, body), task, 4)
+    prepared = prepare(stage, body, built_head(task, body), task, 4)
     data = loop.Inputs(given.encoded)
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
     history = prepared.trained.fit(data.dataset(plan), verbose=0).history

@@ -8,11 +8,11 @@ from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
 from tfft import examples, loop, shares, thresholds, together
-from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.encoded import Ragged
 from tfft.errors import ConfigError, DataError
+from tfft.restore import built_head
 from tfft.sources.memory import memory
 from tfft.sources.mixture import mixture
 from tfft.stage import Stage
@@ -198,7 +198,7 @@ def test_targets_of_any_shape_come_back_from_their_columns():
 def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
     task, body, held = given(ROWS, FOUR)
     task.weights["names"] = 2.0
-    head = jobs.built_head(task, body)
+    head = built_head(task, body)
     rng = np.random.default_rng(0)
     y_true = held.encoded.targets_of(np.arange(4), LONGEST)
     y_pred = head(rng.normal(size=(4, 1 + LONGEST, body.dim)).astype("float32"))

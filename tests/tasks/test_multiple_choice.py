@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import export, job, run
+from tfft import export, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
 from tfft.losses import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.model import assemble
+from tfft.restore import built_head
 from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.multiple_choice import MultipleChoice
@@ -153,7 +154,7 @@ def test_the_model_scores_each_choice_by_itself(frozen):
     task = MultipleChoice()
     body = tiny().read_for(task)
     names = [group.name for group in body.groups] if frozen == "all" else frozen
-    head = job.built_head(task, body)
+    head = built_head(task, body)
     model = assemble(body, head, frozenset(names)).full
     choices = [["a good film", "it"], ["bad", "plot of the", "with"]]
     inputs = body.preprocessor(["what is it", "who"], [json.dumps(each) for each in choices])

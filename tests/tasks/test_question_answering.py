@@ -16,6 +16,7 @@ from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.metrics import answer_spans as spans
+from tfft.restore import built_head
 from tfft.sources.memory import memory
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
@@ -183,7 +184,7 @@ def test_features_kept_or_not_train_alike(tmp_path):
         machine.make_deterministic(0, [stage], QUIET)
         task = QuestionAnswering()
         body = tiny(layers=2, sequence_length=24).read_for(task)
-        head = jobs.built_head(task, body)
+        head = built_head(task, body)
         job = jobs.Job(task, body, head, 0, Workdir(tmp_path / kind), QUIET)
         job.encode(source(sizes=(48, 8, 8), length=30))
         assert job.splits["train"].windows.counts.max() > 1

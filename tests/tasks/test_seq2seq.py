@@ -15,6 +15,7 @@ from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.restore import built_head
 from tfft.tasks.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
 from tfft.workdir import Workdir
@@ -122,7 +123,7 @@ def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
         task = Seq2Seq(max_new_tokens=8)
         read = body("t5").read_for(task)
         where = Workdir(tmp_path / features)
-        job = jobs.Job(task, read, jobs.built_head(task, read), 0, where, QUIET)
+        job = jobs.Job(task, read, built_head(task, read), 0, where, QUIET)
         job.encode(source(translated, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     assert found["memory"][2].features.values.shape[1] == 16
