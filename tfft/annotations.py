@@ -85,7 +85,7 @@ def describe(annotation: str, python: bool = False) -> str:
     """
     words = dict.fromkeys(_describe(option) for option in _options(annotation))
     text = " or ".join(words)
-    return re.sub(r", (as @[\w.]+(\(\))?|in brackets)", "", text) if python else text
+    return re.sub(r", (as @[\w.]+(\(\))?|in brackets|in braces)", "", text) if python else text
 
 
 def options(annotation: str) -> set[str]:
@@ -210,6 +210,9 @@ def _describe(node: ast.expr) -> str:
         return ", ".join(f'"{c}"' if isinstance(c, str) else repr(c) for c in choices)
     if name in _SEQUENCES and members:
         return f"a list of {describe(ast.unparse(members[0]))}, in brackets"
+    if name in _MAPPINGS and len(members) == 2:
+        key, value = (describe(ast.unparse(member)) for member in members)
+        return f"a dict from {key} to {value}, in braces"
     if name in _SEQUENCES | _MAPPINGS:
         return _WORDS["dict" if name in _MAPPINGS else "list"]
     if name in ("Any", "object"):

@@ -64,11 +64,12 @@ def python_form(text: str | None) -> str | None:
     """Returns a text with Python calls in place of commands, and arguments in place of flags.
 
     A macro has the name of the argument that it sets, in upper case: `--gin.TEXT=COLUMN` becomes
-    `text=COLUMN`.
+    `text=COLUMN`, and a reference `@hub()` a call.
     """
     if text is None:
         return None
-    return _FLAG.sub(lambda flag: flag[1].lower(), _COMMAND.sub(_call_of, text))
+    text = _FLAG.sub(lambda flag: flag[1].lower(), _COMMAND.sub(_call_of, text))
+    return re.sub(r"@([\w./]+\(\))", r"\1", text)
 
 
 def _call_of(command: re.Match[str]) -> str:

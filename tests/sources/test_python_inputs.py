@@ -293,6 +293,7 @@ def test_one_stage_needs_no_list():
         ("--gin.files.test=FILE", "test=FILE"),
         ("tfft fetch minilm_l6", "tfft fetch minilm_l6"),
         ("my--file.csv:3", "my--file.csv:3"),
+        ('{"topic": @TextClassification()}', '{"topic": TextClassification()}'),
         (None, None),
     ],
 )
