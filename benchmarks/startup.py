@@ -42,7 +42,7 @@ def run(quick: bool, pairs: int) -> Outcome:
     """Returns the import's seconds over those to the first step."""
     with tempfile.TemporaryDirectory() as room:
         source = movie_reviews()
-        # Of all its splits: `files` splits by the same hash and would find no validation rows.
+        # Of all its splits: `files` splits them anew.
         rows = [row for split in source.splits for row in source.rows(split)]
         rows = random.Random(0).sample(rows, 500)
         data = pathlib.Path(room, "reviews.csv")
