@@ -282,11 +282,11 @@ def test_check_reads_windows(capsys):
         ({"long_texts": "windows", "window_overlap": 14}, "window_overlap=14 does not fit"),
         (
             {"long_texts": "windows", "window_overlap": -1},
-            "must be 0 or more. Received: window_overlap=-1",
+            "0 or more. Received: window_overlap=-1",
         ),
         (
             {"long_texts": "windows", "most_windows": 0},
-            "must be 1 or more. Received: most_windows=0",
+            "1 or more. Received: most_windows=0",
         ),
         ({"long_texts": "windows", "window_average": "mean"}, "Received: window_average='mean'"),
         ({"window_overlap": 4}, 'no effect with long_texts="cut"'),
