@@ -279,11 +279,17 @@ def test_check_reads_windows(capsys):
 @pytest.mark.parametrize(
     "settings,message",
     [
-        ({"long_texts": "window"}, "long_texts='window' is not known"),
+        ({"long_texts": "window"}, "Received: long_texts='window'"),
         ({"long_texts": "windows", "window_overlap": 14}, "window_overlap=14 does not fit"),
-        ({"long_texts": "windows", "window_overlap": -1}, "window_overlap=-1 does not fit"),
-        ({"long_texts": "windows", "most_windows": 0}, "most_windows=0 reads nothing"),
-        ({"long_texts": "windows", "window_average": "mean"}, "window_average='mean' is none"),
+        (
+            {"long_texts": "windows", "window_overlap": -1},
+            "0 or more. Received: window_overlap=-1",
+        ),
+        (
+            {"long_texts": "windows", "most_windows": 0},
+            "1 or more. Received: most_windows=0",
+        ),
+        ({"long_texts": "windows", "window_average": "mean"}, "Received: window_average='mean'"),
         ({"window_overlap": 4}, 'no effect with long_texts="cut"'),
     ],
 )

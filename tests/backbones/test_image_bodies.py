@@ -67,7 +67,7 @@ def test_poolings_are_over_all_places():
         body = backbones.tiny_image(3, pooling=pooling)
         assert body.shape_at(3) == (3, 3, 8) and body.head_shape == (None, expected.shape[-1])
         np.testing.assert_allclose(body.pool(hidden, None), expected, atol=1e-6)
-    with pytest.raises(ConfigError, match="pooling='cls' is no pooling of tiny_image"):
+    with pytest.raises(ConfigError, match="tiny_image.pooling must be .* Received: pooling='cls'"):
         backbones.tiny_image(pooling="cls")
 
 

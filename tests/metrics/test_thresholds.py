@@ -57,7 +57,7 @@ def test_the_threshold_lies_between_scores():
 
 
 def test_what_cannot_be_meant_is_refused():
-    with pytest.raises(ConfigError, match="precision=1.5 is no precision"):
+    with pytest.raises(ConfigError, match="must be above 0, at most 1. Received: precision=1.5"):
         thresholds.recall_at_precision(1.5)
     with pytest.raises(ConfigError, match="needs two classes, and there are 3"):
         thresholds.f1().check(["a", "b", "c"])
