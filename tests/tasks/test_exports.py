@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from test_image_classification import TestImageClassification
+import test_image_classification as images
 from test_matrix import NAMES, case
 
 from tfft import examples, run
@@ -22,7 +22,7 @@ CELLS = [
 
 
 def made_case(name):
-    return TestImageClassification() if name == "image_classification" else case(name)
+    return images.TestImageClassification() if name == "image_classification" else case(name)
 
 
 def write(source, inputs, split, path):
