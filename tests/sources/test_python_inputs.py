@@ -203,7 +203,10 @@ def test_labels_of_other_types_are_read():
         memory([("a", "yse")], label_names=["no", "yes"])
 
 
-@pytest.mark.parametrize("answer", [None, float("nan"), [1.0, np.inf], object(), "", " "], ids=str)
+WRONG_ANSWERS = [None, float("nan"), [1.0, np.inf], object(), "", " "]
+
+
+@pytest.mark.parametrize("answer", WRONG_ANSWERS, ids=range(len(WRONG_ANSWERS)))
 def test_an_answer_that_is_none_names_its_example(answer):
     with pytest.raises(DataError, match="an example has no answer") as caught:
         memory([("a", 1.5), ("b", answer)], classes=False)
