@@ -54,6 +54,7 @@ LAYERS = (
         "workdir_state",
         "report_examples",
         "restore",
+        "initial_weights",
         "export",
         "report",
         "report_tables",

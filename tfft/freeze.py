@@ -47,7 +47,7 @@ def adapt(stages: Iterable[Any], body: Any, seed: int) -> None:
     """
     for stage in stages:
         if stage.method is not None and stage.method.adds is not None:
-            attach(stage.method.adds, body, seed, _frozen_groups(stage.freeze_layers, body))
+            attach(stage.method.adds, body, seed, frozen_groups(stage.freeze_layers, body))
 
 
 def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
@@ -62,7 +62,7 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
     """
     variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
     names = list(variables)
-    groups = _frozen_groups(stage.freeze_layers, body)
+    groups = frozen_groups(stage.freeze_layers, body)
     frozen = {name for name in names if name.split("/")[0] in groups}
     for pattern in stage.freeze:
         frozen |= matching(pattern, names, "Stage.freeze")
@@ -82,7 +82,7 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
 
 def _left_alone(method: Method, names: list[str]) -> set[str]:
     """Returns the variables of the body that a method does not train."""
-    hits = set().union(*(_hits(pattern, names) for pattern in method.trains))
+    hits = set().union(*(names_matching(pattern, names) for pattern in method.trains))
     if not hits and method.adds is not None:
         raise FreezeError(
             f"{method.name} has nothing to train: freeze_layers freezes every layer of its "
@@ -118,7 +118,7 @@ def matching(pattern: str, names: list[str], where: str) -> set[str]:
     Raises:
       FreezeError: there are none; `where` says what holds the pattern.
     """
-    hits = _hits(pattern, names)
+    hits = names_matching(pattern, names)
     if not hits:
         raise FreezeError(
             f"the pattern {pattern!r} in {where} matches no group and no variable.",
@@ -151,7 +151,12 @@ def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
     return found
 
 
-def _frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
+def frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
+    """Returns the names of the groups that `freeze_layers` freezes.
+
+    Raises:
+      DepthError: the body does not have that many layers.
+    """
     names = [group.name for group in body.groups]
     if freeze_layers == "all":
         return set(names)
@@ -170,7 +175,8 @@ def _frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
     return set(names[: int(freeze_layers) + 1])
 
 
-def _hits(pattern: str, names: list[str]) -> set[str]:
+def names_matching(pattern: str, names: list[str]) -> set[str]:
+    """Returns the names that a pattern matches, itself or by their group or another part above."""
     return {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, finite, loop
+from tfft import adapters, finite, initial_weights, loop
 from tfft.errors import WorkdirError
 from tfft.model import assemble, is_seed, named_variables
 from tfft.workdir import BEST, Workdir
@@ -43,6 +43,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
         head = built_head(task, backbone)
         variables = named_variables(backbone, head)
         loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
+        initial_weights.note_restored(backbone, arrays, files.path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, BEST, error) from error
     decision = files.read_json(DECISION)

@@ -20,6 +20,7 @@ from tfft import (
     evaluation,
     examples,
     finite,
+    initial_weights,
     loop,
     machine,
     monitor,
@@ -167,6 +168,8 @@ def train(
     given = (stages,) if isinstance(stages, Stage) else tuple(stages)
     stages = chain(given, backbone)
     source = as_source(source, task)
+    if part is None:
+        initial_weights.start_run(backbone, stages, say, keep=config_text is None)
     if part is None and (seeds, folds) != (1, 1):
         settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
@@ -369,23 +372,24 @@ def check(
     source = as_source(source, task)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
-    if workdir is not None:
-        same = (given if plan else task, backbone, source, stages, seed, config_text)
-        runs = {"plan": plan.names} if plan else {}
-        identity = {**jobs.identity(*same), **runs}
-        files = Workdir(workdir)
-        say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
-    _groups(source, slices)
-    decision.check(task, source)
-    for stage in stages:
-        monitor.check(stage, task, "validation" in source.splits)
-    head = built_head(task, backbone)
-    say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
-    with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
-        job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
-        job.encode(source)
-        adapt(stages, backbone, seed)
-        job.trained_variables(stages)
-        stored = max(check_stage(job, stages, number) for number in range(len(stages)))
+    with initial_weights.unchanged(backbone, stages):
+        if workdir is not None:
+            same = (given if plan else task, backbone, source, stages, seed, config_text)
+            runs = {"plan": plan.names} if plan else {}
+            identity = {**jobs.identity(*same), **runs}
+            files = Workdir(workdir)
+            say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
+        _groups(source, slices)
+        decision.check(task, source)
+        for stage in stages:
+            monitor.check(stage, task, "validation" in source.splits)
+        head = built_head(task, backbone)
+        say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
+        with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
+            job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
+            job.encode(source)
+            adapt(stages, backbone, seed)
+            job.trained_variables(stages)
+            stored = max(check_stage(job, stages, number) for number in range(len(stages)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")

@@ -14,7 +14,17 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, examples, finite, input_files, loop, machine, run_files, tasks
+from tfft import (
+    adapters,
+    examples,
+    finite,
+    initial_weights,
+    input_files,
+    loop,
+    machine,
+    run_files,
+    tasks,
+)
 from tfft.arguments import FILLED, validated
 from tfft.atomic_write import refuse_existing
 from tfft.backbones.base import Backbone
@@ -84,6 +94,7 @@ class Run:
         return loop.forward(self.answering[0].outputs_of(self.model))
 
     def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
+        initial_weights.check_holder(self.backbone, self.workdir)
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, read_inputs(inputs, served))
         outputs = loop.predict(self._forward, given.encoded)
@@ -104,6 +115,7 @@ class Run:
           ExportError: a fresh process predicts otherwise than the model in memory.
           WorkdirError: weights or outputs are not finite: the training diverged.
         """
+        initial_weights.check_holder(self.backbone, self.workdir)
         task, body = self.answering
         most = COMPARED_SEARCHES if task.searched else COMPARED
         most = min(most, body.preprocessor.batch)
