@@ -337,7 +337,8 @@ def command(arguments: Sequence[str]) -> int:
         print(f"tfft: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ntfft: stopped. To continue: {shlex.join(['tfft', *arguments])}", file=sys.stderr)
+        again = "continue" if "train" in arguments else "start again"
+        print(f"\ntfft: stopped. To {again}: {shlex.join(['tfft', *arguments])}", file=sys.stderr)
         return 130
     except BrokenPipeError:
         # The reader has left; what Python flushes at its end would raise again.

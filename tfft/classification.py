@@ -188,12 +188,15 @@ class Classification(Task):
           DataError: a name is none of the task's labels.
         """
         numbers = {name: number for number, name in enumerate(self.labels or ())}
-        unknown = [label for label in labels if label not in numbers]
+        unknown = sorted(set(labels) - set(numbers))
         if unknown:
-            raise DataError(
-                f"the label {unknown[0]!r} was not in the training data.",
+            others = f", nor were {len(unknown) - 1:,} other labels" if len(unknown) > 1 else ""
+            error = DataError(
+                f"the label {unknown[0]!r} was not in the training data{others}.",
                 valid=near(unknown[0], numbers),
             )
+            error.answers = frozenset(unknown)
+            raise error
         return np.array([numbers[label] for label in labels], np.int32)
 
     def head(self) -> keras.layers.Layer:

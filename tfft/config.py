@@ -120,6 +120,8 @@ class Config:
             error.set_in = blamed(error.problem, self.composition, use)
         if error.see:
             error.see = error.see.replace("--gin_file=FILE", self.flags)
+        if error.see and error.see.startswith("tfft check"):  # a source does not know its config
+            error.see = error.see.replace("--gin_file=quick/text.gin", self.flags)
         return error
 
 

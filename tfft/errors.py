@@ -117,10 +117,15 @@ class ExportError(UserError):
 
 
 def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
-    """Raises a DataError for the first label that is none of the task's."""
-    wrong = next((label for label in found if label not in labels), None)
-    if wrong is not None:
-        raise DataError(f"the label {wrong!r} is none of the task's.", valid=near(wrong, labels))
+    """Raises a DataError if some labels are none of the task's."""
+    wrong = sorted(set(found) - set(labels))
+    if wrong:
+        others = f", nor are {len(wrong) - 1:,} other labels" if len(wrong) > 1 else ""
+        error = DataError(
+            f"the label {wrong[0]!r} is none of the task's{others}.", valid=near(wrong[0], labels)
+        )
+        error.answers = frozenset(wrong)
+        raise error
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfft.atomic_write import write_atomic
+from tfft.atomic_write import explained, write_atomic
 from tfft.errors import DataError, ExportError
 from tfft.processes import python_command
 from tfft.task import Answers
@@ -113,7 +113,8 @@ def export(
     Raises:
       ExportError: the difference is above 1e-5; nothing is left behind.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
         signatures = {"serving_default": served.text, served.preprocessor.reads: served.given}

@@ -154,7 +154,13 @@ def read_rows(
         return file.names if file.has_header and _included(include_input, formats) else ()
 
     settings: dict[str, Any] = {"columns": columns, "skip_errors": on_error == "skip"}
-    table = read_input(task, path, trained, text, say=say, labelled=False, **settings)
+    try:
+        table = read_input(task, path, trained, text, say=say, labelled=False, **settings)
+    except DataError as error:
+        error.see = "docs/predict.md"
+        if on_error == "fail" and error.valid and error.set_in and error.set_in != path:
+            error.valid += "; or --on_error=skip to leave such rows out"
+        raise
     wanted = _included(include_input, formats)
     line_name = task.inputs[0] if any(isinstance(file, Lines) for file in formats) else ""
     return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.errors import WorkdirError
+from tfft.errors import DataError, WorkdirError
 from tfft.part import POOL
 from tfft.preprocess.image_files import content, data_uri, name_of
 from tfft.workdir import Workdir
@@ -70,6 +71,33 @@ def columns_of(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return columns
 
 
+def open_data(source: Any, workdir: str) -> Any:
+    """Returns a run's own data.
+
+    Raises:
+      DataError: they are not there any more.
+    """
+    try:
+        return source() if callable(source) else source
+    except DataError as error:
+        raise DataError(
+            f"the data of this run cannot be read: {error.problem}",
+            set_in=error.set_in,
+            valid="the data in their old place, or a labelled file: --input=FILE",
+            see=f"tfft evaluate --workdir={workdir} --input=FILE",
+        ) from error
+
+
+@contextlib.contextmanager
+def advise(name: str) -> Iterator[None]:
+    """Adds to an error about missing data that the run could have kept them."""
+    try:
+        yield
+    except DataError as error:
+        error.valid = f"the data in their old place; or a run that holds its {name}"
+        raise
+
+
 def data_change(files: Workdir, source: Any) -> str | None:
     """Returns how the data differ from those of the training; None if they are the same."""
     found = read_run(files)
@@ -89,7 +117,13 @@ def _changed(source: Any, before: Mapping[str, int]) -> str:
         ", ".join(f"{size:,} {split}" for split, size in each.items()) or "an unknown number of"
         for each in (now, before)
     ]
-    return f"{source.name} is not what it was in training: {sizes[0]} examples now, {sizes[1]} then"
+    texts = "texts of the held-out split may have been trained on"
+    if sizes[0] == sizes[1]:
+        return f"the contents of {source.name} differ from those of the training: {texts}"
+    return (
+        f"{source.name} is not what it was in training: {sizes[0]} examples now, {sizes[1]} then; "
+        f"{texts}"
+    )
 
 
 def save_held_out(files: Workdir, split: str, inputs: Columns, most: int, images: bool) -> None:

@@ -4,12 +4,11 @@ to train on: evaluate, predict, export.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -29,7 +28,7 @@ from tfft.arguments import FILLED, validated
 from tfft.atomic_write import refuse_existing
 from tfft.backbones.base import Backbone
 from tfft.console import Console
-from tfft.errors import DataError, ExportError, WorkdirError
+from tfft.errors import ExportError, WorkdirError
 from tfft.export import Served, difference, read_card, run_export
 from tfft.export import export as write_export
 from tfft.input_files import Requested
@@ -179,7 +178,7 @@ def evaluate(
     task, _, model = restore(task, backbone, files)
     changed = None
     if input is None:
-        opened = _opened(source, workdir)
+        opened = run_files.open_data(source, workdir)
         changed = run_files.data_change(files, opened)
         if changed:
             say.warn(changed)
@@ -187,16 +186,19 @@ def evaluate(
         where, further = f"the {split} split", opened.columns(split)
         answers: Sequence[str] | None
         inputs, answers = examples.read(opened, split)
+        places = opened.places
     else:
         trained = _columns_of_run(files)
         settings: dict[str, Any] = {"say": say, "columns": columns, "needed": False}
         table = input_files.read_input(task, input, trained, text, label, **settings)
         inputs, answers, where, further = table.inputs, table.labels, input, table.columns
+        places = table.places
         for name in columns:
             if name not in further:
                 say.warn(f"{input} has no column {name!r}: there are no slices by it")
     groups = grouped(inputs[0], slices, further)
-    given = examples.encoded(task, backbone.preprocessor, inputs, answers)
+    with examples.located(places):
+        given = examples.encoded(task, backbone.preprocessor, inputs, answers)
     for line in task.warnings(given):
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
@@ -218,23 +220,6 @@ def evaluate(
     }
     metrics = task.evaluate(given, outputs)
     return _show_metrics(task, metrics, task.described(given, outputs), say, **more)
-
-
-def _opened(source: Any, workdir: str) -> Any:
-    """Returns a run's own data.
-
-    Raises:
-      DataError: they are not there any more.
-    """
-    try:
-        return source() if callable(source) else source
-    except DataError as error:
-        raise DataError(
-            f"the data of this run cannot be read: {error.problem}",
-            set_in=error.set_in,
-            valid="the data in their old place, or a labelled file: --input=FILE",
-            see=f"tfft evaluate --workdir={workdir} --input=FILE",
-        ) from error
 
 
 def _columns_of_run(files: Workdir) -> Mapping[str, Any] | None:
@@ -319,23 +304,13 @@ def export(
     held_out = run_files.load_held_out(files)
     if held_out is None:
         say.info(f"{workdir} holds no {run_files.HELD_OUT}: the held-out examples are read anew")
-        with _advised(run_files.HELD_OUT):
+        with run_files.advise(run_files.HELD_OUT):
             opened = source() if callable(source) else source
         if opened is None:
             raise WorkdirError(f"{workdir} holds no {run_files.HELD_OUT}.", valid=run_files.AGAIN)
         split = "test" if "test" in opened.splits else opened.splits[-1]
         held_out = examples.columns(opened, split)
     return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)
-
-
-@contextlib.contextmanager
-def _advised(name: str) -> Iterator[None]:
-    """Adds to an error about missing data that the run could have kept them."""
-    try:
-        yield
-    except DataError as error:
-        error.valid = f"the data in their old place; or a run that holds its {name}"
-        raise
 
 
 @machine.preserve_process_state()
@@ -398,7 +373,8 @@ def evaluate_export(
     table = input_files.read_input(task, input, run_files.columns_of(card), text, label, say=say)
     answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
     finite.refuse_outputs(answers, workdir)
-    metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
+    with examples.located(table.places):
+        metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
     return _show_metrics(task, metrics, described, say)
 
 

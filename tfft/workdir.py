@@ -25,6 +25,7 @@ from tfft.errors import WorkdirError
 KEPT_CHECKPOINTS = 2
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
+DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 class Workdir:
@@ -197,10 +198,12 @@ class Workdir:
         """
         path = self.path / name
         if not path.is_file():
+            begun = ": training was stopped before its first evaluation" * bool(self.checkpoints())
             raise WorkdirError(
-                f"{path} is missing: this folder holds no trained weights.",
+                f"{path} is missing: this folder holds no trained weights{begun}.",
                 set_in="--workdir",
-                see="tfft train --gin_file=FILE --workdir=FOLDER",
+                valid="the command that trained the run: it continues" if begun else None,
+                see=f"tfft train --gin_file=FILE --workdir={self.path if begun else 'FOLDER'}",
             )
         try:
             return load_file(path), _state(path)
@@ -268,6 +271,8 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any]) -> str:
         if "\n" in old + new:
             changed = difflib.unified_diff(old.splitlines(), new.splitlines(), n=0, lineterm="")
             lines += [f"  {key} differs:", *(f"    {line}" for line in list(changed)[2:])]
+        elif DIGEST.fullmatch(old) and DIGEST.fullmatch(new):
+            lines.append(f"  the {key} are others than those of that run")
         else:
             lines.append(f"  {key}: there {old}, now {new}")
     return "\n".join(lines)

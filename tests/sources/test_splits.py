@@ -276,7 +276,7 @@ def test_labels_that_differ_only_in_case_or_spaces_are_named():
     labels = ["spam", "Spam", "ham", "not spam", "Not  spam"]
     rows = [(f"text {n}", labels[n % 5]) for n in range(60)]
     assert memory(rows).notes[-1] == (
-        "labels that differ only in case or spaces are different labels: "
+        "labels that differ only in case, spaces or how a number is written are different labels: "
         "'Not  spam' (12), 'not spam' (12); 'Spam' (12), 'spam' (12)"
     )
     lists = [(text, json.dumps([label, "other"])) for text, label in rows]
@@ -301,3 +301,18 @@ def test_labels_without_an_example_are_named_for_every_split():
     assert any(
         "the test split has no example of 'odd' (1 in train), 'two' (2" in n for n in own.notes
     )
+
+
+def test_labels_that_differ_only_in_how_a_number_is_written_are_named():
+    rows = [(f"t{n}", label) for n, label in enumerate(["2.5", "2.50", "01", "1", "x", "-0.5"] * 5)]
+    (note,) = [note for note in memory(rows).notes if "how a number is written" in note]
+    assert "'01' (5), '1' (5)" in note and "'2.5' (5), '2.50' (5)" in note and "-0.5" not in note
+
+
+def test_columns_of_indicators_are_stratified():
+    answers = [{"plot": int(n % 2), "cast": int(n % 10 == 0)} for n in range(100)]
+    rows = [(f"t{n}", answer) for n, answer in enumerate(answers)]
+    source = memory(rows, classes=False)
+    assert any("stratified" in note for note in source.notes)
+    cast = [sum('"cast": 1' in answer for _, answer in source.rows(split)) for split in SPLITS]
+    assert cast == [8, 1, 1]

@@ -9,6 +9,8 @@ import array
 import dataclasses
 import functools
 import hashlib
+import importlib
+import importlib.util
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,13 @@ __all__ = [
     "validate",
     "without_overlap",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Imports a module of this folder, such as `tfft.sources.memory`, when it is first used."""
+    if name.startswith("_") or importlib.util.find_spec(f"{__name__}.{name}") is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return importlib.import_module(f"{__name__}.{name}")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 
 from tfft.sources._splits import label_lists, told
 
+NUMBER = re.compile(r"([+-]?)(\d+)(\.\d*)?")
 MAX_TEXT = 80  # characters of an example in a note
 
 
@@ -60,19 +62,30 @@ def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 
 def _similar(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
-    """Returns a note on labels that differ only in upper and lower case or in spaces."""
+    """Returns a note on labels that differ only in case, spaces or how a number is written."""
     totals: collections.Counter[str] = collections.Counter()
     for each in counts.values():
         totals.update(each)
     groups: dict[str, list[str]] = {}
     for label in sorted(totals):
-        groups.setdefault("".join(label.split()).casefold(), []).append(label)
+        groups.setdefault(_plain(label), []).append(label)
     similar = [labels for labels in groups.values() if len(labels) > 1]
     if not similar:
         return []
     shown = "; ".join(_listed(labels, totals) for labels in similar[:3])
     more = f"; and {len(similar) - 3:,} more" if len(similar) > 3 else ""
-    return [f"labels that differ only in case or spaces are different labels: {shown}{more}"]
+    what = "only in case, spaces or how a number is written"
+    return [f"labels that differ {what} are different labels: {shown}{more}"]
+
+
+def _plain(label: str) -> str:
+    """Returns a label without case, spaces and, of a number, the zeros that change nothing."""
+    plain = "".join(label.split()).casefold()
+    number = NUMBER.fullmatch(plain)
+    if not number:
+        return plain
+    sign, whole, rest = number.groups()
+    return f"{sign.strip('+')}{whole.lstrip('0') or '0'}{(rest or '').rstrip('0').rstrip('.')}"
 
 
 def _listed(

@@ -215,13 +215,15 @@ def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse
 
 
 def label_lists(answers: Sequence[str]) -> list[list[str]] | None:
-    """Returns the labels of each answer if all answers are lists of strings in JSON."""
+    """Returns the labels of each answer if all are JSON: lists of strings, objects of 0 and 1."""
     lists = []
     for answer in answers:
         try:
-            labels = json.loads(answer) if answer.startswith("[") else None
+            labels = json.loads(answer) if answer.startswith(("[", "{")) else None
         except ValueError:
             return None
+        if isinstance(labels, dict) and all(value in (0, 1) for value in labels.values()):
+            labels = [name for name, value in labels.items() if value]
         if not isinstance(labels, list) or not all(isinstance(each, str) for each in labels):
             return None
         lists.append(sorted(set(labels)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError, near
@@ -49,6 +49,11 @@ class Table:
     schema: Mapping[str, Any] | None = None
     rows: Sequence[int] = ()
     skipped: tuple[tuple[int, str], ...] = ()
+
+    def places(self, answers: Collection[str]) -> list[str]:
+        """Returns the places of the examples whose answer is one of these."""
+        rows = zip(self.labels or (), self.lines, strict=True)
+        return [self.place(line) for label, line in rows if label in answers]
 
     @property
     def texts(self) -> list[str]:

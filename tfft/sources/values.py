@@ -90,8 +90,11 @@ def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
     if not _is_number(value):
         raise _no_label(value, where)
     if names is None:
-        whole = not isinstance(value, bool) and value == int(value)
-        return str(int(value)) if whole else written.lower()
+        if isinstance(value, bool):
+            return written.lower()
+        if value != int(value):
+            raise _no_label(value, where)
+        return str(int(value))
     if int(value) != value or not 0 <= value < len(names):
         valid = f"0 to {len(names) - 1}, for {len(names)} label_names"
         raise _unnamed(value, valid, where)
@@ -105,6 +108,8 @@ def _unnamed(label: Any, valid: str, where: str) -> DataError:
 
 def _no_label(value: Any, where: str) -> DataError:
     valid = "a label: text, a whole number or a bool"
+    if isinstance(value, float) and value == value:
+        valid += "; for other numbers str(label), or TextRegression and classes=False"
     if isinstance(value, np.ndarray | list | tuple):
         valid += "; of a one-hot row the number of the class, np.argmax(row)"
         valid += "; for several labels of an example, MultiLabelClassification and classes=False"
