@@ -85,6 +85,8 @@ def train(name: str, seed: int) -> dict[str, Any]:
     runs = sorted([*known["runs"], entry], key=lambda run: (run["recipe"], run["seed"]))
     data = {split: cut["texts"] for split, cut in report["truncation"].items()}
     data["floor"] = report["floors"]["tfidf_logistic_regression"]["accuracy"]["value"]
+    if known["runs"] and known["data"] != data:
+        raise SystemExit(f"{KEPT} holds runs on other splits: move it aside to measure all again")
     KEPT.write_text(json.dumps({"data": data, "runs": runs}, indent=1) + "\n")
     return entry
 
