@@ -8,6 +8,10 @@ import numpy as np
 import pytest
 
 from tfft import __main__ as cli
+from tfft.console import Console
+from tfft.input_files import read_input, read_rows
+from tfft.sources.conll import conll
+from tfft.tasks.token_classification import TokenClassification
 
 CONFIG = """
 train.task = @TextClassification()
@@ -184,3 +188,22 @@ def test_json_lines_that_are_broken_are_skipped(call):
 def test_a_file_of_which_nothing_can_be_read_gives_no_rows(call):
     found = call("predict", "review,url\n,a\n", "--on_error=skip")
     assert lines(found) == [] and "1 rows read, 1 skipped: 0 predictions" in found.err
+
+
+def test_a_run_of_conll_files_reads_other_conll_files(tmp_path):
+    train, other = tmp_path / "train.conll", tmp_path / "other.bio"
+    lines = "\n\n".join(f"Ada{n}\tx\tB-person\ncame\tx\tO" for n in range(20))
+    train.write_text(lines)
+    other.write_text("he\tx\tO\nsaw\tx\tO\nBob\tx\tB-person\n\nno\tx\tO\n")
+    schema = json.loads(json.dumps(conll(str(train), scheme="spans").schema))
+    task = TokenClassification()
+    table = read_input(task, str(other), schema, say=Console(quiet=True))
+    assert table.texts == ["he saw Bob", "no"]
+    assert [json.loads(answer) for answer in table.labels] == [[[7, 10, "person"]], []]
+    assert list(table.rows) == [1, 2] and table.place(2).endswith("other.bio, sentence 2")
+    texts = tmp_path / "new.jsonl"
+    texts.write_text('{"text": "Eve left"}\n')
+    table = read_input(task, str(texts), schema, say=Console(quiet=True), labelled=False)
+    assert table.texts == ["Eve left"] and table.labels is None
+    unlabelled = read_rows(task, str(other), schema, None, say=Console(quiet=True))
+    assert unlabelled.inputs == (["he saw Bob", "no"],)

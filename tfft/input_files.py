@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 from tfft import examples, finite
 from tfft.atomic_write import write_atomic
 from tfft.errors import ConfigError, DataError, WorkdirError
+from tfft.sources import conll
 from tfft.sources._columns import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
 from tfft.sources._formats import ClassFolders, Format, Lines, Separated
+from tfft.sources._open import SUFFIXES, format_suffix
 from tfft.sources.files import Table, read
 from tfft.sources.images import IMAGE_NAMES, read_images
 
@@ -59,7 +62,9 @@ def read_input(
         known[LABEL] = trained[LABEL]
     chooser = chosen_before(kinds, usual, known, requested)
     settings = {"labelled": labelled, "classes": task.classes, "chooser": chooser, **settings}
-    if task.modality == "image":
+    if not requested and _is_conll(path, trained, labelled):
+        table = conll.table(path, trained or {}, labelled)
+    elif task.modality == "image":
         table = read_images(path, **settings)
     else:
         settings |= {"label": indicators, "empty_labels": task.empty_labels}
@@ -71,6 +76,18 @@ def read_input(
     for note in table.notes:
         say.info(note)
     return table
+
+
+def _is_conll(path: str, trained: Mapping[str, Any] | None, labelled: bool) -> bool:
+    """Returns True for a file of words with tags, if the training read such files.
+
+    Other files of such a run have a text in each row; a .txt file has one in each line unless
+    answers are read.
+    """
+    if (trained or {}).get("format") != conll.FORMAT or path == "-" or os.path.isdir(path):
+        return False
+    suffix = format_suffix(path)[0]
+    return suffix not in SUFFIXES or (labelled and suffix == ".txt")
 
 
 def requested_columns(inputs: Sequence[str], text: Requested, label: str | None) -> dict[str, str]:

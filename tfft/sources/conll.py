@@ -13,7 +13,7 @@ import itertools
 import json
 import pathlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from tfft.arguments import ANY, FILLED, FRACTION, validated
@@ -29,12 +29,14 @@ from tfft.sources import (
 )
 from tfft.sources._formats import Format, lines
 from tfft.sources._open import format_suffix, open_bytes, open_format
+from tfft.sources._tables import Table
 from tfft.sources.files import parts
 
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents
 ALONE, LAST, OUTSIDE = "SU", "ELSU", "O"
 VALID = "O, or B-, I-, E-, L-, S- or U- with a label behind it, such as B-person"
 LISTS = '{"tokens": ["Ada", "came"], "tags": ["B-person", "O"]}'
+FORMAT = "conll"  # in the schema of a source, which runs and exports keep
 LISTED = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow")
 WORDS = ("tokens", "words")
 TAGS = ("tags", "ner_tags", "pos_tags", "chunk_tags", "labels")
@@ -102,7 +104,28 @@ def conll(
     rows = {split: take(part, kept[split]) for split, part in rows.items()}
     shares = {"validation": validation_share, "test": test_share}
     rows, made = complete(str(data), rows, shares, classes=False)
-    return MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
+    source = MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
+    source.schema = {
+        **{"inputs": ["text"], "label": "label", "format": FORMAT, "word": word, "tag": tag},
+        **{"scheme": scheme, "tag_names": None if tag_names is None else list(tag_names)},
+    }
+    return source
+
+
+def table(path: str, schema: Mapping[str, Any], labelled: bool) -> Table:
+    """Returns the sentences of another file, read as the file of the training was.
+
+    Args:
+      schema: of the training's source.
+      labelled: whether the spans are its answers.
+    """
+    names = ("word", "tag", "scheme", "tag_names")
+    settings: dict[str, Any] = {name: schema.get(name) for name in names}
+    (texts, answers), note = read(path, **settings)
+    numbers = range(1, len(texts) + 1)
+    place = f"{path}, sentence {{:,}}".format
+    spans = list(answers) if labelled else None
+    return Table((list(texts),), spans, (note,), numbers, place, rows=numbers)
 
 
 @dataclasses.dataclass(frozen=True)
