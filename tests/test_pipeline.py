@@ -159,7 +159,12 @@ def test_xla_compiles_once_a_shape(tmp_path):
     assert 2 <= shapes <= 6 and len(steps) == shapes
 
 
-@pytest.mark.parametrize("lengths", [(), (0, 50), (8, 49)])
+def test_a_length_of_zero_is_refused():
+    with pytest.raises(ConfigError, match="Stage.lengths must be 1 or more"):
+        Stage(lengths=(0, 50))
+
+
+@pytest.mark.parametrize("lengths", [(), (8, 49)])
 def test_lengths_with_no_room_for_the_longest_text_are_refused(lengths):
     schedule = loop.Schedule(encoded([3, 50]), Stage(lengths=lengths), (0,))
     with pytest.raises(ConfigError, match="longest text has 50 tokens") as caught:

@@ -398,7 +398,7 @@ def test_an_export_is_plain_and_agrees(trained, tmp_path):
 
 @pytest.mark.parametrize("method", [ia3(), adapters(size=4)])
 def test_other_methods_export_too(tmp_path, method):
-    stage = Stage(method=method, epochs=1, learning_rate=1e-2)
+    stage = Stage(method=method, epochs=3, learning_rate=1e-2)  # after one, some outputs are ties
     found = train(tmp_path / "run", (stage,))
     version = found.export(tmp_path / "export", say=QUIET)
     assert any("adapter" in name for name in variables_of(version)) == (method.name == "adapters")
