@@ -316,7 +316,7 @@ def test_runs_are_compared_by_their_main_figure(tmp_path):
     assert not {"accuracy", "macro_f1", "mcnemar"} & set(found)
     runs, differences = compare.tables(content)
     names = ["Pearson correlation", "share within one", "mean absolute error"]
-    assert runs[1] == ["run", *names, "trained weights", "seconds"]
+    assert runs[1] == ["run", *names, "trained weights", "seconds", "backbone"]
     assert differences[:2] == (
         "Paired differences",
         ["difference", "Pearson correlation (95 % interval)", "texts"],

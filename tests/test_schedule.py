@@ -115,7 +115,13 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
     np.testing.assert_allclose(ends[0][1], ends[1][1], atol=1e-5 if optimizer == "sgd" else 1e-4)
 
 
-@pytest.mark.parametrize("warmup", [1.0, 2.0, 1000.0, -1, -0.1])
+@pytest.mark.parametrize("warmup", [-1, -0.1])
+def test_a_negative_warmup_is_refused(warmup):
+    with pytest.raises(ConfigError, match=f"0 or more. Received: warmup={warmup}"):
+        Stage(warmup=warmup)
+
+
+@pytest.mark.parametrize("warmup", [1.0, 2.0, 1000.0])
 def test_a_warmup_that_is_neither_a_share_nor_a_number_of_steps_is_refused(warmup):
     with pytest.raises(ConfigError, match="number of steps") as caught:
         Stage(warmup=warmup)

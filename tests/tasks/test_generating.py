@@ -70,7 +70,7 @@ def test_every_verb_of_the_command_line(task, tmp_path, monkeypatch, capsys):
     assert f"Result: {main} {report['metrics'][report['main']]['value']:.3f}" in again
     tfft_does("predict", "--workdir=out", "--input=new.jsonl", "--output=found.jsonl")
     found = lines("found.jsonl")
-    assert [list(row) for row in found] == [["text"]] * len(asked)
+    assert [list(row) for row in found] == [["row", "text"]] * len(asked)
     assert len({row["text"] for row in found}) > 1
 
     assert "a fresh process differs by at most 0.0" in tfft_does("export", "--workdir=out")
