@@ -214,7 +214,7 @@ def test_a_separator_that_is_not_clear_is_refused():
         labels_of(answers)
     assert 'MultiLabelClassification.separator = "|"' in caught.value.valid
     assert labels_of(answers, separator="|")[0] == ("cast", "one; two", "plot")
-    with pytest.raises(ConfigError, match="separator='' is empty"):
+    with pytest.raises(ConfigError, match="separator must be not empty"):
         MultiLabelClassification(separator="")
 
 
