@@ -8,8 +8,10 @@ import sys
 import numpy as np
 import pytest
 
+import tfft
 from tfft import loop
 from tfft.backbones.tiny import tiny
+from tfft.console import Console
 from tfft.encoded import Encoded, Ragged, pack, unpack
 from tfft.errors import ConfigError
 from tfft.pipeline import (
@@ -125,6 +127,7 @@ def test_truncation_is_counted():
 
 COMPILED = """
 import numpy as np, pathlib, sys, tfft
+import tfft
 from tfft import loop
 from tfft.backbones.tiny import tiny
 from tfft.encoded import Encoded, Ragged
@@ -175,3 +178,12 @@ def test_lengths_with_no_room_for_the_longest_text_are_refused(lengths):
 def test_given_lengths_are_used():
     schedule = loop.Schedule(encoded([3, 50, 9]), Stage(lengths=(64, 16), batch_size=1), (0,))
     assert sorted(batch.length for batch in schedule.plan(0)) == [16, 16, 64]
+
+
+def test_lengths_that_the_backbone_cannot_read_are_refused():
+    data = [(f"a {word} film {n}", word) for n in range(40) for word in ("fine", "dull")]
+    body, stage = tiny(), Stage(lengths=(1000,))
+    settings = {"say": Console(quiet=True)}
+    with pytest.raises(ConfigError, match="a length above the sequence length") as caught:
+        tfft.check(tfft.tasks.TextClassification(), body, data, stage, **settings)
+    assert str(body.preprocessor.sequence_length) in caught.value.valid

@@ -16,7 +16,7 @@ import numpy as np
 from tfft import adapters, averaging, examples, loop, monitor
 from tfft.clock import Clock
 from tfft.encoded import Encoded, encode, pack, unpack
-from tfft.errors import DivergenceError, WorkdirError
+from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import named_variables
@@ -251,6 +251,17 @@ class Job:
         return self.features.decide(stage, cut, epochs, random)
 
     def prepare(self, stage: Stage, steps: int, reuse: bool, number: int = 0) -> Prepared:
+        """Returns a stage that is ready to train.
+
+        Raises:
+          ConfigError: `Stage.lengths` has a length that the backbone cannot read.
+        """
+        limit = getattr(self.backbone.preprocessor, "sequence_length", None)
+        if stage.lengths and limit and self.learned.windows is None and max(stage.lengths) > limit:
+            raise ConfigError(
+                f"Stage.lengths={stage.lengths} has a length above the sequence length {limit}.",
+                valid=f"at most {limit}, or None",
+            )
         seed, parts = self.seed * 1000 + number, (self.backbone, self.head, self.task)
         return prepare(stage, *parts, steps, reuse, seed, self.pretrained)
 
