@@ -94,3 +94,12 @@ def test_weights_that_were_not_kept_are_refused(tmp_path):
     tfft.run.predict(task, body, str(run.workdir), **settings)
     with pytest.raises(UserError, match="has the weights of another run"):
         train(body)
+
+
+def test_a_call_that_is_refused_leaves_an_earlier_run_as_it_was():
+    body = tiny()
+    run = train(body)
+    outputs = run.outputs(TEXTS)
+    with pytest.raises(UserError, match="one class only"):
+        train(body, [("a film", "fine"), ("a film again", "fine"), ("a third film", "fine")])
+    assert np.array_equal(run.outputs(TEXTS), outputs)

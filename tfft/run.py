@@ -168,9 +168,9 @@ def train(
     given = (stages,) if isinstance(stages, Stage) else tuple(stages)
     stages = chain(given, backbone)
     source = as_source(source, task)
-    if part is None:
-        initial_weights.start_run(backbone, stages, say, keep=config_text is None)
+    start = functools.partial(initial_weights.start_run, keep=config_text is None)
     if part is None and (seeds, folds) != (1, 1):
+        start(backbone, stages, say)
         settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
         one = functools.partial(train, task, backbone, **settings)
@@ -181,6 +181,8 @@ def train(
     decision.check(task, source)
     for stage in stages:
         monitor.check(stage, task, "validation" in source.splits)
+    if part is None:
+        start(backbone, stages, say)
     head = built_head(task, backbone)
     groups = _groups(source, slices)
     for note in backbone.notes:
