@@ -9,6 +9,7 @@ import pytest
 
 from tfft import __main__ as cli
 from tfft.console import Console
+from tfft.errors import DataError
 from tfft.input_files import read_input, read_rows
 from tfft.sources.conll import conll
 from tfft.tasks.token_classification import TokenClassification
@@ -207,3 +208,22 @@ def test_a_run_of_conll_files_reads_other_conll_files(tmp_path):
     assert table.texts == ["Eve left"] and table.labels is None
     unlabelled = read_rows(task, str(other), schema, None, say=Console(quiet=True))
     assert unlabelled.inputs == (["he saw Bob", "no"],)
+
+
+@pytest.mark.parametrize(
+    "content, advised",
+    [
+        ("text,n\na film,1\n,2\n", True),
+        ("text,n\na film,1\nb,2,3\n", True),
+        ("title,n\na film,1\n", False),
+        ('text,n\n"open,1\n', False),
+    ],
+    ids=["empty", "too long", "no column", "open quote"],
+)
+def test_skipping_is_advised_where_it_helps(tmp_path, content, advised):
+    path = tmp_path / "new.csv"
+    path.write_text(content)
+    schema = {"inputs": ["text"], "label": "label"}
+    with pytest.raises(DataError) as caught:
+        read_rows(TokenClassification(), str(path), schema, None, say=Console(quiet=True))
+    assert ("--on_error=skip" in caught.value.valid) == advised

@@ -86,9 +86,11 @@ class DataError(UserError):
     Attributes:
       row: the number, from 0, of the one of several examples that cannot be read.
       answers: The answers that are wrong; `examples` adds the rows in which they stand.
+      skippable: True if the rows that it is about can be left out, and the others read.
     """
 
     row: int | None = None
+    skippable = False
     answers: Collection[str] = ()
 
 

@@ -175,8 +175,8 @@ def read_rows(
         table = read_input(task, path, trained, text, say=say, labelled=False, **settings)
     except DataError as error:
         error.see = "docs/predict.md"
-        if on_error == "fail" and error.valid and error.set_in and error.set_in != path:
-            error.valid += "; or --on_error=skip to leave such rows out"
+        if error.skippable:
+            error.valid = f"{error.valid or 'a row that can be read'}; or --on_error=skip"
         raise
     wanted = _included(include_input, formats)
     line_name = task.inputs[0] if any(isinstance(file, Lines) for file in formats) else ""

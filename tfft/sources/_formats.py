@@ -63,6 +63,7 @@ class Format:
     def bad_row(self, number: int, error: DataError) -> None:
         """Raises the error of a row, or gives it to `on_bad_row`."""
         if self.on_bad_row is None:
+            error.skippable = True
             raise error
         self.on_bad_row(number, error)
 

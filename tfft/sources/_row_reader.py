@@ -105,13 +105,15 @@ class RowReader:
                 lack = "an empty text" if kind == "text" else "no label"
                 places = ", ".join(self.file.place(number) for number in numbers[:3])
                 more = f" and {len(numbers) - 3:,} more" if len(numbers) > 3 else ""
-                raise DataError(
+                error = DataError(
                     f"{len(numbers):,} of {rows:,} rows of {self.file.where} have "
                     f"{lack} in column {name!r}{' (empty or NaN)' if kind == 'label' else ''}.",
                     set_in=places + more,
                     valid=f"a {kind} in every row; take out the rows that have none"
                     + (_EMPTY if kind == "label" and not self.classes else ""),
                 )
+                error.skippable = True
+                raise error
 
     def notes(self) -> list[str]:
         """Returns what was skipped or read otherwise than it is written, with counts."""
