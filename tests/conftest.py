@@ -7,6 +7,7 @@ import tempfile
 import types
 
 import forks
+import hypothesis
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -17,6 +18,11 @@ os.environ["TFFT_STORE"] = tempfile.mkdtemp(prefix="tfft-store-")
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 # TensorFlow's graphs are many objects, of which each full collection visits all.
 gc.set_threshold(50_000, 20, 20)
+# The same examples each time, so that a failure belongs to a change. To try others:
+# pytest --hypothesis-profile=new --hypothesis-seed=7
+for name, same in (("new", False), ("fixed", True)):
+    hypothesis.settings.register_profile(name, derandomize=same, database=None, deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 
 MARKERS = (

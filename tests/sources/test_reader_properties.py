@@ -10,6 +10,7 @@ import pathlib
 import tempfile
 
 import pyarrow
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
@@ -18,9 +19,7 @@ from tfft.errors import DataError
 from tfft.sources import conll, squad
 from tfft.sources._tables import read
 
-QUICK = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None
-)
+QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 # A line end that is not "\n" comes back from no CSV file as it was written.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")
 COMMON = st.sampled_from([",", ";", "\t", "|", '"', "\n", "'", " ", "a", "ü", "漢", "🙂", "\u2028"])
@@ -165,6 +164,16 @@ def test_damaged_binary_files_give_rows_or_a_data_error(data, kind):
         path.write_bytes(damaged)
         with contextlib.suppress(DataError):
             assert read(str(path)).texts
+
+
+def test_a_column_name_that_is_not_utf8_is_a_damaged_file(tmp_path):
+    table = pyarrow.table({"text": ["a"], "label": ["x"]})
+    path = tmp_path / "a.arrow"
+    with pyarrow.ipc.new_stream(path, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(path.read_bytes().replace(b"label", b"l\xffbel"))
+    with pytest.raises(DataError, match="is not readable Arrow"):
+        read(str(path))
 
 
 @settings(QUICK, max_examples=100)

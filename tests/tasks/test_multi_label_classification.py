@@ -254,7 +254,7 @@ NAMED = NAMED.map(str.strip).filter(lambda name: name and name[0] not in "[{01")
 ANSWERS = st.lists(st.lists(NAMED, max_size=4, unique=True), min_size=1, max_size=8)
 
 
-@hypothesis.settings(max_examples=80, deadline=None, database=None)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(ANSWERS, st.sampled_from(["list", "object", "|", ";", ","]))
 def test_labels_come_back_however_they_are_written(sets, form):
     everything = sorted({name for names in sets for name in names})

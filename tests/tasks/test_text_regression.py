@@ -221,7 +221,7 @@ def test_large_numbers_are_trained_and_reported_as_numbers():
     assert np.isfinite(task.evaluate(Examples((), None, truth), -100 * truth)["rmse"]["value"])
 
 
-@hypothesis.settings(max_examples=80, deadline=None, database=None)
+@hypothesis.settings(max_examples=80)
 @hypothesis.given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_numbers_come_back_as_python_writes_them(value):
     assert numbers.read([repr(value), f"{value:.60f}", f" {value:+.20e} "]).tolist() == [value] * 3

@@ -28,7 +28,11 @@ class Arrow(Format):
         self._files = _files(place) if place.is_dir() else [place]
         self._where = where
         schema = self._open(self._files[0]).schema
-        super().__init__(where, schema.names)
+        try:
+            names = schema.names
+        except UnicodeDecodeError as error:  # of a damaged file; pyarrow reads names late
+            raise self._broken(self._files[0], error) from error
+        super().__init__(where, names)
         self.refuse_twice()
         self._named = self._readers((schema.metadata or {}).get(b"huggingface", b"{}"))
 
