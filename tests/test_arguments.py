@@ -17,8 +17,6 @@ import pytest
 
 import tfft
 from tfft import config
-from tfft.annotations import resolve
-from tfft.arguments import Range, constraints_of, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.tiny import tiny
 from tfft.catalogue import configurables
@@ -28,6 +26,8 @@ from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.task import Task
 from tfft.tasks.text_classification import TextClassification
+from tfft.validation.arguments import Range, constraints_of, validated
+from tfft.validation.type_checks import resolve
 
 VALUES = [
     *(None, "", "no such thing", b"bytes", True, -1, 0, 2.5, 10**400),

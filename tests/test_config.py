@@ -14,10 +14,10 @@ from typing import Any, Literal
 import pytest
 
 from tfft import config, lookup
-from tfft.annotations import accepts, describe
 from tfft.catalogue import Configurable, configurables, of_objects
 from tfft.composition import Macro, Reference
 from tfft.errors import ConfigError, DataError, DepthError
+from tfft.validation.type_checks import accepts, describe
 
 
 @dataclasses.dataclass(frozen=True)

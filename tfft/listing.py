@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfft import fetch
-from tfft.annotations import describe
 from tfft.catalogue import Configurable, configurables, full_name
 from tfft.config import Config
 from tfft.errors import ConfigError, UserError, near
@@ -16,6 +15,7 @@ from tfft.lookup import packaged
 from tfft.operative import Setting
 from tfft.store import told
 from tfft.strict import SUPPLIED
+from tfft.validation.type_checks import describe
 
 SHOWN_WORDS = 90  # characters of a preset's description
 

@@ -6,11 +6,11 @@ import tokenize
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfft.annotations import accepts
 from tfft.catalogue import full_name
 from tfft.composition import Binding, Composition, Origin, in_full, macro_names
 from tfft.errors import ConfigError, near
 from tfft.strict import expectations
+from tfft.validation.type_checks import accepts
 
 # What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
 UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)

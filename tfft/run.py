@@ -30,7 +30,6 @@ from tfft import (
     workdir_state,
 )
 from tfft import job as jobs
-from tfft.arguments import COUNT, FILLED, SEED, validated
 from tfft.atomic_write import write_atomic
 from tfft.backbones.base import Backbone
 from tfft.check_stage import check_stage
@@ -57,6 +56,7 @@ from tfft.trained import (
     predict_export,
     show,
 )
+from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 from tfft.workdir import Workdir
 
 __all__ = [

@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging
-from tfft.arguments import COUNT, DISTINCT, FILLED, FRACTION, NON_NEGATIVE, Range, each, validated
 from tfft.errors import ConfigError
 from tfft.freeze import (
     Method,
@@ -27,6 +26,16 @@ from tfft.freeze import (
 from tfft.model import Split, assemble, named_variables
 from tfft.optimizer import build_optimizer, make_optimizer
 from tfft.step import Additions, refuse
+from tfft.validation.arguments import (
+    COUNT,
+    DISTINCT,
+    FILLED,
+    FRACTION,
+    NON_NEGATIVE,
+    Range,
+    each,
+    validated,
+)
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 

@@ -10,7 +10,6 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from tfft.annotations import accepts, describe
 from tfft.catalogue import Configurable
 from tfft.composition import (
     ROOT,
@@ -26,6 +25,7 @@ from tfft.composition import (
     written,
 )
 from tfft.errors import ConfigError, near
+from tfft.validation.type_checks import accepts, describe
 
 # The root's arguments that no config sets, and the flag that does.
 SUPPLIED = {

@@ -6,10 +6,10 @@ import pathlib
 
 import numpy as np
 
-from tfft.arguments import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.model import named_variables
+from tfft.validation.arguments import FILLED, validated
 from tfft.workdir import BEST, Workdir
 
 

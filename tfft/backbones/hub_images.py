@@ -11,13 +11,13 @@ import keras_hub
 import numpy as np
 
 import tfft.backbones.folders as folders
-from tfft.arguments import ANY, COUNT, FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import Block, cut
 from tfft.backbones.hub import download, short
 from tfft.backbones.image_body import ImageBackbone
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocess.image import ImagePreprocessor
+from tfft.validation.arguments import ANY, COUNT, FILLED, validated
 
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 

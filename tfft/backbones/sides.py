@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
-from tfft.arguments import validated
 from tfft.backbones.architectures import mode_of
+from tfft.validation.arguments import validated
 
 ops = keras.ops
 

@@ -13,7 +13,6 @@ from typing import Any, Literal
 import keras_hub
 import numpy as np
 
-from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, Generator
@@ -22,6 +21,7 @@ from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, near
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
+from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 
 WORDS = [
     *("a", "an", "and", "are", "bad", "be", "but", "film", "for", "good", "great", "in", "is"),

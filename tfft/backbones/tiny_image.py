@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import keras
 
-from tfft.arguments import COUNT, FRACTION, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
 from tfft.preprocess.image import ImagePreprocessor
+from tfft.validation.arguments import COUNT, FRACTION, SEED, validated
 
 layers = keras.layers
 MOMENTUM = 0.8  # of the norms' statistics, which keep up with a training of a few steps

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
-from tfft.arguments import COUNT, FRACTION, NAMED, validated
 from tfft.freeze import Method
+from tfft.validation.arguments import COUNT, FRACTION, NAMED, validated
 
 ops = keras.ops
 

@@ -1,7 +1,7 @@
 """BitFit: the biases alone."""
 
-from tfft.arguments import validated
 from tfft.freeze import Method
+from tfft.validation.arguments import validated
 
 
 @validated()

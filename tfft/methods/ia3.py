@@ -11,9 +11,9 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
-from tfft.arguments import DISTINCT, validated
 from tfft.errors import ConfigError
 from tfft.freeze import Method
+from tfft.validation.arguments import DISTINCT, validated
 
 ops = keras.ops
 

@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from tfft.adapters import Adapter
-from tfft.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError
 from tfft.freeze import Method
+from tfft.validation.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 
 ops = keras.ops
 

@@ -1,7 +1,7 @@
 """Norm tuning: the scales and shifts of norms alone."""
 
-from tfft.arguments import validated
 from tfft.freeze import Method
+from tfft.validation.arguments import validated
 
 
 @validated()

@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.arguments import FILLED, validated
 from tfft.errors import DataError
 from tfft.sources._formats import Format, Row
+from tfft.validation.arguments import FILLED, validated
 
 STATE = "state.json"  # in each folder that `save_to_disk` wrote
 WHOLE = "a folder that datasets.Dataset.save_to_disk wrote, with all of its files"

@@ -16,7 +16,6 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.arguments import ANY, FILLED, FRACTION, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     MemorySource,
@@ -31,6 +30,7 @@ from tfft.sources._formats import Format, lines
 from tfft.sources._open import format_suffix, open_bytes, open_format
 from tfft.sources._tables import Table
 from tfft.sources.files import parts
+from tfft.validation.arguments import ANY, FILLED, FRACTION, validated
 
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents
 ALONE, LAST, OUTSIDE = "SU", "ELSU", "O"

@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.arguments import shown
 from tfft.errors import DataError
 from tfft.sources import SPLITS, Source
 from tfft.sources.elements import VALID, parts_of, rows_of
@@ -14,6 +13,7 @@ from tfft.sources.files import files
 from tfft.sources.images import images, of_rows
 from tfft.sources.memory import memory
 from tfft.sources.values import read_image, read_label
+from tfft.validation.arguments import shown
 
 SHARES = {"validation": 0.1, "test": 0.1}
 

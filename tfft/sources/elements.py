@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft.arguments import shown
 from tfft.errors import DataError
 from tfft.sources import SPLITS
 from tfft.sources.values import CALL, SEE, plain, read_image, read_text
+from tfft.validation.arguments import shown
 
 VALID = (
     'a tf.data.Dataset, a list of (text, label) or {"text": ..., "label": ...}, a tuple '

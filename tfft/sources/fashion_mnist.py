@@ -11,11 +11,11 @@ import zlib
 import numpy as np
 
 from tfft import fetch
-from tfft.arguments import COUNT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.preprocess.image_files import data_uri
 from tfft.sources import Rows, Source, check_shares
 from tfft.sources.images import of_rows
+from tfft.validation.arguments import COUNT, FILLED, FRACTION, validated
 
 LABELS = (
     *("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"),

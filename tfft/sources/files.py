@@ -19,7 +19,6 @@ import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import (
     SPLIT_NAMES,
@@ -36,6 +35,7 @@ from tfft.sources import (
 )
 from tfft.sources._open import table_stem
 from tfft.sources._tables import Table, read, see_check
+from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 

@@ -8,7 +8,6 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.preprocess.image_files import content
 from tfft.sources import (
@@ -25,6 +24,7 @@ from tfft.sources import (
 from tfft.sources._open import open_format, table_stem
 from tfft.sources._tables import Table
 from tfft.sources._tables import read as read_table
+from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfft.arguments import DISTINCT, FRACTION, NAMED, validated
 from tfft.errors import ConfigError, DataError
 from tfft.sources import MemorySource, Rows, Source, complete
 from tfft.sources.elements import label_names_of, parts_of, rows_of
 from tfft.sources.values import CALL, SEE, plain, read_answer, read_label, read_text
+from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, validated
 
 OWN = "splits of your own: memory(train, validation, test)"
 

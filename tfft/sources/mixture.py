@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfft.arguments import FILLED, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError, DataError
 from tfft.sources import SPLITS, Source, validate
+from tfft.validation.arguments import FILLED, NAMED, POSITIVE, validated
 
 if TYPE_CHECKING:
     import tensorflow as tf

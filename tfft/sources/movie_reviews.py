@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tfft import fetch
-from tfft.arguments import FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
+from tfft.validation.arguments import FRACTION, validated
 
 FILE = "movieReviewSnippets_GroundTruth.txt"
 SEE = "tfft fetch movie_reviews"

@@ -14,9 +14,9 @@ import tarfile
 from collections.abc import Iterable, Iterator
 
 from tfft import fetch
-from tfft.arguments import FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
+from tfft.validation.arguments import FRACTION, validated
 
 FILE = "spam_assassin.tgz"
 SEE = "tfft fetch spam_assassin"

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from tfft.arguments import DISTINCT, FILLED, FRACTION, validated
 from tfft.errors import DataError
 from tfft.sources import (
     MemorySource,
@@ -18,6 +17,7 @@ from tfft.sources import (
     without_overlap,
 )
 from tfft.sources._open import open_bytes
+from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfft.arguments import SEED, Range, validated
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Rows, Source
+from tfft.validation.arguments import SEED, Range, validated
 
 SIZE = Range(least=1, most=1_000_000)  # of what is made and held in memory
 WORDS = ["the", "a", "film", "plot", "cast", "scene", "story", "screen", "music", "with", "is"]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfft.arguments import FILLED, FRACTION, shown, validated
 from tfft.errors import DataError, near
 from tfft.sources import (
     SPLIT_NAMES,
@@ -23,6 +22,7 @@ from tfft.sources import (
 )
 from tfft.sources._tfds_features import UNKNOWN, Features
 from tfft.sources._tfds_values import of_dataset, values
+from tfft.validation.arguments import FILLED, FRACTION, shown, validated
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tfft import taught, writing
-from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import PromptPreprocessor
 from tfft.search import Search
 from tfft.task import Examples
 from tfft.text_task import TextTask
+from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

@@ -9,13 +9,13 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import numbers, retrieval
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import SeveralTexts
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
+from tfft.validation.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)

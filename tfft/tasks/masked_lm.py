@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.arguments import COUNT, FRACTION, validated
 from tfft.encoded import Ragged
 from tfft.metrics import guesses
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.masking import MaskingPreprocessor, places
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
+from tfft.validation.arguments import COUNT, FRACTION, validated
 from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.arguments import FILLED, FRACTION, NAMED, validated
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses import dense_head
 from tfft.metrics import label_answers, multi_label
@@ -18,6 +17,7 @@ from tfft.metrics.linear_floors import label_floors
 from tfft.metrics.thresholds import Threshold
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
+from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated
 
 NO_LABEL = "(no label)"  # heads the count of texts without one
 

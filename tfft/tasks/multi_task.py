@@ -10,9 +10,9 @@ import keras
 import numpy as np
 
 from tfft import shares, together
-from tfft.arguments import NON_NEGATIVE, validated
 from tfft.metrics.floors import Floor, Say
 from tfft.task import Answers, Examples, Task, config_of
+from tfft.validation.arguments import NON_NEGATIVE, validated
 
 
 @validated(weights=NON_NEGATIVE)

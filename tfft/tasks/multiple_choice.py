@@ -8,13 +8,13 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.arguments import FRACTION, validated
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics import choices
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
+from tfft.validation.arguments import FRACTION, validated
 
 
 @validated(dropout=FRACTION)

@@ -9,7 +9,6 @@ import keras
 import numpy as np
 
 from tfft.answer_spans import SpanLoss, served
-from tfft.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.losses import dense_head
@@ -21,6 +20,7 @@ from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.pair_windows import PairWindows
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
+from tfft.validation.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
-from tfft.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.metrics import texts
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.prompts import SourcePreprocessor
 from tfft.search import Search
 from tfft.task import Examples
 from tfft.text_task import TextTask
+from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

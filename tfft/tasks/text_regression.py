@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.arguments import FRACTION, POSITIVE, validated
 from tfft.errors import DataError
 from tfft.losses import StandardizedError, Units, dense_head
 from tfft.metrics import numbers
@@ -18,6 +17,7 @@ from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
+from tfft.validation.arguments import FRACTION, POSITIVE, validated
 
 
 @validated(delta=POSITIVE, dropout=FRACTION)

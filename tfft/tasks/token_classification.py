@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
@@ -18,6 +17,7 @@ from tfft.metrics.floors import Floor, Say
 from tfft.preprocess import words
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
+from tfft.validation.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 
 
 @validated(labels=NAMED, dropout=FRACTION, label_smoothing=FRACTION, class_weights=NON_NEGATIVE)

@@ -1,7 +1,7 @@
 """The highest F1."""
 
-from tfft.arguments import FILLED, validated
 from tfft.metrics.thresholds import Threshold
+from tfft.validation.arguments import FILLED, validated
 
 
 @validated(label=FILLED)
