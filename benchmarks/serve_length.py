@@ -14,10 +14,10 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
-from tfft import fetch
 from tfft.backbones.hub import hub
 from tfft.export import Served
 from tfft.model import assemble
+from tfft.storage.downloads import fetch
 from tfft.tasks.text_classification import TextClassification
 
 REACH = 2.0

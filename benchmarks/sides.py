@@ -12,16 +12,17 @@ import keras
 import numpy as np
 
 from benchmarks.harness import Score
-from tfft import fetch, loop, machine
 from tfft import job as jobs
+from tfft import loop, machine
 from tfft.backbones.hub import hub
 from tfft.console import Console
 from tfft.pipeline import plan_epoch
 from tfft.sources import MemorySource
 from tfft.sources.movie_reviews import movie_reviews
 from tfft.stage import Stage
+from tfft.storage.downloads import fetch
+from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import Workdir
 
 RATE, WARMUP, DECAY = 2e-4, 0.1, 0.01
 

@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
-from tfft import fetch
 from tfft.backbones.hub import hub
 from tfft.job import ENCODED_TEXTS
 from tfft.sources.movie_reviews import movie_reviews
+from tfft.storage.downloads import fetch
 
 REACH = 2.0
 

@@ -21,7 +21,7 @@ import keras
 import keras_hub
 import sentencepiece
 
-from tfft import fetch
+from tfft.storage.downloads import fetch
 
 LANGUAGES = {
     "German": "deu_1996",

@@ -12,8 +12,8 @@ from tfft import compare, report
 from tfft.errors import DataError, WorkdirError
 from tfft.metrics.classification import classification_metrics
 from tfft.outputs import MODEL, Outputs, digests, load
+from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import Workdir
 
 NAMES = ("bad", "good")
 NAMING = {"schema": report.SCHEMA, **report.named(TextClassification(NAMES))}

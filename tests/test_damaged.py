@@ -18,7 +18,7 @@ from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import read_card
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 CONFIG = """
 train.task = @TextClassification()

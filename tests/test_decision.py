@@ -16,8 +16,8 @@ from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.restore import DECISION
 from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic
+from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import Workdir
 
 STAGE = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=2e-3)
 QUIET = Console(quiet=True)

@@ -11,8 +11,8 @@ import zipfile
 
 import pytest
 
-from tfft import archives, fetch
 from tfft.errors import DataError, UserError
+from tfft.storage.downloads import archives, fetch
 
 SETUP = "from setuptools import setup\nsetup(name='tinydata', version='1.0')\n"
 METADATA = "Metadata-Version: 2.1\nName: tinywheel\nVersion: 1.0\n"
@@ -401,7 +401,10 @@ def test_cache_dir(monkeypatch):
 
 
 def test_import_is_light():
-    code = "import sys, tfft.fetch; print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
+    code = (
+        "import sys, tfft.storage.downloads.fetch; "
+        "print('tensorflow' in sys.modules, 'numpy' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == ["False", "False"]
 

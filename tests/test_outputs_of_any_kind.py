@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from tfft.atomic_write import refuse_existing, write_atomic
 from tfft.errors import UserError, WorkdirError
+from tfft.storage.atomic_write import refuse_existing, write_atomic
 
 ROOT = os.geteuid() == 0
 
@@ -114,7 +114,7 @@ def test_a_path_that_cannot_be_is_a_user_error(tmp_path, name):
 
 CODE = """
 import sys
-from tfft.atomic_write import refuse_existing, write_atomic
+from tfft.storage.atomic_write import refuse_existing, write_atomic
 print("before")
 for name in sys.argv[1:]:
     refuse_existing(name, False)

@@ -10,9 +10,9 @@ import sys
 import pytest
 from test_fetch import CONTENT, MEMBERS, WHEEL, shop, wheel_of  # noqa: F401
 
-from tfft import fetch
 from tfft.errors import UserError
-from tfft.processes import find_program, git_commit, python_command, run_aside
+from tfft.storage.downloads import fetch
+from tfft.storage.subprocesses import find_program, git_commit, python_command, run_aside
 
 MODULES = ("pip", "logging", "json", "sitecustomize", "usercustomize", "tensorflow", "numpy", "ssl")
 PROGRAMS = ("git", "npm", "apt-get", "node", "python", "python3", "sh")
@@ -137,7 +137,7 @@ def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monk
 
 
 def test_only_these_modules_start_processes():
-    """A new one takes its command from `tfft.processes`."""
+    """A new one takes its command from `tfft.storage.subprocesses`."""
     package = pathlib.Path(fetch.__file__).parent
     starts = re.compile(r"import subprocess|os\.(exec|spawn|system|popen)|multiprocessing")
     found = {path.stem for path in package.rglob("*.py") if starts.search(path.read_text())}

@@ -18,7 +18,7 @@ from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.sources import MemorySource
 from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=2, learning_rate=1e-2, features="memory"),

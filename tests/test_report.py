@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfft import plots, report, report_tables
-from tfft.atomic_write import write_atomic
+from tfft.storage.atomic_write import write_atomic
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 

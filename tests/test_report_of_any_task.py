@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from tfft import compare, evaluation, report, report_tables, summary
-from tfft.atomic_write import write_atomic
 from tfft.console import Console
 from tfft.errors import DataError
 from tfft.metrics import corpus, ledger
@@ -17,9 +16,10 @@ from tfft.metrics.floors import Floor
 from tfft.metrics.slices import encoded_groups
 from tfft.outputs import load
 from tfft.report_examples import text_of
+from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 from tfft.task import Examples, Task
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
 COUNT = 120

@@ -20,9 +20,9 @@ from tfft.restore import built_head
 from tfft.reuse import gain
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
-from tfft.store import Store
+from tfft.storage.cache_store import Store
+from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification
-from tfft.workdir import Workdir
 
 
 class Say(Console):

@@ -10,7 +10,7 @@ from pictures import folder
 from tfft import __main__ as cli
 from tfft import run_files
 from tfft.errors import WorkdirError
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 CONFIG = """
 train.task = @TextClassification()

@@ -7,7 +7,7 @@ import pytest
 
 from tfft import tracking
 from tfft.errors import ConfigError
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 RECORDS = [
     {"stage": "s", "epoch": n, "step": 8 * n, "loss": 1.0 / n, "seconds": 0.5} for n in (1, 2, 3)

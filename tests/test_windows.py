@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, export, folds, loop, reuse, run, store, trained
+from tfft import compare, export, folds, loop, reuse, run, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.encoded import encode, pack, unpack
@@ -21,6 +21,7 @@ from tfft.part import POOL
 from tfft.pipeline import Batch, Inputs
 from tfft.restore import built_head
 from tfft.sources.memory import memory
+from tfft.storage import cache_store
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 
@@ -351,11 +352,11 @@ def test_features_of_a_fold_are_picked_window_by_window(cut, kind):
     fold = {"train": np.arange(23) % 3 != 1, "validation": np.arange(23) % 3 == 1}
     splits = {split: pool.take(np.flatnonzero(rows)) for split, rows in fold.items()}
     rows = {split: each.by_row() for split, each in {**splits, POOL: pool}.items()}
-    features = reuse.Features(body, rows, store.Store(QUIET), QUIET)
+    features = reuse.Features(body, rows, cache_store.Store(QUIET), QUIET)
     for split, some in splits.items():
         alone = encoded(body, [texts[row] for row in np.flatnonzero(fold[split])])
         found = features.get(split, cut, kind, False)
-        parts = reuse.Features(body, {split: alone.by_row()}, store.Store(QUIET), QUIET)
+        parts = reuse.Features(body, {split: alone.by_row()}, cache_store.Store(QUIET), QUIET)
         batch = Batch(np.arange(some.size), 64)
         one = Inputs(some, found).batch(batch)
         two = Inputs(alone, parts.get(split, cut, "memory", False)).batch(batch)

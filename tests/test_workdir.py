@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 
-from tfft.atomic_write import write_atomic
 from tfft.errors import WorkdirError
-from tfft.workdir import Workdir
+from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 
 IDENTITY = {"config": "a = 1\nb = 2", "seed": 0}
 
@@ -63,7 +63,7 @@ def test_another_run_is_refused_with_the_difference(tmp_path):
 
 def test_a_second_process_is_refused(tmp_path):
     code = (
-        "import sys; from tfft.workdir import Workdir\n"
+        "import sys; from tfft.storage.workdir import Workdir\n"
         f"with Workdir({str(tmp_path)!r}).open({{}}): print('inside')"
     )
     with Workdir(tmp_path).open({}):

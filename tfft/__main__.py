@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, logging
 
-from tfft import config, fetch, listing
+from tfft import config, listing
 from tfft.command_config import (
     config_of_flags,
     config_of_run,
@@ -26,6 +26,7 @@ from tfft.command_line import Options, Verb, read, reference
 from tfft.console import Console
 from tfft.errors import ConfigError, UserError
 from tfft.library_messages import routed
+from tfft.storage.downloads import fetch
 
 GUIDE = """\
 tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
@@ -189,7 +190,7 @@ def _fetch(options: Options, say: Console) -> None:
 
 
 def _store(options: Options, say: Console) -> None:
-    from tfft.store import Store, told
+    from tfft.storage.cache_store import Store, told
 
     store = Store(say)
     if not options.words:

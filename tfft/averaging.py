@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfft import monitor
 from tfft.errors import ConfigError
 from tfft.model import is_seed
-from tfft.workdir import BEST
+from tfft.storage.workdir import BEST
 
 
 class Ema:

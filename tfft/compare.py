@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from tfft import outputs, report, report_tables
-from tfft.atomic_write import refuse_existing, write_atomic
 from tfft.errors import DataError, WorkdirError
 from tfft.metrics import corpus
 from tfft.metrics.paired import compare_predictions
 from tfft.outputs import MODEL, Key, Outputs
-from tfft.workdir import Workdir
+from tfft.storage.atomic_write import refuse_existing, write_atomic
+from tfft.storage.workdir import Workdir
 
 PREVIOUS = "previous"
 NONE: Mapping[str, Any] = {"value": None}

@@ -14,8 +14,8 @@ from tfft.keys import Cut
 from tfft.metrics.floors import Floor
 from tfft.model import assemble, named_variables
 from tfft.stage import Stage
+from tfft.storage.workdir import Workdir
 from tfft.task import Examples
-from tfft.workdir import Workdir
 
 FEATURES = "frozen_features_logistic_regression"
 PRETRAINED = "pretrained"

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfft.atomic_write import explained, write_atomic
 from tfft.errors import DataError, ExportError
-from tfft.processes import python_command
+from tfft.storage.atomic_write import explained, write_atomic
+from tfft.storage.subprocesses import python_command
 from tfft.task import Answers
 
 TOLERANCE = 1e-5

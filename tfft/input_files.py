@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft import examples, finite
-from tfft.atomic_write import write_atomic
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.sources import conll
 from tfft.sources._columns import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
@@ -18,6 +17,7 @@ from tfft.sources._formats import ClassFolders, Format, Lines, Separated
 from tfft.sources._open import SUFFIXES, format_suffix
 from tfft.sources.files import Table, read
 from tfft.sources.images import IMAGE_NAMES, read_images
+from tfft.storage.atomic_write import write_atomic
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
 ON_ERROR = ("fail", "skip")

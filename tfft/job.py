@@ -26,8 +26,8 @@ from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
 from tfft.schedule import without_effect
 from tfft.stage import Prepared, Stage, prepare, set_precision
-from tfft.store import Store
-from tfft.workdir import Workdir
+from tfft.storage.cache_store import Store
+from tfft.storage.workdir import Workdir
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 

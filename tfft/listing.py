@@ -7,13 +7,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tfft import fetch
 from tfft.catalogue import Configurable, configurables, full_name
 from tfft.config import Config
 from tfft.errors import ConfigError, UserError, near
 from tfft.lookup import packaged
 from tfft.operative import Setting
-from tfft.store import told
+from tfft.storage.cache_store import told
+from tfft.storage.downloads import fetch
 from tfft.strict import SUPPLIED
 from tfft.validation.type_checks import describe
 

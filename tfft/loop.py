@@ -27,7 +27,7 @@ from tfft.optimizer import applied_rate
 from tfft.pipeline import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.schedule import Schedule
 from tfft.stage import Prepared
-from tfft.workdir import BEST, Workdir
+from tfft.storage.workdir import BEST, Workdir
 
 
 @dataclasses.dataclass

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.metrics import corpus
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 FILE = "outputs.safetensors"
 MODEL = "model"

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.encoded import Encoded, Ragged
-from tfft.entry import release
+from tfft.storage.array_file import release
 from tfft.windows import spread
 
 MAX_SHAPES = 6

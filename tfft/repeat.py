@@ -18,9 +18,9 @@ from tfft.part import Part
 from tfft.restore import built_head, restore
 from tfft.sources import Source
 from tfft.stage import Stage
+from tfft.storage.workdir import Workdir
 from tfft.summary import summarize_plan, write
 from tfft.trained import Run
-from tfft.workdir import Workdir
 
 HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
 

@@ -10,7 +10,7 @@ import keras
 from tfft import adapters, finite, initial_weights, loop
 from tfft.errors import WorkdirError
 from tfft.model import assemble, is_seed, named_variables
-from tfft.workdir import BEST, Workdir
+from tfft.storage.workdir import BEST, Workdir
 
 DECISION = "best/decision.json"  # temperature and threshold
 

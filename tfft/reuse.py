@@ -18,12 +18,12 @@ import tensorflow as tf
 
 from tfft import rounding
 from tfft.encoded import Encoded, Ragged
-from tfft.entry import Entry, Kept
 from tfft.errors import ConfigError
 from tfft.keys import Cut, Hashes
 from tfft.part import POOL, Part
 from tfft.pipeline import Inputs, bucket_lengths, plan_epoch
-from tfft.store import Store, told
+from tfft.storage.array_file import Entry, Kept
+from tfft.storage.cache_store import Store, told
 
 PART_BYTES = 2**26
 BATCH = 64

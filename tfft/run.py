@@ -30,7 +30,6 @@ from tfft import (
     workdir_state,
 )
 from tfft import job as jobs
-from tfft.atomic_write import write_atomic
 from tfft.backbones.base import Backbone
 from tfft.check_stage import check_stage
 from tfft.console import Console
@@ -45,6 +44,8 @@ from tfft.repeat import Plan, repeat
 from tfft.restore import DECISION, built_head, restore
 from tfft.sources.convert import as_source
 from tfft.stage import Stage, chain, prepare
+from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 from tfft.task import Task
 from tfft.trained import (
     COMPARED,
@@ -57,7 +58,6 @@ from tfft.trained import (
     show,
 )
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
-from tfft.workdir import Workdir
 
 __all__ = [
     "Run",

@@ -10,7 +10,7 @@ from typing import Any
 from tfft.errors import DataError, WorkdirError
 from tfft.part import POOL
 from tfft.preprocess.image_files import content, data_uri, name_of
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 HELD_OUT = "held_out.json"
 MAX_HELD_OUT_BYTES = 2**25  # of texts or image files; the first example is kept whatever its size

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from tfft import compare, monitor, outputs, report, report_tables
-from tfft.atomic_write import write_atomic
-from tfft.workdir import Workdir
+from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 
 COPIED = ("task", "backbone", "data", "unit", "labels", "split", "frozen")
 

@@ -15,8 +15,8 @@ from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables
 from tfft.restore import built_head
 from tfft.stage import Stage
+from tfft.storage.workdir import Workdir
 from tfft.task import Answers
-from tfft.workdir import Workdir
 
 
 class TaskCase:

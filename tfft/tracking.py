@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.errors import ConfigError
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 EXPERIMENT = "tfft"  # where MLFLOW_EXPERIMENT_NAME says nothing else
 STATE = "mlflow.json"

@@ -24,7 +24,6 @@ from tfft import (
     run_files,
     tasks,
 )
-from tfft.atomic_write import refuse_existing
 from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
@@ -37,9 +36,10 @@ from tfft.report import named
 from tfft.report_tables import tables
 from tfft.restore import restore
 from tfft.sources.elements import read_inputs
+from tfft.storage.atomic_write import refuse_existing
+from tfft.storage.workdir import Workdir
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import FILLED, validated
-from tfft.workdir import Workdir
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfft import evaluation
 from tfft.loop import Position
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 
 def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequence[str]) -> str:

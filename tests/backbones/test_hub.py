@@ -9,9 +9,10 @@ import pytest
 import safetensors.numpy
 import transformers_folders as layouts
 
-from tfft import backbones, fetch
+from tfft import backbones
 from tfft.backbones.tiny import hub_tokenizer
 from tfft.errors import ConfigError, DepthError, WeightsError
+from tfft.storage.downloads import fetch
 
 
 def word_piece_files(folder, size=layouts.WORDS):

@@ -5,12 +5,13 @@ import keras
 import numpy as np
 import pytest
 
-from tfft import backbones, fetch
+from tfft import backbones
 from tfft.adapters import dense_layers
 from tfft.backbones.applications import applications, read_blocks
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import draw_weights
 from tfft.errors import ConfigError, WeightsError
+from tfft.storage.downloads import fetch
 from tfft.tasks.image_classification import ImageClassification
 from tfft.tasks.text_classification import TextClassification
 

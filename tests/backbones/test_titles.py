@@ -6,12 +6,13 @@ import shutil
 import pytest
 
 import tfft
-from tfft import fetch, run
+from tfft import run
 from tfft.backbones.base import Backbone
 from tfft.backbones.hub import hub
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.sources.synthetic import synthetic
+from tfft.storage.downloads import fetch
 
 
 @pytest.mark.parametrize(

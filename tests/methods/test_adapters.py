@@ -27,7 +27,7 @@ from tfft.model import named_variables
 from tfft.restore import built_head, restore
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare
-from tfft.workdir import Workdir
+from tfft.storage.workdir import Workdir
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 METHODS = {

@@ -6,9 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfft import fetch
 from tfft.metrics import floors
 from tfft.metrics.floors import feature_floor, text_floors
+from tfft.storage.downloads import fetch
 
 TEXTS = ["good film", "bad film", "good plot", "bad plot"] * 10
 TARGETS = np.array([1, 0, 1, 0] * 10)

@@ -18,11 +18,11 @@ import tensorflow as tf
 import tokenizers
 from trainings import evidence
 
-from tfft import fetch
 from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
 from tfft.preprocess.offsets import with_marks
 from tfft.preprocess.subwords import HubTokenizer
 from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+from tfft.storage.downloads import fetch
 
 SCRIPTS = [
     "Crème brûlée à la carte, naïve Ångström",

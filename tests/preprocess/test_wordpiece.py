@@ -13,10 +13,10 @@ import pytest
 import tensorflow as tf
 import tokenizers
 
-from tfft import fetch
 from tfft.errors import WeightsError
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+from tfft.storage.downloads import fetch
 
 # Of 100,000 generated lines and of all code points, how many may differ. Measured: none.
 MAY_DIFFER = 0

@@ -139,7 +139,7 @@ def package(tmp_path, monkeypatch):
         made[split] = rng.integers(0, 256, (size, 28, 28)), np.arange(size) % 10
         for kind, array in zip(("images-idx3", "labels-idx1"), made[split], strict=True):
             (folder / f"{split}-{kind}-ubyte.gz").write_bytes(idx(array))
-    monkeypatch.setattr("tfft.fetch.path", lambda name: tmp_path / name)
+    monkeypatch.setattr("tfft.storage.downloads.fetch.path", lambda name: tmp_path / name)
     return folder, made
 
 
@@ -165,7 +165,7 @@ def test_other_files_are_refused(package, monkeypatch):
     def missing(name):
         raise DataError("fashion_mnist is not on this machine.")
 
-    monkeypatch.setattr("tfft.fetch.path", missing)
+    monkeypatch.setattr("tfft.storage.downloads.fetch.path", missing)
     with pytest.raises(DataError, match="is not the file of the known package"):
         fashion_mnist(installed=str(folder))
     with pytest.raises(DataError, match="is not on this machine"):

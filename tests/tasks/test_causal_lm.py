@@ -17,10 +17,10 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.methods.lora import lora
 from tfft.restore import built_head
+from tfft.storage.workdir import Workdir
 from tfft.tasks.causal_lm import CausalLM
 from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase
-from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
 PROMPTS = ["good film is", "bad is", "plot great good bad is", "film plot is"]

@@ -10,9 +10,9 @@ from trainings import evidence, newest, same, stopped_after
 import tfft
 from tfft import __main__ as cli
 from tfft.console import Console
+from tfft.storage.workdir import Workdir
 from tfft.tasks.causal_lm import CausalLM
 from tfft.tasks.seq2seq import Seq2Seq
-from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
 CONFIG = """\

@@ -18,9 +18,9 @@ from tfft.errors import ConfigError
 from tfft.metrics import answer_spans as spans
 from tfft.restore import built_head
 from tfft.sources.memory import memory
+from tfft.storage.workdir import Workdir
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
-from tfft.workdir import Workdir
 
 INPUTS = ("question", "context")
 NAMES = ["film", "plot", "movie", "one"]

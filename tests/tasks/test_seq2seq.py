@@ -16,9 +16,9 @@ from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.restore import built_head
+from tfft.storage.workdir import Workdir
 from tfft.tasks.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
-from tfft.workdir import Workdir
 
 QUIET = Console(quiet=True)
 SOURCES = ["good film", "bad plot film good", "plot"]

@@ -9,8 +9,8 @@ import numpy as np
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.model import named_variables
+from tfft.storage.workdir import BEST, Workdir
 from tfft.validation.arguments import FILLED, validated
-from tfft.workdir import BEST, Workdir
 
 
 @validated(run=FILLED)

@@ -8,12 +8,12 @@ from typing import Any, Literal
 
 import keras
 
-from tfft import fetch
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocess.image import ImagePreprocessor
+from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 

@@ -11,7 +11,6 @@ import safetensors
 import tfft.backbones.folders as folders
 import tfft.backbones.tokenizers as tokenizers
 import tfft.backbones.transformers as transformers
-from tfft import fetch
 from tfft.backbones.architectures import Architecture
 from tfft.backbones.base import Backbone
 from tfft.backbones.generators import ALL, of_class, of_type
@@ -20,6 +19,7 @@ from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocess.text import TextPreprocessor
 from tfft.preprocess.windows import with_long_texts
+from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
 
 # All that a body and its tokenizer are read from; never pickles.

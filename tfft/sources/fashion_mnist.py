@@ -10,11 +10,11 @@ import zlib
 
 import numpy as np
 
-from tfft import fetch
 from tfft.errors import DataError
 from tfft.preprocess.image_files import data_uri
 from tfft.sources import Rows, Source, check_shares
 from tfft.sources.images import of_rows
+from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, FRACTION, validated
 
 LABELS = (

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from tfft import fetch
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
+from tfft.storage.downloads import fetch
 from tfft.validation.arguments import FRACTION, validated
 
 FILE = "movieReviewSnippets_GroundTruth.txt"

@@ -13,9 +13,9 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 
-from tfft import fetch
 from tfft.errors import DataError
 from tfft.sources import MemorySource, Source, complete
+from tfft.storage.downloads import fetch
 from tfft.validation.arguments import FRACTION, validated
 
 FILE = "spam_assassin.tgz"

@@ -19,8 +19,8 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
-from tfft.atomic_write import explained, write_atomic
 from tfft.errors import WorkdirError
+from tfft.storage.atomic_write import explained, write_atomic
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays

@@ -25,9 +25,16 @@ from typing import Any
 
 import psutil
 
-from tfft.entry import Entry, file_state, read_about, read_journal, to_dtype, values_size
 from tfft.errors import UserError, WorkdirError, near
-from tfft.fetch import cache_dir
+from tfft.storage.array_file import (
+    Entry,
+    file_state,
+    read_about,
+    read_journal,
+    to_dtype,
+    values_size,
+)
+from tfft.storage.downloads.fetch import cache_dir
 
 LIMIT_GIB = 20.0
 ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed

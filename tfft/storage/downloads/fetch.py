@@ -17,10 +17,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from tfft.archives import unpack
 from tfft.errors import DataError, UserError, WorkdirError, near
-from tfft.items import ITEMS, Item
-from tfft.processes import find_program, python_command
+from tfft.storage.downloads.archives import unpack
+from tfft.storage.downloads.download_index import ITEMS, Item
+from tfft.storage.subprocesses import find_program, python_command
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
 PROGRESS_SECONDS = 3.0

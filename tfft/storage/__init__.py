@@ -1,0 +1,1 @@
+"""Everything on disk: working directories, files written whole, the cache, downloads."""
