@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tfft.answer_spans import SpanLoss, best_spans
-from tfft.metrics import answer_spans as spans
+from tfft.metrics.text import answer_span_scores as spans
 
 
 def test_the_loss_is_one_softmax_over_all_rows():

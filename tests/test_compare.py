@@ -10,7 +10,7 @@ import pytest
 from tfft import __main__ as cli
 from tfft import compare, report
 from tfft.errors import DataError, WorkdirError
-from tfft.metrics.classification import classification_metrics
+from tfft.metrics.classification.class_metrics import classification_metrics
 from tfft.outputs import MODEL, Outputs, digests, load
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification

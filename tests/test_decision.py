@@ -11,8 +11,8 @@ from tfft import compare, export, run, thresholds
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
+from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.metrics.floors import feature_floor
-from tfft.metrics.temperature import fit_temperature, with_temperature
 from tfft.restore import DECISION
 from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic

@@ -11,7 +11,7 @@ import pytest
 from tfft import compare, evaluation, report, report_tables, summary
 from tfft.console import Console
 from tfft.errors import DataError
-from tfft.metrics import corpus, ledger
+from tfft.metrics import aggregates, ledger
 from tfft.metrics.floors import Floor
 from tfft.metrics.slices import encoded_groups
 from tfft.outputs import load
@@ -43,7 +43,7 @@ class Regression(Task):
 
     def evaluate(self, examples, outputs):
         error = np.abs(outputs - examples.targets)
-        found = corpus.figures(
+        found = aggregates.figures(
             {
                 "pearson": ("pearson", self.sums(examples, outputs)),
                 "within_one": ("mean", {"score": error <= 1}),
@@ -81,7 +81,7 @@ class Spread(Regression):
         row = {"precision": 0.5, "recall": None, "f1": 0.25, "support": 9}
         found = {"perplexity": ("exp_ratio", self.sums(examples, outputs))}
         return {
-            **corpus.figures(found),
+            **aggregates.figures(found),
             "label_f1": {"value": 0.25},
             "classes": {name: row for name in self.labels},
         }

@@ -1,6 +1,6 @@
 """Spans of tokens: the loss of where they begin and end, and the best one of a served model.
 
-Marks and positions are those of `tfft.metrics.answer_spans`.
+Marks and positions are those of `tfft.metrics.text.answer_span_scores`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfft.metrics.answer_spans import END, NEVER, START
+from tfft.metrics.text.answer_span_scores import END, NEVER, START
 
 
 @keras.saving.register_keras_serializable("tfft")

@@ -15,8 +15,8 @@ import numpy as np
 
 from tfft import outputs, report, report_tables
 from tfft.errors import DataError, WorkdirError
-from tfft.metrics import corpus
-from tfft.metrics.paired import compare_predictions
+from tfft.metrics import aggregates
+from tfft.metrics.paired_tests import compare_predictions
 from tfft.outputs import MODEL, Key, Outputs
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 from tfft.storage.workdir import Workdir
@@ -167,7 +167,7 @@ def difference(base: Answers, other: Answers) -> dict[str, Any]:
     if not shared:
         return found
     rows = (np.stack([each.columns[key] for key in shared]) for each in (base, other))
-    found[base.main] = corpus.paired(base.measure, next(rows), next(rows))
+    found[base.main] = aggregates.paired(base.measure, next(rows), next(rows))
     if not base.named or not other.named:
         return found
     names = [[base.named[key][0] for key in shared]]

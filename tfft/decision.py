@@ -12,7 +12,7 @@ import numpy as np
 from tfft import examples, finite, loop
 from tfft import job as jobs
 from tfft.errors import ConfigError
-from tfft.metrics.temperature import calibration_figures, with_temperature
+from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
 from tfft.restore import DECISION, restore
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics import corpus
+from tfft.metrics import aggregates
 from tfft.storage.workdir import Workdir
 
 FILE = "outputs.safetensors"
@@ -27,7 +27,7 @@ class Outputs:
       split: where the examples are from.
       digests: of each example, see `digests`, uint8 [n 16]; the examples are not kept.
       main: the key of the task's main figure.
-      measure: how it follows from the sums, a name of `tfft.metrics.corpus`.
+      measure: how it follows from the sums, a name of `tfft.metrics.aggregates`.
       sums: by name, "model" and the floors, what each example adds to the main figure: float64 [n]
         by the keys of the measure.
       labels: the class names, in the order of the numbers; of a task without classes none, and
@@ -75,7 +75,7 @@ class Outputs:
         """
         sums = self.sums[column]
         there = sums.get("there", np.ones(len(self.digests)))
-        rows = zip(self.keys(), corpus.columns(self.measure, sums), there, strict=True)
+        rows = zip(self.keys(), aggregates.columns(self.measure, sums), there, strict=True)
         return ((key, row) for key, row, known in rows if known)
 
 

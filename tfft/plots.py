@@ -204,7 +204,7 @@ def reliability(calibration: Mapping[str, Any]) -> str:
     """Draws accuracy against confidence, bin by bin, above how the texts spread over the bins.
 
     Args:
-      calibration: what `tfft.metrics.reliability` returns.
+      calibration: what `tfft.metrics.classification.reliability` returns.
     """
     figure = Figure((5, 4.0))
     figure.set_layout_engine("constrained")
@@ -237,7 +237,7 @@ def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str
     """Draws the share of a class that is found against the share of the rest that is taken for it.
 
     Args:
-      entries: what `tfft.metrics.ranking` returns.
+      entries: what `tfft.metrics.classification.roc_and_pr_curves` returns.
       areas: by the name of the class.
     """
     figure, axes = _square("false-positive rate", "true-positive rate")

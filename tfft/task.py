@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError
-from tfft.metrics import corpus
+from tfft.metrics import aggregates
 from tfft.metrics.floors import Floor, Say
 
 Answers = Mapping[str, Sequence[np.ndarray]]  # of a served model, an array for each example
@@ -69,7 +69,7 @@ class Task:
       decision: what validation data settled, see `decide`.
       figures: what is reported, by its key in `evaluate`, and how a person reads it; the first is
         the main one: of the answer in one line, of slices and of comparisons.
-      measure: how the main figure follows from `sums`, a name of `tfft.metrics.corpus`.
+      measure: how the main figure follows from `sums`, a name of `tfft.metrics.aggregates`.
       lower: keys of `figures` of which less is better.
       unserved_figures: keys of `figures` that an export cannot give, each with the reason.
     """
@@ -325,15 +325,15 @@ class Task:
 
     # Figures ------------------------------------------------------------------------------------
 
-    def measures(self, examples: Examples, outputs: Any) -> dict[str, tuple[str, corpus.Sums]]:
+    def measures(self, examples: Examples, outputs: Any) -> dict[str, tuple[str, aggregates.Sums]]:
         """Returns for each figure its measure and what each example adds, see `corpus.figures`."""
         raise NotImplementedError
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns all figures of outputs, those of `figures` with their intervals."""
-        return corpus.figures(self.measures(examples, outputs))
+        return aggregates.figures(self.measures(examples, outputs))
 
-    def sums(self, examples: Examples, outputs: Any) -> corpus.Sums:
+    def sums(self, examples: Examples, outputs: Any) -> aggregates.Sums:
         """Returns what each example adds to the main figure, [n] each; keys as `measure` asks."""
         return self.measures(examples, outputs)[next(iter(self.figures))][1]
 

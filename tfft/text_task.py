@@ -11,7 +11,7 @@ import numpy as np
 from tfft import taught, writing
 from tfft.errors import ConfigError
 from tfft.losses import TokenAccuracy
-from tfft.metrics import guesses, texts
+from tfft.metrics.text import generated_text, masked_tokens
 from tfft.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
 from tfft.search import Search
 from tfft.task import Answers, Examples, Task, config_of
@@ -24,7 +24,8 @@ class TextTask(Task):
     `log_probability` and `tokens`. Those of a floor are a text alone.
 
     Attributes:
-      compared: the figures of the texts, names of `tfft.metrics.texts`; the first is the main one.
+      compared: the figures of the texts, names of `tfft.metrics.text.generated_text`; the first is
+        the main one.
     """
 
     searched: ClassVar[bool] = True
@@ -65,7 +66,7 @@ class TextTask(Task):
         return [TokenAccuracy()]
 
     def constant_loss(self, targets: Any) -> float:
-        return guesses.entropy(np.concatenate(list(targets.rows())))
+        return masked_tokens.entropy(np.concatenate(list(targets.rows())))
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         return [{"text": text} for text in written(outputs)]
@@ -80,7 +81,8 @@ class TextTask(Task):
         """Returns those of the texts; and of perplexity where the right answers were judged."""
         found, right = written(outputs), list(examples.answers or ())
         wanted = {
-            name: (texts.measure(name), texts.sums(name, found, right)) for name in self.compared
+            name: (generated_text.measure(name), generated_text.sums(name, found, right))
+            for name in self.compared
         }
         if np.any(outputs.get("tokens", 0)):
             judged = {"loss": -outputs["log_probability"], "tokens": outputs["tokens"]}
@@ -88,7 +90,7 @@ class TextTask(Task):
         return wanted
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        return texts.sums(self.compared[0], written(outputs), list(examples.answers or ()))
+        return generated_text.sums(self.compared[0], written(outputs), list(examples.answers or ()))
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns examples from everywhere in the split, side by side with their answers."""
@@ -98,8 +100,8 @@ class TextTask(Task):
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples whose texts are farthest from the right ones, by ROUGE-L."""
         found, right = written(outputs), list(examples.answers or ())
-        wrong = np.flatnonzero(texts.exact(found, right) == 0)
-        score = np.array([texts.rouge_l(found[row], right[row]) for row in wrong])
+        wrong = np.flatnonzero(generated_text.exact(found, right) == 0)
+        score = np.array([generated_text.rouge_l(found[row], right[row]) for row in wrong])
         worst = wrong[np.argsort(score, kind="stable")[:SHOWN_EXAMPLES]]
         rows = self._rows(examples, outputs, worst)
         return {"mistake_count": len(wrong), "mistakes": rows, "least_certain": []}

@@ -3,8 +3,8 @@
 import pytest
 
 from tfft.errors import DataError
-from tfft.metrics import answers
 from tfft.metrics.answer_floor import SlidingWindow
+from tfft.metrics.text import extractive_answers
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from tfft.metrics.answer_floor import SlidingWindow
 )
 def test_a_wrong_answer_is_told(known, message):
     with pytest.raises(DataError, match=message) as caught:
-        answers.read(known, "which?", "the 🎬 film")
+        extractive_answers.read(known, "which?", "the 🎬 film")
     assert "'which?'" in caught.value.set_in
     if "7" in known:
         assert caught.value.valid.startswith("answer_start 6, where it first stands")
@@ -41,8 +41,8 @@ def test_a_wrong_answer_is_told(known, message):
     ],
 )
 def test_answers_are_compared_as_squad_does(found, golds, f1, exact):
-    assert answers.f1(found, golds) == pytest.approx(f1)
-    assert answers.exact(found, golds) == exact
+    assert extractive_answers.f1(found, golds) == pytest.approx(f1)
+    assert extractive_answers.exact(found, golds) == exact
 
 
 def test_the_window_floor_finds_what_stands_beside_the_question():

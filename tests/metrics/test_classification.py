@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import f1_score
 
 from tfft.errors import DataError, UserError
-from tfft.metrics.classification import classification_metrics
-from tfft.metrics.intervals import count_intervals, share_interval
+from tfft.metrics.classification.class_metrics import classification_metrics
+from tfft.metrics.confidence_intervals import count_intervals, share_interval
 
 
 def outputs_of(predicted, classes, sure=0.7):
@@ -57,7 +57,7 @@ def test_bootstrap_is_seeded_and_its_pieces_do_not_matter(monkeypatch):
     matrix = np.array([[30, 3], [5, 20]])
     whole = count_intervals(matrix)
     assert count_intervals(matrix) == whole
-    monkeypatch.setattr("tfft.metrics.intervals.LARGEST_DRAW", 40)
+    monkeypatch.setattr("tfft.metrics.confidence_intervals.LARGEST_DRAW", 40)
     assert count_intervals(matrix) == whole
 
 

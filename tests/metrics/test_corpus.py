@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfft.errors import UserError
-from tfft.metrics import corpus
-from tfft.metrics.intervals import LARGEST_DRAW, corrected, share_interval
+from tfft.metrics import aggregates
+from tfft.metrics.confidence_intervals import LARGEST_DRAW, corrected, share_interval
 
 RNG = np.random.default_rng(7)
 COUNT = 300
@@ -67,12 +67,12 @@ PLAINLY = {
 
 
 def test_values_by_hand():
-    assert corpus.value("mean", {"score": [0.5, 1.0, 0.0]}) == 0.5
-    assert corpus.value("f1", {"hits": [1, 2], "predicted": [2, 2], "true": [1, 3]}) == 6 / 8
-    assert corpus.value("pearson", {"x": [1, 2, 3], "y": [2, 4, 5]}) == pytest.approx(
+    assert aggregates.value("mean", {"score": [0.5, 1.0, 0.0]}) == 0.5
+    assert aggregates.value("f1", {"hits": [1, 2], "predicted": [2, 2], "true": [1, 3]}) == 6 / 8
+    assert aggregates.value("pearson", {"x": [1, 2, 3], "y": [2, 4, 5]}) == pytest.approx(
         3 / np.sqrt(2 * (14 / 3))
     )
-    ratio = corpus.value("exp_ratio", {"loss": [2.0, 4.0], "tokens": [1, 2]})
+    ratio = aggregates.value("exp_ratio", {"loss": [2.0, 4.0], "tokens": [1, 2]})
     assert ratio == pytest.approx(np.e**2)
 
 
@@ -81,28 +81,28 @@ def agrees(found, expected, spread):
         assert found[end] == pytest.approx(expected[end], abs=0.35 * spread)
 
 
-@pytest.mark.parametrize("measure", corpus.MEASURES)
+@pytest.mark.parametrize("measure", aggregates.MEASURES)
 def test_intervals_are_those_of_resampling_the_long_way(measure):
     sums, plain = SUMS[measure], PLAINLY[measure]
-    found = corpus.interval(measure, sums)
+    found = aggregates.interval(measure, sums)
     assert found["value"] == pytest.approx(plain(*sums.values()))
     rng, draws = np.random.default_rng(1), []
     for _ in range(4000):
         rows = rng.integers(0, COUNT, COUNT)
         draws.append(plain(*(column[rows] for column in sums.values())))
     agrees(found, corrected(found["value"], np.array(draws)), np.std(draws))
-    assert found == corpus.interval(measure, sums)
+    assert found == aggregates.interval(measure, sums)
 
 
-@pytest.mark.parametrize("measure", corpus.MEASURES)
+@pytest.mark.parametrize("measure", aggregates.MEASURES)
 def test_few_kinds_are_drawn_as_every_example_is(measure, monkeypatch):
     """Examples of which many are equal, drawn by kind and one by one."""
     sums = {key: np.round(np.asarray(column, float)) for key, column in SUMS[measure].items()}
     if measure == "mean":
         sums = {"score": np.round(SUMS["mean"]["score"] * 4) / 4}
-    kinds = corpus.interval(measure, sums)
-    monkeypatch.setattr(corpus, "FEW_KINDS", 0)
-    every = corpus.interval(measure, sums)
+    kinds = aggregates.interval(measure, sums)
+    monkeypatch.setattr(aggregates, "FEW_KINDS", 0)
+    every = aggregates.interval(measure, sums)
     assert every["value"] == kinds["value"]
     width = every["high"] - every["low"]
     assert kinds["low"] == pytest.approx(every["low"], abs=0.1 * width)
@@ -110,11 +110,13 @@ def test_few_kinds_are_drawn_as_every_example_is(measure, monkeypatch):
 
 
 def test_a_share_has_wilson_s_interval():
-    assert corpus.interval("mean", {"score": np.array([True] * 7 + [False] * 3)}) == share_interval(
-        7, 10
+    assert aggregates.interval(
+        "mean", {"score": np.array([True] * 7 + [False] * 3)}
+    ) == share_interval(7, 10)
+    assert aggregates.is_share("mean", {"score": [0, 1]}) and not aggregates.is_share(
+        "f1", SUMS["f1"]
     )
-    assert corpus.is_share("mean", {"score": [0, 1]}) and not corpus.is_share("f1", SUMS["f1"])
-    assert not corpus.is_share("mean", {"score": [0, 0.5]})
+    assert not aggregates.is_share("mean", {"score": [0, 0.5]})
 
 
 NONE = {"value": None}
@@ -123,38 +125,38 @@ NONE = {"value": None}
 def test_what_is_undefined_is_none():
     empty = np.zeros(0)
     for measure, sums in SUMS.items():
-        assert corpus.interval(measure, {key: empty for key in sums}) == NONE
+        assert aggregates.interval(measure, {key: empty for key in sums}) == NONE
     zero = np.zeros(4)
-    assert corpus.interval("f1", {"hits": zero, "predicted": zero, "true": zero}) == NONE
-    assert corpus.interval("exp_ratio", {"loss": zero, "tokens": zero}) == NONE
-    assert corpus.interval("exp_ratio", {"loss": zero + 1e6, "tokens": zero + 1}) == NONE
+    assert aggregates.interval("f1", {"hits": zero, "predicted": zero, "true": zero}) == NONE
+    assert aggregates.interval("exp_ratio", {"loss": zero, "tokens": zero}) == NONE
+    assert aggregates.interval("exp_ratio", {"loss": zero + 1e6, "tokens": zero + 1}) == NONE
     for constant in (np.full(7, 0.1), np.full(7, 1e9 / 3)):
-        assert corpus.interval("pearson", {"x": np.arange(7), "y": constant}) == NONE
-        assert corpus.interval("pearson", {"x": constant, "y": np.arange(7)}) == NONE
-    assert corpus.interval("pearson", {"x": np.ones(1), "y": np.ones(1)}) == NONE
+        assert aggregates.interval("pearson", {"x": np.arange(7), "y": constant}) == NONE
+        assert aggregates.interval("pearson", {"x": constant, "y": np.arange(7)}) == NONE
+    assert aggregates.interval("pearson", {"x": np.ones(1), "y": np.ones(1)}) == NONE
     both = {"x": np.arange(7), "y": np.arange(7)}
-    assert corpus.difference("pearson", both, {"x": np.arange(7), "y": np.ones(7)}) == NONE
+    assert aggregates.difference("pearson", both, {"x": np.arange(7), "y": np.ones(7)}) == NONE
 
 
 def test_a_correlation_far_from_zero_keeps_its_digits():
-    near = corpus.value("pearson", SUMS["pearson"])
+    near = aggregates.value("pearson", SUMS["pearson"])
     far = {"x": SUMS["pearson"]["x"] + 1e8, "y": SUMS["pearson"]["y"] - 1e8}
-    assert corpus.value("pearson", far) == pytest.approx(near, abs=1e-6)
+    assert aggregates.value("pearson", far) == pytest.approx(near, abs=1e-6)
 
 
 def test_sums_that_are_not_finite_are_refused():
     with pytest.raises(UserError, match="figures of 2 of 3 examples are not finite"):
-        corpus.interval("mean", {"score": [np.nan, np.inf, 1.0]})
+        aggregates.interval("mean", {"score": [np.nan, np.inf, 1.0]})
 
 
-@pytest.mark.parametrize("measure", corpus.MEASURES)
+@pytest.mark.parametrize("measure", aggregates.MEASURES)
 def test_differences_are_paired(measure):
     sums, plain = SUMS[measure], PLAINLY[measure]
     other = {key: np.array(column, float) for key, column in sums.items()}
     changed = {"pearson": "y", "exp_ratio": "loss"}.get(measure, next(iter(sums)))
     part = other[changed][::3]
     part += 0.5 * np.random.default_rng(3).random(part.shape)
-    found = corpus.difference(measure, sums, other)
+    found = aggregates.difference(measure, sums, other)
     gain = plain(*other.values()) - plain(*sums.values())
     assert found["value"] == pytest.approx(gain)
     rng, draws = np.random.default_rng(1), []
@@ -163,22 +165,22 @@ def test_differences_are_paired(measure):
         after, before = (plain(*(c[rows] for c in each.values())) for each in (other, sums))
         draws.append(after - before)
     agrees(found, corrected(gain, np.array(draws)), np.std(draws))
-    assert corpus.difference(measure, sums, sums) == {"value": 0.0, "low": 0.0, "high": 0.0}
+    assert aggregates.difference(measure, sums, sums) == {"value": 0.0, "low": 0.0, "high": 0.0}
 
 
 def test_pairing_tells_apart_what_intervals_alone_do_not():
     base = np.repeat([1.0, 0.0], 500)
     other = base.copy()
     other[500:515] = 1  # right wherever the base is, and 15 times more
-    found = corpus.difference("mean", {"score": base}, {"score": other})
+    found = aggregates.difference("mean", {"score": base}, {"score": other})
     assert found["value"] == pytest.approx(0.015) and found["low"] > 0
-    alone = [corpus.interval("mean", {"score": score}) for score in (base, other)]
+    alone = [aggregates.interval("mean", {"score": score}) for score in (base, other)]
     assert alone[0]["high"] > alone[1]["low"]
 
 
 def test_means_of_several_runs_are_paired():
     base, other = np.array([0.0, 0.5, 1.0, 0.2] * 50), np.array([0.2, 0.5, 1.0, 0.6] * 50)
-    found = corpus.difference("mean", {"score": base}, {"score": other})
+    found = aggregates.difference("mean", {"score": base}, {"score": other})
     assert found["value"] == pytest.approx(0.15)
     # the standard error of a mean of {0.2, 0, 0, 0.4} over 200 texts
     error = np.std([0.2, 0, 0, 0.4]) / np.sqrt(200)
@@ -191,10 +193,10 @@ def test_figures_together_are_those_alone():
     wanted["few"] = ("mean", {"score": np.array([0.2, 0.4, 0.9])})
     wanted["share"] = ("mean", {"score": np.array([0, 1, 1])})
     wanted["none"] = ("mean", {"score": np.zeros(0)})
-    found = corpus.figures(wanted)
+    found = aggregates.figures(wanted)
     assert list(found) == list(wanted)
     for name, (measure, sums) in wanted.items():
-        alone = corpus.interval(measure, sums)
+        alone = aggregates.interval(measure, sums)
         assert found[name]["value"] == alone["value"]
         if name in ("few", "share", "none"):
             assert found[name] == alone
@@ -205,15 +207,15 @@ def test_figures_together_are_those_alone():
 
 def test_what_is_held_at_once_is_bounded(monkeypatch):
     held = []
-    plain = corpus.drawn_weights
+    plain = aggregates.drawn_weights
 
     def drawn(rng, count, draws):
         held.append(count * draws)
         return plain(rng, count, draws)
 
-    monkeypatch.setattr(corpus, "drawn_weights", drawn)
+    monkeypatch.setattr(aggregates, "drawn_weights", drawn)
     score = np.random.default_rng(0).random(100_000)
-    found = corpus.interval("mean", {"score": score})
+    found = aggregates.interval("mean", {"score": score})
     assert max(held) <= LARGEST_DRAW and sum(held) == 1000 * 100_000
     error = 1.96 * score.std() / np.sqrt(len(score))
     assert found["low"] == pytest.approx(score.mean() - error, abs=0.15 * error)
@@ -226,9 +228,9 @@ def test_kinds_are_counted_as_numpy_does():
         rng.random((1, 4)),
         -rng.integers(0, 2, (9, 1)) * 0.0,
     ):
-        kinds, counts = corpus._kinds(parts)
+        kinds, counts = aggregates._kinds(parts)
         expected = np.unique(parts, axis=0, return_counts=True)
         np.testing.assert_array_equal(kinds, expected[0])
         np.testing.assert_array_equal(counts, expected[1])
-    kinds, counts = corpus._kinds(rng.random((corpus.FEW_KINDS + 1, 2)))
+    kinds, counts = aggregates._kinds(rng.random((aggregates.FEW_KINDS + 1, 2)))
     assert not len(kinds) and not len(counts)

@@ -13,10 +13,10 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from tfft.metrics import intervals
-from tfft.metrics.classification import classification_metrics
-from tfft.metrics.intervals import count_intervals, resamples_for, share_interval
-from tfft.metrics.multi_label import multi_label_metrics
+from tfft.metrics import confidence_intervals
+from tfft.metrics.classification.class_metrics import classification_metrics
+from tfft.metrics.classification.multi_label import multi_label_metrics
+from tfft.metrics.confidence_intervals import count_intervals, resamples_for, share_interval
 
 
 def made(count, classes, seed=0, digits=None):
@@ -36,7 +36,7 @@ def direct(figure, truth, outputs, draws=400):
     """Returns the interval of a figure over resampled examples."""
     rows = np.random.default_rng(5).integers(0, len(truth), (draws, len(truth)))
     drawn = np.array([figure(truth[row], outputs[row]) for row in rows])
-    found = intervals.corrected(figure(truth, outputs), drawn)
+    found = confidence_intervals.corrected(figure(truth, outputs), drawn)
     return found["low"], found["high"]
 
 
@@ -72,7 +72,7 @@ def test_figures_and_intervals_agree_with_scikit_learn(classes, digits):
 def test_weighted_areas_are_those_of_repeated_examples(digits):
     truth, outputs = made(60, 2, seed=3, digits=digits)
     weights = np.random.default_rng(0).integers(0, 4, (5, 60)).astype(float)
-    found = intervals._Ranked(truth == 1, outputs[:, 1]).areas(weights)
+    found = confidence_intervals._Ranked(truth == 1, outputs[:, 1]).areas(weights)
     for row, (roc, precision) in zip(weights, found, strict=True):
         rows = np.repeat(np.arange(60), row.astype(int))
         assert roc == pytest.approx(roc_auc_score(truth[rows], outputs[rows, 1]))
@@ -123,7 +123,7 @@ def test_the_same_twice_and_in_pieces(monkeypatch):
     truth, outputs = made(200, 3)
     whole = classification_metrics(truth, outputs, names(3))
     assert classification_metrics(truth, outputs, names(3)) == whole
-    monkeypatch.setattr(intervals, "LARGEST_DRAW", 1000)
+    monkeypatch.setattr(confidence_intervals, "LARGEST_DRAW", 1000)
     pieces = classification_metrics(truth, outputs, names(3))
     for name in ("roc_auc", "log_loss", "brier_score"):
         assert pieces[name] == pytest.approx(whole[name])
@@ -135,7 +135,7 @@ def test_fewer_resamples_where_there_is_much_to_do(monkeypatch):
     truth, outputs = made(500, 2)
     found = classification_metrics(truth, outputs, names(2))
     assert found["resamples"] == 1000 and found["areas_resampled"]
-    monkeypatch.setattr(intervals, "MOST_WORK", 1000)
+    monkeypatch.setattr(confidence_intervals, "MOST_WORK", 1000)
     found = classification_metrics(truth, outputs, names(2))
     assert not found["areas_resampled"]
     assert set(found["roc_auc"]) == set(found["average_precision"]) == {"value"}
@@ -157,12 +157,12 @@ def test_areas_are_those_of_scikit_learn(ties):
         scores = np.round(scores, 1) if ties else scores
         truth = rng.random(count) < share
         truth[:2] = True, False
-        found = intervals.areas(truth, scores)
+        found = confidence_intervals.areas(truth, scores)
         assert found["roc_auc"] == pytest.approx(roc_auc_score(truth, scores), abs=1e-12)
         expected = average_precision_score(truth, scores)
         assert found["average_precision"] == pytest.approx(expected, abs=1e-12)
-        weights = intervals.drawn_weights(rng, count, 20)
-        each = intervals._Ranked(truth, scores).areas(weights)
+        weights = confidence_intervals.drawn_weights(rng, count, 20)
+        each = confidence_intervals._Ranked(truth, scores).areas(weights)
         for weight, (roc, precision) in zip(weights, each, strict=True):
             if truth[weight > 0].all() or not truth[weight > 0].any():
                 assert np.isnan(roc) and np.isnan(precision)

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import binom
 from sklearn.metrics import f1_score
 
-from tfft.metrics.paired import compare_predictions, mcnemar
+from tfft.metrics.paired_tests import compare_predictions, mcnemar
 
 
 def test_mcnemar_is_the_exact_binomial():

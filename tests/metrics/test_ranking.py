@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
-from tfft.metrics.classification import classification_metrics
-from tfft.metrics.ranking import MOST_CURVES, MOST_POINTS, kept_points, ranking
+from tfft.metrics.classification.class_metrics import classification_metrics
+from tfft.metrics.classification.roc_and_pr_curves import (
+    MOST_CURVES,
+    MOST_POINTS,
+    kept_points,
+    ranking,
+)
 
 
 def made(counts, seed=0, sure=1.5):

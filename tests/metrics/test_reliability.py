@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfft.metrics.reliability import reliability, told
+from tfft.metrics.classification.reliability import reliability, told
 
 
 def outputs_of(confidence):

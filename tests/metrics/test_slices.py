@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfft.errors import ConfigError
-from tfft.metrics import corpus
-from tfft.metrics.intervals import share_interval
+from tfft.metrics import aggregates
+from tfft.metrics.confidence_intervals import share_interval
 from tfft.metrics.slices import few_values, grouped, quartiles, slice_rows
 
 TEXTS = ["it is not good", "good", "not", "a long and dull film"]
@@ -92,7 +92,7 @@ def test_where_less_is_better_the_highest_comes_first():
     assert [row["stands"] for row in found] == ["above", "within", "below", "too_few"]
     rows = np.flatnonzero(by == "b")
     part = {key: column[rows] for key, column in sums.items()}
-    assert found[0]["figure"] == corpus.interval("exp_ratio", part)
+    assert found[0]["figure"] == aggregates.interval("exp_ratio", part)
 
 
 def test_a_slice_without_a_figure_comes_last():

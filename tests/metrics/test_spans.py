@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tfft.errors import DataError
-from tfft.metrics import spans
 from tfft.metrics.span_floors import Dictionary, span_floors
+from tfft.metrics.text import tagged_spans
 
 # "New York, I": a token that begins no word stands between.
 TEXT = "New York, I"
@@ -15,8 +15,8 @@ WORDS = np.array([[-1, -1], [0, 3], [4, 8], [-1, -1], [8, 9], [10, 11], [-1, -1]
 
 
 def test_tags_and_labels():
-    assert spans.tags_of(["a", "b"]) == ("O", "B-a", "I-a", "B-b", "I-b")
-    assert spans.labels_of(spans.tags_of(["a", "b-c"])) == ("a", "b-c")
+    assert tagged_spans.tags_of(["a", "b"]) == ("O", "B-a", "I-a", "B-b", "I-b")
+    assert tagged_spans.labels_of(tagged_spans.tags_of(["a", "b-c"])) == ("a", "b-c")
 
 
 @pytest.mark.parametrize(
@@ -40,23 +40,26 @@ def test_tags_and_labels():
 )
 def test_an_answer_that_is_no_list_of_spans(answer):
     with pytest.raises(DataError, match="is no list of spans"):
-        spans.read_spans(answer)
+        tagged_spans.read_spans(answer)
 
 
 def test_spans_that_overlap_are_shown():
     answer = '[[4, 8, "a"], [0, 5, "b"]]'
     with pytest.raises(DataError) as caught:
-        spans.read_spans(answer)
+        tagged_spans.read_spans(answer)
     assert '[0, 5, "b"] and [4, 8, "a"] overlap' in caught.value.problem
-    assert spans.read_spans('[[4, 8, "a"], [0, 4, "b"]]') == [(0, 4, "b"), (4, 8, "a")]
+    assert tagged_spans.read_spans('[[4, 8, "a"], [0, 4, "b"]]') == [(0, 4, "b"), (4, 8, "a")]
 
 
 def test_spans_of_a_text():
-    assert spans.spans_in('[[0, 4, "a"], [9, 11, "b"]]', TEXT) == [(0, 3, "a"), (10, 11, "b")]
+    assert tagged_spans.spans_in('[[0, 4, "a"], [9, 11, "b"]]', TEXT) == [
+        (0, 3, "a"),
+        (10, 11, "b"),
+    ]
     with pytest.raises(DataError, match="ends behind the text"):
-        spans.spans_in('[[8, 12, "a"]]', TEXT)
+        tagged_spans.spans_in('[[8, 12, "a"]]', TEXT)
     with pytest.raises(DataError, match="has no character"):
-        spans.spans_in('[[3, 4, "a"]]', TEXT)
+        tagged_spans.spans_in('[[3, 4, "a"]]', TEXT)
 
 
 @pytest.mark.parametrize(
@@ -71,14 +74,14 @@ def test_spans_of_a_text():
     ],
 )
 def test_tags_of_the_words_that_a_span_touches(given, tags):
-    found = spans.token_tags(given, WORDS, ("a", "b"))
+    found = tagged_spans.token_tags(given, WORDS, ("a", "b"))
     assert found[WORDS[:, 0] >= 0].tolist() == tags
     assert (found[WORDS[:, 0] < 0] == -1).all() and found.dtype == np.int32
 
 
 def test_an_unknown_label_is_refused():
     with pytest.raises(DataError, match="'aa' is none"):
-        spans.token_tags([(0, 3, "aa")], WORDS, ("a", "b"))
+        tagged_spans.token_tags([(0, 3, "aa")], WORDS, ("a", "b"))
 
 
 def test_spans_that_no_model_can_find_are_counted():
@@ -86,10 +89,10 @@ def test_spans_that_no_model_can_find_are_counted():
         ([(0, 8, "a"), (2, 5, "b"), (10, 11, "a")], WORDS, False),
         ([(9, 20, "a")], WORDS, True),
     ]
-    one, two = spans.told(rows)
+    one, two = tagged_spans.told(rows)
     assert one.startswith("1 of 4 spans do not begin and end with a word")
     assert two.startswith("1 of 4 spans stand where a text is cut")
-    assert spans.told([([(0, 8, "a")], WORDS, True)]) == []
+    assert tagged_spans.told([([(0, 8, "a")], WORDS, True)]) == []
 
 
 def test_figures_are_those_of_a_count():
@@ -101,7 +104,7 @@ def test_figures_are_those_of_a_count():
 
     truth = [drawn() for _ in range(300)]
     found = [each if rng.random() < 0.5 else drawn() for each in truth]
-    metrics = spans.span_metrics(truth, found, ["a", "b", "c"], {})
+    metrics = tagged_spans.span_metrics(truth, found, ["a", "b", "c"], {})
 
     def right(kept):
         rows = zip(truth, found, strict=True)
@@ -144,4 +147,4 @@ def test_floors_are_outputs():
     np.testing.assert_allclose(floors["majority"].outputs[1], [[0.5, 0.25, 0.25, 0, 0]])
     best = floors["dictionary"].outputs[0].argmax(1)
     assert best[WORDS[:, 0] >= 0].tolist() == [1, 2, 0, 0]
-    assert spans.readable(json.loads('[[0, 8, "a"]]'), TEXT) == "New York (a)"
+    assert tagged_spans.readable(json.loads('[[0, 8, "a"]]'), TEXT) == "New York (a)"

@@ -5,7 +5,11 @@ import pytest
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
-from tfft.metrics.temperature import calibration_figures, fit_temperature, with_temperature
+from tfft.metrics.classification.temperature_scaling import (
+    calibration_figures,
+    fit_temperature,
+    with_temperature,
+)
 
 
 def planted(temperature, count=20000, seed=0):

@@ -5,7 +5,7 @@ import pytest
 
 from tfft import thresholds
 from tfft.errors import ConfigError
-from tfft.metrics.thresholds import Threshold
+from tfft.metrics.classification.thresholds import Threshold
 
 
 def examples(count=300, seed=0):

@@ -14,7 +14,7 @@ from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, WeightsError
-from tfft.metrics import guesses
+from tfft.metrics.text import masked_tokens
 from tfft.preprocess.masking import MASK, MaskingPreprocessor
 from tfft.sources.memory import memory
 from tfft.tasks.masked_lm import MaskedLM
@@ -198,14 +198,14 @@ def test_figures_by_hand():
         ),
         np.array([[7, 8, 0.6, 0.3, math.log(0.1)], [0, 0, 0, 0, 0]]),
     ]
-    found = {name: sums for name, (_, sums) in guesses.measures(truth, outputs).items()}
+    found = {name: sums for name, (_, sums) in masked_tokens.measures(truth, outputs).items()}
     assert found["perplexity"]["loss"] == pytest.approx([-math.log(0.1), -math.log(0.1)])
     assert found["perplexity"]["tokens"].tolist() == [2, 1]
     assert found["accuracy"]["part"].tolist() == [1, 0]
     assert found["among_most"]["part"].tolist() == [2, 0]
-    share = guesses.shares(np.array([1, 1, 3]), 4)
+    share = masked_tokens.shares(np.array([1, 1, 3]), 4)
     assert share == pytest.approx([1 / 7, 3 / 7, 1 / 7, 2 / 7])
-    [row] = guesses.constant(share, [np.array([3, -1])], 2)
+    [row] = masked_tokens.constant(share, [np.array([3, -1])], 2)
     assert row[0] == pytest.approx([1, 3, 3 / 7, 2 / 7, math.log(2 / 7)]) and not row[1].any()
 
 

@@ -15,8 +15,8 @@ from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
-from tfft.metrics import label_answers
-from tfft.metrics.multi_label import multi_label_metrics
+from tfft.metrics.classification import label_answers
+from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.run import check
 from tfft.sources.files import files
 from tfft.sources.memory import memory

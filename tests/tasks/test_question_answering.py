@@ -15,7 +15,7 @@ from tfft.answer_spans import SpanLoss
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.metrics import answer_spans as spans
+from tfft.metrics.text import answer_span_scores as spans
 from tfft.restore import built_head
 from tfft.sources.memory import memory
 from tfft.storage.workdir import Workdir

@@ -12,7 +12,7 @@ from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
-from tfft.metrics import numbers
+from tfft.metrics import regression
 from tfft.sources.files import files
 from tfft.sources.memory import memory
 from tfft.task import Examples
@@ -224,4 +224,6 @@ def test_large_numbers_are_trained_and_reported_as_numbers():
 @hypothesis.settings(max_examples=80)
 @hypothesis.given(st.floats(width=32, allow_nan=False, allow_infinity=False))
 def test_numbers_come_back_as_python_writes_them(value):
-    assert numbers.read([repr(value), f"{value:.60f}", f" {value:+.20e} "]).tolist() == [value] * 3
+    assert (
+        regression.read([repr(value), f"{value:.60f}", f" {value:+.20e} "]).tolist() == [value] * 3
+    )

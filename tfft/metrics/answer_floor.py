@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics import answer_spans as spans
-from tfft.metrics import answers
 from tfft.metrics.floors import UNSPACED, Floor
+from tfft.metrics.text import answer_span_scores as spans
+from tfft.metrics.text import extractive_answers
 
 MOST_WORDS = 6  # of an answer
 _MARKS = re.escape('!"#$%&()*+,./:;<=>?@[]^_`{|}~…–—“”‘’«»¿¡।॥؟،؛。，、？！：；「」（）')
@@ -97,7 +97,7 @@ def answer_floors(train: Any, test: Any, longest: int) -> dict[str, Floor]:
     window = SlidingWindow(train.inputs[1])
     chosen = [window.span(*pair) for pair in zip(*test.inputs, strict=True)]
     found = {"sliding_window": chosen}
-    if not all(answers.texts(test)):
+    if not all(extractive_answers.texts(test)):
         found["no_answer"] = [None] * len(chosen)
     places = list(spans.places(test.encoded))
     return {

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics import corpus
+from tfft.metrics import aggregates
 
 MANY = 0.1  # share of the training texts from which on a person is told what would mend it
 ALL = "all"  # the row of a split without classes
@@ -55,7 +55,7 @@ def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
     return {label: {key: sums[key][i] for key in sums} for i, label in enumerate(labels)}
 
 
-def on_cut(part: Any, measure: str, sums: corpus.Sums) -> dict[str, dict[str, Any]]:
+def on_cut(part: Any, measure: str, sums: aggregates.Sums) -> dict[str, dict[str, Any]]:
     """Returns a figure on texts read whole, read in several windows, and cut.
 
     Args:
@@ -70,7 +70,7 @@ def on_cut(part: Any, measure: str, sums: corpus.Sums) -> dict[str, dict[str, An
     groups = {"whole": ~cut & ~several, "windows": ~cut & several, "cut": cut}
     return {
         name: {
-            **corpus.interval(measure, {key: np.asarray(sums[key])[rows] for key in sums}),
+            **aggregates.interval(measure, {key: np.asarray(sums[key])[rows] for key in sums}),
             "texts": int(rows.sum()),
         }
         for name, rows in groups.items()

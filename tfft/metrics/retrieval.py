@@ -11,7 +11,7 @@ from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
 from tfft.errors import DataError
-from tfft.metrics import numbers
+from tfft.metrics import regression
 from tfft.metrics.floors import Floor
 
 TOP = 10
@@ -181,7 +181,7 @@ def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
     Raises:
       DataError: one is no number from -highest to highest.
     """
-    values = [numbers.parse(answer) for answer in answers]
+    values = [regression.parse(answer) for answer in answers]
     wrong = [
         answer
         for answer, value in zip(answers, values, strict=True)

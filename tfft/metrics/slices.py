@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import ConfigError, DataError
-from tfft.metrics import corpus
-from tfft.metrics.intervals import Figure
+from tfft.metrics import aggregates
+from tfft.metrics.confidence_intervals import Figure
 
 Slicer = Callable[[str], str] | str
 TOO_FEW = 30  # texts; fewer say nothing unless their interval leaves the whole's accuracy out
@@ -138,7 +138,7 @@ def encoded_groups(encoded: Any) -> dict[str, Sequence[str]]:
 
 
 def slice_rows(
-    groups: Mapping[str, Sequence[str]], measure: str, sums: corpus.Sums, lower: bool = False
+    groups: Mapping[str, Sequence[str]], measure: str, sums: aggregates.Sums, lower: bool = False
 ) -> list[dict[str, Any]]:
     """Returns a figure on each slice, the worst first.
 
@@ -154,7 +154,7 @@ def slice_rows(
       else "within". Those that are surely worse come first, those with too few texts last; within
       these, the worst figure first, and undefined ones last.
     """
-    whole = corpus.value(measure, sums)
+    whole = aggregates.value(measure, sums)
     rows = []
     for name, values in groups.items():
         distinct, place = np.unique(np.asarray(values, object).astype(str), return_inverse=True)
@@ -163,10 +163,10 @@ def slice_rows(
         for number, value in enumerate(distinct):
             inside = np.flatnonzero(place == number)
             part = {key: np.asarray(column)[inside] for key, column in sums.items()}
-            figure = corpus.interval(measure, part)
+            figure = aggregates.interval(measure, part)
             small = len(inside) < TOO_FEW
             # The bootstrap of a few examples is too narrow: of one it is a point.
-            unknown = small and not corpus.is_share(measure, part)
+            unknown = small and not aggregates.is_share(measure, part)
             stands = "too_few" if unknown else _stands(figure, whole, small)
             rows.append(
                 {

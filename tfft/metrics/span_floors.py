@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfft.metrics.floors import Floor
-from tfft.metrics.spans import Span, token_tags, touched
+from tfft.metrics.text.tagged_spans import Span, token_tags, touched
 
 
 def span_floors(

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
-from tfft.metrics import numbers, retrieval
+from tfft.metrics import regression, retrieval
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import SeveralTexts
 from tfft.report_examples import shown_examples
@@ -73,7 +73,7 @@ class Embedding(Task):
 
     def check_answers(self, counts: Mapping[str, int]) -> None:
         if self.kind == "cosine":
-            numbers.check(counts)
+            regression.check(counts)
             retrieval.as_similarities(list(counts), self.highest)
 
     def targets(self, examples: Examples) -> np.ndarray:
@@ -127,7 +127,7 @@ class Embedding(Task):
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         if self.kind == "cosine":
-            found = numbers.correlations(examples.targets, retrieval.similarities(outputs))
+            found = regression.correlations(examples.targets, retrieval.similarities(outputs))
             return {name: found[name] for name in self.figures}
         return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
 

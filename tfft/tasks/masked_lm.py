@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from tfft.encoded import Ragged
-from tfft.metrics import guesses
 from tfft.metrics.floors import Floor, Say
+from tfft.metrics.text import masked_tokens
 from tfft.preprocess.masking import MaskingPreprocessor, places
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
@@ -40,7 +40,7 @@ class MaskedLM(Task):
     random_inputs: ClassVar[bool] = True
     measure: ClassVar[str] = "exp_ratio"
     lower: ClassVar[frozenset[str]] = frozenset({"perplexity"})
-    figures: ClassVar[Mapping[str, str]] = guesses.FIGURES
+    figures: ClassVar[Mapping[str, str]] = masked_tokens.FIGURES
     unserved_figures: ClassVar[Mapping[str, str]] = {
         "perplexity": "it guesses the words that a text marks, and the metrics are about others, "
         "which are hidden at random"
@@ -63,7 +63,7 @@ class MaskedLM(Task):
         return self._reader.drawn(inputs, targets, rng, len(self.names))
 
     def warnings(self, examples: Examples) -> list[str]:
-        none = sum(not (ids >= 0).any() for ids in guesses.hidden(examples.targets))
+        none = sum(not (ids >= 0).any() for ids in masked_tokens.hidden(examples.targets))
         return [f"{none:,} texts have no word to hide"] if none else []
 
     def head_on(self, body: Any) -> keras.layers.Layer:
@@ -77,7 +77,7 @@ class MaskedLM(Task):
 
     def constant_loss(self, targets: Ragged) -> float:
         """Returns the training loss of answering the shares of the hidden tokens."""
-        return guesses.entropy(np.concatenate(guesses.hidden(targets)))
+        return masked_tokens.entropy(np.concatenate(masked_tokens.hidden(targets)))
 
     @property
     def served(self) -> MaskedLM:
@@ -100,14 +100,14 @@ class MaskedLM(Task):
         return [{"masks": places(*row)} for row in rows]
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return guesses.measures(guesses.hidden(examples.targets), outputs)
+        return masked_tokens.measures(masked_tokens.hidden(examples.targets), outputs)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers by how often each token is hidden in the training texts."""
-        return guesses.floors(train.targets, test.targets, len(self.names), self.most)
+        return masked_tokens.floors(train.targets, test.targets, len(self.names), self.most)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the texts whose hidden words were least expected."""
-        told = guesses.told(guesses.hidden(examples.targets), outputs, self.names)
+        told = masked_tokens.told(masked_tokens.hidden(examples.targets), outputs, self.names)
         worst = np.argsort(-self.sums(examples, outputs)["loss"], kind="stable")
         return shown_examples(examples, worst, told.__getitem__)

@@ -11,10 +11,10 @@ import numpy as np
 
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses import dense_head
-from tfft.metrics import label_answers, multi_label
+from tfft.metrics.classification import label_answers, multi_label
+from tfft.metrics.classification.thresholds import Threshold
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import label_floors
-from tfft.metrics.thresholds import Threshold
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
 from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
-from tfft.metrics import choices
+from tfft.metrics.classification import multiple_choice
 from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.report_examples import shown_examples
@@ -56,7 +56,9 @@ class MultipleChoice(Task):
           DataError: an example has no list of two texts or more, or an answer is none of them.
         """
         pairs = zip(_choices(examples), examples.answers or (), strict=True)
-        return np.array([choices.right_number(*pair, self.answer) for pair in pairs], np.int32)
+        return np.array(
+            [multiple_choice.right_number(*pair, self.answer) for pair in pairs], np.int32
+        )
 
     def head(self) -> keras.layers.Layer:
         return dense_head(self.dropout, 1, "score")
@@ -69,7 +71,7 @@ class MultipleChoice(Task):
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         pairs = zip(_choices(examples), outputs, strict=True)
-        return [choices.chosen(texts, scores[: len(texts), 0]) for texts, scores in pairs]
+        return [multiple_choice.chosen(texts, scores[: len(texts), 0]) for texts, scores in pairs]
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
@@ -81,11 +83,11 @@ class MultipleChoice(Task):
         return [np.log(np.maximum(each, 1e-30))[:, None] for each in answers["probabilities"]]
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return choices.measures(examples.targets, outputs)
+        return multiple_choice.measures(examples.targets, outputs)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the choice with most words of the question, and the first choice."""
-        return choices.choice_floors(*test.inputs)
+        return multiple_choice.choice_floors(*test.inputs)
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
         """Returns the division by the number of choices."""
@@ -99,7 +101,7 @@ class MultipleChoice(Task):
 
         def told(row: int) -> dict[str, Any]:
             return {
-                "truth": choices.choices_of(examples.inputs[1][row])[truth[row]],
+                "truth": multiple_choice.choices_of(examples.inputs[1][row])[truth[row]],
                 "predicted": found[row]["choice"],
                 "probability": float(sure[row]),
                 "probability_of_truth": found[row]["probabilities"][truth[row]],
@@ -110,4 +112,4 @@ class MultipleChoice(Task):
 
 
 def _choices(examples: Examples) -> list[list[str]]:
-    return list(map(choices.choices_of, examples.inputs[1]))
+    return list(map(multiple_choice.choices_of, examples.inputs[1]))

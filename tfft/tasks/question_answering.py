@@ -12,11 +12,11 @@ from tfft.answer_spans import SpanLoss, served
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.losses import dense_head
-from tfft.metrics import answer_spans as spans
-from tfft.metrics import answers as squad
-from tfft.metrics import corpus
+from tfft.metrics import aggregates
 from tfft.metrics.answer_floor import answer_floors
 from tfft.metrics.floors import Floor, Say
+from tfft.metrics.text import answer_span_scores as spans
+from tfft.metrics.text import extractive_answers as squad
 from tfft.preprocess.pair_windows import PairWindows
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
@@ -35,7 +35,8 @@ class QuestionAnswering(Task):
     """A linear Dense on each token: whether the answer begins there, and whether it ends there.
 
     After Devlin et al. (2019), with one softmax over all windows of a context. An answer is JSON in
-    SQuAD's shape, see `tfft.metrics.answers.read`; without a text, there is none in the context.
+    SQuAD's shape, see `tfft.metrics.text.extractive_answers.read`; without a text, there is none in
+    the context.
 
     Args:
       question_length: the most tokens of a question, what is behind them is cut; None for 64, or a
@@ -77,7 +78,9 @@ class QuestionAnswering(Task):
         return PairWindows(**own.settings(), **self.windows)
 
     def targets(self, examples: Examples) -> Ragged | None:
-        """Returns the marks of `tfft.metrics.answer_spans`; None where there are no tokens."""
+        """Returns the marks of `tfft.metrics.text.answer_span_scores`; None where there are no
+        tokens.
+        """
         golds, encoded = squad.golds(examples), examples.encoded
         return None if encoded is None else ragged(spans.marked(encoded, golds))
 
@@ -136,7 +139,7 @@ class QuestionAnswering(Task):
 
     def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
         measures = squad.measures(self.answered(answers, examples), squad.texts(examples))
-        return corpus.figures(measures), {}
+        return aggregates.figures(measures), {}
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return squad.measures(self.predictions(examples, outputs), squad.texts(examples))

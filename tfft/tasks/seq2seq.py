@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
-from tfft.metrics import texts
 from tfft.metrics.floors import Floor, Say
+from tfft.metrics.text import generated_text
 from tfft.preprocess.prompts import SourcePreprocessor
 from tfft.search import Search
 from tfft.task import Examples
@@ -47,10 +47,10 @@ class Seq2Seq(TextTask):
         order = sorted([*names, "exact_match"], key=lambda name: name != figure)
         self.compared = tuple(order)  # type: ignore[misc]
         self.figures = {  # type: ignore[misc]
-            **{name: texts.NAMES[name] for name in order},
+            **{name: generated_text.NAMES[name] for name in order},
             "perplexity": "perplexity",
         }
-        self.measure = texts.measure(figure)  # type: ignore[misc]
+        self.measure = generated_text.measure(figure)  # type: ignore[misc]
 
     @classmethod
     def of_card(cls, card: Mapping[str, Any]) -> Seq2Seq:
@@ -62,7 +62,7 @@ class Seq2Seq(TextTask):
         Raises:
           ConfigError: what counts BLEU and chrF is not installed.
         """
-        texts.require()
+        generated_text.require()
         return self
 
     def preprocessor(self, own: Any) -> SourcePreprocessor:

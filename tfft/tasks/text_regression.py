@@ -11,7 +11,7 @@ import numpy as np
 
 from tfft.errors import DataError
 from tfft.losses import StandardizedError, Units, dense_head
-from tfft.metrics import numbers
+from tfft.metrics import regression
 from tfft.metrics.floors import Floor, Say
 from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
@@ -55,7 +55,7 @@ class TextRegression(Task):
         sentinels: Sequence[float] | None = None,
     ):
         self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
-        self.sentinels = numbers.SENTINELS if sentinels is None else tuple(sentinels)
+        self.sentinels = regression.SENTINELS if sentinels is None else tuple(sentinels)
         self.center, self.scale = 0.0, 1.0
         self.low, self.high = -np.inf, np.inf  # of the training answers
         if pair:
@@ -72,30 +72,30 @@ class TextRegression(Task):
             cannot standardize them.
         """
         counts = counts or dict.fromkeys(found, 1)
-        numbers.check(counts)
+        regression.check(counts)
         if not len(found):
             return self
         values, weights = np.array(list(map(float, found))), [counts[answer] for answer in found]
         task = copy.copy(self)
-        usual = [v for v in values if not numbers.is_sentinel(v, self.sentinels)] or list(values)
+        usual = [v for v in values if not regression.is_sentinel(v, self.sentinels)] or list(values)
         task.low, task.high = min(usual), max(usual)
-        numbers.check_sentinels(counts, self.sentinels, task.low, task.high)
-        values = numbers.read(found).astype(np.float64)
+        regression.check_sentinels(counts, self.sentinels, task.low, task.high)
+        values = regression.read(found).astype(np.float64)
         task.center = float(np.average(values, weights=weights))
         task.scale = float(np.sqrt(np.average((values - task.center) ** 2, weights=weights)))
         if task.low == task.high:
             raise DataError(
                 f"all training answers are {found[0]}.", valid="two different numbers or more"
             )
-        numbers.check_scale(values, task.center, task.scale)
+        regression.check_scale(values, task.center, task.scale)
         return task
 
     def check_answers(self, counts: Mapping[str, int]) -> None:
-        numbers.check(counts)
-        numbers.check_sentinels(counts, self.sentinels, self.low, self.high)
+        regression.check(counts)
+        regression.check_sentinels(counts, self.sentinels, self.low, self.high)
 
     def targets(self, examples: Examples) -> np.ndarray:
-        return numbers.read(examples.answers or ())[:, None]
+        return regression.read(examples.answers or ())[:, None]
 
     def config(self) -> dict[str, Any]:
         return config_of(self, loss=self.kind, sentinels=list(self.sentinels))
@@ -127,7 +127,7 @@ class TextRegression(Task):
         return np.stack(answers["value"])[:, None]
 
     def measures(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
-        return numbers.measures(examples.targets[:, 0], outputs[:, 0])
+        return regression.measures(examples.targets[:, 0], outputs[:, 0])
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the mean of the training answers, and ridge regression on TF-IDF."""

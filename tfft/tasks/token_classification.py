@@ -12,8 +12,9 @@ import numpy as np
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
-from tfft.metrics import span_floors, spans
+from tfft.metrics import span_floors
 from tfft.metrics.floors import Floor, Say
+from tfft.metrics.text import tagged_spans
 from tfft.preprocess import words
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
@@ -39,7 +40,7 @@ class TokenClassification(Task):
     name: ClassVar[str] = "token_classification"
     reads: ClassVar[str] = "tokens"
     measure: ClassVar[str] = "f1"
-    figures: ClassVar[Mapping[str, str]] = spans.FIGURES
+    figures: ClassVar[Mapping[str, str]] = tagged_spans.FIGURES
 
     def __init__(
         self,
@@ -48,14 +49,14 @@ class TokenClassification(Task):
         label_smoothing: float = 0.0,
         class_weights: Mapping[str, float] | None = None,
     ):
-        self.labels = None if labels is None else spans.tags_of(labels)
+        self.labels = None if labels is None else tagged_spans.tags_of(labels)
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.class_weights = class_weights and dict(class_weights)
 
     @property
     def names(self) -> tuple[str, ...]:
         """The labels of the spans."""
-        return spans.labels_of(self.labels or ())
+        return tagged_spans.labels_of(self.labels or ())
 
     def preprocessor(self, own: Any) -> words.WordPreprocessor:
         return words.WordPreprocessor(**own.settings())
@@ -66,9 +67,9 @@ class TokenClassification(Task):
         Raises:
           DataError: an answer is no list of spans, none has a span, or one has another label.
         """
-        names = spans.labels_in(found)
+        names = tagged_spans.labels_in(found)
         task = copy.copy(self)
-        task.labels = self.labels or spans.tags_of(names)
+        task.labels = self.labels or tagged_spans.tags_of(names)
         refuse_unknown(names, task.names)
         return task
 
@@ -79,13 +80,13 @@ class TokenClassification(Task):
         """
         if examples.encoded is None:
             return None
-        rows = zip(spans.truth(examples), words.of_tokens(examples), strict=True)
-        return ragged([spans.token_tags(*row, self.names) for row in rows])
+        rows = zip(tagged_spans.truth(examples), words.of_tokens(examples), strict=True)
+        return ragged([tagged_spans.token_tags(*row, self.names) for row in rows])
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns how many spans no model can find as they are."""
-        rows = spans.truth(examples), words.of_tokens(examples), examples.encoded.cut > 0
-        return spans.told(zip(*rows, strict=True))
+        rows = tagged_spans.truth(examples), words.of_tokens(examples), examples.encoded.cut > 0
+        return tagged_spans.told(zip(*rows, strict=True))
 
     def head(self) -> keras.layers.Layer:
         # Not `dense_head`: the order in which layers are made decides their first weights.
@@ -95,7 +96,7 @@ class TokenClassification(Task):
         return keras.Sequential([dropout, dense], name="head")
 
     def loss(self) -> keras.losses.Loss:
-        where, names = "TokenClassification.class_weights", (spans.OUTSIDE, *self.names)
+        where, names = "TokenClassification.class_weights", (tagged_spans.OUTSIDE, *self.names)
         found = class_weights(self.class_weights, names, None, where)
         weights = found and (found[0], *np.repeat(found[1:], 2).tolist())
         return TokenCrossentropy(len(self.labels or ()), self.label_smoothing, weights)
@@ -111,7 +112,7 @@ class TokenClassification(Task):
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         found = words.spans_of(outputs, words.of_tokens(examples), self.names)
-        return spans.named(found, examples.inputs[0])
+        return tagged_spans.named(found, examples.inputs[0])
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words.dense_spans`; for token ids, whose text is unknown, the tags' chances."""
@@ -120,30 +121,34 @@ class TokenClassification(Task):
         return words.dense_spans(outputs, read["starts"], read["ends"], self.names)
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        return spans.named(spans.received(answers), examples.inputs[0])
+        return tagged_spans.named(tagged_spans.received(answers), examples.inputs[0])
 
     def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
-        truth = spans.truth(examples)
-        found = [[span[:3] for span in each] for each in spans.received(answers)]
-        sums = spans.served_word_sums(truth, answers, self.names)
-        metrics = spans.span_metrics(truth, found, self.names, {"token_accuracy": ("ratio", sums)})
+        truth = tagged_spans.truth(examples)
+        found = [[span[:3] for span in each] for each in tagged_spans.received(answers)]
+        sums = tagged_spans.served_word_sums(truth, answers, self.names)
+        metrics = tagged_spans.span_metrics(
+            truth, found, self.names, {"token_accuracy": ("ratio", sums)}
+        )
         return metrics, self.described(examples, None)
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what `span_metrics` does, and the share of words with the right tag."""
-        more = {"token_accuracy": ("ratio", spans.word_sums(examples.targets.rows(), outputs))}
-        return spans.span_metrics(*self._sides(examples, outputs), self.names, more)
+        more = {
+            "token_accuracy": ("ratio", tagged_spans.word_sums(examples.targets.rows(), outputs))
+        }
+        return tagged_spans.span_metrics(*self._sides(examples, outputs), self.names, more)
 
     def _sides(self, examples: Examples, outputs: Any) -> tuple[list[Any], list[Any]]:
         """Returns the spans of each text: the true ones, and those found."""
         found = words.spans_of(outputs, words.of_tokens(examples), self.names)
-        return spans.truth(examples), [[span[:3] for span in each] for each in found]
+        return tagged_spans.truth(examples), [[span[:3] for span in each] for each in found]
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
-        return spans.span_sums(*self._sides(examples, outputs))
+        return tagged_spans.span_sums(*self._sides(examples, outputs))
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        known = (train.inputs[0], words.of_tokens(train), spans.truth(train))
+        known = (train.inputs[0], words.of_tokens(train), tagged_spans.truth(train))
         return span_floors.span_floors(known, (test.inputs[0], words.of_tokens(test)), self.names)
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
@@ -151,5 +156,5 @@ class TokenClassification(Task):
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the most spans that are missed or wrong."""
-        worst = spans.errors(*self._sides(examples, outputs), examples.inputs[0])
+        worst = tagged_spans.errors(*self._sides(examples, outputs), examples.inputs[0])
         return shown_examples(examples, list(worst), worst.__getitem__)

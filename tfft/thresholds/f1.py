@@ -1,6 +1,6 @@
 """The highest F1."""
 
-from tfft.metrics.thresholds import Threshold
+from tfft.metrics.classification.thresholds import Threshold
 from tfft.validation.arguments import FILLED, validated
 
 

@@ -1,6 +1,6 @@
 """The highest recall at a precision."""
 
-from tfft.metrics.thresholds import Threshold
+from tfft.metrics.classification.thresholds import Threshold
 from tfft.validation.arguments import FILLED, Range, validated
 
 

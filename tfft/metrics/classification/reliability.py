@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.intervals import share_interval
+from tfft.metrics.confidence_intervals import share_interval
 
 BINS = 15
 

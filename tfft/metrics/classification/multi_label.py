@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import refuse_unknown
-from tfft.metrics import corpus
-from tfft.metrics.classification import class_row
-from tfft.metrics.intervals import areas, share_interval
+from tfft.metrics import aggregates
+from tfft.metrics.classification.class_metrics import class_row
+from tfft.metrics.confidence_intervals import areas, share_interval
 
 
 def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
@@ -53,7 +53,7 @@ def multi_label_metrics(
       the labels; per label precision, recall, F1, areas and support, None where undefined.
     """
     single = {"hits": truth & given, "predicted": given, "true": truth}
-    found = corpus.figures(
+    found = aggregates.figures(
         {
             "micro_f1": ("f1", label_sums(truth, given)),
             "macro_f1": ("mean_f1", single),
@@ -71,7 +71,7 @@ def multi_label_metrics(
 def _label(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
     hits, called, support = int((truth & given).sum()), int(given.sum()), int(truth.sum())
     precision, recall = share_interval(hits, called), share_interval(hits, support)
-    f1 = corpus.interval("f1", {"hits": truth & given, "predicted": given, "true": truth})
+    f1 = aggregates.interval("f1", {"hits": truth & given, "predicted": given, "true": truth})
     figures = {"precision": precision, "recall": recall, "f1": f1}
     return {**class_row(figures, support), **areas(truth, scores)}
 

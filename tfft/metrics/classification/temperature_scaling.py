@@ -6,7 +6,7 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from tfft.metrics.reliability import reliability
+from tfft.metrics.classification.reliability import reliability
 
 LIMITS = (0.05, 20.0)  # beyond them the validation split has nothing more to say
 SMALLEST = 1e-30  # a probability of zero in float32 has no logarithm

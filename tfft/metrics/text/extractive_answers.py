@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import DataError
-from tfft.metrics import answer_spans as spans
+from tfft.metrics.text import answer_span_scores as spans
 
 SHAPE = '{"text": ["308"], "answer_start": [34]}, or {"text": [], "answer_start": []} for no answer'
 SHOWN = 60  # characters of a text in an error

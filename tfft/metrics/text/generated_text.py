@@ -33,7 +33,7 @@ def require() -> None:
 
 
 def counts(figure: str, found: Sequence[str], right: Sequence[str]) -> np.ndarray:
-    """Returns what each text adds to BLEU, [n 10], or chrF, [n 18]; see `tfft.metrics.corpus`.
+    """Returns what each text adds to BLEU, [n 10], or chrF, [n 18]; see `tfft.metrics.aggregates`.
 
     The words of BLEU are those of sacrebleu's tokeniser 13a; case counts in both (Post, 2018).
 
@@ -84,5 +84,5 @@ def sums(figure: str, found: Sequence[str], right: Sequence[str]) -> dict[str, n
 
 
 def measure(figure: str) -> str:
-    """Returns the measure of a figure, a name of `tfft.metrics.corpus`."""
+    """Returns the measure of a figure, a name of `tfft.metrics.aggregates`."""
     return figure if figure in ("bleu", "chrf") else "mean"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import DataError, ExportError, refuse_unknown
-from tfft.metrics import corpus
-from tfft.metrics.classification import class_row
+from tfft.metrics import aggregates
+from tfft.metrics.classification.class_metrics import class_row
 
 Span = tuple[int, int, str]  # the first character, the one after the last, the label
 VALID = '[[0, 5, "NAME"], ...]: characters of the text, the end exclusive; [] for none'
@@ -287,7 +287,7 @@ def span_metrics(
         mine = ([[s for s in each if s[2] == label] for each in side] for side in (truth, found))
         every[f"{label}/"] = span_sums(*mine)
     asked = {key: each for name, sums in every.items() for key, each in wanted(name, sums).items()}
-    figures = corpus.figures({**asked, **more})
+    figures = aggregates.figures({**asked, **more})
     classes = {}
     for label in labels:
         row = {name: figures.pop(f"{label}/{name}") for name in ("precision", "recall", "f1")}

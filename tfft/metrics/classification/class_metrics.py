@@ -14,7 +14,8 @@ from sklearn.metrics import (
 )
 
 from tfft.errors import DataError, UserError
-from tfft.metrics.intervals import (
+from tfft.metrics.classification.reliability import reliability
+from tfft.metrics.confidence_intervals import (
     Figure,
     areas,
     count_intervals,
@@ -23,7 +24,6 @@ from tfft.metrics.intervals import (
     resamples_for,
     share_interval,
 )
-from tfft.metrics.reliability import reliability
 
 
 def classification_metrics(

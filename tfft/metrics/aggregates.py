@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 
 from tfft.errors import UserError
-from tfft.metrics.intervals import (
+from tfft.metrics.confidence_intervals import (
     LARGEST_DRAW,
     Figure,
     corrected,
@@ -142,7 +142,8 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
       measure: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
         precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
         [n c]; "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss /
-        tokens, such as perplexity; "bleu" and "chrf" of `counts`, see `tfft.metrics.texts`.
+        tokens, such as perplexity; "bleu" and "chrf" of `counts`, see
+        `tfft.metrics.text.generated_text`.
       sums: by key, [n] each; where `there` is among them, examples of which it is 0 add nothing.
 
     Raises:

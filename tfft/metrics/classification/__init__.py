@@ -1,0 +1,1 @@
+"""Metrics of labels: one or several an example, curves, calibration, thresholds."""

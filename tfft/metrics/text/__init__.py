@@ -1,0 +1,1 @@
+"""Metrics of texts: spans, answers, generated text, masked tokens."""
