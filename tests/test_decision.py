@@ -9,10 +9,10 @@ import pytest
 import tfft
 from tfft import compare, export, run, thresholds
 from tfft.backbones.tiny import tiny
+from tfft.baselines.tfidf import feature_floor
 from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
-from tfft.metrics.floors import feature_floor
 from tfft.restore import DECISION
 from tfft.sources.memory import memory
 from tfft.sources.synthetic import synthetic

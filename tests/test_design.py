@@ -27,8 +27,10 @@ ORDER = (
 SIBLINGS = {"tasks", "methods", "backbones"}
 SHARED = ("backbones.base",)
 # Pairs of folders of which the first still imports from the second.
-PENDING: set[tuple[str, str]] = set()
-LONG = {"stage.py"}  # files that are still to be divided
+PENDING: set[tuple[str, str]] = {
+    ("metrics", "baselines"),
+}
+LONG: set[str] = {"stage.py"}  # files that are still to be divided
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
 
 

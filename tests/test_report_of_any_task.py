@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from tfft import compare, evaluation, report, report_tables, summary
+from tfft.baselines.tfidf import Floor
 from tfft.console import Console
 from tfft.errors import DataError
 from tfft.metrics import aggregates, ledger
-from tfft.metrics.floors import Floor
 from tfft.metrics.slices import encoded_groups
 from tfft.outputs import load
 from tfft.report_examples import text_of

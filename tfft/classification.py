@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, feature_floor
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification.class_metrics import (
@@ -23,7 +24,6 @@ from tfft.metrics.classification.class_metrics import (
 from tfft.metrics.classification.roc_and_pr_curves import ranking
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.metrics.floors import Floor, feature_floor
 from tfft.report_examples import shown_examples, text_of
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated

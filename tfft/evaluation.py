@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from tfft import compare, decision, loop, outputs
+from tfft.baselines.tfidf import Floor
 from tfft.job import Job
 from tfft.keys import Cut
-from tfft.metrics.floors import Floor
 from tfft.model import assemble, named_variables
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
 from tfft.errors import ConfigError, DataError, near
-from tfft.metrics.floors import Floor, Say
 from tfft.task import Examples, Task
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
 from tfft.errors import ConfigError
 from tfft.metrics import aggregates
-from tfft.metrics.floors import Floor, Say
 
 Answers = Mapping[str, Sequence[np.ndarray]]  # of a served model, an array for each example
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from tfft.baselines.sliding_window_answers import SlidingWindow
 from tfft.errors import DataError
-from tfft.metrics.answer_floor import SlidingWindow
 from tfft.metrics.text import extractive_answers
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tfft.baselines.span_dictionary import Dictionary, span_floors
 from tfft.errors import DataError
-from tfft.metrics.span_floors import Dictionary, span_floors
 from tfft.metrics.text import tagged_spans
 
 # "New York, I": a token that begins no word stands between.

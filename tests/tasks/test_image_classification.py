@@ -15,11 +15,11 @@ from tfft import averaging, machine, run
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.backbones.tiny_image import tiny_image
+from tfft.baselines.pixels import pixel_floors, small
 from tfft.console import Console
 from tfft.encoded import Ragged
 from tfft.errors import ConfigError, DataError
 from tfft.freeze import checksums
-from tfft.metrics.pixel_floors import pixel_floors, small
 from tfft.model import named_variables
 from tfft.preprocess.image_files import content
 from tfft.restore import built_head

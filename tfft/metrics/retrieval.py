@@ -10,9 +10,9 @@ import numpy as np
 from scipy import sparse
 from sklearn.feature_extraction.text import CountVectorizer
 
+from tfft.baselines.tfidf import Floor
 from tfft.errors import DataError
 from tfft.metrics import regression
-from tfft.metrics.floors import Floor
 
 TOP = 10
 AT_ONCE = 2**24  # scores

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from tfft import taught, writing
-from tfft.metrics.floors import Floor, Say
+from tfft.baselines.tfidf import Floor, Say
 from tfft.preprocess.prompts import PromptPreprocessor
 from tfft.search import Search
 from tfft.task import Examples

@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
 from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
-from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import SeveralTexts
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of

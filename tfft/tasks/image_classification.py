@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from tfft.baselines.pixels import pixel_floors
+from tfft.baselines.tfidf import Floor, Say
 from tfft.classification import Classification
-from tfft.metrics.floors import Floor, Say
-from tfft.metrics.pixel_floors import pixel_floors
 from tfft.preprocess.image import thumbnail
 from tfft.preprocess.image_files import content, name_of
 from tfft.task import Examples

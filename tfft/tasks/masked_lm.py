@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged
-from tfft.metrics.floors import Floor, Say
 from tfft.metrics.text import masked_tokens
 from tfft.preprocess.masking import MaskingPreprocessor, places
 from tfft.report_examples import shown_examples

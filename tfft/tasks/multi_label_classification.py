@@ -9,12 +9,12 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.tfidf_linear import label_floors
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses import dense_head
 from tfft.metrics.classification import label_answers, multi_label
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.metrics.floors import Floor, Say
-from tfft.metrics.linear_floors import label_floors
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
 from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated

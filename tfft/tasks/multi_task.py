@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft import shares, together
-from tfft.metrics.floors import Floor, Say
+from tfft.baselines.tfidf import Floor, Say
 from tfft.task import Answers, Examples, Task, config_of
 from tfft.validation.arguments import NON_NEGATIVE, validated
 

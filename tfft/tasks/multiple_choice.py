@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
 from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics.classification import multiple_choice
-from tfft.metrics.floors import Floor, Say
 from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task

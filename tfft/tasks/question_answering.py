@@ -9,12 +9,12 @@ import keras
 import numpy as np
 
 from tfft.answer_spans import SpanLoss, served
+from tfft.baselines.sliding_window_answers import answer_floors
+from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.losses import dense_head
 from tfft.metrics import aggregates
-from tfft.metrics.answer_floor import answer_floors
-from tfft.metrics.floors import Floor, Say
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad
 from tfft.preprocess.pair_windows import PairWindows

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft import taught, writing
-from tfft.metrics.floors import Floor, Say
+from tfft.baselines.tfidf import Floor, Say
 from tfft.metrics.text import generated_text
 from tfft.preprocess.prompts import SourcePreprocessor
 from tfft.search import Search

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from tfft.baselines.tfidf import Floor, Say, text_floors
 from tfft.classification import Classification
-from tfft.metrics.floors import Floor, Say, text_floors
 from tfft.task import Examples
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfft.metrics.floors import Floor, Say
-from tfft.metrics.linear_floors import pair_floors
+from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.tfidf_linear import pair_floors
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification

@@ -9,11 +9,11 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.errors import DataError
 from tfft.losses import StandardizedError, Units, dense_head
 from tfft.metrics import regression
-from tfft.metrics.floors import Floor, Say
-from tfft.metrics.linear_floors import ridge_floors
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of

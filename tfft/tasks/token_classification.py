@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.baselines import span_dictionary
+from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
-from tfft.metrics import span_floors
-from tfft.metrics.floors import Floor, Say
 from tfft.metrics.text import tagged_spans
 from tfft.preprocess import words
 from tfft.report_examples import shown_examples
@@ -149,7 +149,9 @@ class TokenClassification(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         known = (train.inputs[0], words.of_tokens(train), tagged_spans.truth(train))
-        return span_floors.span_floors(known, (test.inputs[0], words.of_tokens(test)), self.names)
+        return span_dictionary.span_floors(
+            known, (test.inputs[0], words.of_tokens(test)), self.names
+        )
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         return {"labels": list(self.names)}

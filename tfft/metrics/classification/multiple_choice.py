@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from tfft.baselines.tfidf import Floor
 from tfft.errors import ConfigError, DataError
-from tfft.metrics.floors import Floor
 
 KINDS = ("either", "number", "text")
 

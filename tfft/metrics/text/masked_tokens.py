@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.floors import Floor
+from tfft.baselines.tfidf import Floor
 
 FIGURES = {
     "perplexity": "perplexity of a hidden token",

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
-from tfft.metrics.floors import (
+from tfft.baselines.tfidf import (
     Floor,
     Say,
     fitted_rows,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.floors import Floor, Say, fitted_rows, logistic_regression
+from tfft.baselines.tfidf import Floor, Say, fitted_rows, logistic_regression
 
 SIDE = 8  # pixels, to which images are averaged
 MOST_IMAGES = 20_000

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.floors import UNSPACED, Floor
+from tfft.baselines.tfidf import UNSPACED, Floor
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers
 
