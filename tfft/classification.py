@@ -15,7 +15,7 @@ import numpy as np
 
 from tfft.baselines.tfidf import Floor, feature_floor
 from tfft.errors import ConfigError, DataError, near
-from tfft.losses import Crossentropy, MacroF1, class_weights, dense_head
+from tfft.losses.classification import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification.class_metrics import (
     class_areas,
     classification_metrics,

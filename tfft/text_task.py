@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft import taught, writing
 from tfft.errors import ConfigError
-from tfft.losses import TokenAccuracy
+from tfft.losses.classification import TokenAccuracy
 from tfft.metrics.text import generated_text, masked_tokens
 from tfft.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
 from tfft.search import Search

@@ -11,8 +11,8 @@ from tfft import examples as split_examples
 from tfft import export, loop, run, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.errors import ConfigError, DataError
+from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
 from tfft.sources.memory import memory
 from tfft.task import Examples

@@ -10,7 +10,7 @@ from tfft import export, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, DataError
-from tfft.losses import ChoiceAccuracy
+from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.model import assemble
 from tfft.restore import built_head

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.baselines.tfidf import Floor, Say
-from tfft.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
+from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
 from tfft.preprocess.rows import SeveralTexts
 from tfft.report_examples import shown_examples

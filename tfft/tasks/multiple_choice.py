@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfft.baselines.tfidf import Floor, Say
-from tfft.losses import ChoiceAccuracy, ChoiceCrossentropy, dense_head
+from tfft.losses.classification import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics.classification import multiple_choice
 from tfft.preprocess.rows import ChoicePreprocessor
 from tfft.report_examples import shown_examples

@@ -13,7 +13,7 @@ from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
-from tfft.losses import dense_head
+from tfft.losses.classification import dense_head
 from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad

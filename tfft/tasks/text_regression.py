@@ -12,7 +12,7 @@ import numpy as np
 from tfft.baselines.tfidf import Floor, Say
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.errors import DataError
-from tfft.losses import StandardizedError, Units, dense_head
+from tfft.losses.classification import StandardizedError, Units, dense_head
 from tfft.metrics import regression
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.report_examples import shown_examples

@@ -13,7 +13,7 @@ from tfft.baselines import span_dictionary
 from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
-from tfft.losses import TokenAccuracy, TokenCrossentropy, class_weights
+from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans
 from tfft.preprocess import words
 from tfft.report_examples import shown_examples

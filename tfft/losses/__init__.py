@@ -1,0 +1,1 @@
+"""Keras losses and the metrics of a batch, while a model trains."""
