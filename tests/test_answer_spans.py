@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.answer_spans import SpanLoss, best_spans
+from tfft.layers.answer_spans import SpanLoss, best_spans
 from tfft.metrics.text import answer_span_scores as spans
 
 

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.search import Search, search
+from tfft.layers.beam_search import Search, search
 
 WORDS, END, LONGEST = 4, 3, 4
 TABLE = np.random.default_rng(0).normal(0.0, 1.5, (WORDS, WORDS, WORDS)).astype(np.float32)

@@ -16,7 +16,7 @@ from typing import Any
 import keras
 
 from tfft.errors import FreezeError
-from tfft.windows import answer, average_of, flat, stacked
+from tfft.layers.instances import answer, average_of, flat, stacked
 
 REMEDY = (
     "`trainable` was changed after the model was compiled; Keras would ignore that. "

@@ -14,8 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.encoded import Encoded, Ragged
+from tfft.layers.instances import spread
 from tfft.storage.array_file import release
-from tfft.windows import spread
 
 MAX_SHAPES = 6
 RELEASE = 2**29  # bytes read from disk after which their memory is given back

@@ -8,20 +8,21 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft import taught, writing
+from tfft import taught
 from tfft.errors import ConfigError
+from tfft.layers import text_generation
+from tfft.layers.beam_search import Search
 from tfft.losses.classification import TokenAccuracy
 from tfft.metrics.text import generated_text, masked_tokens
 from tfft.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
-from tfft.search import Search
 from tfft.task import Answers, Examples, Task, config_of
 
 
 class TextTask(Task):
     """The next token of the answer at each of its tokens; answers by greedy or beam search.
 
-    The outputs of its model are what `tfft.writing` keeps: `text`, and of the right answer
-    `log_probability` and `tokens`. Those of a floor are a text alone.
+    The outputs of its model are what `tfft.layers.text_generation` keeps: `text`, and of the right
+    answer `log_probability` and `tokens`. Those of a floor are a text alone.
 
     Attributes:
       compared: the figures of the texts, names of `tfft.metrics.text.generated_text`; the first is
@@ -57,10 +58,10 @@ class TextTask(Task):
         return [told] if count else []
 
     def head_on(self, body: Any) -> keras.layers.Layer:
-        return writing.Scores(body, name="head")
+        return text_generation.Scores(body, name="head")
 
     def loss(self) -> keras.losses.Loss:
-        return writing.NextTokenLoss(self.label_smoothing)
+        return text_generation.NextTokenLoss(self.label_smoothing)
 
     def metrics(self) -> list[Any]:
         return [TokenAccuracy()]

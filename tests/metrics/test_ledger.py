@@ -6,8 +6,8 @@ import types
 import numpy as np
 import pytest
 
+from tfft.layers.instances import Windows
 from tfft.metrics import ledger
-from tfft.windows import Windows
 
 FULL = np.array([10, 30, 20, 50, 16])
 TARGETS = np.array([0, 1, 1, 0, 2])

@@ -10,11 +10,12 @@ from generating import body, made, prompted, source
 from trainings import evidence, steps
 
 import tfft
-from tfft import examples, export, loop, machine, writing
+from tfft import examples, export, loop, machine
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.layers import text_generation
 from tfft.methods.lora import lora
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
@@ -217,4 +218,4 @@ def test_a_packed_run_learns_the_same_format(tmp_path):
 def test_the_body_of_a_model_is_found():
     task = CausalLM(max_new_tokens=8)
     read = body("llama").read_for(task)
-    assert writing.body_of(made(task, read, PROMPTS)[1]) is read
+    assert text_generation.body_of(made(task, read, PROMPTS)[1]) is read

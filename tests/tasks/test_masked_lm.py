@@ -14,12 +14,12 @@ from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError, WeightsError
+from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocess.masking import MASK, MaskingPreprocessor
 from tfft.sources.memory import memory
 from tfft.tasks.masked_lm import MaskedLM
 from tfft.testing import TaskCase
-from tfft.vocabulary import HiddenCrossentropy
 
 QUIET = Console(quiet=True)
 FOLLOWS = {"good": "film", "bad": "plot", "great": "movie", "worst": "one"}

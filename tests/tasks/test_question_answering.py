@@ -11,10 +11,10 @@ from trainings import steps
 import tfft
 from tfft import examples, export, loop, machine
 from tfft import job as jobs
-from tfft.answer_spans import SpanLoss
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.restore import built_head
 from tfft.sources.memory import memory

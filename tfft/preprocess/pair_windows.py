@@ -9,10 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.layers.instances import Windows
 from tfft.preprocess.offsets import with_marks
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.preprocess.windows import window_places
-from tfft.windows import Windows
 
 LONGEST_QUESTION = 64  # tokens, where nothing is said
 COLUMNS = ("ids", "starts", "ends", "segment_ids")
@@ -125,7 +125,7 @@ class PairWindows(PairPreprocessor):
         }
 
     def grouping(self, offsets: np.ndarray, kept: np.ndarray, lengths: np.ndarray) -> Windows:
-        """Returns which windows are a pair's, see `tfft.windows`."""
+        """Returns which windows are a pair's, see `tfft.layers.instances`."""
         return Windows(offsets, kept, self.sequence_length)
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:

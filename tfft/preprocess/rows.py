@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfft.layers.instances import Alternatives
 from tfft.preprocess.json_lists import strings
 from tfft.preprocess.pairs import PairPreprocessor
 from tfft.preprocess.text import TextPreprocessor
-from tfft.windows import Alternatives
 
 
 class Rows(TextPreprocessor):
@@ -45,7 +45,7 @@ class Rows(TextPreprocessor):
         return found | {"counts": counts, "kept": kept}
 
     def grouping(self, offsets: np.ndarray, kept: np.ndarray, lengths: np.ndarray) -> Alternatives:
-        """Returns which rows are an example's, see `tfft.windows`."""
+        """Returns which rows are an example's, see `tfft.layers.instances`."""
         return Alternatives(offsets, kept, self.sequence_length)
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, near
+from tfft.layers.instances import Windows
 from tfft.preprocess.text import TextPreprocessor
-from tfft.windows import Windows
 
 CHOICES = ("cut", "windows")
 
@@ -75,7 +75,7 @@ class WindowPreprocessor(TextPreprocessor):
         return {"full": full, **found, "counts": counts, "kept": kept}
 
     def grouping(self, offsets: np.ndarray, kept: np.ndarray, lengths: np.ndarray) -> Windows:
-        """Returns which windows are a text's, see `tfft.windows`."""
+        """Returns which windows are a text's, see `tfft.layers.instances`."""
         return Windows(offsets, kept, self.sequence_length)
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from tfft import taught, writing
+from tfft import taught
 from tfft.baselines.tfidf import Floor, Say
+from tfft.layers import text_generation
+from tfft.layers.beam_search import Search
 from tfft.preprocess.prompts import PromptPreprocessor
-from tfft.search import Search
 from tfft.task import Examples
 from tfft.text_task import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
@@ -61,7 +62,7 @@ class CausalLM(TextTask):
         return taught.packed(encoded, length) if self.packing else encoded
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
-        return writing.following(writing.body_of(model), self.search)
+        return text_generation.following(text_generation.body_of(model), self.search)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the most frequent answer of the training split."""

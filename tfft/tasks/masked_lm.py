@@ -10,12 +10,18 @@ import numpy as np
 
 from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged
+from tfft.layers.vocabulary_head import (
+    HiddenCrossentropy,
+    VocabularyHead,
+    guessed,
+    marked_words,
+    words_of,
+)
 from tfft.metrics.text import masked_tokens
 from tfft.preprocess.masking import MaskingPreprocessor, places
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import COUNT, FRACTION, validated
-from tfft.vocabulary import HiddenCrossentropy, VocabularyHead, guessed, marked_words, words_of
 
 
 @validated(rate=FRACTION, most=COUNT)

@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.answer_spans import SpanLoss, served
 from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.baselines.tfidf import Floor, Say
 from tfft.encoded import Ragged, ragged
 from tfft.errors import ConfigError
+from tfft.layers.answer_spans import SpanLoss, served
 from tfft.losses.classification import dense_head
 from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans

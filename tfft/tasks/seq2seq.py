@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from tfft import taught, writing
+from tfft import taught
 from tfft.baselines.tfidf import Floor, Say
+from tfft.layers import text_generation
+from tfft.layers.beam_search import Search
 from tfft.metrics.text import generated_text
 from tfft.preprocess.prompts import SourcePreprocessor
-from tfft.search import Search
 from tfft.task import Examples
 from tfft.text_task import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
@@ -72,7 +73,7 @@ class Seq2Seq(TextTask):
         return taught.beside(examples, preprocessor)
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
-        return writing.answering(writing.body_of(model), self.search)
+        return text_generation.answering(text_generation.body_of(model), self.search)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the source as its own translation."""

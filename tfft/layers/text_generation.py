@@ -11,8 +11,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfft.layers.beam_search import Search, search
 from tfft.model import inner
-from tfft.search import Search, search
 
 
 class Scores(keras.layers.Layer):

@@ -1,0 +1,1 @@
+"""Keras layers of heads, search and generation, and the inspection of models."""
