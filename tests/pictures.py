@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfft.preprocess.image_files import data_uri
+from tfft.preprocessing.image.image_files import data_uri
 from tfft.sources.images import of_rows
 
 LABELS = ("red", "green", "blue")

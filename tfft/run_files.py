@@ -9,7 +9,7 @@ from typing import Any
 
 from tfft.errors import DataError, WorkdirError
 from tfft.part import POOL
-from tfft.preprocess.image_files import content, data_uri, name_of
+from tfft.preprocessing.image.image_files import content, data_uri, name_of
 from tfft.storage.workdir import Workdir
 
 HELD_OUT = "held_out.json"

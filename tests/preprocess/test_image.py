@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfft.encoded import encode, pack, unpack
 from tfft.errors import ConfigError, DataError
-from tfft.preprocess.image import ImagePreprocessor, thumbnail
-from tfft.preprocess.image_files import content, data_uri, name_of
+from tfft.preprocessing.image.image_files import content, data_uri, name_of
+from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor, thumbnail
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)

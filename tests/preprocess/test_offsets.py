@@ -19,9 +19,9 @@ import tokenizers
 from trainings import evidence
 
 from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
-from tfft.preprocess.offsets import with_marks
-from tfft.preprocess.subwords import HubTokenizer
-from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+from tfft.preprocessing.text.offsets import with_marks
+from tfft.preprocessing.text.subword_tokenizer import HubTokenizer
+from tfft.preprocessing.text.wordpiece import WordPiece, WordPieceSettings
 from tfft.storage.downloads import fetch
 
 SCRIPTS = [

@@ -7,7 +7,7 @@ from tfft.backbones.tiny import tiny
 from tfft.encoded import encode, pack, unpack
 from tfft.errors import ConfigError
 from tfft.pipeline import Batch, Inputs
-from tfft.preprocess.pair_windows import PairWindows
+from tfft.preprocessing.text.question_windows import PairWindows
 
 
 def by_hand(ids, room, overlap, most):

@@ -10,9 +10,9 @@ import tensorflow as tf
 from tfft.backbones.tiny import tiny
 from tfft.encoded import encode, pack, unpack
 from tfft.pipeline import Batch, Inputs
-from tfft.preprocess.json_lists import strings
-from tfft.preprocess.pairs import PairPreprocessor
-from tfft.preprocess.rows import ChoicePreprocessor, SeveralTexts
+from tfft.preprocessing.text.json_lists import strings
+from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor, SeveralTexts
+from tfft.preprocessing.text.text_pairs import PairPreprocessor
 
 LISTS = [
     ["a", "b"],

@@ -15,8 +15,8 @@ from tfft import backbones
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import hub_tokenizer
 from tfft.errors import ConfigError
-from tfft.preprocess.subwords import HubTokenizer
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.subword_tokenizer import HubTokenizer
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 TEXTS = ["a good movie with the worst plot!", "", "It was GREAT fun, isn't it?", "  two  spaces "]
 # A fresh process that knows neither tfft nor KerasHub; tensorflow-text registers the operations.
@@ -135,7 +135,7 @@ def test_missing_byte_pair_piece_is_unknown_and_not_minus_one():
 
 
 def test_nothing_here_imports_a_tokenizer_that_is_only_for_tests():
-    folder = pathlib.Path(sys.modules["tfft.preprocess.text"].__file__).parent
+    folder = pathlib.Path(sys.modules["tfft.preprocessing.text.text_preprocessor"].__file__).parent
     assert not any("import tokenizers" in path.read_text() for path in folder.glob("*.py"))
 
 

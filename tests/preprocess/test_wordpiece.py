@@ -14,8 +14,8 @@ import tensorflow as tf
 import tokenizers
 
 from tfft.errors import WeightsError
-from tfft.preprocess.text import TextPreprocessor
-from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.wordpiece import WordPiece, WordPieceSettings
 from tfft.storage.downloads import fetch
 
 # Of 100,000 generated lines and of all code points, how many may differ. Measured: none.
@@ -124,7 +124,7 @@ def test_turkish_machine_gives_the_same_ids():
     """`tf.strings.lower` follows the locale; the ids of a served model must not."""
     code = (
         "import sys, tensorflow as tf\n"
-        "from tfft.preprocess.subwords import lower\n"
+        "from tfft.preprocessing.text.subword_tokenizer import lower\n"
         "text = tf.constant(['TITLE Iİ ÌJ ΑΣ'])\n"
         "sys.stdout.buffer.write(lower(text, marks=True).numpy()[0])"
     )

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.tiny import WORDS, tiny
-from tfft.preprocess import words
-from tfft.preprocess.words import WordPreprocessor
+from tfft.preprocessing.text import word_spans
+from tfft.preprocessing.text.word_spans import WordPreprocessor
 
 KINDS = ["bert", "roberta", "xlm_roberta", "albert", "deberta_v3"]
 # Scripts without spaces between words have the tokens as words, which differ by tokenizer.
@@ -139,7 +139,7 @@ def test_spans_of_tags(seed):
     rows = np.sort(rng.integers(0, 6, count))
     chances = rng.dirichlet(np.ones(5), count).astype(np.float32).reshape(-1, 5)
     tags, starts = chances.argmax(1), np.arange(count, dtype=np.int32) * 10
-    made = words.spans(*map(tf.constant, (chances, starts, starts + 7, rows)))
+    made = word_spans.spans(*map(tf.constant, (chances, starts, starts + 7, rows)))
     made = {name: value.numpy() for name, value in made.items()}
     right = brute(tags, rows)
     assert made["rows"].tolist() == [row for row, *_ in right]
@@ -156,8 +156,8 @@ def test_dense_spans_are_those_of_each_text():
     starts = np.where(rng.random((4, 9)) < 0.6, np.arange(9) * 3, -1).astype(np.int32)
     starts[2] = -1
     ends = np.where(starts >= 0, starts + 2, -1).astype(np.int32)
-    dense = words.dense_spans(*map(tf.constant, (chances, starts, ends)), ["x", "y"])
-    listed = words.spans_of(list(chances), list(np.stack([starts, ends], 2)), ["x", "y"])
+    dense = word_spans.dense_spans(*map(tf.constant, (chances, starts, ends)), ["x", "y"])
+    listed = word_spans.spans_of(list(chances), list(np.stack([starts, ends], 2)), ["x", "y"])
     rows = zip(*(dense[n].numpy() for n in ("starts", "ends", "labels")), strict=True)
     for row, mine in zip(rows, listed, strict=True):
         kept = [(int(s), int(e), n.decode()) for s, e, n in zip(*row, strict=True) if s >= 0]

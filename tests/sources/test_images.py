@@ -13,7 +13,7 @@ import tensorflow as tf
 from tfft import repeat
 from tfft.errors import DataError
 from tfft.folds import FoldSource, lists
-from tfft.preprocess.image_files import content, name_of
+from tfft.preprocessing.image.image_files import content, name_of
 from tfft.sources.fashion_mnist import LABELS, fashion_mnist, png
 from tfft.sources.images import images, read_images
 

@@ -21,7 +21,7 @@ from tfft.encoded import Ragged
 from tfft.errors import ConfigError, DataError
 from tfft.freeze import checksums
 from tfft.model import named_variables
-from tfft.preprocess.image_files import content
+from tfft.preprocessing.image.image_files import content
 from tfft.restore import built_head
 from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage

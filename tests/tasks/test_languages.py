@@ -22,7 +22,7 @@ from tfft.backbones.tokenizers import from_hub
 from tfft.backbones.writers import body_of
 from tfft.console import Console
 from tfft.export import Served, difference
-from tfft.preprocess.masking import MASK
+from tfft.preprocessing.text.masking import MASK
 from tfft.sources.memory import memory
 from tfft.task import Examples
 

@@ -16,7 +16,7 @@ from tfft.console import Console
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
-from tfft.preprocess.masking import MASK, MaskingPreprocessor
+from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.sources.memory import memory
 from tfft.tasks.masked_lm import MaskedLM
 from tfft.testing import TaskCase

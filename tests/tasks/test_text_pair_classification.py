@@ -10,7 +10,7 @@ from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.preprocess.pairs import PairPreprocessor
+from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.sources.memory import memory
 from tfft.tasks.text_pair_classification import TextPairClassification
 from tfft.testing import TaskCase

@@ -12,7 +12,7 @@ from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
 from tfft.errors import ConfigError, WeightsError, near
-from tfft.preprocess.image import ImagePreprocessor
+from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 

@@ -15,7 +15,7 @@ from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.backbones.base import Backbone, Group
 from tfft.errors import ConfigError, DepthError
 from tfft.metrics.ledger import lengths_table, notes
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
 AVERAGES = ("features", "probabilities")

@@ -17,8 +17,8 @@ from tfft.backbones.generators import ALL, of_class, of_type
 from tfft.backbones.presets import handles
 from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
-from tfft.preprocess.text import TextPreprocessor
-from tfft.preprocess.windows import with_long_texts
+from tfft.preprocessing.text.long_text_windows import with_long_texts
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
 

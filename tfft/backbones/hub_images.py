@@ -16,7 +16,7 @@ from tfft.backbones.blocks import Block, cut
 from tfft.backbones.hub import download, short
 from tfft.backbones.image_body import ImageBackbone
 from tfft.errors import ConfigError, WeightsError, near
-from tfft.preprocess.image import ImagePreprocessor
+from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.validation.arguments import ANY, COUNT, FILLED, validated
 
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)

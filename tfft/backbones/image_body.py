@@ -15,7 +15,7 @@ from tfft.backbones.base import Backbone, Group
 from tfft.backbones.blocks import Block
 from tfft.backbones.convolution import quicken
 from tfft.errors import ConfigError
-from tfft.preprocess.image import ImagePreprocessor
+from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 
 
 class ImageBackbone(Backbone):

@@ -19,8 +19,8 @@ from tfft.backbones.generators import ALL, Generator
 from tfft.backbones.tokenizers import from_hub
 from tfft.backbones.writers import body_of
 from tfft.errors import ConfigError, near
-from tfft.preprocess.text import TextPreprocessor
-from tfft.preprocess.windows import with_long_texts
+from tfft.preprocessing.text.long_text_windows import with_long_texts
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 
 WORDS = [

@@ -9,7 +9,7 @@ import keras
 from tfft.backbones.base import Backbone
 from tfft.backbones.blocks import cut
 from tfft.backbones.image_body import ImageBackbone, draw_weights
-from tfft.preprocess.image import ImagePreprocessor
+from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.validation.arguments import COUNT, FRACTION, SEED, validated
 
 layers = keras.layers

@@ -13,10 +13,10 @@ from tfft.backbones.architectures import Architecture
 from tfft.backbones.folders import read_json
 from tfft.backbones.generators import Generator
 from tfft.errors import WeightsError
-from tfft.preprocess.prompts import SourcePreprocessor
-from tfft.preprocess.subwords import HubTokenizer
-from tfft.preprocess.text import TextPreprocessor
-from tfft.preprocess.wordpiece import WordPiece, WordPieceSettings
+from tfft.preprocessing.text.prompts import SourcePreprocessor
+from tfft.preprocessing.text.subword_tokenizer import HubTokenizer
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.wordpiece import WordPiece, WordPieceSettings
 
 
 def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPreprocessor:

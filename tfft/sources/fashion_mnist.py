@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 
 from tfft.errors import DataError
-from tfft.preprocess.image_files import data_uri
+from tfft.preprocessing.image.image_files import data_uri
 from tfft.sources import Rows, Source, check_shares
 from tfft.sources.images import of_rows
 from tfft.storage.downloads import fetch

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import DataError
-from tfft.preprocess.image_files import content
+from tfft.preprocessing.image.image_files import content
 from tfft.sources import (
     SPLIT_NAMES,
     SPLITS,

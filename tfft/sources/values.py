@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import DataError, near
-from tfft.preprocess.image_files import data_uri
+from tfft.preprocessing.image.image_files import data_uri
 from tfft.validation.arguments import shown
 
 SEE = "tfft list"

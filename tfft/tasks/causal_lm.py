@@ -9,7 +9,7 @@ from tfft import taught
 from tfft.baselines.tfidf import Floor, Say
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
-from tfft.preprocess.prompts import PromptPreprocessor
+from tfft.preprocessing.text.prompts import PromptPreprocessor
 from tfft.task import Examples
 from tfft.text_task import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated

@@ -12,7 +12,7 @@ import numpy as np
 from tfft.baselines.tfidf import Floor, Say
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
-from tfft.preprocess.rows import SeveralTexts
+from tfft.preprocessing.text.multiple_texts import SeveralTexts
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
 from tfft.validation.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from tfft.baselines.pixels import pixel_floors
 from tfft.baselines.tfidf import Floor, Say
 from tfft.classification import Classification
-from tfft.preprocess.image import thumbnail
-from tfft.preprocess.image_files import content, name_of
+from tfft.preprocessing.image.image_files import content, name_of
+from tfft.preprocessing.image.image_preprocessor import thumbnail
 from tfft.task import Examples
 
 

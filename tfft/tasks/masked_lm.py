@@ -18,7 +18,7 @@ from tfft.layers.vocabulary_head import (
     words_of,
 )
 from tfft.metrics.text import masked_tokens
-from tfft.preprocess.masking import MaskingPreprocessor, places
+from tfft.preprocessing.text.masking import MaskingPreprocessor, places
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import COUNT, FRACTION, validated

@@ -17,7 +17,7 @@ from tfft.losses.classification import dense_head
 from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad
-from tfft.preprocess.pair_windows import PairWindows
+from tfft.preprocessing.text.question_windows import PairWindows
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated

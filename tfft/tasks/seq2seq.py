@@ -10,7 +10,7 @@ from tfft.baselines.tfidf import Floor, Say
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.metrics.text import generated_text
-from tfft.preprocess.prompts import SourcePreprocessor
+from tfft.preprocessing.text.prompts import SourcePreprocessor
 from tfft.task import Examples
 from tfft.text_task import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated

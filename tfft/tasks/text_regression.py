@@ -14,7 +14,7 @@ from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.errors import DataError
 from tfft.losses.classification import StandardizedError, Units, dense_head
 from tfft.metrics import regression
-from tfft.preprocess.pairs import PairPreprocessor
+from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task, config_of
 from tfft.validation.arguments import FRACTION, POSITIVE, validated

@@ -15,7 +15,7 @@ from tfft.encoded import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans
-from tfft.preprocess import words
+from tfft.preprocessing.text import word_spans
 from tfft.report_examples import shown_examples
 from tfft.task import Answers, Examples, Task
 from tfft.validation.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
@@ -58,8 +58,8 @@ class TokenClassification(Task):
         """The labels of the spans."""
         return tagged_spans.labels_of(self.labels or ())
 
-    def preprocessor(self, own: Any) -> words.WordPreprocessor:
-        return words.WordPreprocessor(**own.settings())
+    def preprocessor(self, own: Any) -> word_spans.WordPreprocessor:
+        return word_spans.WordPreprocessor(**own.settings())
 
     def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
         """Returns the task with a tag for each part of the spans that the answers hold.
@@ -80,12 +80,16 @@ class TokenClassification(Task):
         """
         if examples.encoded is None:
             return None
-        rows = zip(tagged_spans.truth(examples), words.of_tokens(examples), strict=True)
+        rows = zip(tagged_spans.truth(examples), word_spans.of_tokens(examples), strict=True)
         return ragged([tagged_spans.token_tags(*row, self.names) for row in rows])
 
     def warnings(self, examples: Examples) -> list[str]:
         """Returns how many spans no model can find as they are."""
-        rows = tagged_spans.truth(examples), words.of_tokens(examples), examples.encoded.cut > 0
+        rows = (
+            tagged_spans.truth(examples),
+            word_spans.of_tokens(examples),
+            examples.encoded.cut > 0,
+        )
         return tagged_spans.told(zip(*rows, strict=True))
 
     def head(self) -> keras.layers.Layer:
@@ -111,14 +115,14 @@ class TokenClassification(Task):
         return float(self.loss()(known, np.tile(shares.astype("f4"), (1, known.size, 1))))
 
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
-        found = words.spans_of(outputs, words.of_tokens(examples), self.names)
+        found = word_spans.spans_of(outputs, word_spans.of_tokens(examples), self.names)
         return tagged_spans.named(found, examples.inputs[0])
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns `words.dense_spans`; for token ids, whose text is unknown, the tags' chances."""
         if "starts" not in read:
             return {"probabilities": outputs}
-        return words.dense_spans(outputs, read["starts"], read["ends"], self.names)
+        return word_spans.dense_spans(outputs, read["starts"], read["ends"], self.names)
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         return tagged_spans.named(tagged_spans.received(answers), examples.inputs[0])
@@ -141,16 +145,16 @@ class TokenClassification(Task):
 
     def _sides(self, examples: Examples, outputs: Any) -> tuple[list[Any], list[Any]]:
         """Returns the spans of each text: the true ones, and those found."""
-        found = words.spans_of(outputs, words.of_tokens(examples), self.names)
+        found = word_spans.spans_of(outputs, word_spans.of_tokens(examples), self.names)
         return tagged_spans.truth(examples), [[span[:3] for span in each] for each in found]
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         return tagged_spans.span_sums(*self._sides(examples, outputs))
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        known = (train.inputs[0], words.of_tokens(train), tagged_spans.truth(train))
+        known = (train.inputs[0], word_spans.of_tokens(train), tagged_spans.truth(train))
         return span_dictionary.span_floors(
-            known, (test.inputs[0], words.of_tokens(test)), self.names
+            known, (test.inputs[0], word_spans.of_tokens(test)), self.names
         )
 
     def described(self, examples: Examples, outputs: Any) -> dict[str, Any]:

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.layers.instances import Alternatives
-from tfft.preprocess.json_lists import strings
-from tfft.preprocess.pairs import PairPreprocessor
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.json_lists import strings
+from tfft.preprocessing.text.text_pairs import PairPreprocessor
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 
 class Rows(TextPreprocessor):

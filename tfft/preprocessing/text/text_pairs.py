@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 
 class PairPreprocessor(TextPreprocessor):

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError, near
 from tfft.layers.instances import Windows
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 CHOICES = ("cut", "windows")
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfft.preprocess.offsets import SPACE, Characters, counted
+from tfft.preprocessing.text.offsets import SPACE, Characters, counted
 
 # SentencePiece's normalisation composes a character with what may follow it: marks, the vowels and
 # final consonants of Hangul, and the half-width voicing marks of Katakana.

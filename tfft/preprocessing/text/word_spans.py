@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfft.preprocess.offsets import counted
-from tfft.preprocess.subwords import TEXTS
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.offsets import counted
+from tfft.preprocessing.text.subword_tokenizer import TEXTS
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 BLANK = r"[\s\p{Z}\p{C}]"
 # What continues whatever it stands behind: marks, the joiners of Persian, Hindi and emoji, the soft

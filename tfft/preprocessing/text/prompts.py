@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocess.text import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 
 class AnswerPreprocessor(TextPreprocessor):

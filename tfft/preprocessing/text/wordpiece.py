@@ -17,8 +17,8 @@ import tensorflow as tf
 import tensorflow_text
 
 from tfft.errors import WeightsError
-from tfft.preprocess.offsets import Characters, Origins, bind, counted, unbind
-from tfft.preprocess.subwords import Subwords, lower
+from tfft.preprocessing.text.offsets import Characters, Origins, bind, counted, unbind
+from tfft.preprocessing.text.subword_tokenizer import Subwords, lower
 
 # White space other than " "; a match of every plain space would cost ten times the time.
 SPACES = r"\t\n\r\x{A0}\x{1680}\x{2000}-\x{200A}\x{2028}\x{2029}\x{202F}\x{205F}\x{3000}"

@@ -14,8 +14,8 @@ import tensorflow as tf
 import tensorflow_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
-from tfft.preprocess.hub_offsets import tokens
-from tfft.preprocess.offsets import Characters, Origins
+from tfft.preprocessing.text.keras_hub_offsets import tokens
+from tfft.preprocessing.text.offsets import Characters, Origins
 
 # What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
 # are removed.

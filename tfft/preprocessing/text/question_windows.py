@@ -10,9 +10,9 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 from tfft.layers.instances import Windows
-from tfft.preprocess.offsets import with_marks
-from tfft.preprocess.pairs import PairPreprocessor
-from tfft.preprocess.windows import window_places
+from tfft.preprocessing.text.long_text_windows import window_places
+from tfft.preprocessing.text.offsets import with_marks
+from tfft.preprocessing.text.text_pairs import PairPreprocessor
 
 LONGEST_QUESTION = 64  # tokens, where nothing is said
 COLUMNS = ("ids", "starts", "ends", "segment_ids")

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocess.text import TextPreprocessor
-from tfft.preprocess.words import word_spans
+from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.word_spans import word_spans
 
 MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
 NO_WORD = -1
