@@ -24,8 +24,8 @@ from benchmarks.harness import RAW, commit, note
 from benchmarks.sides import minilm
 from tfft.config import load
 from tfft.console import Console
-from tfft.sources.memory import MemorySource
-from tfft.sources.movie_reviews import movie_reviews
+from tfft.data.sources.demo.movie_reviews import movie_reviews
+from tfft.data.sources.memory import MemorySource
 
 Rows = list[tuple[str, str]]
 

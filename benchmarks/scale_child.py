@@ -11,7 +11,7 @@ import sys
 
 from benchmarks.sides import Product
 from tfft.backbones.tiny import WORDS, tiny
-from tfft.sources.files import files
+from tfft.data.sources.files import files
 from tfft.stage import Stage
 
 

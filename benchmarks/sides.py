@@ -16,9 +16,9 @@ from tfft import job as jobs
 from tfft import loop, machine
 from tfft.backbones.hub import hub
 from tfft.console import Console
-from tfft.pipeline import plan_epoch
-from tfft.sources import MemorySource
-from tfft.sources.movie_reviews import movie_reviews
+from tfft.data.batches import plan_epoch
+from tfft.data.sources.base import MemorySource
+from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.stage import Stage
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir

@@ -18,7 +18,7 @@ import tempfile
 import time
 
 from benchmarks.harness import Outcome, interleave
-from tfft.sources.movie_reviews import movie_reviews
+from tfft.data.sources.demo.movie_reviews import movie_reviews
 
 REACH = 0.35
 FIRST_STEP = """

@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
 from tfft.backbones.hub import hub
+from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.job import ENCODED_TEXTS
-from tfft.sources.movie_reviews import movie_reviews
 from tfft.storage.downloads import fetch
 
 REACH = 2.0

@@ -6,7 +6,7 @@
 import sys
 
 import tfft
-from tfft.sources.tfds import tfds
+from tfft.data.sources.tfds import tfds
 
 
 def main(name: str, folder: str, preset: str | None = None) -> None:

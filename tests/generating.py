@@ -5,10 +5,10 @@ import zlib
 import numpy as np
 
 import tfft
-from tfft import examples
 from tfft.backbones.tiny import tiny
+from tfft.data import examples
+from tfft.data.sources.memory import memory
 from tfft.restore import built_head
-from tfft.sources.memory import memory
 
 WORDS = ["good", "bad", "film", "plot", "great"]
 DICTIONARY = dict(

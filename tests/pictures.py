@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
+from tfft.data.sources.images import of_rows
 from tfft.preprocessing.image.image_files import data_uri
-from tfft.sources.images import of_rows
 
 LABELS = ("red", "green", "blue")
 

@@ -20,9 +20,9 @@ from tfft import config
 from tfft.backbones.base import Backbone
 from tfft.backbones.tiny import tiny
 from tfft.catalogue import configurables
+from tfft.data.sources.base import Source
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, UserError
-from tfft.sources import Source
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.task import Task
 from tfft.tasks.text_classification import TextClassification
@@ -171,7 +171,7 @@ def nothing_is_built(monkeypatch, tmp_path):
     for module, function in {**first, "hub_images": "_folder"}.items():
         monkeypatch.setattr(sys.modules[f"tfft.backbones.{module}"], function, accepted)
     monkeypatch.setattr(keras.applications, "VGG16", accepted)
-    monkeypatch.setattr(sys.modules["tfft.sources.tfds"], "_builder", accepted)
+    monkeypatch.setattr(sys.modules["tfft.data.sources.tfds"], "_builder", accepted)
 
 
 @pytest.mark.parametrize("name,parameter", CELLS)

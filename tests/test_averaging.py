@@ -15,10 +15,10 @@ import tfft
 from tfft import averaging, loop, monitor, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.model import named_variables
 from tfft.optimizer import make_optimizer
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, chain
 from tfft.task import Examples
 

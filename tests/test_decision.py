@@ -11,11 +11,11 @@ from tfft import compare, export, run, thresholds
 from tfft.backbones.tiny import tiny
 from tfft.baselines.tfidf import feature_floor
 from tfft.console import Console
+from tfft.data.sources.memory import memory
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, WorkdirError
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.restore import DECISION
-from tfft.sources.memory import memory
-from tfft.sources.synthetic import synthetic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text_classification import TextClassification
 

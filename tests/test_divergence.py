@@ -11,8 +11,8 @@ import tfft
 from tfft import run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 
 BURST = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0}

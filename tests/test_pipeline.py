@@ -12,9 +12,7 @@ import tfft
 from tfft import loop
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import Encoded, Ragged, pack, unpack
-from tfft.errors import ConfigError
-from tfft.pipeline import (
+from tfft.data.batches import (
     Batch,
     Inputs,
     batch_shapes,
@@ -22,6 +20,8 @@ from tfft.pipeline import (
     count_shapes,
     plan_epoch,
 )
+from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
+from tfft.errors import ConfigError
 from tfft.stage import Stage
 
 
@@ -130,8 +130,8 @@ import numpy as np, pathlib, sys, tfft
 import tfft
 from tfft import loop
 from tfft.backbones.tiny import tiny
-from tfft.encoded import Encoded, Ragged
-from tfft.pipeline import Inputs, count_shapes
+from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.batches import Inputs, count_shapes
 from tfft.stage import prepare
 lengths = np.random.default_rng(0).integers(3, 40, 50)
 offsets = np.concatenate([[0], np.cumsum(lengths)])

@@ -9,9 +9,9 @@ import pytest
 
 from tfft import __main__ as cli
 from tfft.console import Console
+from tfft.data.sources.conll import conll
 from tfft.errors import DataError
 from tfft.input_files import read_input, read_rows
-from tfft.sources.conll import conll
 from tfft.tasks.token_classification import TokenClassification
 
 CONFIG = """

@@ -29,8 +29,8 @@ import tfft
 from tfft import config, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.sources.synthetic import synthetic
 
 QUIET = Console(quiet=True)
 STAGE = tfft.Stage(freeze_layers=1, epochs=1, learning_rate=3e-3)

@@ -9,12 +9,12 @@ from tfft import run
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.freeze import checksums
 from tfft.methods import bitfit
 from tfft.model import named_variables
 from tfft.reinit import reinitialise
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, chain
 
 TASK = tfft.tasks.TextClassification(["a", "b"])

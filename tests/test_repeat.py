@@ -11,13 +11,14 @@ from trainings import evidence
 
 import tfft
 from tfft import __main__ as cli
-from tfft import compare, folds, repeat, reuse, run, summary
+from tfft import compare, repeat, reuse, run, summary
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import folds
+from tfft.data.sources.base import MemorySource
+from tfft.data.sources.memory import memory
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError, WorkdirError
-from tfft.sources import MemorySource
-from tfft.sources.memory import memory
-from tfft.sources.synthetic import synthetic
 from tfft.storage.workdir import Workdir
 
 STAGES = (

@@ -426,7 +426,7 @@ def test_remarks_follow_from_the_figures(content):
 def test_every_key_of_a_real_report_is_documented(tmp_path, request):
     import tfft
     from tfft.console import Console
-    from tfft.sources.synthetic import synthetic
+    from tfft.data.sources.synthetic import synthetic
 
     stage = tfft.Stage(
         freeze_layers=1, epochs=2, learning_rate=3e-3, layer_decay=0.9, half_features=True

@@ -11,8 +11,9 @@ import pytest
 from tfft import compare, evaluation, report, report_tables, summary
 from tfft.baselines.tfidf import Floor
 from tfft.console import Console
+from tfft.data import truncation
 from tfft.errors import DataError
-from tfft.metrics import aggregates, ledger
+from tfft.metrics import aggregates
 from tfft.metrics.slices import encoded_groups
 from tfft.outputs import load
 from tfft.report_examples import text_of
@@ -147,8 +148,8 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
         "seed": seed,
         "command": "tfft train",
         "ledger": {
-            **ledger.ledger({"test": examples.encoded}, ()),
-            "figure": ledger.on_cut(examples.encoded, task.measure, sums),
+            **truncation.ledger({"test": examples.encoded}, ()),
+            "figure": truncation.on_cut(examples.encoded, task.measure, sums),
         },
         "groups": {**task.groups(examples), **encoded_groups(examples.encoded)},
         "more": {"comparisons": evaluation.comparisons(kept, None, QUIET)},

@@ -13,12 +13,12 @@ from tfft import machine, reuse
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.batches import Inputs, plan_epoch
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.keys import Cut
-from tfft.pipeline import Inputs, plan_epoch
 from tfft.restore import built_head
 from tfft.reuse import gain
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir

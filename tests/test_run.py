@@ -18,8 +18,8 @@ import tfft
 from tfft import export, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
-from tfft.sources.synthetic import synthetic
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
@@ -27,7 +27,7 @@ STAGES = (
 )
 SCRIPT = """
 import sys, tfft
-from tfft.sources.synthetic import synthetic
+from tfft.data.sources.synthetic import synthetic
 stages = (
     tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
     tfft.Stage("upper", freeze_layers=1, epochs=3, learning_rate=3e-3),

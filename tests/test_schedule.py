@@ -9,11 +9,11 @@ import pytest
 from tfft import run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import Encoded, Ragged
+from tfft.data.batches import Batch, Inputs
+from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.pipeline import Batch, Inputs
 from tfft.schedule import Schedule, without_effect
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare
 from tfft.tasks.text_classification import TextClassification
 

@@ -177,7 +177,7 @@ def test_xla_on_request_trains_and_says_so(tmp_path):
     # In a process of its own: deterministic operations, which exclude XLA, cannot be taken back.
     code = (
         "import sys, tfft\n"
-        "from tfft.sources.synthetic import synthetic\n"
+        "from tfft.data.sources.synthetic import synthetic\n"
         "stage = tfft.Stage(freeze_layers=1, steps=2, epochs=None, xla=True)\n"
         "run = tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(64),\n"
         "                 [stage], workdir=sys.argv[1])\n"

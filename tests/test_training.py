@@ -12,9 +12,9 @@ import tfft
 from tfft import run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.memory import MemorySource
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError
-from tfft.sources.memory import MemorySource
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare, set_dropout
 
 EVERYTHING = Stage(

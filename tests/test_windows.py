@@ -10,17 +10,18 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, export, folds, loop, reuse, run, trained
+from tfft import compare, export, loop, reuse, run, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import encode, pack, unpack
+from tfft.data import folds
+from tfft.data.batches import Batch, Inputs
+from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.keys import Cut
 from tfft.model import assemble
 from tfft.part import POOL
-from tfft.pipeline import Batch, Inputs
 from tfft.restore import built_head
-from tfft.sources.memory import memory
 from tfft.storage import cache_store
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification

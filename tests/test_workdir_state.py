@@ -11,8 +11,8 @@ import tfft
 from tfft import run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import WorkdirError
-from tfft.sources.synthetic import synthetic
 
 
 def parts(**changes):

@@ -19,8 +19,8 @@ _NAMES = {
     "train": "tfft.run",
     "adapters": "",
     "backbones": "",
+    "data": "",
     "methods": "",
-    "sources": "",
     "tasks": "",
     "thresholds": "",
 }

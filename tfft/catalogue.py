@@ -22,7 +22,7 @@ PACKAGE = pathlib.Path(__file__).parent
 FOLDERS = {
     "tasks": "Task",
     "backbones": "Backbone",
-    "sources": "Source",
+    "data/sources": "Source",
     "methods": "Method",
     "thresholds": "Threshold",
 }
@@ -110,7 +110,7 @@ def configurables() -> dict[str, Configurable]:
             bases[node.name] = _read(node, PACKAGE / file, kind, bases=bases)
     found = {name: entry for name, entry in bases.items() if entry.kind == "base"}
     for folder, made in FOLDERS.items():
-        for path in sorted((PACKAGE / folder).glob("[!_]*.py")):
+        for path in sorted((PACKAGE / folder).rglob("[!_]*.py")):
             for node in _public(path):
                 if _is_named_as(node, path) and _is_of(node, made):
                     _add(found, _read(node, path, made.lower(), bases=bases | found))

@@ -9,14 +9,15 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfft import examples, finite
+from tfft import finite
+from tfft.data import examples
+from tfft.data.formats.column_choice import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
+from tfft.data.formats.file_formats import ClassFolders, Format, Lines, Separated
+from tfft.data.formats.open_format import SUFFIXES, format_suffix
+from tfft.data.sources import conll
+from tfft.data.sources.files import Table, read
+from tfft.data.sources.images import IMAGE_NAMES, read_images
 from tfft.errors import ConfigError, DataError, WorkdirError
-from tfft.sources import conll
-from tfft.sources._columns import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
-from tfft.sources._formats import ClassFolders, Format, Lines, Separated
-from tfft.sources._open import SUFFIXES, format_suffix
-from tfft.sources.files import Table, read
-from tfft.sources.images import IMAGE_NAMES, read_images
 from tfft.storage.atomic_write import write_atomic
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
@@ -44,7 +45,7 @@ def read_input(
       text, label: columns that the user named.
       say: the console.
       labelled: whether answers are read.
-      settings: further ones of `tfft.sources.files.read`.
+      settings: further ones of `tfft.data.sources.files.read`.
 
     Raises:
       DataError: the file cannot be read, or it lacks a column.

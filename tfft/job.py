@@ -13,15 +13,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters, averaging, examples, loop, monitor
+from tfft import adapters, averaging, loop, monitor
 from tfft.clock import Clock
-from tfft.encoded import Encoded, encode, pack, unpack
+from tfft.data import examples
+from tfft.data.batches import Inputs
+from tfft.data.encoded_split import Encoded, encode, pack, unpack
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
 from tfft.model import named_variables
 from tfft.part import POOL, Part
-from tfft.pipeline import Inputs
 from tfft.reinit import reinitialise
 from tfft.reuse import Decision, Features
 from tfft.schedule import without_effect

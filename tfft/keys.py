@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.adapters import Part
-from tfft.encoded import Encoded
+from tfft.data.encoded_split import Encoded
 
 FORMAT = 2  # a change makes all features new
 

@@ -21,10 +21,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfft import averaging, monitor
-from tfft.encoded import Encoded
+from tfft.data.batches import Batch, Inputs, batch_shapes, plan_epoch
+from tfft.data.encoded_split import Encoded
 from tfft.model import is_seed
 from tfft.optimizer import applied_rate
-from tfft.pipeline import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.schedule import Schedule
 from tfft.stage import Prepared
 from tfft.storage.workdir import BEST, Workdir

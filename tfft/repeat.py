@@ -8,15 +8,16 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, decision, evaluation, examples, loop, monitor, report, run_files
+from tfft import adapters, compare, decision, evaluation, loop, monitor, report, run_files
 from tfft import job as jobs
+from tfft.data import examples
+from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
+from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
-from tfft.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.freeze import adapt, frozen_names
 from tfft.model import named_variables
 from tfft.part import Part
 from tfft.restore import built_head, restore
-from tfft.sources import Source
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.summary import summarize_plan, write

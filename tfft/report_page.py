@@ -6,8 +6,8 @@ import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.data.truncation import tables as long_texts
 from tfft.marked import pieces
-from tfft.metrics.ledger import tables as long_texts
 from tfft.report_tables import (
     STANDS,
     answer,

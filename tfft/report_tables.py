@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfft.data.truncation import tables as long_texts
 from tfft.metrics.classification.class_metrics import confusions
 from tfft.metrics.classification.reliability import told as calibration_told
-from tfft.metrics.ledger import tables as long_texts
 
 SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
 SHOWN_SLICES = 8

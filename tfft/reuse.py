@@ -17,11 +17,11 @@ import psutil
 import tensorflow as tf
 
 from tfft import rounding
-from tfft.encoded import Encoded, Ragged
+from tfft.data.batches import Inputs, bucket_lengths, plan_epoch
+from tfft.data.encoded_split import Encoded, Ragged
 from tfft.errors import ConfigError
 from tfft.keys import Cut, Hashes
 from tfft.part import POOL, Part
-from tfft.pipeline import Inputs, bucket_lengths, plan_epoch
 from tfft.storage.array_file import Entry, Kept
 from tfft.storage.cache_store import Store, told
 

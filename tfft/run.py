@@ -18,7 +18,6 @@ from tfft import (
     compare,
     decision,
     evaluation,
-    examples,
     finite,
     initial_weights,
     loop,
@@ -33,16 +32,16 @@ from tfft import job as jobs
 from tfft.backbones.base import Backbone
 from tfft.check_stage import check_stage
 from tfft.console import Console
+from tfft.data import examples, truncation
+from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
 from tfft.freeze import adapt
-from tfft.metrics import ledger
 from tfft.metrics.slices import encoded_groups, grouped
 from tfft.outputs import MODEL
 from tfft.part import Part
 from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
 from tfft.restore import DECISION, built_head, restore
-from tfft.sources.convert import as_source
 from tfft.stage import Stage, chain, prepare
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
@@ -137,7 +136,7 @@ def train(
       task: the problem: labels, head, loss, metrics.
       backbone: the pretrained body.
       source: a Source; or the path of a file or folder, or examples in memory, see
-        `tfft.sources.convert.as_source`.
+        `tfft.data.sources.as_source.as_source`.
       stages: one, or several that are trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
@@ -305,8 +304,8 @@ def _report(
         lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
-            **ledger.ledger(job.splits, labels),
-            "figure": ledger.on_cut(encoded, task.measure, sums),
+            **truncation.ledger(job.splits, labels),
+            "figure": truncation.on_cut(encoded, task.measure, sums),
         },
         stages=position.proofs,
         curves=position.records,

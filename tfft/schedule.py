@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from tfft.encoded import Encoded
+from tfft.data.batches import Batch, batch_shapes, count_shapes, plan_epoch
+from tfft.data.encoded_split import Encoded
 from tfft.errors import ConfigError
-from tfft.pipeline import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.stage import Stage
 
 # Above this learning rate most trainings diverge. These optimizers scale the gradient otherwise.

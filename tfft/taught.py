@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.encoded import Encoded, Ragged, ragged
+from tfft.data.encoded_split import Encoded, Ragged, ragged
 from tfft.task import Examples
 
 NOTHING = -1  # where there is nothing to learn

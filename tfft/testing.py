@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft import examples, loop, machine
 from tfft import job as jobs
+from tfft import loop, machine
 from tfft.console import Console
+from tfft.data import examples
 from tfft.export import Served, difference, export
 from tfft.freeze import checksums, prove_freeze
 from tfft.model import named_variables

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.encoded import Encoded, Ragged
+from tfft.data.encoded_split import Encoded, Ragged
 from tfft.model import inner
 from tfft.shares import Share
 from tfft.task import Examples, Task

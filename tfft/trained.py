@@ -13,29 +13,19 @@ from typing import Any
 
 import keras
 
-from tfft import (
-    adapters,
-    examples,
-    finite,
-    initial_weights,
-    input_files,
-    loop,
-    machine,
-    run_files,
-    tasks,
-)
+from tfft import adapters, finite, initial_weights, input_files, loop, machine, run_files, tasks
 from tfft.backbones.base import Backbone
 from tfft.console import Console
+from tfft.data import examples, truncation
+from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import Served, difference, read_card, run_export
 from tfft.export import export as write_export
 from tfft.input_files import Requested
-from tfft.metrics import ledger
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
 from tfft.restore import restore
-from tfft.sources.elements import read_inputs
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.task import Answers, Examples, Task
@@ -214,7 +204,7 @@ def evaluate(
     lower = next(iter(task.figures)) in task.lower
     divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
     more = {
-        "ledger": {"figure": ledger.on_cut(given.encoded, task.measure, sums)},
+        "ledger": {"figure": truncation.on_cut(given.encoded, task.measure, sums)},
         "slices": slice_rows(divided, task.measure, sums, lower),
         **({"data_changed": changed} if changed else {}),
     }

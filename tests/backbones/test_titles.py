@@ -11,7 +11,7 @@ from tfft.backbones.base import Backbone
 from tfft.backbones.hub import hub
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.sources.synthetic import synthetic
+from tfft.data.sources.synthetic import synthetic
 from tfft.storage.downloads import fetch
 
 

@@ -18,14 +18,14 @@ from tfft import loop, machine, run
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import encode
+from tfft.data.encoded_split import encode
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.freeze import adapt, checksums, frozen_depth, prove_freeze, rate_factors
 from tfft.keys import Cut, Hashes
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.model import named_variables
 from tfft.restore import built_head, restore
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage, prepare
 from tfft.storage.workdir import Workdir
 

@@ -7,7 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
-from tfft.encoded import encode, pack, unpack
+from tfft.data.encoded_split import encode, pack, unpack
 from tfft.errors import ConfigError, DataError
 from tfft.preprocessing.image.image_files import content, data_uri, name_of
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor, thumbnail

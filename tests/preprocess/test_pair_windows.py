@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tfft.backbones.tiny import tiny
-from tfft.encoded import encode, pack, unpack
+from tfft.data.batches import Batch, Inputs
+from tfft.data.encoded_split import encode, pack, unpack
 from tfft.errors import ConfigError
-from tfft.pipeline import Batch, Inputs
 from tfft.preprocessing.text.question_windows import PairWindows
 
 

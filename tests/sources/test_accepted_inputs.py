@@ -13,11 +13,11 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tfft import examples
+from tfft.data import examples
+from tfft.data.sources import conll
+from tfft.data.sources.files import files
+from tfft.data.sources.files import read as read_file
 from tfft.errors import DataError
-from tfft.sources import conll
-from tfft.sources.files import files
-from tfft.sources.files import read as read_file
 from tfft.task import Examples
 from tfft.tasks.multi_label_classification import MultiLabelClassification
 from tfft.tasks.text_regression import TextRegression

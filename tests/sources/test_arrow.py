@@ -5,9 +5,9 @@ import json
 import pyarrow
 import pytest
 
+from tfft.data.sources.conll import conll
+from tfft.data.sources.files import files
 from tfft.errors import DataError
-from tfft.sources.conll import conll
-from tfft.sources.files import files
 from tfft.tasks.multi_label_classification import MultiLabelClassification
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.tasks.token_classification import TokenClassification

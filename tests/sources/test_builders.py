@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as catalogue
 
+from tfft.data.sources.tfds import tfds
+from tfft.data.splits import SPLITS, stream_splits
 from tfft.errors import DataError
-from tfft.sources import SPLITS, stream_splits
-from tfft.sources.tfds import tfds
 
 TRAIN = [(f"train {n}", n % 2) for n in range(150)]
 

@@ -5,8 +5,8 @@ import json
 
 import pytest
 
+from tfft.data.sources.conll import conll, read, spans_of
 from tfft.errors import DataError
-from tfft.sources.conll import conll, read, spans_of
 
 WORDS = ["Anna", "Lee", "met", "Bob", "Zoe", "in", "New", "York", "City"]
 SCHEMES = {

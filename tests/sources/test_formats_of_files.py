@@ -11,10 +11,10 @@ import types
 import pyarrow
 import pytest
 
+from tfft.data.sources.files import files, read
+from tfft.data.sources.images import images
+from tfft.data.sources.squad import squad
 from tfft.errors import DataError
-from tfft.sources.files import files, read
-from tfft.sources.images import images
-from tfft.sources.squad import squad
 
 ROWS = [("a, b; c", "x"), ('say "d"', "y"), ("e\nf", "x"), ("ünï 🙂", "y")]
 TEXTS, LABELS = map(list, zip(*ROWS, strict=True))

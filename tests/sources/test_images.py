@@ -11,11 +11,11 @@ import pytest
 import tensorflow as tf
 
 from tfft import repeat
+from tfft.data.folds import FoldSource, lists
+from tfft.data.sources.demo.fashion_mnist import LABELS, fashion_mnist, png
+from tfft.data.sources.images import images, read_images
 from tfft.errors import DataError
-from tfft.folds import FoldSource, lists
 from tfft.preprocessing.image.image_files import content, name_of
-from tfft.sources.fashion_mnist import LABELS, fashion_mnist, png
-from tfft.sources.images import images, read_images
 
 
 def pairs(source):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfft.data.sources.base import MemorySource, summarize
+from tfft.data.sources.demo.movie_reviews import labelled, movie_reviews, parse
+from tfft.data.sources.memory import memory
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
-from tfft.sources import MemorySource, summarize
-from tfft.sources.memory import memory
-from tfft.sources.movie_reviews import labelled, movie_reviews, parse
-from tfft.sources.synthetic import synthetic
 
 ROWS = [(f"text {n}", f"class {n % 3}") for n in range(300)]
 TRAIN = (["a", "b", "c"], ["x", "y", "x"])

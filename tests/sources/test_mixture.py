@@ -6,12 +6,12 @@ import pytest
 import tfft
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import Encoded, Ragged
+from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.folds import FoldSource, fold_numbers, lists
+from tfft.data.sources.memory import memory
+from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
-from tfft.folds import FoldSource, fold_numbers, lists
 from tfft.schedule import Schedule
-from tfft.sources.memory import memory
-from tfft.sources.mixture import mixture
 from tfft.stage import Stage
 
 QUIET = Console(quiet=True)

@@ -6,7 +6,7 @@ import pytest
 from pictures import folder as picture_folder
 
 from tfft import config, lookup
-from tfft.sources import SPLITS
+from tfft.data.splits import SPLITS
 
 QUICK = sorted(path.stem for path in (lookup.packaged() / "quick").glob("*.gin"))
 SIZES = {"train": 60, "validation": 12, "test": 15}

@@ -13,10 +13,10 @@ import tensorflow as tf
 import tfft
 from tfft.backbones.tiny import tiny
 from tfft.backbones.tiny_image import tiny_image
+from tfft.data.sources import python_examples
+from tfft.data.sources.as_source import as_source
+from tfft.data.sources.memory import memory
 from tfft.errors import DataError, UserError, python_form
-from tfft.sources import elements
-from tfft.sources.convert import as_source
-from tfft.sources.memory import memory
 from tfft.tasks.image_classification import ImageClassification
 from tfft.tasks.masked_lm import MaskedLM
 from tfft.tasks.text_classification import TextClassification
@@ -166,7 +166,7 @@ def test_what_is_unclear_is_refused(data, problem, valid):
 
 
 def test_what_never_ends_is_refused(monkeypatch):
-    monkeypatch.setattr(elements, "MAX_EXAMPLES", 100)
+    monkeypatch.setattr(python_examples, "MAX_EXAMPLES", 100)
     for endless in (
         itertools.cycle(PAIRS),
         tf.data.Dataset.from_generator(

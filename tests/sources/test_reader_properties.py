@@ -15,9 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
+from tfft.data.formats.tables import read
+from tfft.data.sources import conll, squad
 from tfft.errors import DataError
-from tfft.sources import conll, squad
-from tfft.sources._tables import read
 
 QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 # A line end that is not "\n" comes back from no CSV file as it was written.

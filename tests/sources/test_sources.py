@@ -5,11 +5,11 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as catalogue
 
+from tfft.data.sources.demo.movie_reviews import movie_reviews
+from tfft.data.sources.memory import memory
+from tfft.data.sources.synthetic import synthetic
+from tfft.data.sources.tfds import tfds
 from tfft.errors import DataError
-from tfft.sources.memory import memory
-from tfft.sources.movie_reviews import movie_reviews
-from tfft.sources.synthetic import synthetic
-from tfft.sources.tfds import tfds
 
 PAIRS = [(f"text {n}", n % 2) for n in range(80)]
 

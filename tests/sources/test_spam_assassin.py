@@ -6,8 +6,8 @@ import tarfile
 
 import pytest
 
+from tfft.data.sources.demo import spam_assassin as mails
 from tfft.errors import DataError
-from tfft.sources import spam_assassin as mails
 from tfft.storage.downloads import fetch
 
 PLAIN = "From a\nSubject: =?utf-8?q?caf=C3=A9?= now\nReceived: by spamtrap\n\n  Hello \n\nyou\n"

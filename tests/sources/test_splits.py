@@ -9,10 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tfft.data.sources.memory import memory
+from tfft.data.splits import SPLITS, complete, ranks, stream_splits
 from tfft.errors import DataError
-from tfft.sources import SPLITS, complete, stream_splits
-from tfft.sources._splits import ranks
-from tfft.sources.memory import memory
 
 SHARES = {"validation": 0.1, "test": 0.2}
 LABELS = st.sampled_from(["a", "b", "c"])

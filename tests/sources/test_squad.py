@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tfft import examples
+from tfft.data import examples
+from tfft.data.sources.squad import squad
 from tfft.errors import ConfigError, DataError
-from tfft.sources.squad import squad
 from tfft.tasks.question_answering import QuestionAnswering
 
 

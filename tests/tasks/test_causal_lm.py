@@ -10,10 +10,11 @@ from generating import body, made, prompted, source
 from trainings import evidence, steps
 
 import tfft
-from tfft import examples, export, loop, machine
+from tfft import export, loop, machine
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
 from tfft.errors import ConfigError
 from tfft.layers import text_generation
 from tfft.methods.lora import lora

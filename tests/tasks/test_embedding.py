@@ -7,14 +7,14 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import examples as split_examples
 from tfft import export, loop, run, trained
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples as split_examples
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
-from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.embedding import Embedding
 from tfft.testing import TaskCase

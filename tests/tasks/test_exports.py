@@ -7,8 +7,9 @@ import pytest
 import test_image_classification as images
 from test_matrix import NAMES, case
 
-from tfft import examples, run
+from tfft import run
 from tfft.console import Console
+from tfft.data import examples
 from tfft.errors import ExportError
 from tfft.stage import Stage
 

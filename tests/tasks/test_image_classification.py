@@ -17,13 +17,13 @@ from tfft.backbones.tiny import tiny
 from tfft.backbones.tiny_image import tiny_image
 from tfft.baselines.pixels import pixel_floors, small
 from tfft.console import Console
-from tfft.encoded import Ragged
+from tfft.data.encoded_split import Ragged
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
 from tfft.freeze import checksums
 from tfft.model import named_variables
 from tfft.preprocessing.image.image_files import content
 from tfft.restore import built_head
-from tfft.sources.synthetic import synthetic
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image_classification import ImageClassification
@@ -150,7 +150,7 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run on a folder of files, and the folder."""
-    from tfft.sources.images import images
+    from tfft.data.sources.images import images
 
     room = tmp_path_factory.mktemp("images")
     folder = pictures.folder(room / "pictures", 120, kind="jpg", height=20, width=30)

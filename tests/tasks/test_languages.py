@@ -21,9 +21,9 @@ from tfft.backbones.tiny import tiny
 from tfft.backbones.tokenizers import from_hub
 from tfft.backbones.writers import body_of
 from tfft.console import Console
+from tfft.data.sources.memory import memory
 from tfft.export import Served, difference
 from tfft.preprocessing.text.masking import MASK
-from tfft.sources.memory import memory
 from tfft.task import Examples
 
 QUIET = Console(quiet=True)

@@ -8,16 +8,17 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import examples, loop, run, trained
+from tfft import loop, run, trained
 from tfft.backbones.adapted import adapted
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
-from tfft.sources.memory import memory
 from tfft.tasks.masked_lm import MaskedLM
 from tfft.testing import TaskCase
 

@@ -8,11 +8,12 @@ import re
 import numpy as np
 import pytest
 
-from tfft import examples, loop, machine, report_tables, tasks
+from tfft import loop, machine, report_tables, tasks
 from tfft.backbones.generators import ALL
 from tfft.backbones.tiny import tiny
 from tfft.backbones.writers import kind_of
 from tfft.console import Console
+from tfft.data import examples
 from tfft.restore import built_head
 from tfft.stage import Stage, prepare
 from tfft.testing import TaskCase

@@ -11,15 +11,15 @@ from pyarrow import parquet
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 import tfft
-from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
+from tfft.data.sources.files import files
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.run import check
-from tfft.sources.files import files
-from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.multi_label_classification import MultiLabelClassification
 from tfft.testing import TaskCase

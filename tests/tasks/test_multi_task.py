@@ -7,14 +7,15 @@ import pytest
 from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
-from tfft import examples, loop, shares, thresholds, together
+from tfft import loop, shares, thresholds, together
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
-from tfft.encoded import Ragged
+from tfft.data import examples
+from tfft.data.encoded_split import Ragged
+from tfft.data.sources.memory import memory
+from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.restore import built_head
-from tfft.sources.memory import memory
-from tfft.sources.mixture import mixture
 from tfft.stage import Stage
 from tfft.task import Examples
 from tfft.tasks.masked_lm import MaskedLM

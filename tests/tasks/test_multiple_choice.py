@@ -9,12 +9,12 @@ import tfft
 from tfft import export, run
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.model import assemble
 from tfft.restore import built_head
-from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.multiple_choice import MultipleChoice
 from tfft.testing import TaskCase

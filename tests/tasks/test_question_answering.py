@@ -9,15 +9,16 @@ import tensorflow as tf
 from trainings import steps
 
 import tfft
-from tfft import examples, export, loop, machine
+from tfft import export, loop, machine
 from tfft import job as jobs
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.restore import built_head
-from tfft.sources.memory import memory
 from tfft.storage.workdir import Workdir
 from tfft.tasks.question_answering import QuestionAnswering
 from tfft.testing import TaskCase

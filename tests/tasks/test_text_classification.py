@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from tfft.backbones.tiny import tiny
+from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
-from tfft.sources.synthetic import synthetic
 from tfft.task import Examples
 from tfft.tasks.text_classification import TextClassification
 from tfft.testing import TaskCase

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import examples
 from tfft.backbones.architectures import ARCHITECTURES
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.sources.memory import memory
 from tfft.tasks.text_pair_classification import TextPairClassification
 from tfft.testing import TaskCase
 

@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
 import tfft
-from tfft import examples
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
+from tfft.data import examples
+from tfft.data.sources.files import files
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics import regression
-from tfft.sources.files import files
-from tfft.sources.memory import memory
 from tfft.task import Examples
 from tfft.tasks.text_regression import TextRegression
 from tfft.testing import TaskCase

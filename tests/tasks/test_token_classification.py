@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft import examples
 from tfft.backbones.tiny import tiny
+from tfft.data import examples
+from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import difference
-from tfft.sources.memory import memory
 from tfft.tasks.token_classification import TokenClassification
 from tfft.testing import TaskCase
 

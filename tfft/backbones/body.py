@@ -13,8 +13,8 @@ import tensorflow as tf
 import tfft.backbones.encoder as encoder
 from tfft.backbones.architectures import Architecture, encoder_layers
 from tfft.backbones.base import Backbone, Group
+from tfft.data.truncation import lengths_table, notes
 from tfft.errors import ConfigError, DepthError
-from tfft.metrics.ledger import lengths_table, notes
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from tfft.baselines.tfidf import Floor, Say
-from tfft.encoded import Ragged
+from tfft.data.encoded_split import Ragged
 from tfft.layers.vocabulary_head import (
     HiddenCrossentropy,
     VocabularyHead,

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.baselines.tfidf import Floor, Say
-from tfft.encoded import Ragged, ragged
+from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.layers.answer_spans import SpanLoss, served
 from tfft.losses.classification import dense_head

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfft.baselines import span_dictionary
 from tfft.baselines.tfidf import Floor, Say
-from tfft.encoded import Ragged, ragged
+from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans

@@ -1,0 +1,249 @@
+"""From encoded rows to batches: bucket by length, reuse frozen features, start anywhere.
+
+The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
+run continues with the very batch that comes next.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfft.data.encoded_split import Encoded, Ragged
+from tfft.layers.instances import spread
+from tfft.storage.array_file import release
+
+MAX_SHAPES = 6
+RELEASE = 2**29  # bytes read from disk after which their memory is given back
+ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
+
+
+def bucket_lengths(lengths: np.ndarray, most: int = MAX_SHAPES) -> tuple[int, ...]:
+    """Returns at most `most` padded lengths that together waste the fewest tokens.
+
+    Exact, by dynamic programming over the distinct lengths: the cost of a bucket is its longest
+    length times the number of rows in it.
+    """
+    distinct, counts = np.unique(lengths, return_counts=True)
+    rows = np.concatenate([[0], np.cumsum(counts)])
+    size = len(distinct)
+    # cost[j]: the least number of tokens for the first j distinct lengths.
+    cost = np.concatenate([[0.0], np.full(size, np.inf)])
+    back: list[np.ndarray] = []
+    for _ in range(min(most, size)):
+        choice = np.zeros(size + 1, int)
+        new = cost.copy()
+        for j in range(1, size + 1):
+            options = cost[:j] + (rows[j] - rows[:j]) * distinct[j - 1]
+            choice[j] = int(options.argmin())
+            new[j] = options[choice[j]]
+        cost = new
+        back.append(choice)
+    ends, j = [], size
+    for choice in reversed(back):
+        if j == 0:
+            break
+        ends.append(int(distinct[j - 1]))
+        j = choice[j]
+    return tuple(sorted(ends))
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """One batch of a plan: which texts, and the tokens that each is padded to."""
+
+    rows: np.ndarray
+    length: int
+
+
+def plan_epoch(
+    lengths: np.ndarray,
+    shapes: Sequence[int],
+    batch_size: int,
+    rng: np.random.Generator | None = None,
+    batch_tokens: int | None = None,
+) -> list[Batch]:
+    """Returns the batches of one epoch; each row is in exactly one of them.
+
+    A bucket's last rows move up to the next longer bucket, so that only one batch of the epoch is
+    smaller than the others of its shape. How many batches there are does not depend on `rng`.
+
+    Args:
+      lengths: of the rows, [n].
+      shapes: the padded lengths, ascending, none shorter than the longest row.
+      batch_size: rows a batch.
+      rng: shuffles the rows and the batches; None keeps the order within a bucket.
+      batch_tokens: padded tokens a batch, instead of `batch_size`; one row at least.
+    """
+    order = np.arange(len(lengths)) if rng is None else rng.permutation(len(lengths))
+    bucket = np.searchsorted(shapes, lengths[order])
+    batches, left = [], np.zeros(0, int)
+    for index, length in enumerate(shapes):
+        rows = np.concatenate([left, order[bucket == index]])
+        size = max(1, batch_tokens // length) if batch_tokens else batch_size
+        full = len(rows) - len(rows) % size
+        batches += [Batch(part, length) for part in np.split(rows[:full], full // size or 1)]
+        left = rows[full:]
+    batches = [batch for batch in batches if len(batch.rows)]
+    if len(left):
+        batches.append(Batch(left, int(shapes[-1])))
+    if rng is not None:
+        batches = [batches[i] for i in rng.permutation(len(batches))]
+    return batches
+
+
+def batch_shapes(lengths: np.ndarray, batch_size: int, batch_tokens: int | None) -> tuple[int, ...]:
+    """Returns the padded lengths of an epoch, so that it has at most six shapes.
+
+    A batch that is smaller than the others is a shape of its own.
+    """
+    partial = batch_tokens is not None or len(lengths) % batch_size
+    return bucket_lengths(lengths, MAX_SHAPES - bool(partial))
+
+
+def count_shapes(plans: Iterable[list[Batch]]) -> int:
+    """Returns how many different batch shapes the plans hold: what XLA would compile."""
+    return len({(len(batch.rows), batch.length) for plan in plans for batch in plan})
+
+
+@dataclasses.dataclass(frozen=True)
+class Inputs:
+    """What a model reads of a split: token ids, or the frozen prefix's outputs instead of them.
+
+    Attributes:
+      encoded: the split.
+      features: None for what is encoded; [tokens, d] for hidden states; one row a text, a window
+        or an image for pooled ones, and for all that an image has.
+      pooled: whether the prefix holds the pooling.
+      drawn: makes each batch of its inputs and targets anew, see `Task.drawn`.
+    """
+
+    encoded: Encoded
+    features: Ragged | None = None
+    pooled: bool = False
+    drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
+
+    def batch(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
+
+        Rows of a fixed shape are [b ...] and have no mask. With windows: [b n t], or [b n t d] and
+        [b n t], or [b n d] and [b n 1].
+        """
+        windows = self.encoded.windows
+        if windows is None:
+            return self._rows(batch.rows, batch.length)
+        count, length = windows.shape(batch.length)
+        rows, places = windows.rows(batch.rows, count)
+        found = self._rows(rows, length)
+        if self.pooled:
+            found["padding_mask"] = np.ones((len(rows), 1), np.int32)
+        shape, pad_id = (len(batch.rows), count), self.encoded.pad_id
+        return {
+            name: spread(value, places, shape, pad_id if name == self.encoded.name else 0)
+            for name, value in found.items()
+        }
+
+    def _rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        encoded, features = self.encoded, self.features
+        if features is not None and self.pooled:
+            return {"pooled": features.first(rows)}
+        if not encoded.padded:
+            read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
+            return {name: values.first(rows) for name, values in read.items()}
+        mask = _mask(encoded.tokens.lengths[rows], length)
+        if "padding_mask" in encoded.extra:  # several examples in a row, numbered
+            mask = encoded.extra["padding_mask"].pad(rows, length)
+        beside = self._decoder_rows(rows, length)
+        if features is None:
+            own = [name for name in encoded.inputs if name in encoded.extra]
+            more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
+            return {
+                encoded.name: encoded.tokens.pad(rows, length, encoded.pad_id),
+                "padding_mask": mask,
+                **more,
+                **beside,
+            }
+        return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+
+    def _decoder_rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
+        """Returns what a decoder reads beside rows of `length` tokens: [b u]; nothing without."""
+        decoder = self.encoded.decoder
+        if decoder is None:
+            return {}
+        size = self.encoded.decoder_length(length)
+        return {
+            "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
+            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
+        }
+
+    def dataset(
+        self,
+        plan: list[Batch],
+        start: int = 0,
+        weights: Sequence[float] | None = None,
+        seed: Sequence[int] = (0,),
+    ) -> tf.data.Dataset:
+        """Returns the plan's batches from number `start` on, made while the model works.
+
+        Args:
+          weights: of each batch's examples, one number a batch; given to the model as [b].
+          seed: of what is drawn, together with the number of the batch.
+        """
+        encoded, held = self.encoded, 0
+        targets = encoded.targets
+
+        def element(number: np.ndarray) -> list[np.ndarray]:
+            nonlocal held
+            batch = plan[int(number)]
+            inputs = self.batch(batch)
+            wanted = None if targets is None else encoded.targets_of(batch.rows, batch.length)
+            if self.drawn is not None:
+                rng = np.random.default_rng([*seed, int(number)])
+                inputs, wanted = self.drawn(inputs, wanted, rng)
+            found = list(inputs.values())
+            if self.features is not None:
+                held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
+                full = min(held, self.features.values.nbytes) > RELEASE
+                if full or number == len(plan) - 1:
+                    release(self.features.values)
+                    held = 0
+            if wanted is not None:
+                found.append(wanted)
+            if weights is not None:
+                found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
+            return found
+
+        first = self.batch(plan[0])
+        example = list(first.values())
+        if targets is not None:
+            example.append(encoded.targets_of(plan[0].rows, plan[0].length))
+        example += [] if weights is None else [np.zeros(1, np.float32)]
+
+        def tensors(number: Any) -> Any:
+            found = tf.numpy_function(element, [number], [value.dtype for value in example])
+            for value, like in zip(found, example, strict=True):
+                value.set_shape(_open_shape(like) if encoded.padded else [None, *like.shape[1:]])
+            inputs = dict(zip(first, found, strict=False))
+            return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
+
+        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
+        # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
+        # after 10 ms, 20 ms, and so on doubled: an epoch could last twice as long for nothing.
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        return dataset.prefetch(4).with_options(options)
+
+
+def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
+    """Returns 1 at the tokens of rows, 0 at padding: int32 [b size]."""
+    return (np.arange(size) < lengths[:, None]).astype(np.int32)
+
+
+def _open_shape(value: np.ndarray) -> list[int | None]:
+    """Returns the shape of a batch's array with what differs between batches left open."""
+    free = value.ndim if value.dtype == np.int32 else max(1, value.ndim - 1)
+    return [*[None] * free, *value.shape[free:]]

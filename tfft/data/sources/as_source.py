@@ -1,0 +1,77 @@
+"""Makes a source out of what people pass to `tfft.train` in place of one."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from tfft.data.sources.base import Source
+from tfft.data.sources.files import files
+from tfft.data.sources.images import images, of_rows
+from tfft.data.sources.memory import memory
+from tfft.data.sources.python_examples import VALID, parts_of, rows_of
+from tfft.data.sources.python_values import read_image, read_label
+from tfft.data.splits import SPLITS
+from tfft.errors import DataError
+from tfft.validation.arguments import shown
+
+SHARES = {"validation": 0.1, "test": 0.1}
+
+
+def as_source(data: Any, task: Any) -> Source:
+    """Returns a source for a task.
+
+    Args:
+      data: a Source; the path of a file or folder, see `files` and `images`; examples as `memory`
+        takes them; or a dict of them by split: "train", "validation", "test".
+      task: says what the inputs are, and whether the answers are labels.
+
+    Raises:
+      DataError: it is something else, or no run could learn from it.
+    """
+    if isinstance(data, Source):
+        return data
+    if isinstance(data, str | os.PathLike):
+        return _file(os.fspath(data), task)
+    if data is None or callable(data):
+        raise DataError(
+            f"train.source must be a source or data. Received: source={shown(data)}.",
+            set_in="train.source",
+            valid=f"a source, such as tfft.data.sources.files.files(PATH); a path; {VALID}",
+        )
+    by_split = isinstance(data, Mapping) and bool(data) and set(data) <= set(SPLITS)
+    splits = dict(data) if by_split else {"train": data}
+    if task.modality == "image":
+        return _images(splits)
+    if task.classes is None:  # no answers are needed: texts alone are examples
+        splits = {split: _with_answers(part) for split, part in splits.items()}
+    return memory(**splits, inputs=task.inputs, classes=bool(task.classes))
+
+
+def _with_answers(part: Any) -> Any:
+    """Returns texts alone as examples whose answers nobody looks at; other data as they are."""
+    texts = isinstance(part, list) and all(isinstance(each, str | bytes) for each in part)
+    return [(text, text) for text in part] if texts else part
+
+
+def _file(path: str, task: Any) -> Source:
+    if task.modality == "image":
+        return images(path)
+    text = tuple(task.inputs) if len(task.inputs) > 1 else None
+    return files(path, text=text, classes=bool(task.classes))
+
+
+def _images(splits: Mapping[str, Any]) -> Source:
+    """Returns a source of images and labels that are in memory."""
+    rows = {}
+    for split, elements in splits.items():
+        values, labels = [], []
+        for number, element in enumerate(rows_of(elements, ("image",), split), 1):
+            where = f"example {number:,} of {split}"
+            image, label = parts_of(element, ("image",), where)
+            values.append(read_image(image, where))
+            labels.append(read_label(label, None, where))
+        rows[split] = (values, labels)
+    shares = {split: share for split, share in SHARES.items() if len(rows) == 1}
+    return of_rows("memory", rows, [], shares)

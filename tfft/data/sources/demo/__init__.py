@@ -1,0 +1,1 @@
+"""Sources of data that `tfft fetch` gets."""

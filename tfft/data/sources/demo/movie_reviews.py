@@ -1,0 +1,89 @@
+"""Sentences of movie reviews, positive or negative, from the package vaderSentiment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from tfft.data.sources.base import MemorySource, Source
+from tfft.data.splits import complete
+from tfft.errors import DataError
+from tfft.storage.downloads import fetch
+from tfft.validation.arguments import FRACTION, validated
+
+FILE = "movieReviewSnippets_GroundTruth.txt"
+SEE = "tfft fetch movie_reviews"
+
+
+@validated(validation_share=FRACTION, test_share=FRACTION)
+def movie_reviews(
+    validation_share: float = 0.1, test_share: float = 0.2, scores: bool = False
+) -> Source:
+    """Returns the movie reviews; a label is the sign of the mean score of twenty raters.
+
+    Source: Hutto and Gilbert, "VADER: A Parsimonious Rule-based Model for Sentiment Analysis of
+    Social Media Text", 2014. Sentences that were scored exactly zero are dropped; of a sentence
+    that stands twice one copy stays, or none when its labels differ.
+
+    Args:
+      validation_share, test_share: of all sentences.
+      scores: give the scores themselves, from -4 to 4, for `TextRegression`; those of zero are
+        kept, and a sentence that stands several times has the mean.
+
+    Raises:
+      DataError: the data were not fetched, or the file is not the known one.
+    """
+    path = fetch.path("movie_reviews") / FILE
+    with path.open(encoding="utf-8", newline="\n") as file:
+        rows, notes = (scored if scores else labelled)(parse(file))
+    shares = {"validation": validation_share, "test": test_share}
+    kind = not scores
+    splits, made = complete("movie_reviews", {"train": rows}, shares, classes=kind)
+    return MemorySource("movie_reviews", splits, [*notes, *made], see=SEE, classes=kind)
+
+
+def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
+    """Yields the score and the sentence of each line: id, score, text, with tabs between them."""
+    for number, line in enumerate(lines, 1):
+        fields = line.rstrip("\r\n").split("\t")
+        try:
+            _, score, text = fields
+            yield float(score), text.strip()
+        except ValueError as error:
+            raise DataError(
+                f"{FILE}:{number} cannot be read: {line[:60]!r}.",
+                set_in=f"{FILE}:{number}",
+                valid="id, score and text with tabs between them",
+                see=SEE,
+            ) from error
+
+
+def labelled(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+    """Returns texts with labels, each text once, and notes with the counts of what was dropped."""
+    found: dict[str, list[str]] = {}
+    total = zero = 0
+    for score, text in rows:
+        total += 1
+        if score == 0:
+            zero += 1
+        else:
+            found.setdefault(text, []).append("positive" if score > 0 else "negative")
+    agreeing = {text: labels[0] for text, labels in found.items() if len(set(labels)) == 1}
+    copies = sum(len(found[text]) - 1 for text in agreeing)
+    torn = sum(len(labels) for text, labels in found.items() if text not in agreeing)
+    notes = [
+        f"{total:,} sentences, of which {len(agreeing):,} are kept",
+        f"{zero:,} sentences with a score of zero dropped, {copies:,} repeated ones dropped"
+        + (f", {torn:,} that stand there with both labels dropped" if torn else ""),
+    ]
+    return (list(agreeing), list(agreeing.values())), notes
+
+
+def scored(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+    """Returns texts with mean scores, each text once, and a note with the counts."""
+    found: dict[str, list[float]] = {}
+    for score, text in rows:
+        found.setdefault(text, []).append(score)
+    total = sum(map(len, found.values()))
+    note = f"{total:,} sentences with scores, of which {len(found):,} differ"
+    means = [f"{sum(values) / len(values):.6g}" for values in found.values()]
+    return (list(found), means), [note]

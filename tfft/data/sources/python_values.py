@@ -1,0 +1,189 @@
+"""Reads single Python values of examples: texts, labels, answers and images."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.errors import DataError, near
+from tfft.preprocessing.image.image_files import data_uri
+from tfft.validation.arguments import shown
+
+SEE = "tfft list"
+CALL = "help(tfft.data.sources.memory.memory)"
+
+
+def plain(value: Any) -> Any:
+    """Returns a tensor as an array, and a single value of NumPy as a Python value."""
+    if hasattr(value, "numpy") and hasattr(value, "shape"):
+        value = value.numpy()
+    return value.item() if isinstance(value, np.ndarray | np.generic) and not value.ndim else value
+
+
+def _is_number(value: Any) -> bool:
+    """Returns True for a finite number and for a bool."""
+    return isinstance(value, int) or isinstance(value, float) and math.isfinite(value)
+
+
+def read_text(value: Any, where: str, structured: bool = False) -> str:
+    """Returns a text, from a string or bytes in UTF-8.
+
+    Args:
+      value: of an example.
+      where: the example, for errors.
+      structured: take lists and dicts too, as JSON.
+
+    Raises:
+      DataError: it is something else.
+    """
+    value = plain(value)
+    try:
+        if isinstance(value, bytes):
+            return value.decode()
+        if isinstance(value, str):
+            value.encode()
+            return str(value)
+    except UnicodeError as error:
+        raise DataError(
+            f"a text is not UTF-8: {error.reason}, at {error.start}.",  # type: ignore[attr-defined]
+            set_in=where,
+            valid="texts in UTF-8",
+            see=SEE,
+            call=CALL,
+        ) from error
+    if structured and isinstance(value, list | dict):
+        return read_answer(value, where)
+    raise DataError(
+        f"a text is {str(value)[:40]!r}, a {type(value).__name__}.",
+        set_in=where,
+        valid="a string",
+        see=SEE,
+        call=CALL,
+    )
+
+
+def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
+    """Returns a label as a string.
+
+    Args:
+      value: text, a number or a bool; 1 and 1.0 are "1", True is "true".
+      names: of integer labels, which are places in it; None if there are none.
+      where: the example, for errors.
+
+    Raises:
+      DataError: it is no label, or has no name.
+    """
+    written = str(np.asarray(value)[()]) if isinstance(value, np.generic) else str(plain(value))
+    value = plain(value)
+    if isinstance(value, str | bytes):
+        label = read_text(value, where)
+        if not label.strip() or label == "nan":
+            raise _no_label(label, where)
+        if names is not None and label not in names:
+            raise _unnamed(repr(label), f"{near(label, names)}, of label_names", where)
+        return label
+    if not _is_number(value):
+        raise _no_label(value, where)
+    if names is None:
+        if isinstance(value, bool):
+            return written.lower()
+        if value != int(value):
+            raise _no_label(value, where)
+        return str(int(value))
+    if int(value) != value or not 0 <= value < len(names):
+        valid = f"0 to {len(names) - 1}, for {len(names)} label_names"
+        raise _unnamed(value, valid, where)
+    return str(names[int(value)])
+
+
+def _unnamed(label: Any, valid: str, where: str) -> DataError:
+    problem = f"label {label} has no name."
+    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
+
+
+def _no_label(value: Any, where: str) -> DataError:
+    valid = "a label: text, a whole number or a bool"
+    if isinstance(value, float) and value == value:
+        valid += "; for other numbers str(label), or TextRegression and classes=False"
+    if isinstance(value, np.ndarray | list | tuple):
+        valid += "; of a one-hot row the number of the class, np.argmax(row)"
+        valid += "; for several labels of an example, MultiLabelClassification and classes=False"
+    received = str(value)[:40] if isinstance(value, np.ndarray) else shown(value)
+    problem = f"an example has no label. Received: label={received}."
+    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
+
+
+def read_answer(value: Any, where: str) -> str:
+    """Returns an answer that is no label: text as it is, anything else as JSON.
+
+    Raises:
+      DataError: it is missing, not finite, or of a type that JSON does not have.
+    """
+    value = plain(value)
+    if isinstance(value, str | bytes):
+        text = read_text(value, where)
+        if not text.strip() or text == "nan":
+            raise _no_answer(value, where)
+        return text
+    if value is None:
+        raise _no_answer(value, where)
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, default=_in_json)
+    except (TypeError, ValueError) as error:
+        raise _no_answer(value, where) from error
+
+
+def _in_json(value: Any) -> Any:
+    """Returns what JSON has in place of a NumPy value, a tensor or bytes in a list."""
+    value = plain(value)
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, int | float | str | bool):
+        return value
+    raise TypeError(f"{type(value).__name__} is no value of JSON")
+
+
+def _no_answer(value: Any, where: str) -> DataError:
+    return DataError(
+        f"an example has no answer. Received: label={shown(value)}.",
+        set_in=where,
+        valid="text, a finite number, or a list or dict of them",
+        see=SEE,
+        call=CALL,
+    )
+
+
+def read_image(value: Any, where: str) -> str:
+    """Returns an image as a path or a data URI.
+
+    Args:
+      value: a path, a data URI, or pixels 0 to 255, uint8 [h w], [h w 1] or [h w 3].
+      where: the example, for errors.
+
+    Raises:
+      DataError: it is something else.
+    """
+    value = plain(value)
+    if isinstance(value, str | bytes | os.PathLike):
+        return read_text(os.fspath(value), where)
+    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size:
+        pixels = value[..., None] if value.ndim == 2 else value
+        if pixels.ndim == 3 and pixels.shape[-1] in (1, 3):
+            import tensorflow as tf
+
+            return data_uri(tf.io.encode_png(pixels).numpy(), "png", where)
+    kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
+    raise DataError(
+        f"an image is {kind}.",
+        set_in=where,
+        valid="the path of a file, or an array of pixels 0 to 255, uint8 [height width 3]",
+        see=SEE,
+        call=CALL,
+    )
