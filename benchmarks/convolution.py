@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from benchmarks.harness import Outcome, interleave, note
-from tfft.backbones.convolution import quicken
+from tfft.backbones.image.fast_convolution import quicken
 
 REACH = 2.0
 PIXELS, BATCH, CLASSES = 32, 64, 10

@@ -10,7 +10,7 @@ import dataclasses
 
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.reuse import gain
 from tfft.stage import Stage
 

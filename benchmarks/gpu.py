@@ -20,9 +20,9 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import interleave, last_line
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.body import TextBackbone
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.text_backbone import TextBackbone
+from tfft.backbones.text.tiny import tiny
 from tfft.stage import Stage, prepare
 from tfft.tasks.text_classification import TextClassification
 

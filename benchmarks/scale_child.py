@@ -10,7 +10,7 @@ import resource
 import sys
 
 from benchmarks.sides import Product
-from tfft.backbones.tiny import WORDS, tiny
+from tfft.backbones.text.tiny import WORDS, tiny
 from tfft.data.sources.files import files
 from tfft.stage import Stage
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
-from tfft.backbones.hub import hub
+from tfft.backbones.text.hub import hub
 from tfft.export import Served
 from tfft.model import assemble
 from tfft.storage.downloads import fetch

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.harness import Score
 from tfft import job as jobs
 from tfft import loop, machine
-from tfft.backbones.hub import hub
+from tfft.backbones.text.hub import hub
 from tfft.console import Console
 from tfft.data.batches import plan_epoch
 from tfft.data.sources.base import MemorySource

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
-from tfft.backbones.hub import hub
+from tfft.backbones.text.hub import hub
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.job import ENCODED_TEXTS
 from tfft.storage.downloads import fetch

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 
 import tfft
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.restore import built_head

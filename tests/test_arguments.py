@@ -18,7 +18,7 @@ import pytest
 import tfft
 from tfft import config
 from tfft.backbones.base import Backbone
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.catalogue import configurables
 from tfft.data.sources.base import Source
 from tfft.data.sources.synthetic import synthetic

@@ -13,7 +13,7 @@ from trainings import evidence
 
 import tfft
 from tfft import averaging, loop, monitor, run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError

@@ -14,7 +14,7 @@ from trainings import newest
 import tfft
 from tfft import __main__ as cli
 from tfft import loop, run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import read_card

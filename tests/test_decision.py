@@ -8,7 +8,7 @@ import pytest
 
 import tfft
 from tfft import compare, export, run, thresholds
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.baselines.tfidf import feature_floor
 from tfft.console import Console
 from tfft.data.sources.memory import memory

@@ -9,7 +9,7 @@ from trainings import newest
 
 import tfft
 from tfft import run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from tfft import rounding
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, ExportError
 from tfft.export import Served, difference, export
 from tfft.model import assemble

@@ -10,7 +10,7 @@ import pytest
 
 import tfft
 from tfft import loop
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.batches import (
     Batch,
@@ -129,7 +129,7 @@ COMPILED = """
 import numpy as np, pathlib, sys, tfft
 import tfft
 from tfft import loop
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.batches import Inputs, count_shapes
 from tfft.stage import prepare

@@ -27,7 +27,7 @@ from trainings import newest, same
 
 import tfft
 from tfft import config, run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError

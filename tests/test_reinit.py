@@ -6,8 +6,8 @@ from trainings import evidence, newest, same, stopped_after
 
 import tfft
 from tfft import run
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError

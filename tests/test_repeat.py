@@ -12,7 +12,7 @@ from trainings import evidence
 import tfft
 from tfft import __main__ as cli
 from tfft import compare, repeat, reuse, run, summary
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import folds
 from tfft.data.sources.base import MemorySource

@@ -10,8 +10,8 @@ from trainings import evidence, few, steps
 
 from tfft import job as jobs
 from tfft import machine, reuse
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.batches import Inputs, plan_epoch
 from tfft.data.sources.synthetic import synthetic

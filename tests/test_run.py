@@ -16,7 +16,7 @@ from trainings import evidence, newest, same
 
 import tfft
 from tfft import export, run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError

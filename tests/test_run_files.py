@@ -26,7 +26,7 @@ OWN = f"import bodies\n{CONFIG.replace('@tiny()', '@of_folder()')}of_folder.path
 BODIES = """
 import pathlib
 from tfft.backbones.base import Backbone
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 
 
 def of_folder(path: str) -> Backbone:

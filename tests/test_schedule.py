@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfft import run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import Encoded, Ragged

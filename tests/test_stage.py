@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
 from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze, rate_factors
 from tfft.model import Prefix, Upper, named_variables

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
 from tfft.model import FineTuned
 from tfft.stage import Stage

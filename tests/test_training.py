@@ -10,7 +10,7 @@ from trainings import newest, same
 
 import tfft
 from tfft import run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.memory import MemorySource
 from tfft.data.sources.synthetic import synthetic

@@ -11,7 +11,7 @@ from trainings import evidence
 
 import tfft
 from tfft import compare, export, loop, reuse, run, trained
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import folds
 from tfft.data.batches import Batch, Inputs

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfft import backbones
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.body import pool_tokens
-from tfft.backbones.generators import ALL
-from tfft.backbones.tiny import hub_tokenizer
+from tfft.backbones.text.decoder_architectures import ALL
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.text_backbone import pool_tokens
+from tfft.backbones.text.tiny import hub_tokenizer
 from tfft.errors import ConfigError, DepthError
 
 KINDS = list(ARCHITECTURES)

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.backbones.convolution import quicken
-from tfft.backbones.tiny_image import tiny_image
+from tfft.backbones.image.fast_convolution import quicken
+from tfft.backbones.image.tiny_image import tiny_image
 
 Conv2D = keras.layers.Conv2D
 

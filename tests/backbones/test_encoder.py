@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tfft import backbones
-from tfft.backbones import encoder
-from tfft.backbones.transformers import ACTIVATIONS
+from tfft.backbones.text import unpadded_encoder
+from tfft.backbones.text.transformers_weights import ACTIVATIONS
 
 PACKED = ("bert", "distilbert", "roberta", "xlm_roberta", "albert", "electra")
 LENGTHS = np.array([7, 1, 20, 3, 20])
@@ -47,7 +47,7 @@ def test_outputs_and_gradients_are_kerashubs(architecture, activation, training)
     body = backbones.tiny(architecture, layers=2, dim=16, dropout=0.0)
     activate(body, activation)
     layers = [(layer, training) for group in body.groups[1:3] for layer in group.layers]
-    assert encoder.supports(inputs(16)[0], layers)
+    assert unpadded_encoder.supports(inputs(16)[0], layers)
     theirs, ours = (loss_and_gradients(body, packed, training) for packed in (False, True))
     np.testing.assert_allclose(ours[0], theirs[0], atol=2e-6)
     for found, expected in zip(ours[1], theirs[1], strict=True):
@@ -96,9 +96,13 @@ def test_a_pooling_of_the_first_token_needs_no_other_output(pooling, training):
 @pytest.mark.parametrize("texts", [1, 40])
 def test_packing_puts_every_token_back(texts):
     mask = np.tile(inputs(4)[1], (texts, 1))
-    packing = encoder.pack(mask, 3)
+    packing = unpadded_encoder.pack(mask, 3)
     tokens = int(mask.sum())
-    rounding = encoder.ROUNDING if tokens > encoder.FEW else encoder.FEW_ROUNDING
+    rounding = (
+        unpadded_encoder.ROUNDING
+        if tokens > unpadded_encoder.FEW
+        else unpadded_encoder.FEW_ROUNDING
+    )
     assert len(packing.index) % rounding == 0
     assert len(packing.index) - tokens < rounding
     assert np.array_equal(np.sort(packing.index[:tokens]), np.flatnonzero(mask))
@@ -108,24 +112,24 @@ def test_packing_puts_every_token_back(texts):
 
 def test_heads_are_split_and_joined_as_reshapes_do():
     mask = inputs(4)[1].numpy()
-    packing = encoder.pack(mask, 3)
+    packing = unpadded_encoder.pack(mask, 3)
     padded = np.random.default_rng(0).normal(size=(mask.size, 12)).astype("float32")
     rows = tf.gather(padded, packing.index)
-    split = encoder._split_heads(rows, 3, packing)
+    split = unpadded_encoder._split_heads(rows, 3, packing)
     expected = padded.reshape(*mask.shape, 3, 4).transpose(0, 2, 1, 3)
     there = np.broadcast_to(mask[:, None, :, None] > 0, expected.shape)
     assert np.array_equal(np.where(there, split, 0), np.where(there, expected, 0))
     tokens = int(np.sum(mask))
-    assert np.array_equal(encoder._join_heads(split, packing)[:tokens], rows[:tokens])
+    assert np.array_equal(unpadded_encoder._join_heads(split, packing)[:tokens], rows[:tokens])
 
 
 def test_dropout_drops_its_share_and_keeps_the_mean():
     body = backbones.tiny(layers=1, dim=16, dropout=0.1)
     dropout = body.groups[1].layers[0]._feedforward_dropout
-    out = np.asarray(encoder._dropout(dropout, tf.ones((400, 500)), True))
+    out = np.asarray(unpadded_encoder._dropout(dropout, tf.ones((400, 500)), True))
     assert abs((out == 0).mean() - 0.1) < 0.003
     assert abs(out.mean() - 1.0) < 0.003
-    assert not np.array_equal(out, encoder._dropout(dropout, tf.ones((400, 500)), True))
+    assert not np.array_equal(out, unpadded_encoder._dropout(dropout, tf.ones((400, 500)), True))
 
 
 def test_dropouts_gradient_has_the_mask_of_its_output():
@@ -134,16 +138,16 @@ def test_dropouts_gradient_has_the_mask_of_its_output():
     x = tf.random.stateless_normal((50, 40), [1, 2])
     with tf.GradientTape() as tape:
         tape.watch(x)
-        out = encoder._dropout(dropout, x, True)
+        out = unpadded_encoder._dropout(dropout, x, True)
     np.testing.assert_allclose(tape.gradient(out, x) * x, out, rtol=1e-6)
 
 
 def test_other_layers_go_kerashubs_way():
     hidden, _ = inputs(16)
     for body in (backbones.tiny("deberta_v3"), backbones.tiny(dtype="mixed_bfloat16")):
-        assert not encoder.supports(hidden, [(body.groups[1].layers[0], False)])
+        assert not unpadded_encoder.supports(hidden, [(body.groups[1].layers[0], False)])
     adapted = backbones.tiny().groups[1].layers[0]
-    assert not encoder.supports(hidden, [(adapted, None)])
-    assert encoder.supports(hidden, [(adapted, False)])
+    assert not unpadded_encoder.supports(hidden, [(adapted, None)])
+    assert unpadded_encoder.supports(hidden, [(adapted, False)])
     adapted._self_attention_layer._query_dense.enable_lora(2)
-    assert not encoder.supports(hidden, [(adapted, False)])
+    assert not unpadded_encoder.supports(hidden, [(adapted, False)])

@@ -10,7 +10,7 @@ import safetensors.numpy
 import transformers_folders as layouts
 
 from tfft import backbones
-from tfft.backbones.tiny import hub_tokenizer
+from tfft.backbones.text.tiny import hub_tokenizer
 from tfft.errors import ConfigError, DepthError, WeightsError
 from tfft.storage.downloads import fetch
 

@@ -7,9 +7,9 @@ import pytest
 
 from tfft import backbones
 from tfft.adapters import dense_layers
-from tfft.backbones.applications import applications, read_blocks
-from tfft.backbones.blocks import cut
-from tfft.backbones.image_body import draw_weights
+from tfft.backbones.image.applications import applications, read_blocks
+from tfft.backbones.image.block_splitting import cut
+from tfft.backbones.image.image_backbone import draw_weights
 from tfft.errors import ConfigError, WeightsError
 from tfft.storage.downloads import fetch
 from tfft.tasks.image_classification import ImageClassification

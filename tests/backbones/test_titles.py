@@ -8,8 +8,8 @@ import pytest
 import tfft
 from tfft import run
 from tfft.backbones.base import Backbone
-from tfft.backbones.hub import hub
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.hub import hub
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.storage.downloads import fetch

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfft import backbones
 from tfft.adapters import attach, detach, merged, parts
-from tfft.backbones.generators import GENERATORS
-from tfft.backbones.tiny import hub_tokenizer
+from tfft.backbones.text.decoder_architectures import GENERATORS
+from tfft.backbones.text.tiny import hub_tokenizer
 from tfft.errors import ConfigError, DepthError, WeightsError
 from tfft.methods.lora import lora
 

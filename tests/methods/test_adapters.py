@@ -15,8 +15,8 @@ import tfft
 from tfft import adapters as core
 from tfft import job as jobs
 from tfft import loop, machine, run
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.encoded_split import encode
 from tfft.data.sources.synthetic import synthetic

@@ -6,7 +6,7 @@ import pytest
 
 import tfft
 from tfft.backbones import Group
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.errors import FreezeError
 from tfft.freeze import Method, checksums, prove_freeze
 from tfft.methods import bitfit, norm_tuning

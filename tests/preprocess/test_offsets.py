@@ -18,7 +18,7 @@ import tensorflow as tf
 import tokenizers
 from trainings import evidence
 
-from tfft.backbones.tiny import WORDS, hub_tokenizer, tiny
+from tfft.backbones.text.tiny import WORDS, hub_tokenizer, tiny
 from tfft.preprocessing.text.offsets import with_marks
 from tfft.preprocessing.text.subword_tokenizer import HubTokenizer
 from tfft.preprocessing.text.wordpiece import WordPiece, WordPieceSettings

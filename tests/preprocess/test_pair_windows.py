@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import encode, pack, unpack
 from tfft.errors import ConfigError

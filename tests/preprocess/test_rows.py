@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import encode, pack, unpack
 from tfft.preprocessing.text.json_lists import strings

@@ -12,8 +12,8 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 
 from tfft import backbones
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import hub_tokenizer
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import hub_tokenizer
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.subword_tokenizer import HubTokenizer
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor

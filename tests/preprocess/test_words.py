@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.backbones.tiny import WORDS, tiny
+from tfft.backbones.text.tiny import WORDS, tiny
 from tfft.preprocessing.text import word_spans
 from tfft.preprocessing.text.word_spans import WordPreprocessor
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.folds import FoldSource, fold_numbers, lists

@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft.backbones.tiny import tiny
-from tfft.backbones.tiny_image import tiny_image
+from tfft.backbones.image.tiny_image import tiny_image
+from tfft.backbones.text.tiny import tiny
 from tfft.data.sources import python_examples
 from tfft.data.sources.as_source import as_source
 from tfft.data.sources.memory import memory

@@ -12,7 +12,7 @@ from trainings import evidence, steps
 import tfft
 from tfft import export, loop, machine
 from tfft import job as jobs
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.errors import ConfigError

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 import tfft
 from tfft import export, loop, run, trained
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples as split_examples
 from tfft.data.sources.memory import memory

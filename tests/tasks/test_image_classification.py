@@ -13,8 +13,8 @@ from trainings import newest, same, steps, stopped_after
 
 from tfft import averaging, machine, run
 from tfft import job as jobs
-from tfft.backbones.tiny import tiny
-from tfft.backbones.tiny_image import tiny_image
+from tfft.backbones.image.tiny_image import tiny_image
+from tfft.backbones.text.tiny import tiny
 from tfft.baselines.pixels import pixel_floors, small
 from tfft.console import Console
 from tfft.data.encoded_split import Ragged

@@ -16,10 +16,10 @@ import pytest
 
 import tfft
 from tfft import tasks, trained
-from tfft.backbones.generators import ALL
-from tfft.backbones.tiny import tiny
-from tfft.backbones.tokenizers import from_hub
-from tfft.backbones.writers import body_of
+from tfft.backbones.text.decoder_architectures import ALL
+from tfft.backbones.text.generative_backbones import body_of
+from tfft.backbones.text.tiny import tiny
+from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.export import Served, difference

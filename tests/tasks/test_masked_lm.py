@@ -10,8 +10,8 @@ import tensorflow as tf
 import tfft
 from tfft import loop, run, trained
 from tfft.backbones.adapted import adapted
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tfft import loop, machine, report_tables, tasks
-from tfft.backbones.generators import ALL
-from tfft.backbones.tiny import tiny
-from tfft.backbones.writers import kind_of
+from tfft.backbones.text.decoder_architectures import ALL
+from tfft.backbones.text.generative_backbones import kind_of
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.restore import built_head

@@ -11,7 +11,7 @@ from pyarrow import parquet
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 import tfft
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.files import files

@@ -8,7 +8,7 @@ from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
 from tfft import loop, shares, thresholds, together
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.encoded_split import Ragged

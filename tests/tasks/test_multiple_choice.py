@@ -7,7 +7,7 @@ import pytest
 
 import tfft
 from tfft import export, run
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError

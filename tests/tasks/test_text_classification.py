@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
 from tfft.task import Examples

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft.backbones.architectures import ARCHITECTURES
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import pearsonr, spearmanr
 
 import tfft
-from tfft.backbones.tiny import tiny
+from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.files import files

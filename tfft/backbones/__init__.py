@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from tfft.backbones.adapted import adapted
-from tfft.backbones.applications import applications
 from tfft.backbones.base import Backbone, Group
-from tfft.backbones.hub import hub
-from tfft.backbones.hub_images import hub_images
+from tfft.backbones.image.applications import applications
+from tfft.backbones.image.hub_images import hub_images
+from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.presets import Preset, presets
-from tfft.backbones.tiny import tiny
-from tfft.backbones.tiny_image import tiny_image
+from tfft.backbones.text.hub import hub
+from tfft.backbones.text.tiny import tiny
 
 __all__ = [
     "Backbone",

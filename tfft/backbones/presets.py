@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from tfft.backbones.generators import ALL
+from tfft.backbones.text.decoder_architectures import ALL
 
 UNDESCRIBED = "KerasHub does not describe it."
 LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": "many"}

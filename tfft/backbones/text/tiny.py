@@ -13,11 +13,11 @@ from typing import Any, Literal
 import keras_hub
 import numpy as np
 
-from tfft.backbones.architectures import ARCHITECTURES, Architecture
 from tfft.backbones.base import Backbone
-from tfft.backbones.generators import ALL, Generator
-from tfft.backbones.tokenizers import from_hub
-from tfft.backbones.writers import body_of
+from tfft.backbones.text.decoder_architectures import ALL, Generator
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES, Architecture
+from tfft.backbones.text.generative_backbones import body_of
+from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.errors import ConfigError, near
 from tfft.preprocessing.text.long_text_windows import with_long_texts
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor

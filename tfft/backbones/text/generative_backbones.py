@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-import tfft.backbones.sides as sides
+import tfft.backbones.text.encoder_decoder_architectures as sides
 from tfft.backbones.base import Group
-from tfft.backbones.body import TextBackbone
-from tfft.backbones.generators import Generator
+from tfft.backbones.text.decoder_architectures import Generator
+from tfft.backbones.text.text_backbone import TextBackbone
 
 ops = keras.ops
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras_hub
 
-from tfft.backbones.architectures import Architecture
-from tfft.backbones.folders import read_json
-from tfft.backbones.generators import Generator
+from tfft.backbones.model_folders import read_json
+from tfft.backbones.text.decoder_architectures import Generator
+from tfft.backbones.text.encoder_architectures import Architecture
 from tfft.errors import WeightsError
 from tfft.preprocessing.text.prompts import SourcePreprocessor
 from tfft.preprocessing.text.subword_tokenizer import HubTokenizer

@@ -10,11 +10,11 @@ import keras
 import keras_hub
 import numpy as np
 
-import tfft.backbones.folders as folders
+import tfft.backbones.model_folders as folders
 from tfft.backbones.base import Backbone
-from tfft.backbones.blocks import Block, cut
-from tfft.backbones.hub import download, short
-from tfft.backbones.image_body import ImageBackbone
+from tfft.backbones.image.block_splitting import Block, cut
+from tfft.backbones.image.image_backbone import ImageBackbone
+from tfft.backbones.text.hub import download, short
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.validation.arguments import ANY, COUNT, FILLED, validated

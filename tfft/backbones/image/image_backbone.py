@@ -12,8 +12,8 @@ import keras
 import numpy as np
 
 from tfft.backbones.base import Backbone, Group
-from tfft.backbones.blocks import Block
-from tfft.backbones.convolution import quicken
+from tfft.backbones.image.block_splitting import Block
+from tfft.backbones.image.fast_convolution import quicken
 from tfft.errors import ConfigError
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 

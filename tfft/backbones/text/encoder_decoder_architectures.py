@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from tfft.backbones.architectures import mode_of
+from tfft.backbones.text.encoder_architectures import mode_of
 from tfft.validation.arguments import validated
 
 ops = keras.ops

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-import tfft.backbones.encoder as encoder
-from tfft.backbones.architectures import Architecture, encoder_layers
+import tfft.backbones.text.unpadded_encoder as encoder
 from tfft.backbones.base import Backbone, Group
+from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
 from tfft.data.truncation import lengths_table, notes
 from tfft.errors import ConfigError, DepthError
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor

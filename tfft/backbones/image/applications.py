@@ -9,8 +9,8 @@ from typing import Any, Literal
 import keras
 
 from tfft.backbones.base import Backbone
-from tfft.backbones.blocks import cut
-from tfft.backbones.image_body import ImageBackbone, draw_weights
+from tfft.backbones.image.block_splitting import cut
+from tfft.backbones.image.image_backbone import ImageBackbone, draw_weights
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.storage.downloads import fetch

@@ -18,9 +18,9 @@ import keras
 import numpy as np
 import safetensors
 
-from tfft.backbones.architectures import ARCHITECTURES, Architecture
-from tfft.backbones.encoder import exact_gelu
-from tfft.backbones.folders import read_json
+from tfft.backbones.model_folders import read_json
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES, Architecture
+from tfft.backbones.text.unpadded_encoder import exact_gelu
 from tfft.errors import WeightsError
 
 

@@ -8,14 +8,14 @@ from typing import Any, Literal
 import h5py
 import safetensors
 
-import tfft.backbones.folders as folders
-import tfft.backbones.tokenizers as tokenizers
-import tfft.backbones.transformers as transformers
-from tfft.backbones.architectures import Architecture
+import tfft.backbones.model_folders as folders
+import tfft.backbones.text.tokenizer_loading as tokenizers
+import tfft.backbones.text.transformers_weights as transformers
 from tfft.backbones.base import Backbone
-from tfft.backbones.generators import ALL, of_class, of_type
 from tfft.backbones.presets import handles
-from tfft.backbones.writers import body_of
+from tfft.backbones.text.decoder_architectures import ALL, of_class, of_type
+from tfft.backbones.text.encoder_architectures import Architecture
+from tfft.backbones.text.generative_backbones import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError, near
 from tfft.preprocessing.text.long_text_windows import with_long_texts
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor

@@ -13,8 +13,8 @@ from typing import Any
 import keras
 import keras_hub
 
-from tfft.backbones.architectures import ARCHITECTURES, Architecture, mode_of
-from tfft.backbones.sides import BART, T5, Sides
+from tfft.backbones.text.encoder_architectures import ARCHITECTURES, Architecture, mode_of
+from tfft.backbones.text.encoder_decoder_architectures import BART, T5, Sides
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Backbones of text: encoders, decoders, encoder-decoders."""
