@@ -17,7 +17,6 @@ _NAMES = {
     "build": "tfft.run",
     "check": "tfft.run",
     "train": "tfft.run",
-    "adapters": "",
     "backbones": "",
     "data": "",
     "methods": "",

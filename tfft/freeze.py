@@ -11,8 +11,8 @@ from typing import Any
 
 import keras
 
-from tfft.adapters import Adapter, added_variables, attach
 from tfft.errors import ConfigError, DepthError, FreezeError, near
+from tfft.methods.attachment import Adapter, added_variables, attach
 from tfft.model import is_seed, named_variables, prefix_depth
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient

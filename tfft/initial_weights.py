@@ -16,9 +16,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters
 from tfft.errors import ConfigError, WorkdirError
 from tfft.freeze import frozen_groups, names_matching
+from tfft.methods import attachment
 from tfft.model import is_seed, named_variables
 from tfft.stage import Stage
 
@@ -64,7 +64,7 @@ def start_run(backbone: Any, stages: Sequence[Stage], say: Any, *, keep: bool) -
     if state is not None:
         _reset(backbone, state, say)
     else:
-        state = _STATES[key] = _State({}, frozenset(adapters.parts(backbone)))
+        state = _STATES[key] = _State({}, frozenset(attachment.parts(backbone)))
     state.holder, state.complete = None, keep
     if keep:
         variables = named_variables(backbone)
@@ -80,7 +80,7 @@ def _reset(backbone: Any, state: _State, say: Any) -> None:
             set_in="train.backbone",
             valid=ANEW,
         )
-    adapters.detach(backbone, state.adapted)
+    attachment.detach(backbone, state.adapted)
     variables = named_variables(backbone)
     for name, value in state.initial.items():
         variables[name].assign(value)
@@ -100,7 +100,7 @@ def note_restored(backbone: Any, names: Iterable[str], workdir: pathlib.Path) ->
       workdir: the folder of the run.
     """
     state = _STATES.setdefault(_key(backbone), _State({}, frozenset(), complete=False))
-    added = adapters.added_variables(backbone)
+    added = attachment.added_variables(backbone)
     variables = named_variables(backbone).items()
     own = {name for name, value in variables if id(value) not in added and not is_seed(name)}
     state.complete = state.complete and own.intersection(names) <= state.initial.keys()
@@ -126,13 +126,13 @@ def unchanged(backbone: Any, stages: Sequence[Stage]) -> Iterator[None]:
     initial = state.initial if state is not None and state.complete else {}
     names = _trained(stages, backbone, variables) | set(filter(is_seed, variables)) | set(initial)
     values = {name: np.array(variables[name]) for name in names}
-    adapted = frozenset(adapters.parts(backbone))
+    adapted = frozenset(attachment.parts(backbone))
     try:
         for name, value in initial.items():
             variables[name].assign(value)
         yield
     finally:
-        adapters.detach(backbone, adapted)
+        attachment.detach(backbone, adapted)
         for name, value in values.items():
             variables[name].assign(value)
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import adapters, averaging, loop, monitor
+from tfft import averaging, loop, monitor
 from tfft.clock import Clock
 from tfft.data import examples
 from tfft.data.batches import Inputs
@@ -21,6 +21,7 @@ from tfft.data.encoded_split import Encoded, encode, pack, unpack
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
 from tfft.keys import Cut
+from tfft.methods import attachment
 from tfft.model import named_variables
 from tfft.part import POOL, Part
 from tfft.reinit import reinitialise
@@ -180,7 +181,10 @@ class Job:
             position,
             kept,
             self.files,
-            {"labels": list(self.task.labels or ()), "adapters": adapters.described(self.backbone)},
+            {
+                "labels": list(self.task.labels or ()),
+                "adapters": attachment.described(self.backbone),
+            },
             self.say,
             checkpoint_steps,
             stopped,

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.adapters import Part
 from tfft.data.encoded_split import Encoded
+from tfft.methods.attachment import Part
 
 FORMAT = 2  # a change makes all features new
 

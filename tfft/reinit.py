@@ -11,9 +11,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.adapters import Part, flat_shape
 from tfft.errors import ConfigError
 from tfft.freeze import frozen_names
+from tfft.methods.attachment import Part, flat_shape
 from tfft.model import named_variables
 
 

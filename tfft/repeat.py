@@ -8,13 +8,14 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import adapters, compare, decision, evaluation, loop, monitor, report, run_files
+from tfft import compare, decision, evaluation, loop, monitor, report, run_files
 from tfft import job as jobs
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
 from tfft.freeze import adapt, frozen_names
+from tfft.methods import attachment
 from tfft.model import named_variables
 from tfft.part import Part
 from tfft.restore import built_head, restore
@@ -107,7 +108,7 @@ def repeat(
         for _, _, data in _parts(plan, source) if task.undecided else ():
             decision.check(labelled, data)
         head = built_head(labelled, backbone)
-        adapted = set(adapters.parts(backbone))
+        adapted = set(attachment.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds
         trained = _trained(backbone, head, stages)
         before = loop.values(trained)
@@ -119,7 +120,7 @@ def repeat(
                 say.info(f"{name} is complete")
                 continue
             say.info(f"{name}: run {number + 1} of {len(plan.names)}")
-            adapters.detach(backbone, adapted)  # each run makes its own
+            attachment.detach(backbone, adapted)  # each run makes its own
             loop.assign(trained, before)
             _check_weights(backbone, identity["weights"])
             part = Part(name, numbers, features, floors)

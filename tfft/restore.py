@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, finite, initial_weights, loop
+from tfft import finite, initial_weights, loop
 from tfft.errors import WorkdirError
+from tfft.methods import attachment
 from tfft.model import assemble, is_seed, named_variables
 from tfft.storage.workdir import BEST, Workdir
 
@@ -39,7 +40,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
         if task.labels is None:
             task = copy.copy(task)
             task.labels = tuple(state["labels"])
-        adapters.attach_again(backbone, state.get("adapters", []))
+        attachment.attach_again(backbone, state.get("adapters", []))
         head = built_head(task, backbone)
         variables = named_variables(backbone, head)
         loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tfft import adapters, finite, initial_weights, input_files, loop, machine, run_files, tasks
+from tfft import finite, initial_weights, input_files, loop, machine, run_files, tasks
 from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.data import examples, truncation
@@ -22,6 +22,7 @@ from tfft.errors import ExportError, WorkdirError
 from tfft.export import Served, difference, read_card, run_export
 from tfft.export import export as write_export
 from tfft.input_files import Requested
+from tfft.methods import attachment
 from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
@@ -118,7 +119,7 @@ class Run:
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
         rounds = body.compute_dtype != "float32" or task.searched
         expected = [] if rounds else self.predict(*inputs)
-        with adapters.merged(body):
+        with attachment.merged(body):
             if rounds:
                 answers = served.answers(raw)
                 finite.refuse_outputs(answers, f"the model of {self.workdir}")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tfft import backbones
-from tfft.adapters import dense_layers
 from tfft.backbones.image.applications import applications, read_blocks
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import draw_weights
 from tfft.errors import ConfigError, WeightsError
+from tfft.methods.attachment import dense_layers
 from tfft.storage.downloads import fetch
 from tfft.tasks.image_classification import ImageClassification
 from tfft.tasks.text_classification import TextClassification

@@ -8,10 +8,10 @@ import pytest
 import tensorflow as tf
 
 from tfft import backbones
-from tfft.adapters import attach, detach, merged, parts
 from tfft.backbones.text.decoder_architectures import GENERATORS
 from tfft.backbones.text.tiny import hub_tokenizer
 from tfft.errors import ConfigError, DepthError, WeightsError
+from tfft.methods.attachment import attach, detach, merged, parts
 from tfft.methods.lora import lora
 
 IDS = np.array([[5, 9, 7, 8, 11], [6, 5, 9, 0, 0]], np.int32)

@@ -12,7 +12,6 @@ import tensorflow as tf
 from trainings import evidence, few, newest, same, steps, stopped_after
 
 import tfft
-from tfft import adapters as core
 from tfft import job as jobs
 from tfft import loop, machine, run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
@@ -24,6 +23,7 @@ from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.freeze import adapt, checksums, frozen_depth, prove_freeze, rate_factors
 from tfft.keys import Cut, Hashes
 from tfft.methods import adapters, bitfit, ia3, lora
+from tfft.methods import attachment as core
 from tfft.model import named_variables
 from tfft.restore import built_head, restore
 from tfft.stage import Stage, prepare

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.adapters import Adapter
 from tfft.errors import ConfigError
 from tfft.freeze import Method
+from tfft.methods.attachment import Adapter
 from tfft.validation.arguments import DISTINCT, validated
 
 ops = keras.ops

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.adapters import Adapter
 from tfft.errors import ConfigError
 from tfft.freeze import Method
+from tfft.methods.attachment import Adapter
 from tfft.validation.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 
 ops = keras.ops
