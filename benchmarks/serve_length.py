@@ -18,7 +18,7 @@ from tfft.backbones.text.hub import hub
 from tfft.export import Served
 from tfft.model import assemble
 from tfft.storage.downloads import fetch
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 REACH = 2.0
 LENGTH = 64

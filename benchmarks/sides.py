@@ -22,7 +22,7 @@ from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.stage import Stage
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 RATE, WARMUP, DECAY = 2e-4, 0.1, 0.01
 

@@ -24,8 +24,8 @@ from tfft.data.sources.base import Source
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, UserError
 from tfft.stage import Stage
-from tfft.task import Task
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Task
+from tfft.tasks.text.text_classification import TextClassification
 from tfft.validation.arguments import Range, constraints_of, validated
 from tfft.validation.type_checks import resolve
 

@@ -20,7 +20,7 @@ from tfft.errors import ConfigError
 from tfft.model import named_variables
 from tfft.optimizer import make_optimizer
 from tfft.stage import Stage, chain
-from tfft.task import Examples
+from tfft.tasks.base import Examples
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1, "warmup": 0, "schedule": "constant"}
 PLAIN |= {"weight_decay": 0.0, "clip_norm": None}

@@ -13,7 +13,7 @@ from tfft.errors import DataError, WorkdirError
 from tfft.metrics.classification.class_metrics import classification_metrics
 from tfft.outputs import MODEL, Outputs, digests, load
 from tfft.storage.workdir import Workdir
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 NAMES = ("bad", "good")
 NAMING = {"schema": report.SCHEMA, **report.named(TextClassification(NAMES))}

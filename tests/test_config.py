@@ -343,7 +343,7 @@ def test_import_is_refused_before_it_runs(folder, line, valid):
 
 
 def test_own_modules_may_be_imported_and_must_exist(folder):
-    (folder / "run.gin").write_text("import tfft.tasks.text_classification\n" + WHOLE)
+    (folder / "run.gin").write_text("import tfft.tasks.text.text_classification\n" + WHOLE)
     assert load().settings
     message = refused(folder, "import tfft.nothing\n")
     assert message == (

@@ -17,7 +17,7 @@ from tfft.errors import ConfigError, WorkdirError
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.restore import DECISION
 from tfft.storage.workdir import Workdir
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 STAGE = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=2e-3)
 QUIET = Console(quiet=True)

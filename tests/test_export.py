@@ -12,7 +12,7 @@ from tfft.errors import ConfigError, ExportError
 from tfft.export import Served, difference, export
 from tfft.model import assemble
 from tfft.restore import built_head
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 NAN, INF = math.nan, math.inf
 

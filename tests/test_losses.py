@@ -12,7 +12,7 @@ from tfft.losses.classification import (
     TokenCrossentropy,
     class_weights,
 )
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], "float32")
 Y = np.array([0, 1, 0])

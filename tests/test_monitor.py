@@ -6,9 +6,9 @@ import pytest
 from tfft.errors import ConfigError
 from tfft.monitor import better, check, exhausted, lower_is_better
 from tfft.stage import Stage
-from tfft.tasks.multi_task import MultiTask
-from tfft.tasks.text_classification import TextClassification
-from tfft.tasks.text_regression import TextRegression
+from tfft.tasks.multi_task.multi_task import MultiTask
+from tfft.tasks.text.text_classification import TextClassification
+from tfft.tasks.text.text_regression import TextRegression
 
 TASK = TextClassification(["a", "b"], metrics=("accuracy", "macro_f1"))
 

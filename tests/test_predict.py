@@ -12,7 +12,7 @@ from tfft.console import Console
 from tfft.data.sources.conll import conll
 from tfft.errors import DataError
 from tfft.input_files import read_input, read_rows
-from tfft.tasks.token_classification import TokenClassification
+from tfft.tasks.text.token_classification import TokenClassification
 
 CONFIG = """
 train.task = @TextClassification()

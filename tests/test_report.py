@@ -10,8 +10,8 @@ import pytest
 
 from tfft import plots, report, report_tables
 from tfft.storage.atomic_write import write_atomic
-from tfft.task import Examples
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.text.text_classification import TextClassification
 
 NAMES = ["bad", "good"]
 TRUTH = np.array([0, 1] * 20)

@@ -16,11 +16,11 @@ from tfft.errors import DataError
 from tfft.metrics import aggregates
 from tfft.metrics.slices import encoded_groups
 from tfft.outputs import load
-from tfft.report_examples import text_of
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
-from tfft.task import Examples, Task
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Examples, Task
+from tfft.tasks.report_examples import text_of
+from tfft.tasks.text.text_classification import TextClassification
 
 QUIET = Console(quiet=True)
 COUNT = 120

@@ -22,7 +22,7 @@ from tfft.reuse import gain
 from tfft.stage import Stage
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 
 class Say(Console):

@@ -343,7 +343,7 @@ train.slices = {"film": r"\bfilm\b"}
 
 
 OWN = """
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 def has_negation(text, words=("not", "no")):
     return any(word in text.split() for word in words)

@@ -15,7 +15,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.schedule import Schedule, without_effect
 from tfft.stage import Stage, prepare
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 
 def encoded(lengths, targets):

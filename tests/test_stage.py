@@ -13,7 +13,7 @@ from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze, rat
 from tfft.model import Prefix, Upper, named_variables
 from tfft.optimizer import WarmupDecay, make_optimizer
 from tfft.stage import Stage, chain, prepare
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 TASK = TextClassification(["a", "b"])
 BATCH = {

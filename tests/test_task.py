@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfft.task import Examples, Task, config_of
-from tfft.tasks.text_regression import TextRegression
+from tfft.tasks.base import Examples, Task, config_of
+from tfft.tasks.text.text_regression import TextRegression
 
 
 class Length(Task):

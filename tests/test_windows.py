@@ -23,8 +23,8 @@ from tfft.model import assemble
 from tfft.part import POOL
 from tfft.restore import built_head
 from tfft.storage import cache_store
-from tfft.task import Examples
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.text.text_classification import TextClassification
 
 WORDS = ["the", "film", "is", "a", "plot", "of", "it", "and", "movie", "on", "was", "with"]
 LENGTH, OVERLAP = 16, 4

@@ -176,7 +176,7 @@ def test_what_a_constructor_raises_names_the_line(tmp_path, monkeypatch, kind):
     monkeypatch.chdir(tmp_path)
     own = f"own_{kind.lower()}"
     (tmp_path / f"{own}.py").write_text(
-        "from tfft.tasks.text_classification import TextClassification\n\n\n"
+        "from tfft.tasks.text.text_classification import TextClassification\n\n\n"
         "class Odd(TextClassification):\n"
         "    def __init__(self, kind: str = ''):\n"
         f"        raise {kind}('odd ' + kind)\n"

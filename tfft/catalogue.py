@@ -18,7 +18,7 @@ from typing import Any
 from tfft.errors import ConfigError
 
 PACKAGE = pathlib.Path(__file__).parent
-# What a function of a folder must return to be one of its kind; a class always is.
+# What is found in a folder: classes of tasks, and functions that return one of the others.
 FOLDERS = {
     "tasks": "Task",
     "backbones": "Backbone",
@@ -29,7 +29,7 @@ FOLDERS = {
 NAMED = {"train": ("run.py", "verb"), "Stage": ("stage.py", "stage")}
 # What classes of the folders inherit from. A config can bind their parameters, for all that inherit
 # from them, and not refer to them.
-BASES = ("classification.py",)
+BASES = ("tasks/classification.py",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,8 +110,10 @@ def configurables() -> dict[str, Configurable]:
             bases[node.name] = _read(node, PACKAGE / file, kind, bases=bases)
     found = {name: entry for name, entry in bases.items() if entry.kind == "base"}
     for folder, made in FOLDERS.items():
-        for path in sorted((PACKAGE / folder).rglob("[!_]*.py")):
+        for path in sorted((PACKAGE / folder).rglob("[!_]*.py"), key=lambda path: path.stem):
             for node in _public(path):
+                if node.name in bases:
+                    continue
                 if _is_named_as(node, path) and _is_of(node, made):
                     _add(found, _read(node, path, made.lower(), bases=bases | found))
     for name, (file, kind) in NAMED.items():
@@ -195,8 +197,8 @@ def _is_named_as(node: Definition, path: pathlib.Path) -> bool:
 
 
 def _is_of(node: Definition, made: str) -> bool:
-    if isinstance(node, ast.ClassDef):
-        return True
+    if made == "Task" or isinstance(node, ast.ClassDef):
+        return made == "Task" and isinstance(node, ast.ClassDef)
     return node.returns is not None and ast.unparse(node.returns) == made
 
 

@@ -15,7 +15,7 @@ from tfft.keys import Cut
 from tfft.model import assemble, named_variables
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
-from tfft.task import Examples
+from tfft.tasks.base import Examples
 
 FEATURES = "frozen_features_logistic_regression"
 PRETRAINED = "pretrained"

@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfft.errors import DataError, ExportError
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.subprocesses import python_command
-from tfft.task import Answers
+from tfft.tasks.base import Answers
 
 TOLERANCE = 1e-5
 BATCH = 32  # examples that are compared at a time

@@ -45,7 +45,7 @@ from tfft.restore import DECISION, built_head, restore
 from tfft.stage import Stage, chain, prepare
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
-from tfft.task import Task
+from tfft.tasks.base import Task
 from tfft.trained import (
     COMPARED,
     Run,

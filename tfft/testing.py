@@ -17,7 +17,7 @@ from tfft.model import named_variables
 from tfft.restore import built_head
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
-from tfft.task import Answers
+from tfft.tasks.base import Answers
 
 
 class TaskCase:

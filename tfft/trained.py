@@ -29,7 +29,7 @@ from tfft.report_tables import tables
 from tfft.restore import restore
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
 from tfft.validation.arguments import FILLED, validated
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory

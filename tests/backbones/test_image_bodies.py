@@ -12,8 +12,8 @@ from tfft.backbones.image.image_backbone import draw_weights
 from tfft.errors import ConfigError, WeightsError
 from tfft.methods.attachment import dense_layers
 from tfft.storage.downloads import fetch
-from tfft.tasks.image_classification import ImageClassification
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.image.image_classification import ImageClassification
+from tfft.tasks.text.text_classification import TextClassification
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.uint8)
 DEPTHS = {

@@ -18,9 +18,9 @@ from tfft.data.sources import conll
 from tfft.data.sources.files import files
 from tfft.data.sources.files import read as read_file
 from tfft.errors import DataError
-from tfft.task import Examples
-from tfft.tasks.multi_label_classification import MultiLabelClassification
-from tfft.tasks.text_regression import TextRegression
+from tfft.tasks.base import Examples
+from tfft.tasks.text.multi_label_classification import MultiLabelClassification
+from tfft.tasks.text.text_regression import TextRegression
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/own_data.md"
 ROWS = [("a fine film", "x"), ("so, so", "y")]

@@ -8,9 +8,9 @@ import pytest
 from tfft.data.sources.conll import conll
 from tfft.data.sources.files import files
 from tfft.errors import DataError
-from tfft.tasks.multi_label_classification import MultiLabelClassification
-from tfft.tasks.question_answering import QuestionAnswering
-from tfft.tasks.token_classification import TokenClassification
+from tfft.tasks.text.multi_label_classification import MultiLabelClassification
+from tfft.tasks.text.question_answering import QuestionAnswering
+from tfft.tasks.text.token_classification import TokenClassification
 
 CLASSES = {"names": ["negative", "positive"], "_type": "ClassLabel"}
 TEXT = {"dtype": "string", "_type": "Value"}

@@ -7,7 +7,7 @@ import pytest
 from tfft.data import examples
 from tfft.data.sources.squad import squad
 from tfft.errors import ConfigError, DataError
-from tfft.tasks.question_answering import QuestionAnswering
+from tfft.tasks.text.question_answering import QuestionAnswering
 
 
 def article(number, impossible=False, questions=2):

@@ -20,8 +20,8 @@ from tfft.layers import text_generation
 from tfft.methods.lora import lora
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
-from tfft.tasks.causal_lm import CausalLM
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.text.causal_lm import CausalLM
+from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)

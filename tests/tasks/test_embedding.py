@@ -15,8 +15,8 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
-from tfft.task import Examples
-from tfft.tasks.embedding import Embedding
+from tfft.tasks.base import Examples
+from tfft.tasks.text.embedding import Embedding
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)

@@ -11,8 +11,8 @@ import tfft
 from tfft import __main__ as cli
 from tfft.console import Console
 from tfft.storage.workdir import Workdir
-from tfft.tasks.causal_lm import CausalLM
-from tfft.tasks.seq2seq import Seq2Seq
+from tfft.tasks.text.causal_lm import CausalLM
+from tfft.tasks.text.seq2seq import Seq2Seq
 
 QUIET = Console(quiet=True)
 CONFIG = """\

@@ -26,8 +26,8 @@ from tfft.preprocessing.image.image_files import content
 from tfft.restore import built_head
 from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
-from tfft.tasks.image_classification import ImageClassification
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.image.image_classification import ImageClassification
+from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing import TaskCase
 
 TOP = Stage(name="top", freeze_layers=1, epochs=2, batch_size=16, learning_rate=1e-2, warmup=0)

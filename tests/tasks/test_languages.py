@@ -24,7 +24,7 @@ from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.export import Served, difference
 from tfft.preprocessing.text.masking import MASK
-from tfft.task import Examples
+from tfft.tasks.base import Examples
 
 QUIET = Console(quiet=True)
 # By what a script or a way to write is called there: a text before, at and behind a name.

@@ -19,7 +19,7 @@ from tfft.errors import ConfigError, WeightsError
 from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
-from tfft.tasks.masked_lm import MaskedLM
+from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)

@@ -2,16 +2,16 @@
 
 import importlib
 import pathlib
-import pkgutil
 import re
 
 import numpy as np
 import pytest
 
-from tfft import loop, machine, report_tables, tasks
+from tfft import loop, machine, report_tables
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
+from tfft.catalogue import configurables
 from tfft.console import Console
 from tfft.data import examples
 from tfft.restore import built_head
@@ -31,11 +31,12 @@ def case(name):
     )
 
 
-NAMES = sorted(
-    module.name
-    for module in pkgutil.iter_modules(tasks.__path__)
-    if case(module.name).make_task().modality == "text"
+FILES = (
+    pathlib.Path(entry.where.partition(":")[0]).stem
+    for entry in configurables().values()
+    if entry.kind == "task"
 )
+NAMES = sorted(name for name in FILES if case(name).make_task().modality == "text")
 
 
 def fits(name, kind):

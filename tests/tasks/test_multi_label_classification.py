@@ -20,8 +20,8 @@ from tfft.errors import ConfigError, DataError
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.run import check
-from tfft.task import Examples
-from tfft.tasks.multi_label_classification import MultiLabelClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.testing import TaskCase
 from tfft.thresholds import f1
 

@@ -7,7 +7,7 @@ import pytest
 from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
-from tfft import loop, shares, thresholds, together
+from tfft import loop, thresholds
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
@@ -17,14 +17,16 @@ from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.restore import built_head
 from tfft.stage import Stage
-from tfft.task import Examples
-from tfft.tasks.masked_lm import MaskedLM
-from tfft.tasks.multi_label_classification import MultiLabelClassification
-from tfft.tasks.multi_task import MultiTask
-from tfft.tasks.text_classification import TextClassification
-from tfft.tasks.text_pair_classification import TextPairClassification
-from tfft.tasks.text_regression import TextRegression
-from tfft.tasks.token_classification import TokenClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.multi_task import data as shares
+from tfft.tasks.multi_task import model
+from tfft.tasks.multi_task.multi_task import MultiTask
+from tfft.tasks.text.masked_lm import MaskedLM
+from tfft.tasks.text.multi_label_classification import MultiLabelClassification
+from tfft.tasks.text.text_classification import TextClassification
+from tfft.tasks.text.text_pair_classification import TextPairClassification
+from tfft.tasks.text.text_regression import TextRegression
+from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)
@@ -185,7 +187,7 @@ FOUR = {
 
 def test_targets_of_any_shape_come_back_from_their_columns():
     task, _, held = given(ROWS, FOUR)
-    columns = together.columns_of(task.tasks)
+    columns = model.columns_of(task.tasks)
     assert [each.end for each in columns.values()] == [1, 2, 3, 5]
     assert columns["topic"].taken(held.targets).tolist() == [1, 0]
     assert columns["topic"].taken(held.targets).dtype == np.int32

@@ -15,8 +15,8 @@ from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.model import assemble
 from tfft.restore import built_head
-from tfft.task import Examples
-from tfft.tasks.multiple_choice import MultipleChoice
+from tfft.tasks.base import Examples
+from tfft.tasks.text.multiple_choice import MultipleChoice
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)

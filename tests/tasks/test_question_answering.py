@@ -20,7 +20,7 @@ from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
-from tfft.tasks.question_answering import QuestionAnswering
+from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
 
 INPUTS = ("question", "context")

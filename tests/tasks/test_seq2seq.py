@@ -17,7 +17,7 @@ from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
-from tfft.tasks.seq2seq import Seq2Seq
+from tfft.tasks.text.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
 
 QUIET = Console(quiet=True)

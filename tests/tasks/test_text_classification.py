@@ -7,8 +7,8 @@ import pytest
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
-from tfft.task import Examples
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing import TaskCase
 
 

@@ -12,7 +12,7 @@ from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.tasks.text_pair_classification import TextPairClassification
+from tfft.tasks.text.text_pair_classification import TextPairClassification
 from tfft.testing import TaskCase
 
 WORDS = ["film", "plot", "movie", "good", "bad", "great", "worst", "one"]

@@ -15,8 +15,8 @@ from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics import regression
-from tfft.task import Examples
-from tfft.tasks.text_regression import TextRegression
+from tfft.tasks.base import Examples
+from tfft.tasks.text.text_regression import TextRegression
 from tfft.testing import TaskCase
 
 

@@ -11,7 +11,7 @@ from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import difference
-from tfft.tasks.token_classification import TokenClassification
+from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing import TaskCase
 
 NAMES = {"PER": ("anna", "bob lee", "zoe"), "LOC": ("great plot", "rome")}

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfft.data.encoded_split import encode
 from tfft.errors import ConfigError, DataError
-from tfft.task import Examples, Task
+from tfft.tasks.base import Examples, Task
 
 Columns = tuple[Sequence[str], ...]
 SHOWN_PLACES = 3  # in an error

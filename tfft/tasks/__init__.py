@@ -9,10 +9,16 @@ from typing import Any
 from tfft.errors import ExportError
 
 
+def modules() -> dict[str, str]:
+    """Returns the full name of each module of this folder and its subfolders, by file name."""
+    found = pkgutil.walk_packages(__path__, f"{__name__}.")
+    return {each.name.rpartition(".")[2]: each.name for each in found if not each.ispkg}
+
+
 def __getattr__(name: str) -> Any:
-    for module in pkgutil.iter_modules(__path__):
-        if module.name.replace("_", "") == name.lower():
-            return getattr(importlib.import_module(f"{__name__}.{module.name}"), name)
+    for file, module in modules().items():
+        if file.replace("_", "") == name.lower():
+            return getattr(importlib.import_module(module), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
@@ -27,18 +33,16 @@ def of_card(card: dict[str, Any], where: str) -> Any:
       ExportError: no task of this package has that name.
     """
     name = card["task"]
-    if name not in {module.name for module in pkgutil.iter_modules(__path__)}:
+    module = modules().get(name)
+    values = vars(importlib.import_module(module)).values() if module else ()
+    classes = (value for value in values if isinstance(value, type))
+    found: Any = next((each for each in classes if vars(each).get("name") == name), None)
+    if found is None:
         raise ExportError(
             f"{where} answers for a task of somebody's own, {name!r}: only its file says how its "
             "answers read.",
             valid="tf.saved_model.load, or the workdir of the run in its place",
         )
-    module = importlib.import_module(f"{__name__}.{name}")
-    found: Any = next(
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and vars(value).get("name") == name
-    )
     try:
         return found.of_card(card)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -13,7 +13,7 @@ import numpy as np
 
 from tfft.baselines.tfidf import Floor, Say
 from tfft.errors import ConfigError, DataError, near
-from tfft.task import Examples, Task
+from tfft.tasks.base import Examples, Task
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 SHOWN = ("text", "characters_left_out", "truth", "predicted", "spans")  # what all tasks may show

@@ -16,8 +16,8 @@ from tfft.errors import refuse_unknown
 from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans
 from tfft.preprocessing.text import word_spans
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 
 

@@ -15,8 +15,8 @@ from tfft.errors import DataError
 from tfft.losses.classification import StandardizedError, Units, dense_head
 from tfft.metrics import regression
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, POSITIVE, validated
 
 

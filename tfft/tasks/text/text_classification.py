@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 from tfft.baselines.tfidf import Floor, Say, text_floors
-from tfft.classification import Classification
-from tfft.task import Examples
+from tfft.tasks.base import Examples
+from tfft.tasks.classification import Classification
 
 
 class TextClassification(Classification):

@@ -15,8 +15,8 @@ from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses.classification import dense_head
 from tfft.metrics.classification import label_answers, multi_label
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated
 
 NO_LABEL = "(no label)"  # heads the count of texts without one

@@ -19,8 +19,8 @@ from tfft.layers.vocabulary_head import (
 )
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MaskingPreprocessor, places
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import COUNT, FRACTION, validated
 
 

@@ -24,8 +24,8 @@ from tfft.metrics.classification.class_metrics import (
 from tfft.metrics.classification.roc_and_pr_curves import ranking
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.report_examples import shown_examples, text_of
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.report_examples import shown_examples, text_of
 from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps

@@ -12,8 +12,8 @@ from tfft.baselines.tfidf import Floor, Say
 from tfft.losses.classification import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics.classification import multiple_choice
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, validated
 
 

@@ -18,8 +18,8 @@ from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad
 from tfft.preprocessing.text.question_windows import PairWindows
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task
+from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 
 

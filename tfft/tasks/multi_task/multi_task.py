@@ -9,9 +9,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import shares, together
 from tfft.baselines.tfidf import Floor, Say
-from tfft.task import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.multi_task import data
+from tfft.tasks.multi_task import model as together
 from tfft.validation.arguments import NON_NEGATIVE, validated
 
 
@@ -34,22 +35,22 @@ class MultiTask(Task):
     reads = "both"
 
     def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float] | None = None):
-        shares.check(tasks, weights or {})
+        data.check(tasks, weights or {})
         self.tasks = dict(tasks)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in tasks}
         self.main = next(iter(tasks))
         self.inputs = tasks[self.main].inputs  # type: ignore[misc]
         self.measure = tasks[self.main].measure  # type: ignore[misc]
-        self.figures, self.lower = shares.figures_of(tasks)  # type: ignore[misc]
+        self.figures, self.lower = data.figures_of(tasks)  # type: ignore[misc]
 
     @property
     def labels(self) -> tuple[str, ...] | None:  # type: ignore[override]
         """The labels of all tasks, "task/label"; None where those of one are not known."""
-        return shares.labels_of(self.tasks)
+        return data.labels_of(self.tasks)
 
     @labels.setter
     def labels(self, found: tuple[str, ...] | None) -> None:
-        self.tasks = shares.relabelled(self.tasks, found or ())
+        self.tasks = data.relabelled(self.tasks, found or ())
 
     def of(self, tasks: Mapping[str, Task]) -> MultiTask:
         """Returns the same with other tasks of the same names."""
@@ -58,17 +59,17 @@ class MultiTask(Task):
         return task
 
     def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
-        return self.of(shares.labelled(self.tasks, found, counts))
+        return self.of(data.labelled(self.tasks, found, counts))
 
     def check_answers(self, counts: Mapping[str, int]) -> None:
-        for name, own in shares.counts_by_task(self.tasks, counts).items():
+        for name, own in data.counts_by_task(self.tasks, counts).items():
             self.tasks[name].check_answers(own)
 
     def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
         """Returns the counts of each task, as "task/label"."""
         return {
             f"{name}/{label}": count
-            for name, own in shares.counts_by_task(self.tasks, counts).items()
+            for name, own in data.counts_by_task(self.tasks, counts).items()
             for label, count in self.tasks[name].label_counts(own).items()
         }
 
@@ -78,14 +79,16 @@ class MultiTask(Task):
         ]
 
     def preprocessor(self, own: Any) -> Any:
-        return shares.preprocessor([task.preprocessor(own) for task in self.tasks.values()], own)
+        return data.preprocessor([task.preprocessor(own) for task in self.tasks.values()], own)
 
     def targets(self, examples: Examples) -> Any:
-        """Returns the columns of all tasks, float32 [t c] an example, see `tfft.together`."""
-        return together.targets_of(shares.shares(examples, self.tasks), examples.encoded)
+        """Returns the columns of all tasks, float32 [t c] an example, see
+        `tfft.tasks.multi_task.model`.
+        """
+        return together.targets_of(data.shares(examples, self.tasks), examples.encoded)
 
     def warnings(self, examples: Examples) -> list[str]:
-        return shares.warnings(shares.shares(examples, self.tasks))
+        return data.warnings(data.shares(examples, self.tasks))
 
     def config(self) -> dict[str, Any]:
         return config_of(self, tasks={name: task.config() for name, task in self.tasks.items()})
@@ -129,10 +132,10 @@ class MultiTask(Task):
 
     def undecidable(self, answers: Collection[str]) -> list[str]:
         """Returns the tasks without validation examples, and "task/label" of the others."""
-        return shares.undecidable(self.tasks, answers)
+        return data.undecidable(self.tasks, answers)
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return shares.decided(shares.shares(examples, self.tasks), outputs)
+        return data.decided(data.shares(examples, self.tasks), outputs)
 
     def decided(self, found: Mapping[str, Any], head: Any) -> Any:
         parts = {name: head and head.parts[name] for name in self.tasks}
@@ -142,7 +145,7 @@ class MultiTask(Task):
     def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
         """Returns the answers of all tasks to each example, by name."""
         found = {n: task.predictions(examples, outputs[n]) for n, task in self.tasks.items()}
-        return shares.by_example(found)
+        return data.by_example(found)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what each task serves, as "task/name"."""
@@ -150,26 +153,26 @@ class MultiTask(Task):
         return {f"{name}/{key}": value for name in served for key, value in served[name].items()}
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        own, tasks = shares.by_task(answers, self.tasks), self.tasks.items()
-        return shares.by_example({n: task.answered(own[n], examples) for n, task in tasks})
+        own, tasks = data.by_task(answers, self.tasks), self.tasks.items()
+        return data.by_example({n: task.answered(own[n], examples) for n, task in tasks})
 
     def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
-        own = shares.by_task(answers, self.tasks)
-        return shares.evaluated_answers(shares.shares(examples, self.tasks), own, self.figures), {}
+        own = data.by_task(answers, self.tasks)
+        return data.evaluated_answers(data.shares(examples, self.tasks), own, self.figures), {}
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the figures of each task on its examples, see `shares.evaluated`."""
-        return shares.evaluated(shares.shares(examples, self.tasks), outputs, self.figures)
+        return data.evaluated(data.shares(examples, self.tasks), outputs, self.figures)
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
         """Returns the first task's sums, with `there` 0 for examples that are not its own."""
-        share = shares.shares(examples, self.tasks)[self.main]
+        share = data.shares(examples, self.tasks)[self.main]
         return share.scattered(share.task.sums(share.examples, share.taken(outputs[self.main])))
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the first floors of all tasks as one, then the second ones, and so on."""
-        return shares.floors(train, test, self.tasks, say)
+        return data.floors(train, test, self.tasks, say)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns what each task shows, one behind the other."""
-        return shares.shown(shares.shares(examples, self.tasks), outputs)
+        return data.shown(data.shares(examples, self.tasks), outputs)

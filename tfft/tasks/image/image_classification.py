@@ -7,10 +7,10 @@ from typing import Any, ClassVar
 
 from tfft.baselines.pixels import pixel_floors
 from tfft.baselines.tfidf import Floor, Say
-from tfft.classification import Classification
 from tfft.preprocessing.image.image_files import content, name_of
 from tfft.preprocessing.image.image_preprocessor import thumbnail
-from tfft.task import Examples
+from tfft.tasks.base import Examples
+from tfft.tasks.classification import Classification
 
 
 class ImageClassification(Classification):

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from tfft.baselines.tfidf import Floor, Say
 from tfft.baselines.tfidf_linear import pair_floors
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.task import Examples
-from tfft.tasks.text_classification import TextClassification
+from tfft.tasks.base import Examples
+from tfft.tasks.text.text_classification import TextClassification
 
 
 class TextPairClassification(TextClassification):

@@ -8,14 +8,14 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft import taught
 from tfft.errors import ConfigError
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.losses.classification import TokenAccuracy
 from tfft.metrics.text import generated_text, masked_tokens
-from tfft.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
-from tfft.task import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
+from tfft.tasks.text import teacher_forcing
 
 
 class TextTask(Task):
@@ -53,7 +53,7 @@ class TextTask(Task):
         return examples.targets
 
     def warnings(self, examples: Examples) -> list[str]:
-        count, whole = taught.cut_answers(examples.encoded), len(examples)
+        count, whole = teacher_forcing.cut_answers(examples.encoded), len(examples)
         told = f"{count:,} of {whole:,} answers are longer than max_new_tokens and are cut"
         return [told] if count else []
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from tfft import taught
 from tfft.baselines.tfidf import Floor, Say
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.preprocessing.text.prompts import PromptPreprocessor
-from tfft.task import Examples
-from tfft.text_task import TextTask
+from tfft.tasks.base import Examples
+from tfft.tasks.text import teacher_forcing
+from tfft.tasks.text.text_generation_base import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
@@ -56,15 +56,15 @@ class CausalLM(TextTask):
         return PromptPreprocessor(**own.settings(), answer_length=self.search.longest)
 
     def taught(self, examples: Examples, preprocessor: Any) -> Examples:
-        return taught.followed(examples, preprocessor)
+        return teacher_forcing.followed(examples, preprocessor)
 
     def packed(self, encoded: Any, length: int) -> Any:
-        return taught.packed(encoded, length) if self.packing else encoded
+        return teacher_forcing.packed(encoded, length) if self.packing else encoded
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
         return text_generation.following(text_generation.body_of(model), self.search)
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the most frequent answer of the training split."""
-        answer = taught.most_frequent(train.answers or ())
+        answer = teacher_forcing.most_frequent(train.answers or ())
         return {"most_frequent": Floor({"text": [answer] * len(test)})}

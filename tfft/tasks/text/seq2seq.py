@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from tfft import taught
 from tfft.baselines.tfidf import Floor, Say
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.metrics.text import generated_text
 from tfft.preprocessing.text.prompts import SourcePreprocessor
-from tfft.task import Examples
-from tfft.text_task import TextTask
+from tfft.tasks.base import Examples
+from tfft.tasks.text import teacher_forcing
+from tfft.tasks.text.text_generation_base import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
@@ -70,7 +70,7 @@ class Seq2Seq(TextTask):
         return SourcePreprocessor(**own.settings(), answer_length=self.search.longest)
 
     def taught(self, examples: Examples, preprocessor: Any) -> Examples:
-        return taught.beside(examples, preprocessor)
+        return teacher_forcing.beside(examples, preprocessor)
 
     def outputs_of(self, model: Any) -> Callable[..., Any]:
         return text_generation.answering(text_generation.body_of(model), self.search)

@@ -15,8 +15,8 @@ import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.model import inner
-from tfft.shares import Share
-from tfft.task import Examples, Task
+from tfft.tasks.base import Examples, Task
+from tfft.tasks.multi_task.data import Share
 
 NONE = -1  # the target of a token that has none
 

@@ -13,8 +13,8 @@ from tfft.baselines.tfidf import Floor, Say
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
-from tfft.report_examples import shown_examples
-from tfft.task import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 
 
