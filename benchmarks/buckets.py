@@ -12,7 +12,7 @@ import statistics
 
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 REACH = 3.0
 PADDED = (128,)

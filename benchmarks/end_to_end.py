@@ -12,7 +12,7 @@ import statistics
 
 from benchmarks.harness import Outcome, accuracy_fault, interleave
 from benchmarks.sides import RATE, Hub, Product, minilm, reviews
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 REACH = 12.0
 

@@ -11,8 +11,8 @@ import dataclasses
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
 from tfft.backbones.text.tiny import tiny
-from tfft.reuse import gain
-from tfft.stage import Stage
+from tfft.training.feature_cache.cache import gain
+from tfft.training.stage import Stage
 
 REACH = 3.0
 LAYERS, EPOCHS = 12, 10

@@ -23,8 +23,8 @@ from benchmarks.harness import interleave, last_line
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.text_backbone import TextBackbone
 from tfft.backbones.text.tiny import tiny
-from tfft.stage import Stage, prepare
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.stage import Stage, prepare
 
 LENGTH, STEPS = 128, 50
 # Dense half-precision rates in TFLOP/s, from the makers' data sheets.

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from benchmarks.harness import Outcome, note
 from benchmarks.sides import RATE, Product, reviews, tail_flops
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 REACH = 0.7
 

@@ -12,7 +12,7 @@ import sys
 from benchmarks.sides import Product
 from tfft.backbones.text.tiny import WORDS, tiny
 from tfft.data.sources.files import files
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 
 def main(rows: int, folder: str) -> None:

@@ -16,9 +16,9 @@ import tensorflow as tf
 from benchmarks.harness import Outcome, interleave
 from tfft.backbones.text.hub import hub
 from tfft.export import Served
-from tfft.model import assemble
 from tfft.storage.downloads import fetch
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.model import assemble
 
 REACH = 2.0
 LENGTH = 64

@@ -13,16 +13,17 @@ import numpy as np
 
 from benchmarks.harness import Score
 from tfft import job as jobs
-from tfft import loop, machine
+from tfft import machine
 from tfft.backbones.text.hub import hub
 from tfft.console import Console
 from tfft.data.batches import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
-from tfft.stage import Stage
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training import loop
+from tfft.training.stage import Stage
 
 RATE, WARMUP, DECAY = 2e-4, 0.1, 0.01
 
@@ -159,7 +160,7 @@ class Hub:
         self.held_out = _arrays(source, "validation")
         self.epochs, self.batch = epochs, batch
         steps = -(-len(self.texts) // batch) * epochs
-        from tfft.optimizer import WarmupDecay
+        from tfft.training.optimizer import WarmupDecay
 
         rate = WarmupDecay(RATE, steps, round(WARMUP * steps))
         self.model.compile(

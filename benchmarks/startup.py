@@ -30,9 +30,10 @@ def stop(*ignored, **also):
 import threading
 def watch():
     import time
-    while "tfft.loop" not in sys.modules or not hasattr(sys.modules["tfft.loop"], "predict"):
+    name = "tfft.training.loop"
+    while name not in sys.modules or not hasattr(sys.modules[name], "predict"):
         time.sleep(0.01)
-    sys.modules["tfft.loop"].Recorder.on_train_batch_end = stop
+    sys.modules[name].Recorder.on_train_batch_end = stop
 threading.Thread(target=watch, daemon=True).start()
 sys.exit(command(sys.argv[1:]) or 3)
 """

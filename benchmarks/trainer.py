@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.harness import Outcome, Score, accuracy_fault, interleave
 from benchmarks.sides import DECAY, RATE, WARMUP, Product, minilm, reviews
-from tfft.stage import Stage
 from tfft.storage.downloads import fetch
+from tfft.training.stage import Stage
 
 REACH = 2.5
 EPOCHS = 5

@@ -24,7 +24,7 @@ def made(task, read, texts, answers=None):
     """Returns examples, and the model of random weights."""
     given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
     head = built_head(task, read)
-    return given, tfft.model.assemble(read, head, frozenset()).full
+    return given, tfft.training.model.assemble(read, head, frozenset()).full
 
 
 def drawn(words, longest, count, seed):

@@ -23,9 +23,9 @@ from tfft.catalogue import configurables
 from tfft.data.sources.base import Source
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, UserError
-from tfft.stage import Stage
 from tfft.tasks.base import Task
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.stage import Stage
 from tfft.validation.arguments import Range, constraints_of, validated
 from tfft.validation.type_checks import resolve
 

@@ -12,15 +12,16 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import averaging, loop, monitor, run
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.model import named_variables
-from tfft.optimizer import make_optimizer
-from tfft.stage import Stage, chain
 from tfft.tasks.base import Examples
+from tfft.training import early_stopping, loop, weight_averaging
+from tfft.training.model import named_variables
+from tfft.training.optimizer import make_optimizer
+from tfft.training.stage import Stage, chain
 
 PLAIN = {"optimizer": "sgd", "learning_rate": 0.1, "warmup": 0, "schedule": "constant"}
 PLAIN |= {"weight_decay": 0.0, "clip_norm": None}
@@ -80,7 +81,7 @@ def test_swa_by_hand():
 
 def test_two_swaps_change_no_bit():
     *_, (optimizer, weight, _) = stepped(3, average="ema")
-    average, [(_, kept)] = averaging.Average(optimizer), optimizer.pairs()
+    average, [(_, kept)] = weight_averaging.Average(optimizer), optimizer.pairs()
     before = np.array(weight), np.array(kept)
     average.swap()
     assert np.array_equal(np.array(weight), before[1]) and np.array_equal(kept, before[0])
@@ -102,7 +103,7 @@ def test_wise_ft_by_hand(best):
     def better(one, two):
         return one["val_loss"] < two["val_loss"]
 
-    tried = averaging.wise_ft(variables, {"body": start}, (0.5, 0.25), judge, better)
+    tried = weight_averaging.wise_ft(variables, {"body": start}, (0.5, 0.25), judge, better)
     assert tried[0]["alpha"] == best and {one["alpha"] for one in tried} == {1.0, 0.5, 0.25}
     for alpha, mixed in zip((1.0, 0.5, 0.25), seen, strict=True):
         np.testing.assert_allclose(mixed, (1 - alpha) * start + alpha * end, rtol=1e-6)
@@ -181,7 +182,7 @@ def test_a_run_keeps_the_mean_of_the_last_half_of_its_epochs(tmp_path, trace):
 
 
 def test_a_run_mixes_with_the_pretrained_weights(tmp_path, trace, monkeypatch):
-    monkeypatch.setattr(monitor, "better", lambda one, two, *_, **__: "alpha" in one)
+    monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     found, best, last = train(tmp_path, wise_ft=(0.5,))
     body = tiny()
     head = tfft.tasks.TextClassification(["a", "b"]).head()
@@ -213,9 +214,9 @@ ALL |= {"cycles": 2}
 )
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, monkeypatch):
     if where == "mix":  # a mix is written as the best weights
-        monkeypatch.setattr(monitor, "better", lambda one, two, *_, **__: "alpha" in one)
+        monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     whole, *arrays = train(tmp_path / "whole", **settings)
-    counted, mixed = loop.Recorder.on_train_batch_end, averaging.mix
+    counted, mixed = loop.Recorder.on_train_batch_end, weight_averaging.mix
 
     def stop(self, batch, logs=None):
         counted(self, batch, logs)
@@ -228,7 +229,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if where == "mix":
-            patch.setattr(averaging, "mix", mix_and_stop)
+            patch.setattr(weight_averaging, "mix", mix_and_stop)
         else:
             patch.setattr(loop.Recorder, "on_train_batch_end", stop)
         train(tmp_path / "stopped", **settings)
@@ -266,7 +267,7 @@ def test_the_next_stage_starts_from_the_average(tmp_path):
 
 def test_without_validation_data_wise_ft_is_refused():
     with pytest.raises(ConfigError, match="on validation data"):
-        monitor.check(Stage(wise_ft=(0.5,)), None, False)
+        early_stopping.check(Stage(wise_ft=(0.5,)), None, False)
 
 
 def test_gradual_unfreezing_mixes_once():
@@ -323,7 +324,7 @@ def test_statistics_of_a_pass_by_hand():
         yield types.SimpleNamespace(advance=lambda count: counted.append((count, total)))
 
     counted = []
-    statistics = averaging.NormStatistics(model, lambda: (data, [8, 8, 4]), [seed], progress)
+    statistics = weight_averaging.NormStatistics(model, lambda: (data, [8, 8, 4]), [seed], progress)
     assert statistics.norms == [norm]
     statistics.recompute()
     hidden = np.array(dense(inputs), np.float64)

@@ -13,12 +13,13 @@ from trainings import newest
 
 import tfft
 from tfft import __main__ as cli
-from tfft import loop, run
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import read_card
 from tfft.storage.workdir import Workdir
+from tfft.training import loop
 
 CONFIG = """
 train.task = @TextClassification()

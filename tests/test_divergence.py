@@ -13,7 +13,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 BURST = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0}
 BURST |= {"learning_rate": 1e30, "batch_size": 8}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft import rounding
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, ExportError
 from tfft.export import Served, difference, export
-from tfft.model import assemble
 from tfft.restore import built_head
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.feature_cache import half_precision
+from tfft.training.model import assemble
 
 NAN, INF = math.nan, math.inf
 
@@ -86,12 +86,12 @@ def test_a_saved_model_that_answers_nan_is_removed(tmp_path):
 def test_what_half_precision_changes_is_not_lost_between_parts():
     parts = [{"largest": 0.1, "squares": 1.0, "of": 2.0}, {"largest": NAN, "squares": 1.0, "of": 1}]
     for each in (parts, parts[::-1]):
-        assert math.isnan(rounding.measured(each)["largest_difference"])
+        assert math.isnan(half_precision.measured(each)["largest_difference"])
 
 
 def test_features_that_overflow_in_half_precision_are_refused():
     exact = np.array([1.0, 1e6, -1e6], np.float32)
     with np.errstate(over="ignore"), pytest.raises(ConfigError, match="2 frozen features"):
-        rounding.change(exact, exact.astype(np.float16))
+        half_precision.change(exact, exact.astype(np.float16))
     fine = np.array([1.0, 1e-6], np.float32)
-    assert rounding.change(fine, fine.astype(np.float16))["largest"] < 1e-6
+    assert half_precision.change(fine, fine.astype(np.float16))["largest"] < 1e-6

@@ -7,7 +7,7 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.errors import UserError
-from tfft.model import named_variables
+from tfft.training.model import named_variables
 
 PAIRS = [(f"a {word} film {n}", word) for n in range(40) for word in ("fine", "dull")]
 FLIPPED = [(text, "dull" if label == "fine" else "fine") for text, label in PAIRS]

@@ -4,11 +4,11 @@ import keras
 import pytest
 
 from tfft.errors import ConfigError
-from tfft.monitor import better, check, exhausted, lower_is_better
-from tfft.stage import Stage
 from tfft.tasks.multi_task.multi_task import MultiTask
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.tasks.text.text_regression import TextRegression
+from tfft.training.early_stopping import better, check, exhausted, lower_is_better
+from tfft.training.stage import Stage
 
 TASK = TextClassification(["a", "b"], metrics=("accuracy", "macro_f1"))
 

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.optimizer import AdamW, WarmupDecay, make_optimizer, rated
-from tfft.stage import Stage
+from tfft.training.optimizer import AdamW, WarmupDecay, make_optimizer, rated
+from tfft.training.stage import Stage
 
 
 def trained(kind, **arguments):

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import loop
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.batches import (
@@ -22,7 +21,8 @@ from tfft.data.batches import (
 )
 from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
 from tfft.errors import ConfigError
-from tfft.stage import Stage
+from tfft.training import loop
+from tfft.training.stage import Stage
 
 
 def ragged(lengths, seed=0):
@@ -132,7 +132,7 @@ from tfft import loop
 from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.batches import Inputs, count_shapes
-from tfft.stage import prepare
+from tfft.training.stage import prepare
 lengths = np.random.default_rng(0).integers(3, 40, 50)
 offsets = np.concatenate([[0], np.cumsum(lengths)])
 tokens = Ragged(np.full(offsets[-1], 5, np.int32), offsets)

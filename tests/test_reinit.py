@@ -11,11 +11,11 @@ from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.freeze import checksums
 from tfft.methods import bitfit
-from tfft.model import named_variables
-from tfft.reinit import reinitialise
-from tfft.stage import Stage, chain
+from tfft.training.freezing import checksums
+from tfft.training.model import named_variables
+from tfft.training.reinitialization import reinitialise
+from tfft.training.stage import Stage, chain
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 QUIET = Console(quiet=True)

@@ -11,7 +11,7 @@ from trainings import evidence
 
 import tfft
 from tfft import __main__ as cli
-from tfft import compare, repeat, reuse, run, summary
+from tfft import compare, repeat, run, summary
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import folds
@@ -20,6 +20,7 @@ from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.storage.workdir import Workdir
+from tfft.training.feature_cache import cache
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=2, learning_rate=1e-2, features="memory"),
@@ -46,7 +47,7 @@ def same(one, two):
 @pytest.fixture(scope="module")
 def filled():
     """Counts how often the features of each split and depth, and the floors, are computed."""
-    counts, fill = collections.Counter(), reuse.Features._fill
+    counts, fill = collections.Counter(), cache.Features._fill
     task = tfft.tasks.TextClassification
     floors = task.floors
 
@@ -59,7 +60,7 @@ def filled():
         fill(self, split, cut, *args)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reuse.Features, "_fill", counting)
+        patch.setattr(cache.Features, "_fill", counting)
         patch.setattr(task, "floors", fitting)
         yield counts
 

@@ -9,20 +9,21 @@ import pytest
 from trainings import evidence, few, steps
 
 from tfft import job as jobs
-from tfft import machine, reuse
+from tfft import machine
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.batches import Inputs, plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.keys import Cut
 from tfft.restore import built_head
-from tfft.reuse import gain
-from tfft.stage import Stage
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.feature_cache import cache
+from tfft.training.feature_cache.cache import gain
+from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.stage import Stage
 
 
 class Say(Console):
@@ -120,8 +121,8 @@ def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
     stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in ("all", 2)]
     job = make(tmp_path, rows=40)
     room = job.features.size(Cut(2))
-    memory = reuse.psutil.virtual_memory()._replace(available=room)
-    monkeypatch.setattr(reuse.psutil, "virtual_memory", lambda: memory)
+    memory = cache.psutil.virtual_memory()._replace(available=room)
+    monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: memory)
     made, _ = train(job, *stages)
     assert [step for step in made if step[0] == "train"] == [
         ("train", None, Cut(3, True)),
@@ -144,7 +145,7 @@ def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
     stage = Stage(freeze_layers="all", features="disk", epochs=2)
     assert len(train(make(tmp_path / "1"), stage)[0]) == 2
     calls = []
-    monkeypatch.setattr(reuse.Features, "_stretch", lambda *arguments: calls.append(arguments))
+    monkeypatch.setattr(cache.Features, "_stretch", lambda *arguments: calls.append(arguments))
     for number, kind in enumerate(("disk", "auto", "memory")):
         job = make(tmp_path / f"sweep {number}")
         train(job, dataclasses.replace(stage, learning_rate=0.1 / (number + 1), features=kind))
@@ -216,7 +217,7 @@ def test_a_deeper_cut_continues_from_a_shallower_one(tmp_path, monkeypatch):
 
 
 def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
-    monkeypatch.setattr(reuse, "PART_BYTES", 2000)
+    monkeypatch.setattr(cache, "PART_BYTES", 2000)
     whole = make(tmp_path).features.get("train", Cut(2), "memory", False).values
     job = make(tmp_path)
     plain, done = job.features._compute, []
@@ -308,8 +309,8 @@ def test_the_reasoning_is_one_line_with_figures(tmp_path):
 def test_size_decides_between_memory_disk_and_none(tmp_path, monkeypatch):
     job = make(tmp_path)
     size = job.features.size(Cut(2))
-    memory = reuse.psutil.virtual_memory()._replace(available=size)
-    monkeypatch.setattr(reuse.psutil, "virtual_memory", lambda: memory)
+    memory = cache.psutil.virtual_memory()._replace(available=size)
+    monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: memory)
     assert decided(job).kind == "disk"
     job.features.store.limit = 10
     assert decided(job).kind == "off"

@@ -13,9 +13,9 @@ from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
-from tfft.schedule import Schedule, without_effect
-from tfft.stage import Stage, prepare
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.batch_plan import Schedule, without_effect
+from tfft.training.stage import Stage, prepare
 
 
 def encoded(lengths, targets):

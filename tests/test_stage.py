@@ -9,11 +9,11 @@ import pytest
 
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
-from tfft.freeze import checksums, frozen_depth, frozen_names, prove_freeze, rate_factors
-from tfft.model import Prefix, Upper, named_variables
-from tfft.optimizer import WarmupDecay, make_optimizer
-from tfft.stage import Stage, chain, prepare
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.freezing import checksums, frozen_depth, frozen_names, prove_freeze, rate_factors
+from tfft.training.model import Prefix, Upper, named_variables
+from tfft.training.optimizer import WarmupDecay, make_optimizer
+from tfft.training.stage import Stage, chain, prepare
 
 TASK = TextClassification(["a", "b"])
 BATCH = {

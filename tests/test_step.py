@@ -8,9 +8,9 @@ import tensorflow as tf
 import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
-from tfft.model import FineTuned
-from tfft.stage import Stage
-from tfft.step import Additions, Entrance, divergence
+from tfft.training.model import FineTuned
+from tfft.training.regularizers.train_step import Additions, Entrance, divergence
+from tfft.training.stage import Stage
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
 Y = np.array([0, 1, 2, 0, 1, 2])

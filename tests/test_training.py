@@ -15,7 +15,7 @@ from tfft.console import Console
 from tfft.data.sources.memory import MemorySource
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError
-from tfft.stage import Stage, prepare, set_dropout
+from tfft.training.stage import Stage, prepare, set_dropout
 
 EVERYTHING = Stage(
     "all",

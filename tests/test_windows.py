@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, export, loop, reuse, run, trained
+from tfft import compare, export, run, trained
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import folds
@@ -18,13 +18,15 @@ from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import encode, pack, unpack
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
-from tfft.keys import Cut
-from tfft.model import assemble
 from tfft.part import POOL
 from tfft.restore import built_head
 from tfft.storage import cache_store
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training import loop
+from tfft.training.feature_cache import cache
+from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.model import assemble
 
 WORDS = ["the", "film", "is", "a", "plot", "of", "it", "and", "movie", "on", "was", "with"]
 LENGTH, OVERLAP = 16, 4
@@ -353,11 +355,11 @@ def test_features_of_a_fold_are_picked_window_by_window(cut, kind):
     fold = {"train": np.arange(23) % 3 != 1, "validation": np.arange(23) % 3 == 1}
     splits = {split: pool.take(np.flatnonzero(rows)) for split, rows in fold.items()}
     rows = {split: each.by_row() for split, each in {**splits, POOL: pool}.items()}
-    features = reuse.Features(body, rows, cache_store.Store(QUIET), QUIET)
+    features = cache.Features(body, rows, cache_store.Store(QUIET), QUIET)
     for split, some in splits.items():
         alone = encoded(body, [texts[row] for row in np.flatnonzero(fold[split])])
         found = features.get(split, cut, kind, False)
-        parts = reuse.Features(body, {split: alone.by_row()}, cache_store.Store(QUIET), QUIET)
+        parts = cache.Features(body, {split: alone.by_row()}, cache_store.Store(QUIET), QUIET)
         batch = Batch(np.arange(some.size), 64)
         one = Inputs(some, found).batch(batch)
         two = Inputs(alone, parts.get(split, cut, "memory", False)).batch(batch)
@@ -388,7 +390,7 @@ def train_folds(folder, average, features, data, **settings):
     "average,features", [evidence("features", "off"), ("probabilities", "memory")]
 )
 def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
-    filled, fill = [], reuse.Features._fill
+    filled, fill = [], cache.Features._fill
 
     def counting(self, split, cut, *rest):
         filled.append((split, cut.depth))
@@ -397,7 +399,7 @@ def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, f
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     data = source((2, 60), 60)
     with monkeypatch.context() as patch:
-        patch.setattr(reuse.Features, "_fill", counting)
+        patch.setattr(cache.Features, "_fill", counting)
         best = train_folds(tmp_path / "folds", average, features, data, folds=2)
     stored = [(POOL, 1), (POOL, 2), ("test", 2)]
     assert sorted(filled) == (stored[1:] if features == "off" else stored)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tfft import loop
-from tfft.freeze import adapt
+from tfft.training import loop
+from tfft.training.freezing import adapt
 
 
 def evidence(*values):

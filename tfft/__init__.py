@@ -12,7 +12,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "Run": "tfft.run",
-    "Stage": "tfft.stage",
+    "Stage": "tfft.training.stage",
     "UserError": "tfft.errors",
     "build": "tfft.run",
     "check": "tfft.run",

@@ -6,18 +6,18 @@ import time
 from collections.abc import Sequence
 
 from tfft import job as jobs
-from tfft import loop, monitor
-from tfft.freeze import checksums, prove_freeze
-from tfft.optimizer import applied_rate
-from tfft.reinit import reinitialise
-from tfft.stage import Stage
+from tfft.training import early_stopping, loop
+from tfft.training.freezing import checksums, prove_freeze
+from tfft.training.optimizer import applied_rate
+from tfft.training.reinitialization import reinitialise
+from tfft.training.stage import Stage
 
 
 def check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     stage = stages[number]
     reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)
-    monitor.check(stage, job.task, "validation" in job.splits)
+    early_stopping.check(stage, job.task, "validation" in job.splits)
     schedule = loop.Schedule(job.learned, stage, (job.seed, number))
     cut, _ = job.cuts([stage])
     features = job.decide(stage, cut, schedule)
@@ -31,7 +31,7 @@ def check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
     for _ in range(stage.accumulate):  # batches that make one step
         logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
         rate = applied_rate(prepared.trained.optimizer)
-        monitor.refuse_divergence(stage, logs, "in the first step", rate)
+        early_stopping.refuse_divergence(stage, logs, "in the first step", rate)
     prove_freeze(before, prepared, job.backbone, job.head)
     began = time.monotonic()
     prepared.trained.train_on_batch(inputs, targets)

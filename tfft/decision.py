@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from tfft import finite, loop
+from tfft import finite
 from tfft import job as jobs
 from tfft.data import examples
 from tfft.errors import ConfigError
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
 from tfft.restore import DECISION, restore
+from tfft.training import loop
 
 
 def check(task: Any, source: Any) -> None:

@@ -8,14 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare, decision, loop, outputs
+from tfft import compare, decision, outputs
 from tfft.baselines.tfidf import Floor
 from tfft.job import Job
-from tfft.keys import Cut
-from tfft.model import assemble, named_variables
-from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples
+from tfft.training import loop
+from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.model import assemble, named_variables
+from tfft.training.stage import Stage
 
 FEATURES = "frozen_features_logistic_regression"
 PRETRAINED = "pretrained"

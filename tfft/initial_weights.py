@@ -17,10 +17,10 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError, WorkdirError
-from tfft.freeze import frozen_groups, names_matching
 from tfft.methods import attachment
-from tfft.model import is_seed, named_variables
-from tfft.stage import Stage
+from tfft.training.freezing import frozen_groups, names_matching
+from tfft.training.model import is_seed, named_variables
+from tfft.training.stage import Stage
 
 ANEW = 'a backbone loaded anew for each run, such as tfft.backbones.hub("minilm_l6")'
 

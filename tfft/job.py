@@ -13,23 +13,23 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft import averaging, loop, monitor
 from tfft.clock import Clock
 from tfft.data import examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, encode, pack, unpack
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
-from tfft.freeze import adapt, checksums, frozen_depth, frozen_names, prove_freeze
-from tfft.keys import Cut
 from tfft.methods import attachment
-from tfft.model import named_variables
 from tfft.part import POOL, Part
-from tfft.reinit import reinitialise
-from tfft.reuse import Decision, Features
-from tfft.schedule import without_effect
-from tfft.stage import Prepared, Stage, prepare, set_precision
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
+from tfft.training import early_stopping, loop, weight_averaging
+from tfft.training.batch_plan import without_effect
+from tfft.training.feature_cache.cache import Decision, Features
+from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.freezing import adapt, checksums, frozen_depth, frozen_names, prove_freeze
+from tfft.training.model import named_variables
+from tfft.training.reinitialization import reinitialise
+from tfft.training.stage import Prepared, Stage, prepare, set_precision
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 
@@ -138,7 +138,7 @@ class Job:
             raise DivergenceError(**diverged)
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
-        self.pretrained = averaging.pretrained(stages, kept)
+        self.pretrained = weight_averaging.pretrained(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
         arrays, position = found[0] if found else None, loop.Position()
         if found:
@@ -166,7 +166,7 @@ class Job:
         stage, begins = stages[position.stage], position.epoch == position.step == 0
         if begins:
             reinitialise(stages, position.stage, self.backbone, self.head, self.seed, self.say)
-        monitor.check(stage, self.task, "validation" in self.splits)
+        early_stopping.check(stage, self.task, "validation" in self.splits)
         schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
         later = [Cut(depth) for depth in via]
@@ -188,7 +188,7 @@ class Job:
             self.say,
             checkpoint_steps,
             stopped,
-            monitor.lower_is_better(stage, self.task),
+            early_stopping.lower_is_better(stage, self.task),
         )
         if begins:
             loop.reseed(kept, (self.seed, position.stage))

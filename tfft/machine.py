@@ -19,8 +19,8 @@ from tensorflow.python.framework import config as tensorflow_config
 
 from tfft.console import Console
 from tfft.errors import ConfigError
-from tfft.stage import Stage, use_xla
 from tfft.storage.subprocesses import git_commit
+from tfft.training.stage import Stage, use_xla
 
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
 KERAS_STATE = ("dtype_policy", "global_seed_generator")  # attributes of Keras' global state

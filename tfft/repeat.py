@@ -8,21 +8,22 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import compare, decision, evaluation, loop, monitor, report, run_files
+from tfft import compare, decision, evaluation, report, run_files
 from tfft import job as jobs
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
-from tfft.freeze import adapt, frozen_names
 from tfft.methods import attachment
-from tfft.model import named_variables
 from tfft.part import Part
 from tfft.restore import built_head, restore
-from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.summary import summarize_plan, write
 from tfft.trained import Run
+from tfft.training import early_stopping, loop
+from tfft.training.freezing import adapt, frozen_names
+from tfft.training.model import named_variables
+from tfft.training.stage import Stage
 
 HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
 
@@ -129,7 +130,7 @@ def repeat(
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json")
         if content is None or content["schema"] != report.SCHEMA:
-            lower = monitor.lower_is_better(stages[-1], labelled)
+            lower = early_stopping.lower_is_better(stages[-1], labelled)
             watched = stages[-1].monitor
             content = summarize_plan(plan.kind, plan.names, files, base, watched, lower)
         write(files, content, say)

@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
-from tfft import finite, initial_weights, loop
+from tfft import finite, initial_weights
 from tfft.errors import WorkdirError
 from tfft.methods import attachment
-from tfft.model import assemble, is_seed, named_variables
 from tfft.storage.workdir import BEST, Workdir
+from tfft.training import loop
+from tfft.training.model import assemble, is_seed, named_variables
 
 DECISION = "best/decision.json"  # temperature and threshold
 

@@ -20,9 +20,7 @@ from tfft import (
     evaluation,
     finite,
     initial_weights,
-    loop,
     machine,
-    monitor,
     report,
     run_files,
     tracking,
@@ -35,14 +33,11 @@ from tfft.console import Console
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.freeze import adapt
 from tfft.metrics.slices import encoded_groups, grouped
 from tfft.outputs import MODEL
 from tfft.part import Part
-from tfft.reinit import reinitialise
 from tfft.repeat import Plan, repeat
 from tfft.restore import DECISION, built_head, restore
-from tfft.stage import Stage, chain, prepare
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Task
@@ -56,6 +51,10 @@ from tfft.trained import (
     predict_export,
     show,
 )
+from tfft.training import early_stopping, loop
+from tfft.training.freezing import adapt
+from tfft.training.reinitialization import reinitialise
+from tfft.training.stage import Stage, chain, prepare
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 __all__ = [
@@ -179,7 +178,7 @@ def train(
     task = _describe_source(task, source, say)
     decision.check(task, source)
     for stage in stages:
-        monitor.check(stage, task, "validation" in source.splits)
+        early_stopping.check(stage, task, "validation" in source.splits)
     if part is None:
         start(backbone, stages, say)
     head = built_head(task, backbone)
@@ -383,7 +382,7 @@ def check(
         _groups(source, slices)
         decision.check(task, source)
         for stage in stages:
-            monitor.check(stage, task, "validation" in source.splits)
+            early_stopping.check(stage, task, "validation" in source.splits)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
         with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:

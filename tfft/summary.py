@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare, monitor, outputs, report, report_tables
+from tfft import compare, outputs, report, report_tables
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
+from tfft.training import early_stopping
 
 COPIED = ("task", "backbone", "data", "unit", "labels", "split", "frozen")
 
@@ -31,7 +32,7 @@ def _best(
     for name in names[1:]:
         record, other = reports[name]["best"], reports[best]["best"]
         compared = record and (watched or "val_loss" in record)
-        if compared and monitor.better(record, other, watched, lower=lower):
+        if compared and early_stopping.better(record, other, watched, lower=lower):
             best = name
     return best
 

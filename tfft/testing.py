@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 
 from tfft import job as jobs
-from tfft import loop, machine
+from tfft import machine
 from tfft.console import Console
 from tfft.data import examples
 from tfft.export import Served, difference, export
-from tfft.freeze import checksums, prove_freeze
-from tfft.model import named_variables
 from tfft.restore import built_head
-from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers
+from tfft.training import loop
+from tfft.training.freezing import checksums, prove_freeze
+from tfft.training.model import named_variables
+from tfft.training.stage import Stage
 
 
 class TaskCase:

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tfft import finite, initial_weights, input_files, loop, machine, run_files, tasks
+from tfft import finite, initial_weights, input_files, machine, run_files, tasks
 from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.data import examples, truncation
@@ -30,6 +30,7 @@ from tfft.restore import restore
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers, Examples, Task
+from tfft.training import loop
 from tfft.validation.arguments import FILLED, validated
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory

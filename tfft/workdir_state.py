@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfft import evaluation
-from tfft.loop import Position
 from tfft.storage.workdir import Workdir
+from tfft.training.loop import Position
 
 
 def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequence[str]) -> str:

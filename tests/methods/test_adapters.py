@@ -13,21 +13,22 @@ from trainings import evidence, few, newest, same, steps, stopped_after
 
 import tfft
 from tfft import job as jobs
-from tfft import loop, machine, run
+from tfft import machine, run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.encoded_split import encode
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
-from tfft.freeze import adapt, checksums, frozen_depth, prove_freeze, rate_factors
-from tfft.keys import Cut, Hashes
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.methods import attachment as core
-from tfft.model import named_variables
 from tfft.restore import built_head, restore
-from tfft.stage import Stage, prepare
 from tfft.storage.workdir import Workdir
+from tfft.training import loop
+from tfft.training.feature_cache.cache_keys import Cut, Hashes
+from tfft.training.freezing import adapt, checksums, frozen_depth, prove_freeze, rate_factors
+from tfft.training.model import named_variables
+from tfft.training.stage import Stage, prepare
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 METHODS = {

@@ -8,9 +8,9 @@ import tfft
 from tfft.backbones import Group
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import FreezeError
-from tfft.freeze import Method, checksums, prove_freeze
 from tfft.methods import bitfit, norm_tuning
-from tfft.stage import Stage, prepare
+from tfft.training.freezing import Method, checksums, prove_freeze
+from tfft.training.stage import Stage, prepare
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 RNG = np.random.default_rng(0)

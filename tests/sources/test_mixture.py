@@ -11,8 +11,8 @@ from tfft.data.folds import FoldSource, fold_numbers, lists
 from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
-from tfft.schedule import Schedule
-from tfft.stage import Stage
+from tfft.training.batch_plan import Schedule
+from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
 

@@ -10,7 +10,7 @@ from generating import body, made, prompted, source
 from trainings import evidence, steps
 
 import tfft
-from tfft import export, loop, machine
+from tfft import export, machine
 from tfft import job as jobs
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
@@ -23,6 +23,7 @@ from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing import TaskCase
+from tfft.training import loop
 
 QUIET = Console(quiet=True)
 PROMPTS = ["good film is", "bad is", "plot great good bad is", "film plot is"]

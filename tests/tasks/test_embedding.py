@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import export, loop, run, trained
+from tfft import export, run, trained
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples as split_examples
@@ -18,6 +18,7 @@ from tfft.methods import lora
 from tfft.tasks.base import Examples
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing import TaskCase
+from tfft.training import loop
 
 QUIET = Console(quiet=True)
 WORDS = ["film", "plot", "movie", "great", "awful", "with", "of", "good", "bad", "it"]

@@ -11,7 +11,7 @@ from tfft import run
 from tfft.console import Console
 from tfft.data import examples
 from tfft.errors import ExportError
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
 REFUSED = {"masked_lm"}

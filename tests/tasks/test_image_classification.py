@@ -11,8 +11,8 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 from trainings import newest, same, steps, stopped_after
 
-from tfft import averaging, machine, run
 from tfft import job as jobs
+from tfft import machine, run
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.pixels import pixel_floors, small
@@ -20,15 +20,16 @@ from tfft.console import Console
 from tfft.data.encoded_split import Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
-from tfft.freeze import checksums
-from tfft.model import named_variables
 from tfft.preprocessing.image.image_files import content
 from tfft.restore import built_head
-from tfft.stage import Stage
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing import TaskCase
+from tfft.training import weight_averaging
+from tfft.training.freezing import checksums
+from tfft.training.model import named_variables
+from tfft.training.stage import Stage
 
 TOP = Stage(name="top", freeze_layers=1, epochs=2, batch_size=16, learning_rate=1e-2, warmup=0)
 QUIET = Console(quiet=True)
@@ -108,7 +109,7 @@ def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monke
     """Those of one pass over the training data; frozen ones stay bit-identical."""
     before = named_variables(tiny_image())
     found, best = averaged(tmp_path / "new", **settings)
-    monkeypatch.setattr(averaging.NormStatistics, "recompute", lambda self: None)
+    monkeypatch.setattr(weight_averaging.NormStatistics, "recompute", lambda self: None)
     _, left_behind = averaged(tmp_path / "old", **settings)
     statistics = [name for name in best if "moving_" in name]
     assert len(statistics) == 4  # of the 2 norms that are trained

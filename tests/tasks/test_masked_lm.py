@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import loop, run, trained
+from tfft import run, trained
 from tfft.backbones.adapted import adapted
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -21,6 +21,7 @@ from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing import TaskCase
+from tfft.training import loop
 
 QUIET = Console(quiet=True)
 FOLLOWS = {"good": "film", "bad": "plot", "great": "movie", "worst": "one"}

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tfft import loop, machine, report_tables
+from tfft import machine, report_tables
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
@@ -15,8 +15,9 @@ from tfft.catalogue import configurables
 from tfft.console import Console
 from tfft.data import examples
 from tfft.restore import built_head
-from tfft.stage import Stage, prepare
 from tfft.testing import TaskCase
+from tfft.training import loop
+from tfft.training.stage import Stage, prepare
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/tasks.md"
 

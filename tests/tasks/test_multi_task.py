@@ -7,7 +7,7 @@ import pytest
 from trainings import evidence, newest, same, steps, stopped_after
 
 import tfft
-from tfft import loop, thresholds
+from tfft import thresholds
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
@@ -16,7 +16,6 @@ from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.restore import built_head
-from tfft.stage import Stage
 from tfft.tasks.base import Examples
 from tfft.tasks.multi_task import data as shares
 from tfft.tasks.multi_task import model
@@ -28,6 +27,8 @@ from tfft.tasks.text.text_pair_classification import TextPairClassification
 from tfft.tasks.text.text_regression import TextRegression
 from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing import TaskCase
+from tfft.training import loop
+from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
 LONGEST = 24  # tokens

@@ -13,11 +13,11 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
-from tfft.model import assemble
 from tfft.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multiple_choice import MultipleChoice
 from tfft.testing import TaskCase
+from tfft.training.model import assemble
 
 QUIET = Console(quiet=True)
 WORDS = ["film", "plot", "movie", "great", "awful", "with", "of"]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from trainings import steps
 
 import tfft
-from tfft import export, loop, machine
+from tfft import export, machine
 from tfft import job as jobs
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
@@ -22,6 +22,7 @@ from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
+from tfft.training import loop
 
 INPUTS = ("question", "context")
 NAMES = ["film", "plot", "movie", "one"]

@@ -10,7 +10,7 @@ from generating import body, made, source, translated, translation
 from trainings import evidence, steps
 
 import tfft
-from tfft import export, loop, machine
+from tfft import export, machine
 from tfft import job as jobs
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
@@ -19,6 +19,7 @@ from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
+from tfft.training import loop
 
 QUIET = Console(quiet=True)
 SOURCES = ["good film", "bad plot film good", "plot"]

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import keras
 
 from tfft.errors import ConfigError
-from tfft.model import unnumbered
+from tfft.training.model import unnumbered
 
 
 @dataclasses.dataclass(frozen=True)

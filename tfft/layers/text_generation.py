@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfft.layers.beam_search import Search, search
-from tfft.model import inner
+from tfft.training.model import inner
 
 
 class Scores(keras.layers.Layer):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.model import inner
+from tfft.training.model import inner
 
 
 class VocabularyHead(keras.layers.Layer):

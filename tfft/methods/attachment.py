@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError, FreezeError, WeightsError, near
-from tfft.model import named_variables
+from tfft.training.model import named_variables
 
 ops = keras.ops
 

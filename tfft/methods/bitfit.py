@@ -1,6 +1,6 @@
 """BitFit: the biases alone."""
 
-from tfft.freeze import Method
+from tfft.training.freezing import Method
 from tfft.validation.arguments import validated
 
 

@@ -1,6 +1,6 @@
 """Norm tuning: the scales and shifts of norms alone."""
 
-from tfft.freeze import Method
+from tfft.training.freezing import Method
 from tfft.validation.arguments import validated
 
 

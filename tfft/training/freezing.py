@@ -13,7 +13,7 @@ import keras
 
 from tfft.errors import ConfigError, DepthError, FreezeError, near
 from tfft.methods.attachment import Adapter, added_variables, attach
-from tfft.model import is_seed, named_variables, prefix_depth
+from tfft.training.model import is_seed, named_variables, prefix_depth
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient
 # of a key bias is zero and only rounding can move it.

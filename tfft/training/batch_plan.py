@@ -13,7 +13,7 @@ import numpy as np
 from tfft.data.batches import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.data.encoded_split import Encoded
 from tfft.errors import ConfigError
-from tfft.stage import Stage
+from tfft.training.stage import Stage
 
 # Above this learning rate most trainings diverge. These optimizers scale the gradient otherwise.
 LARGE_RATE, LARGE_RATES = 0.1, dict.fromkeys(("sgd", "adadelta", "adagrad", "ftrl"), 10.0)

@@ -20,14 +20,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft import averaging, monitor
 from tfft.data.batches import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.data.encoded_split import Encoded
-from tfft.model import is_seed
-from tfft.optimizer import applied_rate
-from tfft.schedule import Schedule
-from tfft.stage import Prepared
 from tfft.storage.workdir import BEST, Workdir
+from tfft.training import early_stopping, weight_averaging
+from tfft.training.batch_plan import Schedule
+from tfft.training.model import is_seed
+from tfft.training.optimizer import applied_rate
+from tfft.training.stage import Prepared
 
 
 @dataclasses.dataclass
@@ -88,7 +88,7 @@ class Recorder(keras.callbacks.Callback):
         self.workdir, self.extra, self.say = workdir, extra, say
         self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
         self.lower_is_better = lower_is_better
-        self.average = averaging.Average(prepared.trained.optimizer)
+        self.average = weight_averaging.Average(prepared.trained.optimizer)
         self.mixed: list[dict[str, float]] = []
         self.metric_values: dict[str, np.ndarray] = {}
         self.plan: list[Batch] = []
@@ -134,7 +134,7 @@ class Recorder(keras.callbacks.Callback):
 
         Keras has converted the values of `logs` to Python numbers, so this waits for no device.
         """
-        if all(math.isfinite(logs.get(name, 0.0)) for name in monitor.LOSSES):
+        if all(math.isfinite(logs.get(name, 0.0)) for name in early_stopping.LOSSES):
             return
         position, first = self.position, self.position.step + 1
         batches = f"batch {done}" if first >= done else f"batches {first} to {done}"
@@ -142,7 +142,7 @@ class Recorder(keras.callbacks.Callback):
         where = "after" if "val_loss" in logs else f"in {batches} of"
         place = f"{where} epoch {position.epoch + 1} (step {steps} of the run)"
         rate = applied_rate(self.prepared.trained.optimizer)
-        monitor.refuse_divergence(self.prepared.stage, logs, place, rate)
+        early_stopping.refuse_divergence(self.prepared.stage, logs, place, rate)
 
     def _add_saved_metrics(self) -> None:
         """Adds a resumed epoch's sums to those of its first batch.
@@ -175,7 +175,9 @@ class Recorder(keras.callbacks.Callback):
         }
         position.records.append(record)
         watched, lower = self.prepared.stage.monitor, self.lower_is_better
-        best = position.best is None or monitor.better(record, position.best, watched, lower=lower)
+        best = position.best is None or early_stopping.better(
+            record, position.best, watched, lower=lower
+        )
         if watched and not math.isfinite(record[watched]):
             self.say.warn(f"{watched} is {record[watched]}: the epoch cannot be the best one")
         if best:
@@ -257,10 +259,10 @@ def fit_stage(
     position, stage, lower = recorder.position, schedule.stage, recorder.lower_is_better
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
     if stage.average or stage.wise_ft:
-        recorder.average.statistics = averaging.norm_statistics(recorder, schedule, train)
+        recorder.average.statistics = weight_averaging.norm_statistics(recorder, schedule, train)
     with closing(recorder.writer):
         for epoch in range(position.epoch, schedule.epochs):
-            if why := monitor.exhausted(position.records, position.stage, stage, lower):
+            if why := early_stopping.exhausted(position.records, position.stage, stage, lower):
                 recorder.say.info(why)
                 break
             _fit_epoch(recorder, schedule, epoch, train, checked)
@@ -268,7 +270,7 @@ def fit_stage(
     if stage.patience is not None:
         recorder.restore_best()
     if stage.wise_ft:
-        averaging.mix(recorder, checked)
+        weight_averaging.mix(recorder, checked)
 
 
 def _fit_epoch(

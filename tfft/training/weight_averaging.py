@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft import monitor
 from tfft.errors import ConfigError
-from tfft.model import is_seed
 from tfft.storage.workdir import BEST
+from tfft.training import early_stopping
+from tfft.training.model import is_seed
 
 
 class Ema:
@@ -351,7 +351,9 @@ def mix(recorder: Any, validation: Any) -> None:
         recorder.say.info(f"{stage.name}: no weight of the body was trained, wise_ft mixes nothing")
         return
     watched = stage.monitor if (stage.monitor or "").startswith("val_") else None
-    better = functools.partial(monitor.better, monitor=watched, lower=recorder.lower_is_better)
+    better = functools.partial(
+        early_stopping.better, monitor=watched, lower=recorder.lower_is_better
+    )
 
     def judge() -> dict[str, float]:
         found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)

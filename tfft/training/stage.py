@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft import averaging
 from tfft.errors import ConfigError
-from tfft.freeze import (
+from tfft.training import weight_averaging
+from tfft.training.freezing import (
     Method,
     adapt,
     check_patterns,
@@ -23,9 +23,9 @@ from tfft.freeze import (
     rate_factors,
     set_trainable,
 )
-from tfft.model import Split, assemble, named_variables
-from tfft.optimizer import build_optimizer, make_optimizer
-from tfft.step import Additions, refuse
+from tfft.training.model import Split, assemble, named_variables
+from tfft.training.optimizer import build_optimizer, make_optimizer
+from tfft.training.regularizers.train_step import Additions, refuse
 from tfft.validation.arguments import (
     COUNT,
     DISTINCT,
@@ -177,7 +177,7 @@ class Stage:
                 valid="one of the two; the other None",
             )
         check_patterns(self.freeze, self.rates or ())
-        averaging.check_settings(self)
+        weight_averaging.check_settings(self)
 
     def total_steps(self, steps_per_epoch: int) -> int:
         """Returns how many batches the stage trains on: whole groups of `accumulate`.
@@ -397,7 +397,7 @@ def prepare(
         model.additions = additions
     named = {id(v): name for name, v in named_variables(body, head).items()}
     variables = {named[id(v)]: v for v in trained.trainable_variables}
-    start = averaging.started(stage, variables, pretrained)
+    start = weight_averaging.started(stage, variables, pretrained)
     factors = rate_factors(stage, body, head)
     build_optimizer(trained.optimizer, stage, variables, start, factors)
     table = freeze_table(body, head, frozen, factors)

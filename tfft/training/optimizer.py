@@ -12,8 +12,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft.averaging import Ema, Swa
 from tfft.errors import ConfigError, near
+from tfft.training.weight_averaging import Ema, Swa
 
 
 @keras.saving.register_keras_serializable("tfft")

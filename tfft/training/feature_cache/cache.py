@@ -16,14 +16,14 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfft import rounding
 from tfft.data.batches import Inputs, bucket_lengths, plan_epoch
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.errors import ConfigError
-from tfft.keys import Cut, Hashes
 from tfft.part import POOL, Part
 from tfft.storage.array_file import Entry, Kept
 from tfft.storage.cache_store import Store, told
+from tfft.training.feature_cache import half_precision
+from tfft.training.feature_cache.cache_keys import Cut, Hashes
 
 PART_BYTES = 2**26
 BATCH = 64
@@ -176,7 +176,7 @@ class Features:
     def measured(self) -> dict[str, float]:
         """What half precision changed in this stage's features of all splits; else empty."""
         parts = [part for split in self._rounded.values() for part in split]
-        return rounding.measured(parts) if parts else {}
+        return half_precision.measured(parts) if parts else {}
 
     def begin_stage(self, cuts: Sequence[Cut]) -> None:
         """Takes the weights as they are now, and forgets what no stage can continue from.
@@ -275,7 +275,7 @@ class Features:
                 out = self._compute(call, cut, inputs, span, shapes, offsets, progress.advance)
                 with np.errstate(over="ignore"):  # `change` refuses what overflows
                     rounded = out.astype(to.values.dtype)
-                change = rounding.change(out, rounded) if half else {}
+                change = half_precision.change(out, rounded) if half else {}
                 to.write(int(offsets[begin]), rounded, **change)
 
     def _compute(

@@ -1,0 +1,1 @@
+"""One stage of training: mask, optimizer, schedule, loop, checkpoints, averages of weights."""

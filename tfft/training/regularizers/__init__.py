@@ -1,0 +1,1 @@
+"""Changes of the training step against overfitting."""
