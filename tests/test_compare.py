@@ -10,8 +10,8 @@ import pytest
 from tfft import __main__ as cli
 from tfft import compare, report
 from tfft.errors import DataError, WorkdirError
+from tfft.evaluation.stored_predictions import MODEL, Outputs, digests, load
 from tfft.metrics.classification.class_metrics import classification_metrics
-from tfft.outputs import MODEL, Outputs, digests, load
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 

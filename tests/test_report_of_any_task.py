@@ -8,14 +8,15 @@ import types
 import numpy as np
 import pytest
 
-from tfft import compare, evaluation, report, report_tables, summary
+from tfft import compare, report, report_tables, summary
 from tfft.baselines.tfidf import Floor
 from tfft.console import Console
 from tfft.data import truncation
 from tfft.errors import DataError
+from tfft.evaluation import run_baselines
+from tfft.evaluation.slices import encoded_groups
+from tfft.evaluation.stored_predictions import load
 from tfft.metrics import aggregates
-from tfft.metrics.slices import encoded_groups
-from tfft.outputs import load
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples, Task
@@ -128,7 +129,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     }
     files = Workdir(folder)
     job = types.SimpleNamespace(task=task, files=files, say=QUIET)
-    kept = evaluation.keep(job, task, "test", examples, outputs, floors)
+    kept = run_baselines.keep(job, task, "test", examples, outputs, floors)
     sums = task.sums(examples, outputs)
     given = {
         "split": "test",
@@ -152,7 +153,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
             "figure": truncation.on_cut(examples.encoded, task.measure, sums),
         },
         "groups": {**task.groups(examples), **encoded_groups(examples.encoded)},
-        "more": {"comparisons": evaluation.comparisons(kept, None, QUIET)},
+        "more": {"comparisons": run_baselines.comparisons(kept, None, QUIET)},
     }
     parts = {"task": task, "examples": examples, "outputs": outputs, "sums": sums}
     content = report.build(**parts, **(given | changed))
@@ -340,7 +341,7 @@ def test_runs_of_different_tasks_are_refused(tmp_path):
         compare.side_by_side(paths)
     warned = []
     say = types.SimpleNamespace(warn=warned.append)
-    found = evaluation.comparisons(load(Workdir(paths[0])), paths[1], say)
+    found = run_baselines.comparisons(load(Workdir(paths[0])), paths[1], say)
     assert len(found) == 2 and "it is judged by perplexity" in warned[0]
 
 

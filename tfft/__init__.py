@@ -17,22 +17,23 @@ _NAMES = {
     "build": "tfft.run",
     "check": "tfft.run",
     "train": "tfft.run",
-    "backbones": "",
-    "data": "",
-    "methods": "",
-    "tasks": "",
-    "thresholds": "",
+}
+_MODULES = {
+    "backbones": "tfft.backbones",
+    "methods": "tfft.methods",
+    "sources": "tfft.data.sources",
+    "tasks": "tfft.tasks",
+    "thresholds": "tfft.evaluation.thresholds",
 }
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name not in _NAMES:
         raise AttributeError(f"module 'tfft' has no attribute {name!r}")
-    module = _NAMES[name]
-    if not module:
-        return importlib.import_module(f"tfft.{name}")
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(_NAMES[name]), name)
 
 
 def __dir__() -> list[str]:
-    return sorted([*_NAMES, "__version__"])
+    return sorted([*_NAMES, *_MODULES, "__version__"])

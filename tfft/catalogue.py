@@ -24,7 +24,7 @@ FOLDERS = {
     "backbones": "Backbone",
     "data/sources": "Source",
     "methods": "Method",
-    "thresholds": "Threshold",
+    "evaluation/thresholds": "Threshold",
 }
 NAMED = {"train": ("run.py", "verb"), "Stage": ("training/stage.py", "stage")}
 # What classes of the folders inherit from. A config can bind their parameters, for all that inherit

@@ -13,11 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from tfft import outputs, report, report_tables
+from tfft import report, report_tables
 from tfft.errors import DataError, WorkdirError
+from tfft.evaluation import stored_predictions
+from tfft.evaluation.stored_predictions import MODEL, Key, Outputs
 from tfft.metrics import aggregates
 from tfft.metrics.paired_tests import compare_predictions
-from tfft.outputs import MODEL, Key, Outputs
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 from tfft.storage.workdir import Workdir
 
@@ -103,7 +104,7 @@ def open_run(path: str | pathlib.Path) -> Opened:
             see="tfft train --gin_file=FILE --workdir=FOLDER",
         )
     folders = [files.path / one["name"] for one in content.get("runs", ())] or [files.path]
-    if not all((folder / outputs.FILE).exists() for folder in folders):
+    if not all((folder / stored_predictions.FILE).exists() for folder in folders):
         raise WorkdirError(
             f"{path} was evaluated by a version that kept no outputs.",
             valid="the command that trained it once more: it evaluates the weights again",
@@ -113,7 +114,7 @@ def open_run(path: str | pathlib.Path) -> Opened:
             f"{path} was evaluated by another version, whose outputs are kept otherwise.",
             valid="the command that trained it once more: it evaluates the weights again",
         )
-    kept = tuple(outputs.load(Workdir(folder)) for folder in folders)
+    kept = tuple(stored_predictions.load(Workdir(folder)) for folder in folders)
     return Opened(content, kept, answers(str(path), kept))
 
 

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfft import finite
 from tfft.data import examples
 from tfft.data.formats.column_choice import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
 from tfft.data.formats.file_formats import ClassFolders, Format, Lines, Separated
@@ -18,6 +17,7 @@ from tfft.data.sources import conll
 from tfft.data.sources.files import Table, read
 from tfft.data.sources.images import IMAGE_NAMES, read_images
 from tfft.errors import ConfigError, DataError, WorkdirError
+from tfft.evaluation import finite_checks
 from tfft.storage.atomic_write import write_atomic
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
@@ -227,7 +227,7 @@ def write_predictions(
         except ValueError:
             raise WorkdirError(
                 f"the prediction of row {row['row']:,} is not finite; nothing is written.",
-                valid=finite.VALID,
+                valid=finite_checks.VALID,
             ) from None
     if output == "-":
         sys.stdout.write("".join(lines))

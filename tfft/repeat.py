@@ -8,12 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import compare, decision, evaluation, report, run_files
+from tfft import compare, report, run_files
 from tfft import job as jobs
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
+from tfft.evaluation import calibration, run_baselines
 from tfft.methods import attachment
 from tfft.part import Part
 from tfft.restore import built_head, restore
@@ -107,7 +108,7 @@ def repeat(
         files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
         labelled = task.with_labels(source.labels, source.label_counts("train"))
         for _, _, data in _parts(plan, source) if task.undecided else ():
-            decision.check(labelled, data)
+            calibration.check(labelled, data)
         head = built_head(labelled, backbone)
         adapted = set(attachment.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds
@@ -116,7 +117,7 @@ def repeat(
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):
-            found = evaluation.finished(Workdir(files.path / name))
+            found = run_baselines.finished(Workdir(files.path / name))
             if found and covers(found, data):
                 say.info(f"{name} is complete")
                 continue

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.metrics.fitting import fitting
-from tfft.metrics.slices import OWN, slice_rows
+from tfft.evaluation.fit_diagnosis import fitting
+from tfft.evaluation.slices import OWN, slice_rows
 from tfft.report_card import card
 from tfft.report_page import page
 from tfft.report_tables import answer
@@ -76,8 +76,8 @@ def build(
       ledger: what was cut, see `metrics.ledger`, and as `figure` what its `on_cut` returns.
       backbone, data: the names of the body and of the source.
       sequence_length: tokens that are kept of a text; None where nothing has tokens.
-      groups: for each grouping a value for each of the n examples, see `tfft.metrics.slices`.
-      constant_loss: see `tfft.metrics.fitting`.
+      groups: for each grouping a value for each of the n examples, see `tfft.evaluation.slices`.
+      constant_loss: see `tfft.evaluation.fit_diagnosis`.
       more: further keys, as they are; the page has sections for those that it knows.
     """
     frozen = frozen_throughout(stages)

@@ -7,8 +7,9 @@ from typing import Any
 
 import keras
 
-from tfft import finite, initial_weights
+from tfft import initial_weights
 from tfft.errors import WorkdirError
+from tfft.evaluation import finite_checks
 from tfft.methods import attachment
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import loop
@@ -36,7 +37,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
       WorkdirError: the weights are missing or damaged, or not finite.
     """
     arrays, state = files.load(BEST)
-    finite.refuse_weights(arrays, str(files.path / BEST))
+    finite_checks.refuse_weights(arrays, str(files.path / BEST))
     try:
         if task.labels is None:
             task = copy.copy(task)

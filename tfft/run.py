@@ -14,18 +14,7 @@ from typing import Any
 
 import keras
 
-from tfft import (
-    compare,
-    decision,
-    evaluation,
-    finite,
-    initial_weights,
-    machine,
-    report,
-    run_files,
-    tracking,
-    workdir_state,
-)
+from tfft import compare, initial_weights, machine, report, run_files, tracking, workdir_state
 from tfft import job as jobs
 from tfft.backbones.base import Backbone
 from tfft.check_stage import check_stage
@@ -33,8 +22,9 @@ from tfft.console import Console
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.metrics.slices import encoded_groups, grouped
-from tfft.outputs import MODEL
+from tfft.evaluation import calibration, finite_checks, run_baselines
+from tfft.evaluation.slices import encoded_groups, grouped
+from tfft.evaluation.stored_predictions import MODEL
 from tfft.part import Part
 from tfft.repeat import Plan, repeat
 from tfft.restore import DECISION, built_head, restore
@@ -176,7 +166,7 @@ def train(
         return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
     machine.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
-    decision.check(task, source)
+    calibration.check(task, source)
     for stage in stages:
         early_stopping.check(stage, task, "validation" in source.splits)
     if part is None:
@@ -199,12 +189,12 @@ def train(
         files.write_json("run.json", {**described, **machine.describe_machine()})
         log = tracking.begin(mlflow, files)
         job.encode(source)
-        done = evaluation.finished(files)
+        done = run_baselines.finished(files)
         done = done if done and report.covers(done, groups) else None
         asked = feature_floor and not done
-        floors = evaluation.before_training(job, stages, split) if asked else {}
+        floors = run_baselines.before_training(job, stages, split) if asked else {}
         position = job.train(stages, checkpoint_steps, stopped)
-        decision.decide(job, source)
+        calibration.decide(job, source)
         task, head, model = restore(task, backbone, files)
         held_out = examples.columns(source, split)
         run_files.save_held_out(files, split, held_out, COMPARED, task.modality == "image")
@@ -212,7 +202,7 @@ def train(
         run.report = done or _report(job, run, source, groups, position, floors, base)
         log.finish(run.report)
         show(run.report, say)
-        evaluation.show(run.report, say)
+        run_baselines.show(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
 
@@ -280,11 +270,11 @@ def _report(
     given = examples.of_split(source, split, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
         outputs = loop.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
-    finite.refuse_outputs(outputs, f"the model of {run.workdir}")
+    finite_checks.refuse_outputs(outputs, f"the model of {run.workdir}")
     with job.clock("floors"):
         train = examples.of_split(source, "train", job.splits["train"])
-        floors = evaluation.floors_of(job, train, given, floors)
-    kept = evaluation.keep(job, task, split, given, outputs, floors)
+        floors = run_baselines.floors_of(job, train, given, floors)
+    kept = run_baselines.keep(job, task, split, given, outputs, floors)
     sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
     content = report.build(
         task=task,
@@ -317,8 +307,8 @@ def _report(
         groups={**task.groups(given), **encoded_groups(encoded), **groups},
         constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
-            **decision.described(job.files.read_json(DECISION), given.targets, outputs),
-            "comparisons": evaluation.comparisons(kept, base, job.say),
+            **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
+            "comparisons": run_baselines.comparisons(kept, base, job.say),
         },
     )
     report.write(run.workdir, content, write_atomic)
@@ -380,7 +370,7 @@ def check(
             files = Workdir(workdir)
             say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
         _groups(source, slices)
-        decision.check(task, source)
+        calibration.check(task, source)
         for stage in stages:
             early_stopping.check(stage, task, "validation" in source.splits)
         head = built_head(task, backbone)

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare, outputs, report, report_tables
+from tfft import compare, report, report_tables
+from tfft.evaluation import stored_predictions
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping
@@ -96,7 +97,7 @@ def summarize_plan(
             _known(each["metrics"], main) and _known(each["floors"][name], main) for each in every
         )
     ]
-    kept = [outputs.load(Workdir(files.path / name)) for name in names]
+    kept = [stored_predictions.load(Workdir(files.path / name)) for name in names]
     content = {
         "schema": report.SCHEMA,
         "plan": kind,
@@ -131,7 +132,7 @@ def _gain(floor: str, every: Sequence[Mapping[str, Any]], main: str) -> dict[str
 
 
 def _comparisons(
-    kept: Sequence[outputs.Outputs], sd: float | None, base: pathlib.Path | None
+    kept: Sequence[stored_predictions.Outputs], sd: float | None, base: pathlib.Path | None
 ) -> list[dict[str, Any]]:
     if base is None:
         return []

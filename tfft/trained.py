@@ -13,17 +13,18 @@ from typing import Any
 
 import keras
 
-from tfft import finite, initial_weights, input_files, machine, run_files, tasks
+from tfft import initial_weights, input_files, machine, run_files, tasks
 from tfft.backbones.base import Backbone
 from tfft.console import Console
 from tfft.data import examples, truncation
 from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
+from tfft.evaluation import finite_checks
+from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.export import Served, difference, read_card, run_export
 from tfft.export import export as write_export
 from tfft.input_files import Requested
 from tfft.methods import attachment
-from tfft.metrics.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.report import named
 from tfft.report_tables import tables
 from tfft.restore import restore
@@ -89,7 +90,7 @@ class Run:
         served, body = self.answering
         given = examples.encoded(served, body.preprocessor, read_inputs(inputs, served))
         outputs = loop.predict(self._forward, given.encoded)
-        finite.refuse_outputs(outputs, f"the model of {self.workdir}")
+        finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
         return given, outputs
 
     @validated(folder=FILLED)
@@ -123,7 +124,7 @@ class Run:
         with attachment.merged(body):
             if rounds:
                 answers = served.answers(raw)
-                finite.refuse_outputs(answers, f"the model of {self.workdir}")
+                finite_checks.refuse_outputs(answers, f"the model of {self.workdir}")
                 expected = task.answered(answers, Examples(inputs))
 
             def differ(answers: Answers) -> float:
@@ -195,7 +196,7 @@ def evaluate(
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
         outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
-    finite.refuse_outputs(outputs, f"the model of {workdir}")
+    finite_checks.refuse_outputs(outputs, f"the model of {workdir}")
     if given.encoded.padded:
         cut = given.encoded.truncation()
         say.info(
@@ -271,7 +272,7 @@ def predict(
         given = examples.encoded(task, body.preprocessor, rows.inputs)
         with say.progress("predicting", len(given)) as progress:
             outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
-        finite.refuse_outputs(outputs, f"the model of {workdir}")
+        finite_checks.refuse_outputs(outputs, f"the model of {workdir}")
         if given.encoded.padded:
             cut = given.encoded.truncation()
             say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
@@ -332,7 +333,7 @@ def predict_export(
         kept = [place for place in range(len(rows.kept)) if place not in problems]
         rows = input_files.without(rows, kept, problems)
         answers = {name: [values[place] for place in kept] for name, values in answers.items()}
-    finite.refuse_outputs(answers, workdir)
+    finite_checks.refuse_outputs(answers, workdir)
     found = task.answered(answers, Examples(rows.inputs)) if rows.kept else []
     input_files.write_predictions(rows, found, output, say)
     return len(found)
@@ -364,7 +365,7 @@ def evaluate_export(
         say.info(f"{figure} is left out: {reason}")
     table = input_files.read_input(task, input, run_files.columns_of(card), text, label, say=say)
     answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
-    finite.refuse_outputs(answers, workdir)
+    finite_checks.refuse_outputs(answers, workdir)
     with examples.located(table.places):
         metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
     return _show_metrics(task, metrics, described, say)

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from tfft.metrics.fitting import fitting
+from tfft.evaluation.fit_diagnosis import fitting
 
 COIN = math.log(2)
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from tfft.errors import ConfigError
+from tfft.evaluation.slices import few_values, grouped, quartiles, slice_rows
 from tfft.metrics import aggregates
 from tfft.metrics.confidence_intervals import share_interval
-from tfft.metrics.slices import few_values, grouped, quartiles, slice_rows
 
 TEXTS = ["it is not good", "good", "not", "a long and dull film"]
 

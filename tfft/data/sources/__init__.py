@@ -1,6 +1,6 @@
 """Sources, one file each: a person's files, data in memory, TensorFlow Datasets.
 
-`tfft.data.sources.memory` and the other modules are imported when they are first used.
+`tfft.sources.memory` and the other modules are imported when they are first used.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def as_source(data: Any, task: Any) -> Source:
         raise DataError(
             f"train.source must be a source or data. Received: source={shown(data)}.",
             set_in="train.source",
-            valid=f"a source, such as tfft.data.sources.files.files(PATH); a path; {VALID}",
+            valid=f"a source, such as tfft.sources.files.files(PATH); a path; {VALID}",
         )
     by_split = isinstance(data, Mapping) and bool(data) and set(data) <= set(SPLITS)
     splits = dict(data) if by_split else {"train": data}

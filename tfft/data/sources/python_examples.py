@@ -88,7 +88,7 @@ def _endless(split: str, problem: str) -> DataError:
 def _refuse_others(elements: Any, split: str) -> None:
     valid = VALID
     if isinstance(elements, str | os.PathLike):
-        valid = f"for a file: tfft.data.sources.files.files({os.fspath(elements)!r}). Else {VALID}"
+        valid = f"for a file: tfft.sources.files.files({os.fspath(elements)!r}). Else {VALID}"
     elif hasattr(elements, "num_batches") and hasattr(elements, "__getitem__"):
         valid = f"its examples rather than its batches: {VALID}"
     elif callable(elements):

@@ -15,7 +15,7 @@ from tfft.preprocessing.image.image_files import data_uri
 from tfft.validation.arguments import shown
 
 SEE = "tfft list"
-CALL = "help(tfft.data.sources.memory.memory)"
+CALL = "help(tfft.sources.memory.memory)"
 
 
 def plain(value: Any) -> Any:

@@ -286,7 +286,7 @@ class BuilderSource(Source):
                     f"{self._builder.info.full_name} is too small to be split by a hash of the "
                     f"text: of its {total:,} examples the {split} split would have none.",
                     valid="a share of 0 for that split, or the examples in memory: "
-                    "tfft.data.sources.memory",
+                    "tfft.sources.memory",
                     see="tfft list",
                 )
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft import finite
 from tfft import job as jobs
 from tfft.data import examples
 from tfft.errors import ConfigError
+from tfft.evaluation import finite_checks
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
 from tfft.restore import DECISION, restore
 from tfft.training import loop
@@ -56,7 +56,7 @@ def decide(job: jobs.Job, source: Any) -> None:
         _, _, model = restore(job.task, job.backbone, job.files)
         given = examples.of_split(source, "validation", validation)
         outputs = loop.predict(job.task.outputs_of(model), validation)
-        finite.refuse_outputs(outputs, f"the model of {job.files.path}")
+        finite_checks.refuse_outputs(outputs, f"the model of {job.files.path}")
         found = job.task.decide(given, outputs)
     job.files.write_json(DECISION, found)
 

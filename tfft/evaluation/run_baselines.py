@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare, decision, outputs
+from tfft import compare
 from tfft.baselines.tfidf import Floor
+from tfft.evaluation import calibration, stored_predictions
 from tfft.job import Job
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples
@@ -26,7 +27,9 @@ FEATURES_FILE = "floors/frozen_features.safetensors"
 
 def finished(files: Workdir) -> dict[str, Any] | None:
     """Returns the report of a run that is complete; None when it is not."""
-    return files.read_json("report.json") if (files.path / outputs.FILE).exists() else None
+    return (
+        files.read_json("report.json") if (files.path / stored_predictions.FILE).exists() else None
+    )
 
 
 def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, Floor]:
@@ -112,7 +115,7 @@ def floors_of(
 
 def keep(
     job: Job, task: Any, split: str, examples: Examples, found: Any, floors: Mapping[str, Floor]
-) -> outputs.Outputs:
+) -> stored_predictions.Outputs:
     """Writes outputs.safetensors and returns what it holds.
 
     Args:
@@ -123,16 +126,16 @@ def keep(
       floors: by name; they answer without the decision.
     """
     given = {name: (job.task, floor.outputs) for name, floor in floors.items()}
-    answered = {outputs.MODEL: (task, found), **given}
+    answered = {stored_predictions.MODEL: (task, found), **given}
     more: dict[str, Any] = {}
     answers: Any = examples.answers
     if task.classes:
         more["labels"], more["truth"] = tuple(task.labels), examples.targets
         more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
         more["probabilities"] = {n: each for n, (_, each) in answered.items()}
-    kept = outputs.Outputs(
+    kept = stored_predictions.Outputs(
         split,
-        outputs.digests(examples.inputs, answers),
+        stored_predictions.digests(examples.inputs, answers),
         next(iter(task.figures)),
         task.measure,
         {name: who.sums(examples, each) for name, (who, each) in answered.items()},
@@ -142,7 +145,7 @@ def keep(
     return kept
 
 
-def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:
+def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:
     """Returns how the model stands to each floor and to another run, for the report.
 
     Args:
@@ -150,7 +153,7 @@ def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str,
       against: the folder of a run or a plan, or None.
     """
     model = compare.answers("this model", [kept])
-    names = [name for name in kept.sums if name != outputs.MODEL]
+    names = [name for name in kept.sums if name != stored_predictions.MODEL]
     found = [compare.difference(compare.answers(name, [kept], name), model) for name in names]
     if against is not None:
         base = compare.open_run(against).answers
@@ -169,6 +172,6 @@ def comparisons(kept: outputs.Outputs, against: Any, say: Any) -> list[dict[str,
 
 def show(content: dict[str, Any], say: Any) -> None:
     """Prints what a report says of its decision and its comparisons."""
-    decision.show(content, say)
+    calibration.show(content, say)
     if content.get("comparisons"):
         say.table(*compare.difference_table(content["comparisons"], content), result=True)
