@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from benchmarks.harness import Outcome, interleave
 from tfft.backbones.text.hub import hub
-from tfft.export import Served
+from tfft.export.saved_model import Served
 from tfft.storage.downloads import fetch
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.model import assemble

@@ -62,7 +62,7 @@ def pytest_collection_modifyitems(items):
 @pytest.fixture(autouse=True)
 def fresh_processes(monkeypatch):
     """Exports are loaded by a process that has imported TensorFlow before."""
-    if export := sys.modules.get("tfft.export"):
+    if export := sys.modules.get("tfft.export.saved_model"):
 
         def run(command, **given):
             return forks.run(command, modules=forks.TENSORFLOW, **given)

@@ -17,7 +17,7 @@ from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
-from tfft.export import read_card
+from tfft.export.saved_model import read_card
 from tfft.storage.workdir import Workdir
 from tfft.training import loop
 

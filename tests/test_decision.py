@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import compare, export, run, thresholds
+from tfft import compare, run, thresholds
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.tfidf import feature_floor
 from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, WorkdirError
+from tfft.export import saved_model
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.restore import DECISION
 from tfft.storage.workdir import Workdir
@@ -95,7 +96,7 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
     value = decided.report["threshold"]["value"]
     assert np.allclose(answer["threshold"].numpy(), [[1 - value, value]] * len(texts))
     labels = decided.task.labels
-    answers = export.run_export(str(tmp_path), [texts], QUIET)
+    answers = saved_model.run_export(str(tmp_path), [texts], QUIET)
     assert np.allclose(np.stack(answers["probabilities"]), decided.outputs(texts), atol=1e-5)
     lines = [
         "text,label",

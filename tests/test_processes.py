@@ -120,7 +120,7 @@ def test_the_command_runs_nothing_of_the_current_folder(trap, tmp_path):
 
 
 def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monkeypatch):
-    from tfft import export
+    from tfft.export import saved_model
 
     calls = []
 
@@ -128,9 +128,9 @@ def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monk
         calls.append((command, pathlib.Path(options["cwd"])))
         return subprocess.CompletedProcess(command, 1, "", "stopped here")
 
-    monkeypatch.setattr(export.subprocess, "run", run)
+    monkeypatch.setattr(saved_model.subprocess, "run", run)
     with pytest.raises(UserError, match="stopped here"):
-        export._fresh_process(trap.parent, {"text": ["a"]})
+        saved_model._fresh_process(trap.parent, {"text": ["a"]})
     ((command, folder),) = calls
     assert command[:3] == [sys.executable, "-P", "-c"]
     assert folder.is_absolute() and folder != pathlib.Path.cwd()

@@ -15,11 +15,12 @@ import pytest
 from trainings import evidence, newest, same
 
 import tfft
-from tfft import export, run
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
+from tfft.export import saved_model
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
@@ -231,7 +232,7 @@ def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
     version = trained.export(tmp_path / "export", say=Console(quiet=True))
     assert version.name == "1" and trained.export(tmp_path / "export").name == "2"
     inputs, labels = (["mark1", "mark0 film"],), ["class_0", "class_1"]
-    answers = export.run_export(str(tmp_path / "export"), inputs, Console())
+    answers = saved_model.run_export(str(tmp_path / "export"), inputs, Console())
     assert np.allclose(
         np.stack(answers["probabilities"]), trained.outputs(["mark1", "mark0 film"]), atol=1e-5
     )
@@ -248,15 +249,15 @@ def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
 
 
 def test_an_export_that_differs_is_removed(trained, tmp_path):
-    served = export.Served(trained.model, trained.backbone.preprocessor, trained.task)
+    served = saved_model.Served(trained.model, trained.backbone.preprocessor, trained.task)
     inputs = (trained.held_out[0][:4],)
     wrong = (trained.outputs(*inputs) + 1e-3).tolist()
 
     def differ(answers):
-        return export.difference(wrong, np.stack(answers["probabilities"]).tolist())
+        return saved_model.difference(wrong, np.stack(answers["probabilities"]).tolist())
 
     with pytest.raises(ExportError, match="differs from the model in memory by 0.001"):
-        export.export(tmp_path, served, {}, inputs, differ)
+        saved_model.export(tmp_path, served, {}, inputs, differ)
     assert list(tmp_path.iterdir()) == []
 
 

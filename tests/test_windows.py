@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, export, run, trained
+from tfft import compare, run, trained
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import folds
@@ -18,6 +18,7 @@ from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import encode, pack, unpack
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
+from tfft.export import saved_model
 from tfft.part import POOL
 from tfft.restore import built_head
 from tfft.storage import cache_store
@@ -235,7 +236,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
     version = found.export(tmp_path / "export", say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    outputs = np.stack(export.run_export(str(version), [texts], QUIET)["probabilities"])
+    outputs = np.stack(saved_model.run_export(str(version), [texts], QUIET)["probabilities"])
     np.testing.assert_allclose(outputs, found.outputs(texts), atol=1e-4)
     loaded = tf.saved_model.load(str(version))
     [alone] = loaded.signatures["serving_default"](text=tf.constant(texts[1:2]))["probabilities"]
@@ -431,5 +432,5 @@ def check_verbs(best, data, folder):
     assert again["ledger"]["figure"] == best.report["ledger"]["figure"]
     best.export(folder, say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    answers = export.run_export(str(folder), [texts], QUIET)
+    answers = saved_model.run_export(str(folder), [texts], QUIET)
     np.testing.assert_allclose(np.stack(answers["probabilities"]), best.outputs(texts), atol=1e-4)

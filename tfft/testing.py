@@ -11,7 +11,7 @@ from tfft import job as jobs
 from tfft import machine
 from tfft.console import Console
 from tfft.data import examples
-from tfft.export import Served, difference, export
+from tfft.export.saved_model import Served, difference, export
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers

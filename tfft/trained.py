@@ -21,8 +21,8 @@ from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
 from tfft.evaluation import finite_checks
 from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
-from tfft.export import Served, difference, read_card, run_export
-from tfft.export import export as write_export
+from tfft.export.saved_model import Served, difference, read_card, run_export
+from tfft.export.saved_model import export as write_export
 from tfft.input_files import Requested
 from tfft.methods import attachment
 from tfft.report import named

@@ -7,12 +7,13 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import export, run, trained
+from tfft import run, trained
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples as split_examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
+from tfft.export import saved_model
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
 from tfft.tasks.base import Examples
@@ -167,7 +168,7 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
         lines = [json.loads(line) for line in (tmp_path / name).open()]
         assert [line.pop("row") for line in lines] == [1, 2, 3]
         assert [line.pop("input") for line in lines] == [{"text": text} for text in texts]
-        assert export.difference(lines, rows) < 1e-4
+        assert saved_model.difference(lines, rows) < 1e-4
     again = trained.evaluate(Embedding(), tiny(), tmp_path, source=source(), say=QUIET)
     assert again["metrics"] == metrics
 

@@ -22,7 +22,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.console import Console
 from tfft.data.sources.memory import memory
-from tfft.export import Served, difference
+from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
 from tfft.tasks.base import Examples
 

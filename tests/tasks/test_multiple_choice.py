@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import export, run
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
+from tfft.export import saved_model
 from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.restore import built_head
@@ -193,9 +194,9 @@ def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     assert {row["by"] for row in found.report["slices"]} >= {"choices"}
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = [["how is the film", "what"], ['["it was bad", "the good plot"]', '["a", "b", "c"]']]
-    answers = export.run_export(str(version), inputs, QUIET)
+    answers = saved_model.run_export(str(version), inputs, QUIET)
     rows = found.task.answered(answers, Examples(tuple(inputs)))
-    assert export.difference(rows, found.predict(*inputs)) < 1e-4
+    assert saved_model.difference(rows, found.predict(*inputs)) < 1e-4
     assert rows[0]["choice"] == "the good plot" and len(rows[1]["probabilities"]) == 3
 
 

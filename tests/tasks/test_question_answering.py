@@ -9,13 +9,14 @@ import tensorflow as tf
 from trainings import steps
 
 import tfft
-from tfft import export, machine
 from tfft import job as jobs
+from tfft import machine
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
+from tfft.export import saved_model
 from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.restore import built_head
@@ -220,7 +221,7 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     assert isinstance(found.task.limit, float) and found.task.decision
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = (["is film"], ["the film 7 of plot 3"])
-    served = export.run_export(str(version), inputs, QUIET)
+    served = saved_model.run_export(str(version), inputs, QUIET)
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))
     [row] = again.answered(served, examples.Examples(inputs))

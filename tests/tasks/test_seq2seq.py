@@ -10,11 +10,12 @@ from generating import body, made, source, translated, translation
 from trainings import evidence, steps
 
 import tfft
-from tfft import export, machine
 from tfft import job as jobs
+from tfft import machine
 from tfft.backbones.text.tiny import tiny
 from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.export import saved_model
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
@@ -157,7 +158,7 @@ def test_a_made_transformation_is_learned_and_exported(tmp_path):
     assert report["main"] == "chrf" and report["metrics"]["exact_match"]["value"] == 1.0
     assert report["floors"]["copy"]["chrf"]["value"] < 30
     version = found.export(tmp_path / "export", say=QUIET)
-    served = export.run_export(str(version), (["bad film"],), QUIET)
+    served = saved_model.run_export(str(version), (["bad film"],), QUIET)
     assert served["text"] == [b"movie worst"]
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))

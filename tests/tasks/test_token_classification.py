@@ -10,7 +10,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
-from tfft.export import difference
+from tfft.export.saved_model import difference
 from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing import TaskCase
 
