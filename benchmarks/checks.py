@@ -23,9 +23,9 @@ import tfft
 from benchmarks.harness import RAW, commit, note
 from benchmarks.sides import minilm
 from tfft.config import load
-from tfft.console import Console
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.data.sources.memory import MemorySource
+from tfft.reports.console import Console
 
 Rows = list[tuple[str, str]]
 

@@ -15,10 +15,10 @@ from benchmarks.harness import Score
 from tfft import job as jobs
 from tfft import machine
 from tfft.backbones.text.hub import hub
-from tfft.console import Console
 from tfft.data.batches import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
+from tfft.reports.console import Console
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification

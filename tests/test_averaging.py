@@ -14,9 +14,9 @@ from trainings import evidence
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 from tfft.training import early_stopping, loop, weight_averaging
 from tfft.training.model import named_variables

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from tfft import __main__ as cli
-from tfft import compare, report
 from tfft.errors import DataError, WorkdirError
 from tfft.evaluation.stored_predictions import MODEL, Outputs, digests, load
 from tfft.metrics.classification.class_metrics import classification_metrics
+from tfft.reports import comparison, report
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 
@@ -70,7 +70,7 @@ def test_outputs_are_kept_as_they_were(two):
 
 
 def test_runs_are_paired_text_by_text(two):
-    [found] = compare.side_by_side(two)["differences"]
+    [found] = comparison.side_by_side(two)["differences"]
     assert found["examples"] == 200 and found["left_out"] == 0
     assert found["accuracy"]["value"] == pytest.approx(0.1)
     assert found["mcnemar"]["only_other"] == 20 and found["mcnemar"]["only_base"] == 0
@@ -80,14 +80,14 @@ def test_runs_are_paired_text_by_text(two):
 
 def test_the_order_of_texts_and_labels_does_not_matter(two, tmp_path):
     other = make_run(tmp_path / "three", range(40), slice(None, None, -1), NAMES[::-1])
-    [found] = compare.side_by_side([two[0], other])["differences"]
+    [found] = comparison.side_by_side([two[0], other])["differences"]
     assert found["accuracy"]["value"] == 0 and found["mcnemar"]["p"] == 1.0
 
 
 def test_equal_texts_are_counted_one_by_one(tmp_path, monkeypatch):
     monkeypatch.setitem(globals(), "TEXTS", ["the same"] * 200)
     paths = [make_run(tmp_path / name, wrong) for name, wrong in (("a", [0]), ("b", [2]))]
-    [found] = compare.side_by_side(paths)["differences"]
+    [found] = comparison.side_by_side(paths)["differences"]
     assert found["examples"] == 200
     assert (found["mcnemar"]["only_base"], found["mcnemar"]["only_other"]) == (1, 1)
 
@@ -95,18 +95,18 @@ def test_equal_texts_are_counted_one_by_one(tmp_path, monkeypatch):
 def test_other_test_texts_are_refused_or_left_out(two, tmp_path):
     half = make_run(tmp_path / "half", range(5), slice(0, 120))
     with pytest.raises(DataError, match="120 are shared, 80 are left out") as caught:
-        compare.side_by_side([two[0], half])
+        comparison.side_by_side([two[0], half])
     assert "--shared" in caught.value.valid
-    [found] = compare.side_by_side([two[0], half], shared=True)["differences"]
+    [found] = comparison.side_by_side([two[0], half], shared=True)["differences"]
     assert found["examples"] == 120 and found["accuracy"]["value"] == pytest.approx(35 / 120)
     none = make_run(tmp_path / "first", [], slice(0, 50))
     rest = make_run(tmp_path / "rest", [], slice(50, 100))
     with pytest.raises(DataError, match="0 are shared"):
-        compare.side_by_side([none, rest], shared=True)
+        comparison.side_by_side([none, rest], shared=True)
 
 
 def test_a_run_alone_stands_beside_its_floors(two):
-    content = compare.side_by_side(two[:1])
+    content = comparison.side_by_side(two[:1])
     [found] = content["differences"]
     assert found["base"] == "most frequent class"
     assert found["accuracy"]["value"] == pytest.approx(0.3)
@@ -115,14 +115,14 @@ def test_a_run_alone_stands_beside_its_floors(two):
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(WorkdirError, match="holds no finished run"):
-        compare.open_run(tmp_path)
+        comparison.open_run(tmp_path)
     Workdir(tmp_path).write_json("report.json", {})
     with pytest.raises(WorkdirError, match="kept no outputs"):
-        compare.open_run(tmp_path)
+        comparison.open_run(tmp_path)
     make_run(tmp_path, [])
     Workdir(tmp_path).write_json("report.json", {"schema": 2})
     with pytest.raises(WorkdirError, match="evaluated by another version"):
-        compare.open_run(tmp_path)
+        comparison.open_run(tmp_path)
 
 
 def test_the_previous_run_is_the_newest_beside(two, tmp_path):
@@ -130,13 +130,13 @@ def test_the_previous_run_is_the_newest_beside(two, tmp_path):
         lines: list = []
         info = lines.append
 
-    found = compare.resolve("previous", tmp_path / "new", Say)
+    found = comparison.resolve("previous", tmp_path / "new", Say)
     assert found is not None and found.name == "two"
-    assert compare.resolve(None, tmp_path / "new", Say) is None
-    assert compare.resolve("previous", tmp_path / "one/new", Say) is None
+    assert comparison.resolve(None, tmp_path / "new", Say) is None
+    assert comparison.resolve("previous", tmp_path / "one/new", Say) is None
     assert "there is no finished run beside" in Say.lines[0]
     with pytest.raises(WorkdirError):
-        compare.resolve(str(tmp_path), tmp_path / "new", Say)
+        comparison.resolve(str(tmp_path), tmp_path / "new", Say)
 
 
 def make_plan(folder, wrongs):
@@ -160,14 +160,14 @@ def make_plan(folder, wrongs):
 def test_plans_are_compared_by_their_means_and_their_spread(tmp_path):
     one = make_plan(tmp_path / "one", [range(20), range(30), range(10)])
     two = make_plan(tmp_path / "two", [range(20), range(28), range(8)])
-    content = compare.side_by_side([one, two])
+    content = comparison.side_by_side([one, two])
     [found] = content["differences"]
     assert found["accuracy"]["value"] == pytest.approx((2 + 2) / 600)
     assert found["spread"] == pytest.approx(np.std([0.9, 0.86, 0.96], ddof=1))
     assert "is smaller than the spread over the runs" in found["warning"]
     far = make_plan(tmp_path / "far", [range(100), range(110), range(120)])
-    assert compare.side_by_side([one, far])["differences"][0]["warning"] is None
-    rows = dict((row[0], row[1]) for row in compare.tables(content)[0][2])
+    assert comparison.side_by_side([one, far])["differences"][0]["warning"] is None
+    rows = dict((row[0], row[1]) for row in comparison.tables(content)[0][2])
     assert rows[one] == "0.900 ± 0.050 (3 runs)"
 
 
@@ -187,7 +187,7 @@ def test_the_command_shows_and_writes(two, tmp_path, capsys):
 def test_a_name_cannot_break_the_page(two):
     table = ("t", ["run", "x"], [["<b>&", "1"]])
     named = [("<b>&", {"value": 0.5, "low": 0.4, "high": 0.6})]
-    text = compare.page("<i>", [table], ["<u>"], named, "<s>")
+    text = comparison.page("<i>", [table], ["<u>"], named, "<s>")
     assert not {"<b>", "<i>", "<u>", "<s>"} & {text[i : i + 3] for i in range(len(text))}
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tfft import console
-from tfft.console import Console
+from tfft.reports import console
+from tfft.reports.console import Console
 
 
 def test_results_and_the_rest_go_apart(capsys):

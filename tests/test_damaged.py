@@ -15,9 +15,9 @@ import tfft
 from tfft import __main__ as cli
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.errors import ExportError, WorkdirError
 from tfft.export.saved_model import read_card
+from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
 from tfft.training import loop
 

@@ -30,6 +30,7 @@ SHARED = ("backbones.base",)
 PENDING: set[tuple[str, str]] = {
     ("backbones", "training"),
     ("data", "tasks"),
+    ("evaluation", "reports"),
     ("layers", "training"),
     ("methods", "training"),
     ("metrics", "baselines"),

@@ -10,9 +10,9 @@ from trainings import newest
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError
+from tfft.reports.console import Console
 from tfft.training.stage import Stage
 
 BURST = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0}

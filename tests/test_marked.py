@@ -1,6 +1,6 @@
 """Spans within a text: pieces of one kind, by hand."""
 
-from tfft.marked import pieces
+from tfft.reports.highlighted_spans import pieces
 
 
 def told(text, truth, predicted):

@@ -10,7 +10,6 @@ import pytest
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.batches import (
     Batch,
     Inputs,
@@ -21,6 +20,7 @@ from tfft.data.batches import (
 )
 from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.training import loop
 from tfft.training.stage import Stage
 

@@ -28,9 +28,9 @@ from trainings import newest, same
 import tfft
 from tfft import config, run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 
 QUIET = Console(quiet=True)
 STAGE = tfft.Stage(freeze_layers=1, epochs=1, learning_rate=3e-3)

@@ -8,10 +8,10 @@ import tfft
 from tfft import run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.methods import bitfit
+from tfft.reports.console import Console
 from tfft.training.freezing import checksums
 from tfft.training.model import named_variables
 from tfft.training.reinitialization import reinitialise

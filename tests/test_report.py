@@ -8,7 +8,8 @@ import re
 import numpy as np
 import pytest
 
-from tfft import plots, report, report_tables
+from tfft.reports import plots, report
+from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
@@ -425,8 +426,8 @@ def test_remarks_follow_from_the_figures(content):
 
 def test_every_key_of_a_real_report_is_documented(tmp_path, request):
     import tfft
-    from tfft.console import Console
     from tfft.data.sources.synthetic import synthetic
+    from tfft.reports.console import Console
 
     stage = tfft.Stage(
         freeze_layers=1, epochs=2, learning_rate=3e-3, layer_decay=0.9, half_features=True

@@ -8,15 +8,17 @@ import types
 import numpy as np
 import pytest
 
-from tfft import compare, report, report_tables, summary
+from tfft import summary
 from tfft.baselines.tfidf import Floor
-from tfft.console import Console
 from tfft.data import truncation
 from tfft.errors import DataError
 from tfft.evaluation import run_baselines
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import load
 from tfft.metrics import aggregates
+from tfft.reports import comparison, report
+from tfft.reports import tables as report_tables
+from tfft.reports.console import Console
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples, Task
@@ -310,27 +312,27 @@ def test_outputs_keep_what_pairing_needs(tmp_path):
 def test_runs_are_compared_by_their_main_figure(tmp_path):
     one, two = str(tmp_path / "one"), str(tmp_path / "two")
     reports = [make(one, noise=0.8), make(two, noise=0.4)]
-    content = compare.side_by_side([one, two])
+    content = comparison.side_by_side([one, two])
     [found] = content["differences"]
     values = [each["metrics"]["pearson"]["value"] for each in reports]
     assert found["pearson"]["value"] == pytest.approx(values[1] - values[0])
     assert 0 < found["pearson"]["low"] < found["pearson"]["high"]
     assert not {"accuracy", "macro_f1", "mcnemar"} & set(found)
-    runs, differences = compare.tables(content)
+    runs, differences = comparison.tables(content)
     names = ["Pearson correlation", "share within one", "mean absolute error"]
     assert runs[1] == ["run", *names, "trained weights", "seconds", "backbone"]
     assert differences[:2] == (
         "Paired differences",
         ["difference", "Pearson correlation (95 % interval)", "texts"],
     )
-    compare.run([one, two], str(tmp_path / "page.html"), False, False, QUIET)
+    comparison.run([one, two], str(tmp_path / "page.html"), False, False, QUIET)
     page = (tmp_path / "page.html").read_text("utf-8")
     assert [word for word in CLASSES if word in page] == []
     assert "Pearson correlation with its 95 % interval" in page and "<svg" in page
-    alone = compare.side_by_side([two])["differences"]
+    alone = comparison.side_by_side([two])["differences"]
     assert [row["base"] for row in alone] == ["constant", "own_ridge"]
     assert alone[0]["pearson"] == {"value": None}
-    assert compare.difference_table(alone, content)[2][0][1] == "–"
+    assert comparison.difference_table(alone, content)[2][0][1] == "–"
 
 
 def test_runs_of_different_tasks_are_refused(tmp_path):
@@ -338,7 +340,7 @@ def test_runs_of_different_tasks_are_refused(tmp_path):
     make(paths[0])
     make(paths[1], task=Spread())
     with pytest.raises(DataError, match="one is judged by pearson and .*two by perplexity"):
-        compare.side_by_side(paths)
+        comparison.side_by_side(paths)
     warned = []
     say = types.SimpleNamespace(warn=warned.append)
     found = run_baselines.comparisons(load(Workdir(paths[0])), paths[1], say)
@@ -350,8 +352,8 @@ def test_other_answers_are_other_examples(tmp_path):
     make(paths[0])
     make(paths[1], rows=slice(0, 90))
     with pytest.raises(DataError, match="90 are shared, 30 are left out"):
-        compare.side_by_side(paths)
-    [found] = compare.side_by_side(paths, shared=True)["differences"]
+        comparison.side_by_side(paths)
+    [found] = comparison.side_by_side(paths, shared=True)["differences"]
     assert found["pearson"]["value"] == pytest.approx(0) and found["examples"] == 90
 
 
@@ -369,7 +371,7 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
     assert "over 3 seeds" in content["answer"] and "labels" not in content
     # A floor without the figure has no gain.
     assert [gain["over"] for gain in content["gains"]] == ["own_ridge"]
-    values = [compare.open_run(tmp_path / f"plan/seed-{n}").report for n in range(3)]
+    values = [comparison.open_run(tmp_path / f"plan/seed-{n}").report for n in range(3)]
     values = [each["metrics"]["pearson"]["value"] for each in values]
     assert content["figures"]["pearson"]["value"] == pytest.approx(np.mean(values))
     [found] = content["comparisons"]
@@ -384,21 +386,21 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
     page = (tmp_path / "plan/report.html").read_text("utf-8")
     outline(page)
     assert [word for word in CLASSES if word in page] == []
-    again = compare.side_by_side([str(tmp_path / "base"), str(tmp_path / "plan")])
+    again = comparison.side_by_side([str(tmp_path / "base"), str(tmp_path / "plan")])
     assert again["differences"][0]["pearson"] == found["pearson"]
-    assert "± " in compare.tables(again)[0][2][1][1]
+    assert "± " in comparison.tables(again)[0][2][1][1]
 
 
 def test_a_plan_of_which_a_run_has_no_figure(tmp_path):
     content = planned(tmp_path, (0.5, 0.6))
-    run = compare.open_run(tmp_path / "seed-0").report
+    run = comparison.open_run(tmp_path / "seed-0").report
     metrics = {**run["metrics"], "pearson": {"value": None}}
     Workdir(tmp_path / "seed-0").write_json("report.json", {**run, "metrics": metrics})
     content = summary.summarize_plan("seeds", ["seed-0", "seed-1"], Workdir(tmp_path), None)
     assert content["answer"].startswith("Pearson correlation is undefined in some run")
     assert content["gains"] == []
     summary.write(Workdir(tmp_path), content, QUIET)
-    assert compare.side_by_side([str(tmp_path / "seed-1"), str(tmp_path)])["differences"]
+    assert comparison.side_by_side([str(tmp_path / "seed-1"), str(tmp_path)])["differences"]
 
 
 def test_brief_tables_have_a_figure_of_which_less_is_better():

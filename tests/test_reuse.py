@@ -12,10 +12,10 @@ from tfft import job as jobs
 from tfft import machine
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.batches import Inputs, plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir

@@ -17,10 +17,10 @@ from trainings import evidence, newest, same
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import saved_model
+from tfft.reports.console import Console
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),

@@ -8,11 +8,11 @@ import pytest
 
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.batch_plan import Schedule, without_effect
 from tfft.training.stage import Stage, prepare

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from tfft import __main__ as cli
-from tfft.console import Console
 from tfft.errors import UserError, WorkdirError
+from tfft.reports.console import Console
 from tfft.storage.cache_store import TAG, Store, limit_bytes, store_dir
 
 KEY = {"depth": 2, "tokens": "abc"}

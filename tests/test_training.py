@@ -11,10 +11,10 @@ from trainings import newest, same
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.memory import MemorySource
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError
+from tfft.reports.console import Console
 from tfft.training.stage import Stage, prepare, set_dropout
 
 EVERYTHING = Stage(

@@ -10,9 +10,8 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import compare, run, trained
+from tfft import run, trained
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import folds
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import encode, pack, unpack
@@ -20,6 +19,8 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.part import POOL
+from tfft.reports import comparison
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage import cache_store
 from tfft.tasks.base import Examples
@@ -405,7 +406,7 @@ def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, f
     stored = [(POOL, 1), (POOL, 2), ("test", 2)]
     assert sorted(filled) == (stored[1:] if features == "off" else stored)
     train_folds(tmp_path / "alone", average, "off", of_fold(data, 1, 2))
-    one, two = map(compare.open_run, (tmp_path / "folds/fold-1", tmp_path / "alone"))
+    one, two = map(comparison.open_run, (tmp_path / "folds/fold-1", tmp_path / "alone"))
     for name in ("truncation", "lengths"):
         assert one.report[name] == two.report[name]
     bits = features == "off"  # stored ones are computed in other batches, which round otherwise

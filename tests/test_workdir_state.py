@@ -10,9 +10,9 @@ from trainings import stopped_after
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import WorkdirError
+from tfft.reports.console import Console
 
 
 def parts(**changes):

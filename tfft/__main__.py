@@ -23,9 +23,9 @@ from tfft.command_config import (
     required_path,
 )
 from tfft.command_line import Options, Verb, read, reference
-from tfft.console import Console
 from tfft.errors import ConfigError, UserError
 from tfft.library_messages import routed
+from tfft.reports.console import Console
 from tfft.storage.downloads import fetch
 
 GUIDE = """\
@@ -169,7 +169,7 @@ def _export(options: Options, say: Console) -> None:
 
 
 def _compare(options: Options, say: Console) -> None:
-    from tfft import compare
+    from tfft.reports import comparison
 
     if not options.words:
         raise ConfigError(
@@ -178,7 +178,7 @@ def _compare(options: Options, say: Console) -> None:
     for word in options.words:
         refuse_path(word, "tfft compare")
     flags = options.flags
-    compare.run(options.words, flags.output, flags.force, flags.shared, say)
+    comparison.run(options.words, flags.output, flags.force, flags.shared, say)
 
 
 def _fetch(options: Options, say: Console) -> None:

@@ -8,8 +8,8 @@ import pathlib
 
 from tfft import config
 from tfft.command_line import Options
-from tfft.console import Console
 from tfft.errors import ConfigError, WorkdirError
+from tfft.reports.console import Console
 
 
 def required_path(options: Options, flag: str, example: str) -> str:

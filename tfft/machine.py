@@ -17,8 +17,8 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.framework import config as tensorflow_config
 
-from tfft.console import Console
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.storage.subprocesses import git_commit
 from tfft.training.stage import Stage, use_xla
 

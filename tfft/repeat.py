@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import compare, report, run_files
 from tfft import job as jobs
+from tfft import run_files
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
@@ -17,6 +17,7 @@ from tfft.errors import ConfigError, FreezeError
 from tfft.evaluation import calibration, run_baselines
 from tfft.methods import attachment
 from tfft.part import Part
+from tfft.reports import comparison, report
 from tfft.restore import built_head, restore
 from tfft.storage.workdir import Workdir
 from tfft.summary import summarize_plan, write
@@ -100,7 +101,7 @@ def repeat(
       content of the plan's report.json.
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
-    base = compare.resolve(against, files.path, say)
+    base = comparison.resolve(against, files.path, say)
     identity = jobs.identity(task, backbone, source, stages, plan.seed, config_text)
     with files.open({**identity, "plan": plan.names}):
         if config_text:

@@ -14,11 +14,10 @@ from typing import Any
 
 import keras
 
-from tfft import compare, initial_weights, machine, report, run_files, tracking, workdir_state
+from tfft import initial_weights, machine, run_files, tracking, workdir_state
 from tfft import job as jobs
 from tfft.backbones.base import Backbone
 from tfft.check_stage import check_stage
-from tfft.console import Console
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
@@ -27,6 +26,8 @@ from tfft.evaluation.slices import encoded_groups, grouped
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.part import Part
 from tfft.repeat import Plan, repeat
+from tfft.reports import comparison, report
+from tfft.reports.console import Console
 from tfft.restore import DECISION, built_head, restore
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
@@ -176,7 +177,7 @@ def train(
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
-    base = compare.resolve(against, files.path, say)
+    base = comparison.resolve(against, files.path, say)
     job = jobs.Job(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
         identity = jobs.identity(task, backbone, source, stages, seed, config_text)

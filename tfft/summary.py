@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare, report, report_tables
 from tfft.evaluation import stored_predictions
+from tfft.reports import comparison, report
+from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping
@@ -127,7 +128,7 @@ def _gain(floor: str, every: Sequence[Mapping[str, Any]], main: str) -> dict[str
     found = spread([model["value"] - below["value"] for model, below in pairs])
     name, warning = report_tables.NAMES.get(floor, floor), None
     if abs(found["value"]) < found["sd"]:
-        warning = compare.smaller_than_spread(f"against {name}", found["value"], found["sd"])
+        warning = comparison.smaller_than_spread(f"against {name}", found["value"], found["sd"])
     return {"over": name, **found, "warning": warning}
 
 
@@ -136,11 +137,11 @@ def _comparisons(
 ) -> list[dict[str, Any]]:
     if base is None:
         return []
-    opened, plan = compare.open_run(base), compare.answers("this plan", kept)
+    opened, plan = comparison.open_run(base), comparison.answers("this plan", kept)
     if opened.answers.main != plan.main:
         return []
-    found = compare.difference(opened.answers, plan)
-    return [compare.judged(found, opened, sd=sd)] if found["examples"] else []
+    found = comparison.difference(opened.answers, plan)
+    return [comparison.judged(found, opened, sd=sd)] if found["examples"] else []
 
 
 def _answer(kind: str, runs: int, figures: Mapping[str, Any], content: Mapping[str, Any]) -> str:
@@ -212,7 +213,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
         title = f"{report_tables.sentence(report_tables.main_name(content))} beside the floors"
         found.append((title, ["", "mean difference", "sd"], gains))
     if content["comparisons"]:
-        found.append(compare.difference_table(content["comparisons"], content))
+        found.append(comparison.difference_table(content["comparisons"], content))
     return found
 
 
@@ -227,8 +228,8 @@ def write(files: Workdir, content: Mapping[str, Any], say: Any) -> None:
         say.warn(warning)
     main = content["main"]
     named = [(run["name"], {**run, "value": run[main]}) for run in content["runs"]]
-    mean = (f"all {content['plan']}", content["figures"].get(main, compare.NONE))
-    page = compare.page(
+    mean = (f"all {content['plan']}", content["figures"].get(main, comparison.NONE))
+    page = comparison.page(
         f"{len(named)} {content['plan']}",
         shown,
         warnings,

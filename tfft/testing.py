@@ -9,9 +9,9 @@ import numpy as np
 
 from tfft import job as jobs
 from tfft import machine
-from tfft.console import Console
 from tfft.data import examples
 from tfft.export.saved_model import Served, difference, export
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers

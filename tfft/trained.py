@@ -15,7 +15,6 @@ import keras
 
 from tfft import initial_weights, input_files, machine, run_files, tasks
 from tfft.backbones.base import Backbone
-from tfft.console import Console
 from tfft.data import examples, truncation
 from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
@@ -25,8 +24,9 @@ from tfft.export.saved_model import Served, difference, read_card, run_export
 from tfft.export.saved_model import export as write_export
 from tfft.input_files import Requested
 from tfft.methods import attachment
-from tfft.report import named
-from tfft.report_tables import tables
+from tfft.reports.console import Console
+from tfft.reports.report import named
+from tfft.reports.tables import tables
 from tfft.restore import restore
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir

@@ -10,8 +10,8 @@ from tfft import run
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.hub import hub
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.synthetic import synthetic
+from tfft.reports.console import Console
 from tfft.storage.downloads import fetch
 
 
@@ -63,7 +63,7 @@ def test_reports_name_the_folder(tmp_path, capsys):
 
 
 def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypatch):
-    from tfft import compare
+    from tfft.reports import comparison
 
     body = tiny()
     body.preset = "our_encoder"
@@ -77,7 +77,7 @@ def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypat
     card = (tmp_path / "report.md").read_text()
     assert "encoder (bert)" in card and 'base_model: "our_encoder"\n' in card
     capsys.readouterr()
-    compare.run([str(tmp_path), str(tmp_path)], "-", False, False, Console(quiet=True))
+    comparison.run([str(tmp_path), str(tmp_path)], "-", False, False, Console(quiet=True))
     assert title in capsys.readouterr().out
     run.check(task, tiny(), data, (stage,), say=Console())
     assert "backbone: tiny bert" in capsys.readouterr().err

@@ -16,12 +16,12 @@ from tfft import job as jobs
 from tfft import machine, run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.encoded_split import encode
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.methods import attachment as core
+from tfft.reports.console import Console
 from tfft.restore import built_head, restore
 from tfft.storage.workdir import Workdir
 from tfft.training import loop

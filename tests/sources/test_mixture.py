@@ -5,12 +5,12 @@ import pytest
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.folds import FoldSource, fold_numbers, lists
 from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
+from tfft.reports.console import Console
 from tfft.training.batch_plan import Schedule
 from tfft.training.stage import Stage
 

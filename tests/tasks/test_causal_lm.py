@@ -13,12 +13,12 @@ import tfft
 from tfft import job as jobs
 from tfft import machine
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.layers import text_generation
 from tfft.methods.lora import lora
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM

@@ -9,13 +9,13 @@ import tensorflow as tf
 import tfft
 from tfft import run, trained
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples as split_examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import saved_model
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
+from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing import TaskCase

@@ -8,9 +8,9 @@ import test_image_classification as images
 from test_matrix import NAMES, case
 
 from tfft import run
-from tfft.console import Console
 from tfft.data import examples
 from tfft.errors import ExportError
+from tfft.reports.console import Console
 from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)

@@ -9,7 +9,7 @@ from trainings import evidence, newest, same, stopped_after
 
 import tfft
 from tfft import __main__ as cli
-from tfft.console import Console
+from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.seq2seq import Seq2Seq

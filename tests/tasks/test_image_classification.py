@@ -16,11 +16,11 @@ from tfft import machine, run
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.pixels import pixel_floors, small
-from tfft.console import Console
 from tfft.data.encoded_split import Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
 from tfft.preprocessing.image.image_files import content
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification

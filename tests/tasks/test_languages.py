@@ -20,10 +20,10 @@ from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tiny import tiny
 from tfft.backbones.text.tokenizer_loading import from_hub
-from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
+from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 
 QUIET = Console(quiet=True)

@@ -12,13 +12,13 @@ from tfft import run, trained
 from tfft.backbones.adapted import adapted
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
+from tfft.reports.console import Console
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing import TaskCase
 from tfft.training import loop

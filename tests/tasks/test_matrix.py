@@ -7,13 +7,14 @@ import re
 import numpy as np
 import pytest
 
-from tfft import machine, report_tables
+from tfft import machine
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
 from tfft.catalogue import configurables
-from tfft.console import Console
 from tfft.data import examples
+from tfft.reports import tables
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.testing import TaskCase
 from tfft.training import loop
@@ -82,7 +83,7 @@ def test_each_floor_has_a_name_that_a_person_reads(name):
     ]
     floors = task.floors(*given)
     parts = {part for key in floors for part in key.split(" + ")}
-    assert parts and parts <= report_tables.NAMES.keys()
+    assert parts and parts <= tables.NAMES.keys()
 
 
 def test_the_docs_print_the_matrix():

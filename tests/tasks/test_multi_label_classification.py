@@ -12,13 +12,13 @@ from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
+from tfft.reports.console import Console
 from tfft.run import check
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification

@@ -9,12 +9,12 @@ from trainings import evidence, newest, same, steps, stopped_after
 import tfft
 from tfft import thresholds
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.encoded_split import Ragged
 from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.multi_task import data as shares

@@ -8,12 +8,12 @@ import pytest
 import tfft
 from tfft import run
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import saved_model
 from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multiple_choice import MultipleChoice

@@ -12,13 +12,13 @@ import tfft
 from tfft import job as jobs
 from tfft import machine
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.question_answering import QuestionAnswering

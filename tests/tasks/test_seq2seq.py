@@ -13,9 +13,9 @@ import tfft
 from tfft import job as jobs
 from tfft import machine
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.errors import ConfigError
 from tfft.export import saved_model
+from tfft.reports.console import Console
 from tfft.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq

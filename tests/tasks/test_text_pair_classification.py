@@ -7,11 +7,11 @@ import pytest
 import tfft
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
+from tfft.reports.console import Console
 from tfft.tasks.text.text_pair_classification import TextPairClassification
 from tfft.testing import TaskCase
 

@@ -9,12 +9,12 @@ from scipy.stats import pearsonr, spearmanr
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.console import Console
 from tfft.data import examples
 from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics import regression
+from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_regression import TextRegression
 from tfft.testing import TaskCase

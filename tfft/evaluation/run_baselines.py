@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from tfft import compare
 from tfft.baselines.tfidf import Floor
 from tfft.evaluation import calibration, stored_predictions
 from tfft.job import Job
+from tfft.reports import comparison
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples
 from tfft.training import loop
@@ -152,20 +152,20 @@ def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> lis
       kept: of this run.
       against: the folder of a run or a plan, or None.
     """
-    model = compare.answers("this model", [kept])
+    model = comparison.answers("this model", [kept])
     names = [name for name in kept.sums if name != stored_predictions.MODEL]
-    found = [compare.difference(compare.answers(name, [kept], name), model) for name in names]
+    found = [comparison.difference(comparison.answers(name, [kept], name), model) for name in names]
     if against is not None:
-        base = compare.open_run(against).answers
+        base = comparison.open_run(against).answers
         if base.main != model.main:
             say.warn(f"not compared with {base.name}: it is judged by {base.main}")
             return found
-        difference = compare.difference(base, model)
+        difference = comparison.difference(base, model)
         if not difference["examples"]:
             say.warn(f"not compared with {base.name}: no evaluated text is in both")
             return found
         if difference["left_out"]:
-            say.warn(compare.partly(difference))
+            say.warn(comparison.partly(difference))
         found.append(difference)
     return found
 
@@ -174,4 +174,4 @@ def show(content: dict[str, Any], say: Any) -> None:
     """Prints what a report says of its decision and its comparisons."""
     calibration.show(content, say)
     if content.get("comparisons"):
-        say.table(*compare.difference_table(content["comparisons"], content), result=True)
+        say.table(*comparison.difference_table(content["comparisons"], content), result=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
 from tfft.data.truncation import tables as long_texts
-from tfft.marked import pieces
-from tfft.report_tables import (
+from tfft.reports.highlighted_spans import pieces
+from tfft.reports.tables import (
     STANDS,
     answer,
     class_columns,
@@ -22,6 +21,7 @@ from tfft.report_tables import (
     worded,
     worse,
 )
+from tfft.reports.templates import read_template
 
 SHOWN_SLICES = 12  # on the page without unfolding
 SHOWN_PAIRS = 10
@@ -36,7 +36,7 @@ def page(content: Mapping[str, Any]) -> str:
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=FunctionLoader(_template),
+        loader=FunctionLoader(read_template),
     )
     environment.filters |= {
         "number": number,
@@ -75,13 +75,9 @@ def _ends(content: Mapping[str, Any]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _template(name: str) -> str:
-    return importlib.resources.files("tfft").joinpath(name).read_text("utf-8")
-
-
 def _pictures(content: Mapping[str, Any]) -> dict[str, Any]:
     """Returns inline SVG by name, and `curves`, a list of it; what has no figures is left out."""
-    from tfft import plots
+    from tfft.reports import plots
 
     metrics, main = content["metrics"], content["main"]
     named = [(name, entry[main]) for name, entry in models(content) if main in entry]

@@ -6,19 +6,20 @@ Needs no TensorFlow: a run keeps what it answered (see `outputs`).
 from __future__ import annotations
 
 import dataclasses
-import importlib.resources
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfft import report, report_tables
 from tfft.errors import DataError, WorkdirError
 from tfft.evaluation import stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Key, Outputs
 from tfft.metrics import aggregates
 from tfft.metrics.paired_tests import compare_predictions
+from tfft.reports import report
+from tfft.reports import tables as report_tables
+from tfft.reports.templates import read_template
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 from tfft.storage.workdir import Workdir
 
@@ -348,14 +349,14 @@ def page(
     """
     from jinja2 import Environment, StrictUndefined
 
-    from tfft import plots
+    from tfft.reports import plots
 
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     drawn = [(name, interval(entry)) for name, entry in named if entry["value"] is not None]
     figure = report_tables.sentence(figure)
-    template = importlib.resources.files("tfft").joinpath("compare.html.jinja").read_text("utf-8")
+    template = read_template("compare.html.jinja")
     return environment.from_string(template).render(
         title=title,
         tables=shown,

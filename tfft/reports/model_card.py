@@ -6,13 +6,12 @@ The front matter is YAML in which every value is written as JSON, which YAML inc
 from __future__ import annotations
 
 import html
-import importlib.resources
 import json
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.report_tables import (
+from tfft.reports.tables import (
     STANDS,
     answer,
     class_columns,
@@ -25,6 +24,7 @@ from tfft.report_tables import (
     visible,
     worded,
 )
+from tfft.reports.templates import read_template
 
 SHOWN_SLICES = 10
 SHOWN_LABELS = 50
@@ -47,7 +47,7 @@ def card(content: Mapping[str, Any]) -> str:
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
     areas = ("roc_auc", "average_precision")  # on the page
     columns = worded(class_columns(content["metrics"]), content)
-    template = importlib.resources.files("tfft").joinpath("report.md.jinja").read_text("utf-8")
+    template = read_template("report.md.jinja")
     return environment.from_string(template).render(
         content=content,
         answer=answer(content),

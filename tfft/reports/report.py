@@ -18,9 +18,9 @@ import numpy as np
 
 from tfft.evaluation.fit_diagnosis import fitting
 from tfft.evaluation.slices import OWN, slice_rows
-from tfft.report_card import card
-from tfft.report_page import page
-from tfft.report_tables import answer
+from tfft.reports.html_page import page
+from tfft.reports.model_card import card
+from tfft.reports.tables import answer
 
 SCHEMA = 3
 BARS = 40
