@@ -12,13 +12,13 @@ import keras
 import numpy as np
 
 from benchmarks.harness import Score
-from tfft import job as jobs
-from tfft import machine
 from tfft.backbones.text.hub import hub
 from tfft.data.batches import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.reports.console import Console
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -55,7 +55,7 @@ class Product:
     def __init__(self, source: Any, stage: Stage, body: Any = None):
         self.source, self.stage = source, stage
         self.body = body or minilm()
-        machine.make_deterministic(0, [stage], Console(quiet=True))
+        environment.make_deterministic(0, [stage], Console(quiet=True))
         self.task = TextClassification().with_labels(source.labels)
         self.head = self.task.head()
         self.head.build((None, self.body.dim))

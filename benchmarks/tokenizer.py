@@ -11,7 +11,7 @@ import tensorflow as tf
 from benchmarks.harness import Outcome, interleave
 from tfft.backbones.text.hub import hub
 from tfft.data.sources.demo.movie_reviews import movie_reviews
-from tfft.job import ENCODED_TEXTS
+from tfft.runs.trainer import ENCODED_TEXTS
 from tfft.storage.downloads import fetch
 
 REACH = 2.0

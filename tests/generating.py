@@ -8,7 +8,7 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
-from tfft.restore import built_head
+from tfft.runs.restore import built_head
 
 WORDS = ["good", "bad", "film", "plot", "great"]
 DICTIONARY = dict(

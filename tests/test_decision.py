@@ -17,7 +17,7 @@ from tfft.export import saved_model
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.reports import comparison
 from tfft.reports.console import Console
-from tfft.restore import DECISION
+from tfft.runs.restore import DECISION
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, ExportError
 from tfft.export.saved_model import Served, difference, export
-from tfft.restore import built_head
+from tfft.runs.restore import built_head
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.feature_cache import half_precision
 from tfft.training.model import assemble

@@ -45,10 +45,10 @@ def verbs(monkeypatch, tmp_path):
     (tmp_path / "run.gin").write_text(CONFIG)
     recorder = Recorder()
     monkeypatch.setattr(cli, "_library", lambda say: recorder)
-    machine = types.ModuleType("tfft.machine")
+    machine = types.ModuleType("tfft.runs.environment")
     machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
-    monkeypatch.setitem(sys.modules, "tfft.machine", machine)
-    monkeypatch.setattr("tfft.machine", machine, raising=False)
+    monkeypatch.setitem(sys.modules, "tfft.runs.environment", machine)
+    monkeypatch.setattr("tfft.runs.environment", machine, raising=False)
     monkeypatch.setattr(
         cli.config.Config, "kwargs", lambda self, only=None: {name: name for name in only or ["a"]}
     )

@@ -10,8 +10,8 @@ import pytest
 from tfft import __main__ as cli
 from tfft.data.sources.conll import conll
 from tfft.errors import DataError
-from tfft.input_files import read_input, read_rows
 from tfft.reports.console import Console
+from tfft.runs.prediction_files import read_input, read_rows
 from tfft.tasks.text.token_classification import TokenClassification
 
 CONFIG = """

@@ -11,7 +11,7 @@ from trainings import evidence
 
 import tfft
 from tfft import __main__ as cli
-from tfft import repeat, run, summary
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
 from tfft.data.sources.base import MemorySource
@@ -20,6 +20,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.reports import comparison
 from tfft.reports.console import Console
+from tfft.runs import repeat, repeat_summary
 from tfft.storage.workdir import Workdir
 from tfft.training.feature_cache import cache
 
@@ -134,7 +135,7 @@ def test_the_summary_is_mean_and_spread(plan):
 def test_a_plan_is_compared_with_a_named_run(plan):
     folder = plan[0].workdir.parent
     names = ["seed-3", "seed-4"]
-    content = summary.summarize_plan("seeds", names, Workdir(folder), folder / "seed-3")
+    content = repeat_summary.summarize_plan("seeds", names, Workdir(folder), folder / "seed-3")
     [found] = content["comparisons"]
     values = content["figures"]["accuracy"]["values"]
     assert found["accuracy"]["value"] == pytest.approx(np.mean(values) - values[0])
@@ -168,12 +169,14 @@ def test_the_best_run_is_that_of_the_monitored_figure(watched, best):
         "d": (0.6, 0.3, 0.1, 0.2, 0.2),
     }
     reports = {name: {"best": dict(zip(names, row, strict=True))} for name, row in rows.items()}
-    assert summary._best(reports, watched) == best
+    assert repeat_summary._best(reports, watched) == best
 
 
 def test_without_validation_the_first_run_is_taken_unless_something_is_watched():
     reports = {name: {"best": {"loss": loss}} for name, loss in (("a", 0.5), ("b", 0.1))}
-    assert summary._best(reports, None) == "a" and summary._best(reports, "loss") == "b"
+    assert (
+        repeat_summary._best(reports, None) == "a" and repeat_summary._best(reports, "loss") == "b"
+    )
 
 
 def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
@@ -184,7 +187,7 @@ def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
     for name, value in watched.items():
         assert value == comparison.open_run(tmp_path / name).report["best"]["loss"]
     assert content["best"] == found.workdir.name == min(watched, key=lambda name: watched[name])
-    [columns] = [columns for title, columns, _ in summary.tables(content) if title == "Runs"]
+    [columns] = [columns for title, columns, _ in repeat_summary.tables(content) if title == "Runs"]
     assert content["monitor"] == "loss" and "monitor: loss" in columns
 
 
@@ -340,7 +343,7 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
 def gained(gains):
     floor, model = {"accuracy": {"value": 0.8}}, [{"value": 0.8 + gain} for gain in gains]
     every = [{"metrics": {"accuracy": one}, "floors": {"majority": floor}} for one in model]
-    return summary._gain("majority", every, "accuracy")
+    return repeat_summary._gain("majority", every, "accuracy")
 
 
 def test_a_gain_smaller_than_the_spread_is_warned_of():

@@ -8,7 +8,6 @@ import types
 import numpy as np
 import pytest
 
-from tfft import summary
 from tfft.baselines.tfidf import Floor
 from tfft.data import truncation
 from tfft.errors import DataError
@@ -19,6 +18,7 @@ from tfft.metrics import aggregates
 from tfft.reports import comparison, report
 from tfft.reports import tables as report_tables
 from tfft.reports.console import Console
+from tfft.runs import repeat_summary
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples, Task
@@ -361,7 +361,7 @@ def planned(folder, noises, task=None, base=None):
     names = [f"seed-{number}" for number in range(len(noises))]
     for seed, (name, noise) in enumerate(zip(names, noises, strict=True)):
         make(folder / name, noise, task, seed=seed)
-    return summary.summarize_plan("seeds", names, Workdir(folder), base)
+    return repeat_summary.summarize_plan("seeds", names, Workdir(folder), base)
 
 
 def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
@@ -378,11 +378,11 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
     assert found["pearson"]["value"] > 0 and found["spread"] == pytest.approx(
         np.std(values, ddof=1)
     )
-    tables = {title: columns for title, columns, _ in summary.tables(content)}
+    tables = {title: columns for title, columns, _ in repeat_summary.tables(content)}
     names = ["Pearson correlation", "share within one", "mean absolute error"]
     assert tables["Runs"] == ["run", *names, "val loss", "val mae", "seconds"]
     assert "Pearson correlation beside the floors" in tables
-    summary.write(Workdir(tmp_path / "plan"), content, QUIET)
+    repeat_summary.write(Workdir(tmp_path / "plan"), content, QUIET)
     page = (tmp_path / "plan/report.html").read_text("utf-8")
     outline(page)
     assert [word for word in CLASSES if word in page] == []
@@ -396,10 +396,10 @@ def test_a_plan_of_which_a_run_has_no_figure(tmp_path):
     run = comparison.open_run(tmp_path / "seed-0").report
     metrics = {**run["metrics"], "pearson": {"value": None}}
     Workdir(tmp_path / "seed-0").write_json("report.json", {**run, "metrics": metrics})
-    content = summary.summarize_plan("seeds", ["seed-0", "seed-1"], Workdir(tmp_path), None)
+    content = repeat_summary.summarize_plan("seeds", ["seed-0", "seed-1"], Workdir(tmp_path), None)
     assert content["answer"].startswith("Pearson correlation is undefined in some run")
     assert content["gains"] == []
-    summary.write(Workdir(tmp_path), content, QUIET)
+    repeat_summary.write(Workdir(tmp_path), content, QUIET)
     assert comparison.side_by_side([str(tmp_path / "seed-1"), str(tmp_path)])["differences"]
 
 

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from trainings import evidence, few, steps
 
-from tfft import job as jobs
-from tfft import machine
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.batches import Inputs, plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -43,7 +43,7 @@ def store(tmp_path, monkeypatch):
 
 
 def make(folder, body=None, rows=96):
-    machine.make_deterministic(0, [Stage()], Console(quiet=True))
+    environment.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
     task = TextClassification().with_labels(source.labels)
     job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), Say())

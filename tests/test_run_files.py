@@ -8,8 +8,8 @@ import pytest
 from pictures import folder
 
 from tfft import __main__ as cli
-from tfft import run_files
 from tfft.errors import WorkdirError
+from tfft.runs import run_files
 from tfft.storage.workdir import Workdir
 
 CONFIG = """

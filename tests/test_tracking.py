@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from tfft import tracking
 from tfft.errors import ConfigError
+from tfft.runs import trackers
 from tfft.storage.workdir import Workdir
 
 RECORDS = [
@@ -25,9 +25,9 @@ def test_without_mlflow_it_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match="which is not installed") as caught:
-        tracking.begin("mlruns", Workdir(tmp_path))
+        trackers.begin("mlruns", Workdir(tmp_path))
     assert "tfft[mlflow]" in caught.value.valid
-    tracking.begin(None, Workdir(tmp_path)).finish(REPORT)
+    trackers.begin(None, Workdir(tmp_path)).finish(REPORT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -40,7 +40,7 @@ def test_a_run_is_logged_once_though_it_was_stopped(tmp_path, monkeypatch):
     for records in (RECORDS[:2], RECORDS):
         files = Workdir(tmp_path / "run")
         files.write_json("run.json", {"identity": identity})
-        log = tracking.begin("mlruns", files)
+        log = trackers.begin("mlruns", files)
         files.write_records(records)
     files.write("report.html", "<html>")
     log.finish(REPORT)
@@ -53,5 +53,5 @@ def test_a_run_is_logged_once_though_it_was_stopped(tmp_path, monkeypatch):
     assert found.data.metrics["test_accuracy"] == 0.9
     assert found.info.status == "FINISHED" and found.info.run_name == "run"
     assert [file.path for file in client.list_artifacts(run_id)] == ["report.html"]
-    experiment = client.get_experiment_by_name(tracking.EXPERIMENT)
+    experiment = client.get_experiment_by_name(trackers.EXPERIMENT)
     assert len(client.search_runs([experiment.experiment_id])) == 1

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import run, trained
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
 from tfft.data.batches import Batch, Inputs
@@ -18,10 +18,11 @@ from tfft.data.encoded_split import encode, pack, unpack
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
-from tfft.part import POOL
 from tfft.reports import comparison
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import run as trained
+from tfft.runs.repeat_member import POOL
+from tfft.runs.restore import built_head
 from tfft.storage import cache_store
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification

@@ -36,10 +36,10 @@ def command(tmp_path, monkeypatch, capsys):
     for name in ("check", "train", "evaluate", "predict", "export", "evaluate_export"):
         setattr(verbs, name, lambda *args, **kwargs: None)
     monkeypatch.setattr(cli, "_library", lambda say: verbs)
-    machine = types.ModuleType("tfft.machine")
+    machine = types.ModuleType("tfft.runs.environment")
     machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
-    monkeypatch.setitem(sys.modules, "tfft.machine", machine)
-    monkeypatch.setattr("tfft.machine", machine, raising=False)
+    monkeypatch.setitem(sys.modules, "tfft.runs.environment", machine)
+    monkeypatch.setattr("tfft.runs.environment", machine, raising=False)
     monkeypatch.setattr(config, "offered", lambda: dict(KNOWN))  # read once
     monkeypatch.setattr(cli.config.Config, "kwargs", lambda self, only=None: {})
 

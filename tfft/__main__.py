@@ -290,9 +290,9 @@ def _hushed() -> Iterator[None]:
 def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[Any]:
     """Enters the strategy, in which the backbone must be built; yields the verbs."""
     run = _library(say)
-    from tfft import machine
+    from tfft.runs import environment
 
-    with _explained(found), machine.scope(options.flags.strategy, say):
+    with _explained(found), environment.scope(options.flags.strategy, say):
         yield run
 
 

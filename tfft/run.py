@@ -14,25 +14,22 @@ from typing import Any
 
 import keras
 
-from tfft import initial_weights, machine, run_files, tracking, workdir_state
-from tfft import job as jobs
 from tfft.backbones.base import Backbone
-from tfft.check_stage import check_stage
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
 from tfft.evaluation import calibration, finite_checks, run_baselines
 from tfft.evaluation.slices import encoded_groups, grouped
 from tfft.evaluation.stored_predictions import MODEL
-from tfft.part import Part
-from tfft.repeat import Plan, repeat
 from tfft.reports import comparison, report
 from tfft.reports.console import Console
-from tfft.restore import DECISION, built_head, restore
-from tfft.storage.atomic_write import write_atomic
-from tfft.storage.workdir import Workdir
-from tfft.tasks.base import Task
-from tfft.trained import (
+from tfft.runs import environment, initial_weights, run_files, trackers, workdir_state
+from tfft.runs import trainer as jobs
+from tfft.runs.check_stage import check_stage
+from tfft.runs.repeat import Plan, repeat
+from tfft.runs.repeat_member import Part
+from tfft.runs.restore import DECISION, built_head, restore
+from tfft.runs.run import (
     COMPARED,
     Run,
     evaluate,
@@ -42,6 +39,9 @@ from tfft.trained import (
     predict_export,
     show,
 )
+from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
+from tfft.tasks.base import Task
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import adapt
 from tfft.training.reinitialization import reinitialise
@@ -100,7 +100,7 @@ def build(
     workdir=FILLED,
     checkpoint_steps=COUNT,
 )
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def train(
     task: Task,
     backbone: Backbone,
@@ -165,7 +165,7 @@ def train(
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
         return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
-    machine.make_deterministic(seed, stages, say)
+    environment.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     calibration.check(task, source)
     for stage in stages:
@@ -187,8 +187,8 @@ def train(
         split = _held_out(source)
         data = run_files.describe_data(source, split)
         described = {"identity": identity, "folder": os.getcwd(), "data": data}
-        files.write_json("run.json", {**described, **machine.describe_machine()})
-        log = tracking.begin(mlflow, files)
+        files.write_json("run.json", {**described, **environment.describe_machine()})
+        log = trackers.begin(mlflow, files)
         job.encode(source)
         done = run_baselines.finished(files)
         done = done if done and report.covers(done, groups) else None
@@ -302,7 +302,7 @@ def _report(
         best=position.best,
         seconds=job.clock.seconds,
         notes=[*source.notes, *run.backbone.notes],
-        machine=machine.describe_machine(),
+        machine=environment.describe_machine(),
         seed=job.seed,
         command=_repeated(run.workdir / "config.gin"),
         groups={**task.groups(given), **encoded_groups(encoded), **groups},
@@ -325,7 +325,7 @@ def _repeated(config: pathlib.Path) -> str:
 
 
 @validated(stages=FILLED, seed=SEED, seeds=COUNT, folds=COUNT, workdir=FILLED)
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def check(
     task: Task,
     backbone: Backbone,
@@ -361,7 +361,7 @@ def check(
     backbone = backbone.read_for(task)
     stages, given = chain([stages] if isinstance(stages, Stage) else stages, backbone), task
     source = as_source(source, task)
-    machine.make_deterministic(seed, stages, say)
+    environment.make_deterministic(seed, stages, say)
     task = _describe_source(task, source, say)
     with initial_weights.unchanged(backbone, stages):
         if workdir is not None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from tfft import job as jobs
-from tfft import machine
 from tfft.data import examples
 from tfft.export.saved_model import Served, difference, export
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers
 from tfft.training import loop
@@ -39,7 +39,7 @@ class TaskCase:
         raise NotImplementedError
 
     def setup_method(self) -> None:
-        self._process_state = machine.preserve_process_state()
+        self._process_state = environment.preserve_process_state()
         self._process_state.__enter__()
 
     def teardown_method(self) -> None:
@@ -47,7 +47,7 @@ class TaskCase:
 
     def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
-        machine.make_deterministic(0, [self.stage], Console(quiet=True))
+        environment.make_deterministic(0, [self.stage], Console(quiet=True))
         source = self.make_source()
         task = self.make_task().with_labels(source.labels, source.label_counts("train"))
         examples.check(task, source)

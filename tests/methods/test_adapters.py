@@ -12,8 +12,7 @@ import tensorflow as tf
 from trainings import evidence, few, newest, same, steps, stopped_after
 
 import tfft
-from tfft import job as jobs
-from tfft import machine, run
+from tfft import run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import encode
@@ -22,7 +21,9 @@ from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.methods import attachment as core
 from tfft.reports.console import Console
-from tfft.restore import built_head, restore
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head, restore
 from tfft.storage.workdir import Workdir
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
@@ -285,7 +286,7 @@ def test_mixed_precision_trains_float32_adapters(method, precision):
 
 
 def job_of(folder, architecture, stage):
-    machine.make_deterministic(0, [stage], QUIET)
+    environment.make_deterministic(0, [stage], QUIET)
     source, body = synthetic(96), tiny(architecture, layers=2, dropout=0.2)
     task = tfft.tasks.TextClassification().with_labels(source.labels)
     job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), QUIET)

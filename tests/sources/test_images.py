@@ -10,12 +10,12 @@ import pictures
 import pytest
 import tensorflow as tf
 
-from tfft import repeat
 from tfft.data.folds import FoldSource, lists
 from tfft.data.sources.demo.fashion_mnist import LABELS, fashion_mnist, png
 from tfft.data.sources.images import images, read_images
 from tfft.errors import DataError
 from tfft.preprocessing.image.image_files import content, name_of
+from tfft.runs import repeat
 
 
 def pairs(source):

@@ -17,11 +17,11 @@ from tfft.data.sources import python_examples
 from tfft.data.sources.as_source import as_source
 from tfft.data.sources.memory import memory
 from tfft.errors import DataError, UserError, python_form
+from tfft.runs.run import Run
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.tasks.text.text_pair_classification import TextPairClassification
-from tfft.trained import Run
 
 TEXTS = [f"text {n}" for n in range(60)]
 LABELS = [f"class {n % 2}" for n in range(60)]

@@ -10,8 +10,6 @@ from generating import body, made, prompted, source
 from trainings import evidence, steps
 
 import tfft
-from tfft import job as jobs
-from tfft import machine
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.errors import ConfigError
@@ -19,7 +17,9 @@ from tfft.export import saved_model
 from tfft.layers import text_generation
 from tfft.methods.lora import lora
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
@@ -146,7 +146,7 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
     )
     found = {}
     for features in ("off", "memory"):
-        machine.make_deterministic(0, [stage], QUIET)
+        environment.make_deterministic(0, [stage], QUIET)
         task = CausalLM(max_new_tokens=8)
         read = body(kind).read_for(task)
         job = jobs.Job(task, read, built_head(task, read), 0, Workdir(tmp_path / features), QUIET)

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import run, trained
+from tfft import run
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples as split_examples
 from tfft.data.sources.memory import memory
@@ -16,6 +16,7 @@ from tfft.export import saved_model
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
 from tfft.reports.console import Console
+from tfft.runs import run as trained
 from tfft.tasks.base import Examples
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing import TaskCase

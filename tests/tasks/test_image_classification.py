@@ -11,8 +11,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 from trainings import newest, same, steps, stopped_after
 
-from tfft import job as jobs
-from tfft import machine, run
+from tfft import run
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.pixels import pixel_floors, small
@@ -21,7 +20,9 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
 from tfft.preprocessing.image.image_files import content
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.text_classification import TextClassification
@@ -52,7 +53,7 @@ def store(tmp_path, monkeypatch):
 
 
 def make(folder, body=None):
-    machine.make_deterministic(0, [TOP], QUIET)
+    environment.make_deterministic(0, [TOP], QUIET)
     source, body = pictures.source(96), body or tiny_image(3)
     task = ImageClassification().with_labels(source.labels)
     body = body.read_for(task)

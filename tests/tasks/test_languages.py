@@ -15,7 +15,7 @@ import keras_hub
 import pytest
 
 import tfft
-from tfft import tasks, trained
+from tfft import tasks
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tiny import tiny
@@ -24,6 +24,7 @@ from tfft.data.sources.memory import memory
 from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
 from tfft.reports.console import Console
+from tfft.runs import run as trained
 from tfft.tasks.base import Examples
 
 QUIET = Console(quiet=True)

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import run, trained
+from tfft import run
 from tfft.backbones.adapted import adapted
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -19,6 +19,7 @@ from tfft.layers.vocabulary_head import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.reports.console import Console
+from tfft.runs import run as trained
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing import TaskCase
 from tfft.training import loop

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 
-from tfft import machine
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
@@ -15,7 +14,8 @@ from tfft.catalogue import configurables
 from tfft.data import examples
 from tfft.reports import tables
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs.restore import built_head
 from tfft.testing import TaskCase
 from tfft.training import loop
 from tfft.training.stage import Stage, prepare
@@ -52,7 +52,7 @@ def fits(name, kind):
 )
 def test_a_task_trains_and_answers_on_a_body(name, kind):
     stage = Stage(freeze_layers=2 if kind == "albert" else 1, epochs=1, batch_size=8, warmup=0)
-    machine.make_deterministic(0, [stage], Console(quiet=True))
+    environment.make_deterministic(0, [stage], Console(quiet=True))
     made = case(name)
     source = made.make_source()
     task = made.make_task().with_labels(source.labels, source.label_counts("train"))

@@ -15,7 +15,7 @@ from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.multi_task import data as shares
 from tfft.tasks.multi_task import model

@@ -14,7 +14,7 @@ from tfft.export import saved_model
 from tfft.losses.classification import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multiple_choice import MultipleChoice
 from tfft.testing import TaskCase

@@ -9,8 +9,6 @@ import tensorflow as tf
 from trainings import steps
 
 import tfft
-from tfft import job as jobs
-from tfft import machine
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
@@ -19,7 +17,9 @@ from tfft.export import saved_model
 from tfft.layers.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing import TaskCase
@@ -184,7 +184,7 @@ def test_features_kept_or_not_train_alike(tmp_path):
     stage = tfft.Stage(freeze_layers=1, epochs=2, batch_size=16, learning_rate=3e-3)
     found = {}
     for kind in ("off", "memory"):
-        machine.make_deterministic(0, [stage], QUIET)
+        environment.make_deterministic(0, [stage], QUIET)
         task = QuestionAnswering()
         body = tiny(layers=2, sequence_length=24).read_for(task)
         head = built_head(task, body)

@@ -10,13 +10,13 @@ from generating import body, made, source, translated, translation
 from trainings import evidence, steps
 
 import tfft
-from tfft import job as jobs
-from tfft import machine
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.reports.console import Console
-from tfft.restore import built_head
+from tfft.runs import environment
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
 from tfft.testing import TaskCase
@@ -121,7 +121,7 @@ def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
     stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
     found = {}
     for features in ("off", "memory"):
-        machine.make_deterministic(0, [stage], QUIET)
+        environment.make_deterministic(0, [stage], QUIET)
         task = Seq2Seq(max_new_tokens=8)
         read = body("t5").read_for(task)
         where = Workdir(tmp_path / features)

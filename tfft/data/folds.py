@@ -12,7 +12,7 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from tfft.data.sources.base import MemorySource, Source, summarize
 from tfft.data.splits import Rows, Units, keys_of, take
 from tfft.errors import DataError
-from tfft.part import POOL
+from tfft.runs.repeat_member import POOL
 
 
 class FoldSource(MemorySource):

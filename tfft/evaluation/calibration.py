@@ -1,6 +1,7 @@
 """From a model's outputs to answers: temperature and threshold, settled on validation data.
 
-What was settled lies beside the best weights; `tfft.restore` gives it to the task and the head.
+What was settled lies beside the best weights; `tfft.runs.restore` gives it to the task and the
+head.
 """
 
 from __future__ import annotations
@@ -9,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tfft import job as jobs
 from tfft.data import examples
 from tfft.errors import ConfigError
 from tfft.evaluation import finite_checks
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
-from tfft.restore import DECISION, restore
+from tfft.runs import trainer as jobs
+from tfft.runs.restore import DECISION, restore
 from tfft.training import loop
 
 

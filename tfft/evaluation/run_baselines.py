@@ -10,8 +10,8 @@ import numpy as np
 
 from tfft.baselines.tfidf import Floor
 from tfft.evaluation import calibration, stored_predictions
-from tfft.job import Job
 from tfft.reports import comparison
+from tfft.runs.trainer import Job
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Examples
 from tfft.training import loop

@@ -19,7 +19,7 @@ import tensorflow as tf
 from tfft.data.batches import Inputs, bucket_lengths, plan_epoch
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.errors import ConfigError
-from tfft.part import POOL, Part
+from tfft.runs.repeat_member import POOL, Part
 from tfft.storage.array_file import Entry, Kept
 from tfft.storage.cache_store import Store, told
 from tfft.training.feature_cache import half_precision

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from tfft import initial_weights, input_files, machine, run_files, tasks
+from tfft import tasks
 from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.sources.python_examples import read_inputs
@@ -22,12 +22,13 @@ from tfft.evaluation import finite_checks
 from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.export.saved_model import Served, difference, read_card, run_export
 from tfft.export.saved_model import export as write_export
-from tfft.input_files import Requested
 from tfft.methods import attachment
 from tfft.reports.console import Console
 from tfft.reports.report import named
 from tfft.reports.tables import tables
-from tfft.restore import restore
+from tfft.runs import environment, initial_weights, prediction_files, run_files
+from tfft.runs.prediction_files import Requested
+from tfft.runs.restore import restore
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers, Examples, Task
@@ -94,7 +95,7 @@ class Run:
         return given, outputs
 
     @validated(folder=FILLED)
-    @machine.preserve_process_state()
+    @environment.preserve_process_state()
     def export(self, folder: str | os.PathLike[str] | None = None, say: Any = None) -> pathlib.Path:
         """Writes a SavedModel that takes raw strings, or files; returns its version's folder.
 
@@ -138,7 +139,7 @@ class Run:
         return version
 
 
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def evaluate(
     task: Any,
     backbone: Any,
@@ -183,7 +184,7 @@ def evaluate(
     else:
         trained = _columns_of_run(files)
         settings: dict[str, Any] = {"say": say, "columns": columns, "needed": False}
-        table = input_files.read_input(task, input, trained, text, label, **settings)
+        table = prediction_files.read_input(task, input, trained, text, label, **settings)
         inputs, answers, where, further = table.inputs, table.labels, input, table.columns
         places = table.places
         for name in columns:
@@ -227,7 +228,7 @@ def _show_metrics(
     return content
 
 
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def predict(
     task: Any,
     backbone: Any,
@@ -261,12 +262,12 @@ def predict(
     files = Workdir(workdir)
     trained = _columns_of_run(files)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    rows = input_files.read_rows(task.served, input, trained, text, **settings)
+    rows = prediction_files.read_rows(task.served, input, trained, text, **settings)
     backbone = backbone.read_for(task)
     task, _, model = restore(task, backbone, files)
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
     if on_error == "skip":
-        rows = input_files.without_unreadable(rows, body.preprocessor)
+        rows = prediction_files.without_unreadable(rows, body.preprocessor)
     found: list[dict[str, Any]] = []
     if rows.kept:
         given = examples.encoded(task, body.preprocessor, rows.inputs)
@@ -277,11 +278,11 @@ def predict(
             cut = given.encoded.truncation()
             say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
         found = task.predictions(given, outputs)
-    input_files.write_predictions(rows, found, output, say)
+    prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 
 
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def export(
     task: Any, backbone: Any, workdir: str, *, source: Any = None, say: Any = None
 ) -> pathlib.Path:
@@ -306,7 +307,7 @@ def export(
     return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)
 
 
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def predict_export(
     workdir: str,
     *,
@@ -325,21 +326,21 @@ def predict_export(
     task = tasks.of_card(card["task"], workdir).served
     columns = run_files.columns_of(card)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    rows = input_files.read_rows(task, input, columns, text, **settings)
+    rows = prediction_files.read_rows(task, input, columns, text, **settings)
     problems: dict[int, str] = {}
     skip = problems if on_error == "skip" else None
     answers = run_export(workdir, rows.inputs, say, task.contents, skip)
     if problems:
         kept = [place for place in range(len(rows.kept)) if place not in problems]
-        rows = input_files.without(rows, kept, problems)
+        rows = prediction_files.without(rows, kept, problems)
         answers = {name: [values[place] for place in kept] for name, values in answers.items()}
     finite_checks.refuse_outputs(answers, workdir)
     found = task.answered(answers, Examples(rows.inputs)) if rows.kept else []
-    input_files.write_predictions(rows, found, output, say)
+    prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 
 
-@machine.preserve_process_state()
+@environment.preserve_process_state()
 def evaluate_export(
     workdir: str,
     *,
@@ -363,7 +364,9 @@ def evaluate_export(
                 valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
             )
         say.info(f"{figure} is left out: {reason}")
-    table = input_files.read_input(task, input, run_files.columns_of(card), text, label, say=say)
+    table = prediction_files.read_input(
+        task, input, run_files.columns_of(card), text, label, say=say
+    )
     answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
     finite_checks.refuse_outputs(answers, workdir)
     with examples.located(table.places):

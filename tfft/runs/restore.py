@@ -7,10 +7,10 @@ from typing import Any
 
 import keras
 
-from tfft import initial_weights
 from tfft.errors import WorkdirError
 from tfft.evaluation import finite_checks
 from tfft.methods import attachment
+from tfft.runs import initial_weights
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import loop
 from tfft.training.model import assemble, is_seed, named_variables

@@ -8,20 +8,20 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft import job as jobs
-from tfft import run_files
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
 from tfft.evaluation import calibration, run_baselines
 from tfft.methods import attachment
-from tfft.part import Part
 from tfft.reports import comparison, report
-from tfft.restore import built_head, restore
+from tfft.runs import run_files
+from tfft.runs import trainer as jobs
+from tfft.runs.repeat_member import Part
+from tfft.runs.repeat_summary import summarize_plan, write
+from tfft.runs.restore import built_head, restore
+from tfft.runs.run import Run
 from tfft.storage.workdir import Workdir
-from tfft.summary import summarize_plan, write
-from tfft.trained import Run
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import adapt, frozen_names
 from tfft.training.model import named_variables

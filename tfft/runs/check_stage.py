@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tfft import job as jobs
+from tfft.runs import trainer as jobs
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import checksums, prove_freeze
 from tfft.training.optimizer import applied_rate

@@ -13,13 +13,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.clock import Clock
 from tfft.data import examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, encode, pack, unpack
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.methods import attachment
-from tfft.part import POOL, Part
+from tfft.runs.phase_timer import Clock
+from tfft.runs.repeat_member import POOL, Part
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping, loop, weight_averaging

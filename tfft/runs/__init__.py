@@ -1,0 +1,1 @@
+"""One run: the trainer, restoring it, repeats over seeds and folds, tracking, its environment."""
