@@ -23,7 +23,7 @@ from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 
 QUIET = Console(quiet=True)

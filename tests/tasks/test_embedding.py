@@ -19,7 +19,7 @@ from tfft.reports.console import Console
 from tfft.runs import run as trained
 from tfft.tasks.base import Examples
 from tfft.tasks.text.embedding import Embedding
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 
 QUIET = Console(quiet=True)

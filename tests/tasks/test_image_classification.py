@@ -26,7 +26,7 @@ from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import weight_averaging
 from tfft.training.freezing import checksums
 from tfft.training.model import named_variables

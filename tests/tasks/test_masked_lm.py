@@ -21,7 +21,7 @@ from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.reports.console import Console
 from tfft.runs import run as trained
 from tfft.tasks.text.masked_lm import MaskedLM
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 
 QUIET = Console(quiet=True)

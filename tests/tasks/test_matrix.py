@@ -16,7 +16,7 @@ from tfft.reports import tables
 from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 from tfft.training.stage import Stage, prepare
 

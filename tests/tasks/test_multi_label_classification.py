@@ -22,7 +22,7 @@ from tfft.reports.console import Console
 from tfft.run import check
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.thresholds import f1
 
 NAMES = ["film", "good", "plot"]

@@ -26,7 +26,7 @@ from tfft.tasks.text.text_classification import TextClassification
 from tfft.tasks.text.text_pair_classification import TextPairClassification
 from tfft.tasks.text.text_regression import TextRegression
 from tfft.tasks.text.token_classification import TokenClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 from tfft.training.stage import Stage
 

@@ -17,7 +17,7 @@ from tfft.reports.console import Console
 from tfft.runs.restore import built_head
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multiple_choice import MultipleChoice
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training.model import assemble
 
 QUIET = Console(quiet=True)

@@ -22,7 +22,7 @@ from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.question_answering import QuestionAnswering
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 
 INPUTS = ("question", "context")

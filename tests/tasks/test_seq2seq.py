@@ -19,7 +19,7 @@ from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 
 QUIET = Console(quiet=True)

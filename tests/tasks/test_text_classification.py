@@ -9,7 +9,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 
 
 class TestTextClassification(TaskCase):

@@ -13,7 +13,7 @@ from tfft.errors import ConfigError
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.reports.console import Console
 from tfft.tasks.text.text_pair_classification import TextPairClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 
 WORDS = ["film", "plot", "movie", "good", "bad", "great", "worst", "one"]
 

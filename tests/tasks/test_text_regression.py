@@ -17,7 +17,7 @@ from tfft.metrics import regression
 from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 from tfft.tasks.text.text_regression import TextRegression
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 
 
 def rows(count, seed):

@@ -12,7 +12,7 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export.saved_model import difference
 from tfft.tasks.text.token_classification import TokenClassification
-from tfft.testing import TaskCase
+from tfft.testing.task_case import TaskCase
 
 NAMES = {"PER": ("anna", "bob lee", "zoe"), "LOC": ("great plot", "rome")}
 

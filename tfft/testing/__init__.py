@@ -1,0 +1,1 @@
+"""Test cases for a person's own tasks."""
