@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 TENSORFLOW = ("tensorflow", "tensorflow_text")
-TFFT = ("tfft.run",)
+TFFT = ("tfft.api",)
 SERVER = """
 import atexit, importlib, json, os, runpy, sys, traceback
 

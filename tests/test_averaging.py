@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
@@ -116,7 +116,7 @@ def test_wise_ft_by_hand(best):
 def train(folder, **settings):
     """A run on 128 texts; returns it, its best weights and those of its last checkpoint."""
     settings = {"freeze_layers": 1, "epochs": EPOCHS, "learning_rate": 3e-3} | settings
-    found = run.train(
+    found = api.train(
         tfft.tasks.TextClassification(),
         tiny(),
         synthetic(128),
@@ -250,7 +250,7 @@ def test_the_next_stage_starts_from_the_average(tmp_path):
         Stage("one", freeze_layers=1, epochs=2, learning_rate=3e-3, average="swa"),
         Stage("two", freeze_layers="all", epochs=1, learning_rate=3e-3, wise_ft=(0.5,)),
     ]
-    found = run.train(
+    found = api.train(
         tfft.tasks.TextClassification(),
         tiny(),
         synthetic(128),

@@ -328,7 +328,7 @@ def leave(module):
         ("from os import system", leave("os")),
         ("import mine.deep as x", leave("mine")),
         ("import tfftx.run", leave("tfftx")),
-        ("import tfft.run as x", "import tfft.run, under its own name"),
+        ("import tfft.api as x", "import tfft.api, under its own name"),
         ("from __gin__ import dynamic_registration", leave("__gin__")),
     ],
 )

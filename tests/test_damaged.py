@@ -13,7 +13,7 @@ from trainings import newest
 
 import tfft
 from tfft import __main__ as cli
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ExportError, WorkdirError
 from tfft.export.saved_model import read_card
@@ -216,11 +216,11 @@ def test_outputs_that_are_not_finite_are_refused(home, capsys, monkeypatch):
     monkeypatch.setattr("tfft.runs.run.loop.predict", overflows)
     task = tfft.tasks.TextClassification()
     settings = {"input": "reviews.csv", "say": Console(quiet=True)}
-    for verb, more in ((run.predict, {"output": "new.jsonl"}), (run.evaluate, {})):
+    for verb, more in ((api.predict, {"output": "new.jsonl"}), (api.evaluate, {})):
         with pytest.raises(WorkdirError, match="2 of 160 examples, first for example 3"):
             verb(task, tiny(), "out", **settings, **more)
     with pytest.raises(WorkdirError, match="not finite"):
-        run.export(task, tiny(), "out", say=Console(quiet=True))
+        api.export(task, tiny(), "out", say=Console(quiet=True))
     assert not pathlib.Path("new.jsonl").exists()
 
 

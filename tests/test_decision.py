@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import run, thresholds
+from tfft import api, thresholds
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.tfidf import feature_floor
 from tfft.data.sources.memory import memory
@@ -29,7 +29,7 @@ QUIET = Console(quiet=True)
 def plain(tmp_path_factory):
     """A run without a decision."""
     folder = tmp_path_factory.mktemp("plain") / "run"
-    return run.train(
+    return api.train(
         TextClassification(), tiny(), synthetic(256), (STAGE,), workdir=folder, say=QUIET
     )
 
@@ -37,7 +37,7 @@ def plain(tmp_path_factory):
 def decide(folder, **more):
     task = TextClassification(calibrate=True, threshold=thresholds.recall_at_precision(0.7))
     settings = {"feature_floor": True, "against": "previous", "workdir": folder, "say": QUIET}
-    return run.train(task, tiny(), synthetic(256), (STAGE,), **settings, **more)
+    return api.train(task, tiny(), synthetic(256), (STAGE,), **settings, **more)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,7 @@ def test_what_was_settled_is_used_everywhere(decided, tmp_path):
     accuracy = decided.report["metrics"]["accuracy"]["value"]
     assert accuracy == pytest.approx(np.mean(positive == truth))
     assert decided.report["mistake_count"] == int(np.sum(positive != truth))
-    again = run.evaluate(
+    again = api.evaluate(
         TextClassification(),
         tiny(),
         str(decided.workdir),
@@ -104,10 +104,10 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
         *(f"{text},class_{number}" for text, number in zip(texts, truth, strict=True)),
     ]
     (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
-    found = run.evaluate_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    found = api.evaluate_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
     assert found["metrics"]["accuracy"] == decided.report["metrics"]["accuracy"]
     capsys.readouterr()
-    run.predict_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    api.predict_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
     row = json.loads(capsys.readouterr().out.splitlines()[0])
     assert row["label"] == labels[expected[0]] and row["threshold"] == {"class_1": value}
 
@@ -174,16 +174,16 @@ def test_a_decision_without_validation_data_is_refused(tmp_path):
     data = memory(pairs, test=pairs[:4])
     for task in (TextClassification(calibrate=True), TextClassification(threshold=thresholds.f1())):
         with pytest.raises(ConfigError, match="settled on validation data"):
-            run.train(task, tiny(), data, (STAGE,), workdir=tmp_path / "run", say=QUIET)
+            api.train(task, tiny(), data, (STAGE,), workdir=tmp_path / "run", say=QUIET)
         with pytest.raises(ConfigError, match="settled on validation data"):
-            run.check(task, tiny(), data, (STAGE,), say=QUIET)
+            api.check(task, tiny(), data, (STAGE,), say=QUIET)
 
 
 def test_a_threshold_for_a_label_without_validation_examples_is_refused(tmp_path):
     pairs = [(f"the film {n}", f"class_{n % 2}") for n in range(20)]
     data = memory(pairs, validation=[("one", "class_0"), ("two", "class_0")], test=pairs[:4])
     task = TextClassification(threshold=thresholds.f1())
-    for verb in (run.train, run.check):
+    for verb in (api.train, api.check):
         with pytest.raises(ConfigError, match="validation split has no example of 'class_1'"):
             verb(task, tiny(), data, (STAGE,), say=QUIET, workdir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -192,7 +192,7 @@ def test_a_threshold_for_a_label_without_validation_examples_is_refused(tmp_path
 def test_what_a_later_stage_watches_is_checked_before_the_first(tmp_path):
     data = memory([(f"the film {n}", f"class_{n % 2}") for n in range(20)], validation_share=0.0)
     stages = (STAGE, tfft.Stage("second", freeze_layers=1, monitor="val_accuracy"))
-    for verb in (run.train, run.check):
+    for verb in (api.train, api.check):
         with pytest.raises(ConfigError, match="stage 'second' watches val_accuracy"):
             verb(TextClassification(), tiny(), data, stages, say=QUIET, workdir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
@@ -200,7 +200,7 @@ def test_what_a_later_stage_watches_is_checked_before_the_first(tmp_path):
 
 def test_a_run_to_compare_with_is_looked_for_before_training(tmp_path):
     with pytest.raises(WorkdirError, match="holds no finished run"):
-        run.train(
+        api.train(
             TextClassification(),
             tiny(),
             synthetic(64),

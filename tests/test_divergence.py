@@ -8,7 +8,7 @@ import pytest
 from trainings import newest
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError
@@ -31,7 +31,7 @@ class Counting(Console):
 
 
 def train(folder, *stages, source=None, task=None, **settings):
-    return run.train(
+    return api.train(
         task or tfft.tasks.TextClassification(),
         tiny(layers=1),
         source or synthetic(96),
@@ -91,7 +91,7 @@ def test_check_stops_too():
 
     with pytest.raises(DivergenceError, match="in the first step, at learning rate 5e-05"):
         stage = Stage(warmup=0, epochs=1)
-        run.check(Broken(), tiny(layers=1), synthetic(32), [stage], say=Console(quiet=True))
+        api.check(Broken(), tiny(layers=1), synthetic(32), [stage], say=Console(quiet=True))
 
 
 def test_a_validation_loss_that_is_not_finite_stops_the_stage(tmp_path):

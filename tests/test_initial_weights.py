@@ -91,7 +91,7 @@ def test_weights_that_were_not_kept_are_refused(tmp_path):
     (tmp_path / "new.csv").write_text("text\na fine film\n")
     output = str(tmp_path / "predictions.jsonl")
     settings = {"input": str(tmp_path / "new.csv"), "output": output, "say": QUIET}
-    tfft.run.predict(task, body, str(run.workdir), **settings)
+    tfft.api.predict(task, body, str(run.workdir), **settings)
     with pytest.raises(UserError, match="has the weights of another run"):
         train(body)
 

@@ -27,7 +27,7 @@ Stage.freeze_layers = 9
 
 
 class Recorder(types.SimpleNamespace):
-    """Stands in for `tfft.run`: keeps what each verb was called with."""
+    """Stands in for `tfft.api`: keeps what each verb was called with."""
 
     def __init__(self):
         super().__init__(calls=[])

@@ -26,7 +26,7 @@ from tensorflow.python.ops import summary_ops_v2
 from trainings import newest, same
 
 import tfft
-from tfft import config, run
+from tfft import api, config
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
@@ -113,7 +113,7 @@ def body():
 def train(folder=None, say=QUIET, **settings):
     arguments = {"stages": [STAGE], "workdir": folder, "say": say, **settings}
     task = tfft.tasks.TextClassification(labels=["class_0", "class_1"])
-    return run.train(task, body(), synthetic(64), **arguments)
+    return api.train(task, body(), synthetic(64), **arguments)
 
 
 @pytest.fixture(scope="module")
@@ -154,21 +154,21 @@ VERBS = {
     "stop": lambda folder, trained: stopped(folder),
     "error": lambda folder, trained: broken(folder),
     "refusal": lambda folder, trained: refused(folder),
-    "check": lambda folder, trained: run.check(source=synthetic(64), stages=[STAGE], **parts()),
-    "evaluate": lambda folder, trained: run.evaluate(
+    "check": lambda folder, trained: api.check(source=synthetic(64), stages=[STAGE], **parts()),
+    "evaluate": lambda folder, trained: api.evaluate(
         workdir=trained, input=str(trained / "new.csv"), **parts()
     ),
-    "predict": lambda folder, trained: run.predict(
+    "predict": lambda folder, trained: api.predict(
         workdir=trained, input=str(trained / "new.csv"), output=str(folder / "out"), **parts()
     ),
-    "export": lambda folder, trained: run.export(workdir=trained, source=synthetic(64), **parts()),
-    "predict_export": lambda folder, trained: run.predict_export(
+    "export": lambda folder, trained: api.export(workdir=trained, source=synthetic(64), **parts()),
+    "predict_export": lambda folder, trained: api.predict_export(
         str(trained / "export"),
         input=str(trained / "new.csv"),
         output=str(folder / "out"),
         say=QUIET,
     ),
-    "evaluate_export": lambda folder, trained: run.evaluate_export(
+    "evaluate_export": lambda folder, trained: api.evaluate_export(
         str(trained / "export"), input=str(trained / "new.csv"), say=QUIET
     ),
 }
@@ -217,7 +217,7 @@ def test_build_changes_nothing_but_the_random_numbers_that_its_weights_take():
     for _ in range(2):
         random.setstate(before["python"])
         settings = {"task": parts()["task"], "backbone": body()}
-        heads.append(run.build(stage=STAGE, **settings).get_weights()[-2])
+        heads.append(api.build(stage=STAGE, **settings).get_weights()[-2])
     np.testing.assert_array_equal(*heads)
     assert {**process_state(), "python": None} == {**before, "python": None}
 

@@ -5,7 +5,7 @@ import pytest
 from trainings import evidence, newest, same, stopped_after
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
@@ -129,7 +129,7 @@ STAGES = (
 def train(folder, stages=STAGES):
     task = tfft.tasks.TextClassification()
     settings = {"workdir": folder, "say": QUIET, "checkpoint_steps": 2}
-    return run.train(task, tiny(), synthetic(128), stages, **settings)
+    return api.train(task, tiny(), synthetic(128), stages, **settings)
 
 
 @pytest.mark.parametrize("at", [evidence(4), 7, evidence(13)])

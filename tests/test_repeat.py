@@ -11,7 +11,7 @@ from trainings import evidence
 
 import tfft
 from tfft import __main__ as cli
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
 from tfft.data.sources.base import MemorySource
@@ -34,7 +34,7 @@ QUIET = Console(quiet=True)
 def train(folder, examples=128, **settings):
     settings = {"stages": STAGES, "say": QUIET} | settings
     task = tfft.tasks.TextClassification()
-    return run.train(task, tiny(), synthetic(examples), workdir=folder, **settings)
+    return api.train(task, tiny(), synthetic(examples), workdir=folder, **settings)
 
 
 def best(folder):
@@ -112,7 +112,7 @@ def test_a_stopped_plan_continues_to_the_same_bits(plan, tmp_path, within):
 
 def test_check_says_how_many_runs(capsys):
     task = tfft.tasks.TextClassification()
-    run.check(task, tiny(), synthetic(64), STAGES[1:], seeds=5, say=Console())
+    api.check(task, tiny(), synthetic(64), STAGES[1:], seeds=5, say=Console())
     assert "each of 5 runs is as follows" in capsys.readouterr().err
 
 
@@ -282,7 +282,7 @@ def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, fi
     source = synthetic(128)
     pool = folds.lists(source, ["train", "validation"])
     numbers = folds.fold_numbers(pool, 3, 0)[1]
-    alone = run.train(
+    alone = api.train(
         tfft.tasks.TextClassification(),
         tiny(),
         folds.FoldSource(source, pool, numbers),
@@ -312,7 +312,7 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
     def sliced(**slices):
         task, source = tfft.tasks.TextClassification(), dated(*splits)
         settings = {"folds": 3, "slices": slices, "workdir": tmp_path, "say": QUIET}
-        run.train(task, tiny(), source, (stage,), **settings)
+        api.train(task, tiny(), source, (stage,), **settings)
         return source, [comparison.open_run(tmp_path / f"fold-{n}").report for n in range(3)]
 
     source, reports = sliced(film=r"\bfilm\b", even=lambda text: len(text) % 2 == 0)

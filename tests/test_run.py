@@ -15,7 +15,7 @@ import pytest
 from trainings import evidence, newest, same
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
@@ -41,7 +41,7 @@ tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(256
 def train(folder, **settings):
     settings = {"stages": STAGES, "say": Console(quiet=True)} | settings
     task, body = tfft.tasks.TextClassification(), tiny()
-    return run.train(task, body, synthetic(256), workdir=folder, **settings)
+    return api.train(task, body, synthetic(256), workdir=folder, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
 def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_layers):
     task, body = tfft.tasks.TextClassification(), tiny(pooling="pooler")
     stage = tfft.Stage(freeze_layers=freeze_layers, epochs=2, learning_rate=3e-3)
-    found = run.train(
+    found = api.train(
         task, body, synthetic(256), (stage,), workdir=tmp_path, say=Console(quiet=True)
     )
     losses = [record["loss"] for record in lines(tmp_path / "metrics.jsonl")]
@@ -187,7 +187,7 @@ def test_a_body_with_sentence_pieces_that_was_used_before_is_trained(tmp_path):
     body = tiny("xlm_roberta")
     body.preprocessor(["a film"])
     task, stage = tfft.tasks.TextClassification(), tfft.Stage(freeze_layers=1, epochs=1)
-    found = run.train(task, body, synthetic(64), [stage], workdir=tmp_path, say=Console(quiet=True))
+    found = api.train(task, body, synthetic(64), [stage], workdir=tmp_path, say=Console(quiet=True))
     assert found.report["curves"]
 
 
@@ -219,13 +219,13 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
     settings = dict(input=str(tmp_path / "new.csv"), output=str(tmp_path / "out.jsonl"))
     say = Console(quiet=True)
     task = tfft.tasks.TextClassification()
-    assert run.predict(task, tiny(), str(trained.workdir), say=say, **settings) == 2
+    assert api.predict(task, tiny(), str(trained.workdir), say=say, **settings) == 2
     rows = lines(tmp_path / "out.jsonl")
     assert len(rows) == 2 and set(rows[0]) == {"row", "input", "label", "probabilities"}
     assert [row["row"] for row in rows] == [1, 2]
     with pytest.raises(WorkdirError, match="exists"):
-        run.predict(task, tiny(), str(trained.workdir), say=say, **settings)
-    run.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)
+        api.predict(task, tiny(), str(trained.workdir), say=say, **settings)
+    api.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)
 
 
 def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
@@ -266,14 +266,14 @@ def test_an_exported_model_predicts_and_evaluates_files(trained, tmp_path, capsy
     (tmp_path / "new.csv").write_text("text,label\nmark1,class_1\nmark0 the film,class_0\n")
     folder, given = str(tmp_path / "export"), str(tmp_path / "new.csv")
     capsys.readouterr()
-    assert run.predict_export(folder, input=given, say=Console(quiet=True)) == 2
+    assert api.predict_export(folder, input=given, say=Console(quiet=True)) == 2
     assert json.loads(capsys.readouterr().out.splitlines()[0])["label"] in ("class_0", "class_1")
-    found = run.evaluate_export(folder, input=given, say=Console(quiet=True))
+    found = api.evaluate_export(folder, input=given, say=Console(quiet=True))
     assert sum(map(sum, found["metrics"]["confusion_matrix"])) == 2
 
 
 def test_evaluate_reports_the_held_out_split_as_the_run_did(trained):
-    found = run.evaluate(
+    found = api.evaluate(
         tfft.tasks.TextClassification(),
         tiny(),
         str(trained.workdir),
@@ -289,7 +289,7 @@ def test_evaluate_slices_a_new_file(trained, tmp_path, capsys):
         f"{'a film' if n % 3 else 'no'} mark{n % 2},class_{n % 2},{1990 + n % 4}" for n in range(24)
     ]
     (tmp_path / "new.csv").write_text("\n".join(["text,label,year", *rows]) + "\n")
-    found = run.evaluate(
+    found = api.evaluate(
         tfft.tasks.TextClassification(),
         tiny(),
         str(trained.workdir),
@@ -308,7 +308,7 @@ def test_evaluate_slices_a_new_file(trained, tmp_path, capsys):
 
 
 def test_check_ends_ready_and_trains_one_step(capsys):
-    run.check(tfft.tasks.TextClassification(), tiny(), synthetic(256), STAGES, say=Console())
+    api.check(tfft.tasks.TextClassification(), tiny(), synthetic(256), STAGES, say=Console())
     out = capsys.readouterr().out
     assert out.strip().endswith("ready") and "s an epoch" in out
 
@@ -316,7 +316,7 @@ def test_check_ends_ready_and_trains_one_step(capsys):
 def test_an_empty_workdir_has_nothing_to_predict_with(tmp_path):
     (tmp_path / "new.csv").write_text("text\na\n")
     with pytest.raises(WorkdirError, match="holds no trained weights"):
-        run.predict(
+        api.predict(
             tfft.tasks.TextClassification(), tiny(), str(tmp_path), input=str(tmp_path / "new.csv")
         )
 

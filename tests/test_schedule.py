@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.batches import Batch, Inputs
 from tfft.data.encoded_split import Encoded, Ragged
@@ -180,7 +180,7 @@ def test_train_and_check_warn():
             lines.append(text)
 
     stage = Stage("s", freeze_layers="all", epochs=2, warmup=1000, patience=7)
-    for verb in (run.train, run.check):
+    for verb in (api.train, api.check):
         lines = []
         verb(TextClassification(), tiny(layers=1), synthetic(64), [stage], say=Lines(quiet=True))
         for part in ("the warm-up of 1,000 steps", "patience=7 cannot end"):

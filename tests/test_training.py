@@ -9,7 +9,7 @@ import pytest
 from trainings import newest, same
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.memory import MemorySource
 from tfft.data.sources.synthetic import synthetic
@@ -82,7 +82,7 @@ def uneven(rows=240):
 
 def train(folder, stages, say=None, task=None, source=None):
     task = task or tfft.tasks.TextClassification(class_weights="balanced")
-    return run.train(
+    return api.train(
         task,
         tiny(layers=2),
         source or uneven(),

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
 from tfft.data.batches import Batch, Inputs
@@ -65,7 +65,7 @@ def source(lengths=(2, 40), count=160):
 def train(folder, body, data=None, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
     task = TextClassification()
-    return run.train(task, body, data or source(), [stage], workdir=folder, say=QUIET)
+    return api.train(task, body, data or source(), [stage], workdir=folder, say=QUIET)
 
 
 def by_hand(ids, length, overlap, most):
@@ -277,7 +277,7 @@ def test_lengths_of_batches_may_be_given(tmp_path):
 
 
 def test_check_reads_windows(capsys):
-    run.check(TextClassification(), windows(), source(), [tfft.Stage(freeze_layers=1)])
+    api.check(TextClassification(), windows(), source(), [tfft.Stage(freeze_layers=1)])
     shown = capsys.readouterr()
     assert shown.out.strip().endswith("ready")
     assert "long texts in windows of 16 tokens: " in shown.err
@@ -386,7 +386,7 @@ def train_folds(folder, average, features, data, **settings):
         tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features=features),
     ]
     settings = {"workdir": folder, "feature_floor": True, "say": QUIET} | settings
-    return run.train(TextClassification(), windows(average), data, stages, **settings)
+    return api.train(TextClassification(), windows(average), data, stages, **settings)
 
 
 @pytest.mark.parametrize(

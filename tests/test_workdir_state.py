@@ -8,7 +8,7 @@ from test_run import STAGES
 from trainings import stopped_after
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import WorkdirError
@@ -22,7 +22,7 @@ def parts(**changes):
 
 def train(folder, **changes):
     three, settings = parts(**changes)
-    return run.train(
+    return api.train(
         *three, workdir=folder, say=Console(quiet=True), checkpoint_steps=1, **settings
     )
 
@@ -32,7 +32,7 @@ def check(folder, capsys, **changes):
     before = contents(folder)
     capsys.readouterr()
     try:
-        run.check(*three, workdir=folder, say=Console(quiet=True), **settings)
+        api.check(*three, workdir=folder, say=Console(quiet=True), **settings)
     finally:
         assert contents(folder) == before
     lines = capsys.readouterr().out.splitlines()

@@ -11,12 +11,12 @@ from typing import Any
 __version__ = "0.1.0"
 
 _NAMES = {
-    "Run": "tfft.run",
+    "Run": "tfft.api",
     "Stage": "tfft.training.stage",
     "UserError": "tfft.errors",
-    "build": "tfft.run",
-    "check": "tfft.run",
-    "train": "tfft.run",
+    "build": "tfft.api",
+    "check": "tfft.api",
+    "train": "tfft.api",
 }
 _MODULES = {
     "backbones": "tfft.backbones",

@@ -258,8 +258,8 @@ def _library(say: Console) -> Any:
     """Imports the verbs, and TensorFlow with them."""
     say.info("loading TensorFlow")
     with _hushed():
-        from tfft import run
-    return run
+        from tfft import api
+    return api
 
 
 @contextlib.contextmanager

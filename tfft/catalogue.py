@@ -26,7 +26,7 @@ FOLDERS = {
     "methods": "Method",
     "evaluation/thresholds": "Threshold",
 }
-NAMED = {"train": ("run.py", "verb"), "Stage": ("training/stage.py", "stage")}
+NAMED = {"train": ("api.py", "verb"), "Stage": ("training/stage.py", "stage")}
 # What classes of the folders inherit from. A config can bind their parameters, for all that inherit
 # from them, and not refer to them.
 BASES = ("tasks/classification.py",)

@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterable
 CALLS = {
     "check": "tfft.check(task, backbone, source, stages)",
     "train": "tfft.train(task, backbone, source, stages, workdir=FOLDER)",
-    "evaluate": "tfft.run.evaluate(task, backbone, workdir, source=source)",
-    "predict": "tfft.run.predict(task, backbone, workdir, input=FILE)",
+    "evaluate": "tfft.api.evaluate(task, backbone, workdir, source=source)",
+    "predict": "tfft.api.predict(task, backbone, workdir, input=FILE)",
     "export": "run.export(FOLDER), with the run that tfft.train returns",
 }
 _FLAGS = r"(?: --[^\s,;]+)*"

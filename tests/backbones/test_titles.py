@@ -6,7 +6,7 @@ import shutil
 import pytest
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.hub import hub
 from tfft.backbones.text.tiny import tiny
@@ -70,7 +70,7 @@ def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypat
     stage = tfft.Stage(freeze_layers="all", epochs=1)
     data = synthetic(64)
     task = tfft.tasks.TextClassification()
-    run.train(task, body, data, (stage,), workdir=tmp_path, say=Console(quiet=True))
+    api.train(task, body, data, (stage,), workdir=tmp_path, say=Console(quiet=True))
     title = f"our_encoder ({body.name})"
     assert json.loads((tmp_path / "report.json").read_text())["backbone"] == title
     assert title in (tmp_path / "report.html").read_text()
@@ -79,5 +79,5 @@ def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypat
     capsys.readouterr()
     comparison.run([str(tmp_path), str(tmp_path)], "-", False, False, Console(quiet=True))
     assert title in capsys.readouterr().out
-    run.check(task, tiny(), data, (stage,), say=Console())
+    api.check(task, tiny(), data, (stage,), say=Console())
     assert "backbone: tiny bert" in capsys.readouterr().err

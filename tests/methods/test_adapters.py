@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainings import evidence, few, newest, same, steps, stopped_after
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import encode
@@ -334,7 +334,7 @@ STAGES = (
 def train(folder, stages=STAGES, body=None, **settings):
     task = tfft.tasks.TextClassification()
     settings = {"say": QUIET, "checkpoint_steps": 2} | settings
-    return run.train(task, body or tiny(), synthetic(256), stages, workdir=folder, **settings)
+    return api.train(task, body or tiny(), synthetic(256), stages, workdir=folder, **settings)
 
 
 # Checkpoints in the stage of the head, in the first epoch of lora, and in its second.

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples as split_examples
 from tfft.data.sources.memory import memory
@@ -57,7 +57,7 @@ def train(folder, task=None, feature_floor=False, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
     where = {"feature_floor": feature_floor, "workdir": folder, "say": QUIET}
     task = task or Embedding()
-    return run.train(task, tiny(), source(task.kind), [stage], **where)
+    return api.train(task, tiny(), source(task.kind), [stage], **where)
 
 
 class TestEmbedding(TaskCase):

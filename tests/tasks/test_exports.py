@@ -7,7 +7,7 @@ import pytest
 import test_image_classification as images
 from test_matrix import NAMES, case
 
-from tfft import run
+from tfft import api
 from tfft.data import examples
 from tfft.errors import ExportError
 from tfft.reports.console import Console
@@ -51,17 +51,17 @@ def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     made = made_case(name)
     source, task, body = made.make_source(), made.make_task(), made.make_body()
     stage = Stage(freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0)
-    found = run.train(task, body, source, [stage], workdir=tmp_path / "out", say=QUIET)
+    found = api.train(task, body, source, [stage], workdir=tmp_path / "out", say=QUIET)
     folder = str(found.export(say=QUIET).parent)
     file = write(source, task.inputs, "test", tmp_path / "new.jsonl")
     if name in REFUSED:
         with pytest.raises(ExportError, match=f"an export of {name} cannot be evaluated: it "):
-            run.evaluate_export(folder, input=file, say=QUIET)
+            api.evaluate_export(folder, input=file, say=QUIET)
         return
-    ours = run.evaluate(
+    ours = api.evaluate(
         made.make_task(), made.make_body(), str(tmp_path / "out"), input=file, say=QUIET
     )
-    theirs = run.evaluate_export(folder, input=file, say=QUIET)
+    theirs = api.evaluate_export(folder, input=file, say=QUIET)
     left_out = {key for key in ours["metrics"] if key not in theirs["metrics"]}
     assert left_out <= task.unserved_figures.keys()
     kept = {key: value for key, value in ours["metrics"].items() if key not in left_out}

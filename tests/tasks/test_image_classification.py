@@ -11,7 +11,7 @@ import tensorflow as tf
 from safetensors.numpy import load_file
 from trainings import newest, same, steps, stopped_after
 
-from tfft import run
+from tfft import api
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.pixels import pixel_floors, small
@@ -101,7 +101,7 @@ def averaged(folder, **settings):
     stage = dataclasses.replace(AVERAGED, **settings)
     source = pictures.source(32)
     arguments = {"workdir": folder, "checkpoint_steps": 2, "say": QUIET}
-    found = run.train(ImageClassification(), tiny_image(), source, (stage,), **arguments)
+    found = api.train(ImageClassification(), tiny_image(), source, (stage,), **arguments)
     return found, load_file(folder / "best/weights.safetensors")
 
 
@@ -140,7 +140,7 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
 
     def train(folder):
         settings = {"workdir": tmp_path / folder, "checkpoint_steps": 2, "say": QUIET}
-        return run.train(ImageClassification(), tiny_image(), source, stages, **settings)
+        return api.train(ImageClassification(), tiny_image(), source, stages, **settings)
 
     train("whole")
     with stopped_after(3):
@@ -159,7 +159,7 @@ def trained(tmp_path_factory):
     task, body = ImageClassification(), tiny_image(2, fit="pad")
     stages = (dataclasses.replace(TOP, epochs=6),)
     settings = {"workdir": room / "out", "say": QUIET, "feature_floor": True}
-    return run.train(task, body, images(str(folder)), stages, **settings), room
+    return api.train(task, body, images(str(folder)), stages, **settings), room
 
 
 def verb(call, room, **settings):
@@ -187,7 +187,7 @@ def test_predict_and_evaluate_read_folders_and_tables(trained, tmp_path):
     found, room = trained
     new = pictures.folder(tmp_path / "new", 10, seed=5, height=20, width=30)
     output = tmp_path / "predictions.jsonl"
-    assert verb(run.predict, room, input=str(new), output=str(output)) == 10
+    assert verb(api.predict, room, input=str(new), output=str(output)) == 10
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     paths = sorted(map(str, new.glob("*/*.png")))
     assert [row["label"] for row in rows] == [path.split("/")[-2] for path in paths]
@@ -195,7 +195,7 @@ def test_predict_and_evaluate_read_folders_and_tables(trained, tmp_path):
     lines = [f"new/{path.split('/new/')[1]},{path.split('/')[-2]}" for path in paths]
     table.write_text("\n".join(["image,label", *lines]) + "\n")
     for each in (new, table):
-        report = verb(run.evaluate, room, input=str(each))
+        report = verb(api.evaluate, room, input=str(each))
         assert report["metrics"]["accuracy"]["value"] == 1.0
 
 
@@ -215,10 +215,10 @@ def test_an_export_takes_the_contents_of_files(trained, tmp_path):
     again = loaded.signatures["pixels"](**pixels)
     np.testing.assert_allclose(again["probabilities"], ours, atol=1e-5)
     output = tmp_path / "predictions.jsonl"
-    count = run.predict_export(str(version), input=str(new), output=str(output), say=QUIET)
+    count = api.predict_export(str(version), input=str(new), output=str(output), say=QUIET)
     rows = [json.loads(line)["label"] for line in output.read_text().splitlines()]
     assert count == 6 and rows == [row["label"] for row in expected]
-    report = run.evaluate_export(str(version), input=str(new), say=QUIET)
+    report = api.evaluate_export(str(version), input=str(new), say=QUIET)
     assert report["metrics"]["accuracy"]["value"] == 1.0
 
 
@@ -226,14 +226,14 @@ def test_a_file_that_is_no_image_ends_the_run(trained, tmp_path):
     folder = pictures.folder(tmp_path / "bad", 6)
     (folder / "red/000.png").write_bytes(b"no image")
     with pytest.raises(DataError, match="example 4: .*red/000.png is no image"):
-        verb(run.predict, trained[1], input=str(folder))
+        verb(api.predict, trained[1], input=str(folder))
 
 
 def test_a_source_of_texts_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="image_classification reads images, and synthetic holds"):
-        run.train(ImageClassification(), tiny_image(), synthetic(24), say=QUIET, workdir=tmp_path)
+        api.train(ImageClassification(), tiny_image(), synthetic(24), say=QUIET, workdir=tmp_path)
     with pytest.raises(ConfigError, match="text_classification reads texts, and pictures holds"):
-        run.train(TextClassification(), tiny(), pictures.source(24), say=QUIET, workdir=tmp_path)
+        api.train(TextClassification(), tiny(), pictures.source(24), say=QUIET, workdir=tmp_path)
 
 
 def test_floors_of_pixels():

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.adapted import adapted
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -45,7 +45,7 @@ def source(count=200):
 def train(folder, **settings):
     stage = {"epochs": 30, "learning_rate": 1e-2, "freeze_layers": 0, "batch_size": 50}
     body, task = tiny(layers=1, dim=32, dropout=0.0), MaskedLM(rate=0.2)
-    return run.train(
+    return api.train(
         task, body, source(), [tfft.Stage(**stage | settings)], workdir=folder, say=QUIET
     )
 
@@ -221,7 +221,7 @@ def test_a_body_without_a_mask_token_is_refused(monkeypatch):
 
 def test_labels_of_a_source_are_not_looked_at(tmp_path):
     rows = [(text, "ab"[i % 2]) for i, text in enumerate(texts(40, 0))]
-    found = run.train(
+    found = api.train(
         MaskedLM(),
         tiny(),
         memory(rows, rows, rows),

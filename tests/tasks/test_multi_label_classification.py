@@ -11,6 +11,7 @@ from pyarrow import parquet
 from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 
 import tfft
+from tfft.api import check
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.files import files
@@ -19,7 +20,6 @@ from tfft.errors import ConfigError, DataError
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.reports.console import Console
-from tfft.run import check
 from tfft.tasks.base import Examples
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.testing.task_case import TaskCase
@@ -120,12 +120,12 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     (tmp_path / "new.jsonl").write_text('{"text": "film good", "label": ["film", "good"]}\n')
     given, quiet = str(tmp_path / "new.jsonl"), Console(quiet=True)
     capsys.readouterr()
-    tfft.run.predict_export(str(folder), input=given, say=quiet)
+    tfft.api.predict_export(str(folder), input=given, say=quiet)
     row = json.loads(capsys.readouterr().out)
     assert row["labels"] == rows[0]["labels"]
-    assert tfft.run.evaluate_export(str(folder), input=given, say=quiet)["metrics"]["micro_f1"]
+    assert tfft.api.evaluate_export(str(folder), input=given, say=quiet)["metrics"]["micro_f1"]
     task = MultiLabelClassification(threshold=f1())
-    again = tfft.run.evaluate(task, tiny(layers=1), str(tmp_path / "run"), source=source, say=quiet)
+    again = tfft.api.evaluate(task, tiny(layers=1), str(tmp_path / "run"), source=source, say=quiet)
     assert again["metrics"]["micro_f1"] == report["metrics"]["micro_f1"]
 
 

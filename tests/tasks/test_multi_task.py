@@ -98,17 +98,17 @@ def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_pat
     parts = memory(topics(64), validation_share=0.0), memory(tagged(64), classes=False)
     source = mixture(parts, tasks=("topic", "names"))
     tasks = {"topic": TextClassification(calibrate=True), "names": TokenClassification()}
-    for verb in (tfft.run.train, tfft.run.check):
+    for verb in (tfft.api.train, tfft.api.check):
         with pytest.raises(ConfigError, match="validation split has no example of 'topic'"):
             verb(MultiTask(tasks), tiny(), source, say=QUIET, workdir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     tasks = {"topic": TextClassification(), "names": TokenClassification()}
-    tfft.run.check(MultiTask(tasks), tiny(), source, say=QUIET)
+    tfft.api.check(MultiTask(tasks), tiny(), source, say=QUIET)
     rows = [("one", "no"), ("two", "no")]
     parts = memory(topics(64), validation=rows, test=rows), parts[1]
     tasks["topic"] = TextClassification(threshold=thresholds.f1())
     with pytest.raises(ConfigError, match="validation split has no example of 'topic/yes'"):
-        tfft.run.check(
+        tfft.api.check(
             MultiTask(tasks), tiny(), mixture(parts, tasks=("topic", "names")), say=QUIET
         )
 
@@ -127,7 +127,7 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert run.report["comparisons"][0]["examples"] == topics_alone
     [found] = run.predict(["plot 7 for zoe"])
     assert [(s["text"], s["label"]) for s in found["names"]["spans"]] == [("zoe", "PER")]
-    again = tfft.run.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
+    again = tfft.api.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import run
+from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
@@ -47,7 +47,7 @@ def source(count=160, **settings):
 
 def train(folder, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
-    return run.train(MultipleChoice(), tiny(), source(), [stage], workdir=folder, say=QUIET)
+    return api.train(MultipleChoice(), tiny(), source(), [stage], workdir=folder, say=QUIET)
 
 
 class TestMultipleChoice(TaskCase):

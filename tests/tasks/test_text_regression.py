@@ -120,7 +120,7 @@ def test_a_run_is_reported_and_read_again_in_units(tmp_path):
     ridge, mean = (report["floors"][name]["rmse"]["value"] for name in ("tfidf_ridge", "mean"))
     assert ridge < mean
     assert report["best"]["val_loss"] == min(row["val_loss"] for row in report["curves"])
-    again = tfft.run.evaluate(
+    again = tfft.api.evaluate(
         TextRegression(), tiny(layers=1), str(tmp_path), source=source, say=quiet
     )
     assert again["metrics"] == report["metrics"]
