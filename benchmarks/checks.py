@@ -22,7 +22,7 @@ from sklearn.metrics import f1_score
 import tfft
 from benchmarks.harness import RAW, commit, note
 from benchmarks.sides import minilm
-from tfft.config import load
+from tfft.config.load import load
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.data.sources.memory import MemorySource
 from tfft.reports.console import Console

@@ -16,10 +16,10 @@ import numpy as np
 import pytest
 
 import tfft
-from tfft import config
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.tiny import tiny
-from tfft.catalogue import configurables
+from tfft.config import load
+from tfft.config.catalog import configurables
 from tfft.data.sources.base import Source
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, UserError
@@ -326,7 +326,7 @@ def test_a_checked_name_keeps_its_signature():
 
 def test_a_config_s_value_out_of_range_names_its_flag():
     overrides = {"DATA": "reviews.csv", "TextClassification.dropout": "2.0"}
-    found = config.load(["quick/text.gin"], overrides)
+    found = load.load(["quick/text.gin"], overrides)
     with pytest.raises(ConfigError) as caught:
         found.kwargs(only=("task",))
     assert str(caught.value) == (

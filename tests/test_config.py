@@ -13,9 +13,10 @@ from typing import Any, Literal
 
 import pytest
 
-from tfft import config, lookup
-from tfft.catalogue import Configurable, configurables, of_objects
-from tfft.composition import Macro, Reference
+from tfft.config import includes
+from tfft.config import load as config
+from tfft.config.bindings import Macro, Reference
+from tfft.config.catalog import Configurable, configurables, of_objects
 from tfft.errors import ConfigError, DataError, DepthError
 from tfft.validation.type_checks import accepts, describe
 
@@ -897,7 +898,7 @@ def test_offers_what_is_named_as_its_file():
     assert "freezes the embeddings" in known["Stage"].meanings()["freeze_layers"]
 
 
-@pytest.mark.parametrize("path", sorted(lookup.packaged().rglob("*.gin")), ids=lambda p: p.name)
+@pytest.mark.parametrize("path", sorted(includes.packaged().rglob("*.gin")), ids=lambda p: p.name)
 def test_packaged_configs_hold(path):
     found = config.load([str(path)], strict=False)
     assert not found.mistakes
@@ -967,7 +968,7 @@ def test_stages_of_a_later_file_replace_the_earlier_ones_whole(folder):
         load("run.gin", "two.gin", EPOCHS="5")
 
 
-@pytest.mark.parametrize("path", sorted((lookup.packaged() / "runs").glob("*.gin")), ids=str)
+@pytest.mark.parametrize("path", sorted((includes.packaged() / "runs").glob("*.gin")), ids=str)
 def test_every_recipe_follows_own_data(path):
     found = config.load(["quick/text.gin", f"runs/{path.name}"], {"DATA": "a.csv"})
     assert not found.mistakes and not found.missing

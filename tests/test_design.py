@@ -189,7 +189,7 @@ def test_no_modules_import_each_other():
 
 
 def test_one_file_imports_gin():
-    assert gin_importers(PACKAGE) == ["config"]
+    assert gin_importers(PACKAGE) == ["config.load"]
 
 
 def test_sizes_and_names():

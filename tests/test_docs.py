@@ -11,7 +11,7 @@ import forks
 import numpy as np
 import pytest
 
-from tfft import config
+from tfft.config import load
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/*.md")])
@@ -139,4 +139,4 @@ def test_a_config_that_a_page_shows_is_one(page, name, tmp_path):
     text = (ROOT / "docs" / page).read_text("utf-8")
     (tmp_path / name).write_text(re.search(rf"```\n(# {name}\n.*?)```", text, re.S)[1])
     given = {"DATA": "reviews.csv"} if 'include "quick/' in text else {}
-    config.load([str(tmp_path / name)], given)
+    load.load([str(tmp_path / name)], given)

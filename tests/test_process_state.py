@@ -26,8 +26,9 @@ from tensorflow.python.ops import summary_ops_v2
 from trainings import newest, same
 
 import tfft
-from tfft import api, config
+from tfft import api
 from tfft.backbones.text.tiny import tiny
+from tfft.config import load
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
@@ -258,7 +259,7 @@ def test_reading_a_config_keeps_the_gin_configuration_of_the_process(tmp_path):
     before = gin.config_str()
     (tmp_path / "run.gin").write_text("include 'quick/text.gin'\nDATA = 'none.csv'\n")
     try:
-        found = config.load([str(tmp_path / "run.gin")])
+        found = load.load([str(tmp_path / "run.gin")])
         found.kwargs(only=("task",))
         assert own() == 3 and gin.config_str() == before
     finally:

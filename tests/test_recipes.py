@@ -4,11 +4,12 @@ import re
 
 import pytest
 
-from tfft import config, lookup
+from tfft.config import includes
+from tfft.config import load as config
 from tfft.errors import ConfigError
 
-QUICK = sorted(path.stem for path in (lookup.packaged() / "quick").glob("*.gin"))
-RECIPES = sorted(path.stem for path in (lookup.packaged() / "runs").glob("*.gin"))
+QUICK = sorted(path.stem for path in (includes.packaged() / "quick").glob("*.gin"))
+RECIPES = sorted(path.stem for path in (includes.packaged() / "runs").glob("*.gin"))
 VALUES = {"EPOCHS": "5", "BATCH_SIZE": "7", "LEARNING_RATE": "0.0125", "FREEZE_LAYERS": "1"}
 NEEDED = {"DATA": "data.csv", "TAGGED": "tags.conll"}
 # Tasks without one label an example have no weights by class.
@@ -16,7 +17,7 @@ WEIGHED = ("images", "multi_task", "pairs", "text")
 
 
 def load(quick, recipe, **macros):
-    text = (lookup.packaged() / f"quick/{quick}.gin").read_text()
+    text = (includes.packaged() / f"quick/{quick}.gin").read_text()
     needed = {name: value for name, value in NEEDED.items() if f"%{name}" in text}
     if "quick/text.gin" in text:  # included
         needed["DATA"] = NEEDED["DATA"]
@@ -53,7 +54,7 @@ def test_each_recipe_takes_the_macros_of_each_quick_config(quick, recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_has_defaults_of_its_own_and_names_its_macros(recipe):
-    text = (lookup.packaged() / f"runs/{recipe}.gin").read_text()
+    text = (includes.packaged() / f"runs/{recipe}.gin").read_text()
     header = text.partition("\n\n")[0]
     macros = re.findall(r"^([A-Z_]+) = ", text, re.MULTILINE)
     assert set(VALUES) <= set(macros)

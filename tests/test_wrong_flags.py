@@ -9,8 +9,9 @@ import types
 import pytest
 
 from tfft import __main__ as cli
-from tfft import command_line, config
-from tfft.catalogue import configurables
+from tfft import command_line
+from tfft.config import load
+from tfft.config.catalog import configurables
 from tfft.errors import ConfigError, UserError
 
 CONFIG = """\
@@ -40,7 +41,7 @@ def command(tmp_path, monkeypatch, capsys):
     machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
     monkeypatch.setitem(sys.modules, "tfft.runs.environment", machine)
     monkeypatch.setattr("tfft.runs.environment", machine, raising=False)
-    monkeypatch.setattr(config, "offered", lambda: dict(KNOWN))  # read once
+    monkeypatch.setattr(load, "offered", lambda: dict(KNOWN))  # read once
     monkeypatch.setattr(cli.config.Config, "kwargs", lambda self, only=None: {})
 
     def run(*arguments):
@@ -159,7 +160,7 @@ def test_any_value_of_a_parameter_is_taken_or_refused(name, tmp_path, monkeypatc
     for parameter in entry.parameters:
         for value in ("None", "-1", "2.0", "''", "()", "{}", "1e999", "[1, 'a']"):
             try:
-                found = config.load(
+                found = load.load(
                     ["run.gin"],
                     {f"{name}.{parameter}": value},
                     strict=False,
@@ -183,7 +184,7 @@ def test_what_a_constructor_raises_names_the_line(tmp_path, monkeypatch, kind):
     )
     lines = (f"import {own}", f"train.task = @{own}.Odd()", "Odd.kind = 'value'")
     (tmp_path / "run.gin").write_text("\n".join(lines))
-    found = config.load(["run.gin"], strict=False, allow=[own])
+    found = load.load(["run.gin"], strict=False, allow=[own])
     message = f"{own}.Odd cannot be made: {kind}: .*odd value"
     with pytest.raises(ConfigError, match=message) as caught:
         found.kwargs(only=("task",))

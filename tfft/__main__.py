@@ -14,7 +14,7 @@ from typing import Any
 
 from absl import app, logging
 
-from tfft import config, listing
+from tfft import listing
 from tfft.command_config import (
     config_of_flags,
     config_of_run,
@@ -23,6 +23,7 @@ from tfft.command_config import (
     required_path,
 )
 from tfft.command_line import Options, Verb, read, reference
+from tfft.config import load
 from tfft.errors import ConfigError, UserError
 from tfft.library_messages import routed
 from tfft.reports.console import Console
@@ -287,7 +288,7 @@ def _hushed() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[Any]:
+def _strategy(found: load.Config, options: Options, say: Console) -> Iterator[Any]:
     """Enters the strategy, in which the backbone must be built; yields the verbs."""
     run = _library(say)
     from tfft.runs import environment
@@ -297,7 +298,7 @@ def _strategy(found: config.Config, options: Options, say: Console) -> Iterator[
 
 
 @contextlib.contextmanager
-def _explained(found: config.Config) -> Iterator[None]:
+def _explained(found: load.Config) -> Iterator[None]:
     """Adds to an error the line of the config that it is about."""
     try:
         yield

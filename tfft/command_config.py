@@ -6,8 +6,8 @@ import json
 import os
 import pathlib
 
-from tfft import config
 from tfft.command_line import Options
+from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
 
@@ -33,12 +33,12 @@ def refuse_path(value: str, where: str) -> None:
         ) from error
 
 
-def config_of_flags(options: Options, say: Console, strict: bool = True) -> config.Config:
+def config_of_flags(options: Options, say: Console, strict: bool = True) -> load.Config:
     if not options.flags.gin_file:
         raise ConfigError(
             "--gin_file is missing.", valid="--gin_file=quick/text.gin", see="tfft list"
         )
-    found = config.load(
+    found = load.load(
         options.flags.gin_file,
         options.overrides,
         seed=options.flags.seed,
@@ -50,7 +50,7 @@ def config_of_flags(options: Options, say: Console, strict: bool = True) -> conf
     return found
 
 
-def config_of_run(workdir: str, options: Options, say: Console) -> config.Config:
+def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
     """Returns the config of a run.
 
     Paths in it that do not exist in the current folder are those of the folder that the run was
@@ -73,7 +73,7 @@ def config_of_run(workdir: str, options: Options, say: Console) -> config.Config
             see=f"tfft compare {workdir}",
         )
     folder = _trained_in(path.parent)
-    found = config.load([str(path)], allow=options.flags.allow_imports, folder=folder)
+    found = load.load([str(path)], allow=options.flags.allow_imports, folder=folder)
     for note in found.notes:
         say.info(note)
     return found

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from typing import Any, TextIO
 
-from tfft.catalogue import PACKAGE
+from tfft.config.catalog import PACKAGE
 
 # What a person has to know of a warning, by its class; the others are for -v alone.
 SENTENCES = {

@@ -7,14 +7,14 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.catalogue import Configurable, configurables, full_name
-from tfft.config import Config
+from tfft.config.catalog import Configurable, configurables, full_name
+from tfft.config.includes import packaged
+from tfft.config.load import Config
+from tfft.config.operative_config import Setting
+from tfft.config.strict_checks import SUPPLIED
 from tfft.errors import ConfigError, UserError, near
-from tfft.lookup import packaged
-from tfft.operative import Setting
 from tfft.storage.cache_store import told
 from tfft.storage.downloads import fetch
-from tfft.strict import SUPPLIED
 from tfft.validation.type_checks import describe
 
 SHOWN_WORDS = 90  # characters of a preset's description

@@ -5,10 +5,10 @@ import json
 import pytest
 from pictures import folder as picture_folder
 
-from tfft import config, lookup
+from tfft.config import includes, load
 from tfft.data.splits import SPLITS
 
-QUICK = sorted(path.stem for path in (lookup.packaged() / "quick").glob("*.gin"))
+QUICK = sorted(path.stem for path in (includes.packaged() / "quick").glob("*.gin"))
 SIZES = {"train": 60, "validation": 12, "test": 15}
 MACROS = {"train": "DATA", "validation": "VALIDATION", "test": "TEST"}
 
@@ -50,7 +50,7 @@ def write(path, name, split):
 
 
 def opened(name, macros):
-    found = config.load([f"quick/{name}.gin"], macros)
+    found = load.load([f"quick/{name}.gin"], macros)
     assert not found.mistakes
     return found.kwargs(only=["source"])["source"]
 

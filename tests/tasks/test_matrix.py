@@ -10,7 +10,7 @@ import pytest
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
-from tfft.catalogue import configurables
+from tfft.config.catalog import configurables
 from tfft.data import examples
 from tfft.reports import tables
 from tfft.reports.console import Console

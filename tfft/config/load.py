@@ -1,7 +1,8 @@
 """Configs: read strictly, composed, and turned into the arguments of `run.train`.
 
 Gin is met here and nowhere else. Its parser reads the files one by one; what they say is composed
-and checked (`tfft.strict`) before any of it runs. Only then gin itself gets a text, one that this
+and checked (`tfft.config.strict_checks`) before any of it runs. Only then gin itself gets a text,
+one that this
 module wrote: every object with all its arguments, no import, no include and no macro.
 """
 
@@ -19,9 +20,7 @@ from typing import Any
 import gin
 from gin import config_parser
 
-from tfft.catalogue import PACKAGE, of_module, of_objects
-from tfft.catalogue import configurables as offered
-from tfft.composition import (
+from tfft.config.bindings import (
     ROOT,
     Binding,
     Composition,
@@ -33,8 +32,9 @@ from tfft.composition import (
     replaced_stages,
     written,
 )
-from tfft.errors import ConfigError, UserError
-from tfft.lookup import (
+from tfft.config.catalog import PACKAGE, of_module, of_objects
+from tfft.config.catalog import configurables as offered
+from tfft.config.includes import (
     OWN,
     add_to_path,
     find_config,
@@ -46,7 +46,7 @@ from tfft.lookup import (
     relocated,
     shown,
 )
-from tfft.operative import (
+from tfft.config.operative_config import (
     Setting,
     all_settings,
     blamed,
@@ -54,8 +54,9 @@ from tfft.operative import (
     operative_text,
     whole_text,
 )
-from tfft.overrides import UNPARSABLE, override
-from tfft.strict import missing, mistakes
+from tfft.config.overrides import UNPARSABLE, override
+from tfft.config.strict_checks import missing, mistakes
+from tfft.errors import ConfigError, UserError
 
 ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from tfft.errors import ConfigError
 
-PACKAGE = pathlib.Path(__file__).parent
+PACKAGE = pathlib.Path(__file__).parents[1]
 # What is found in a folder: classes of tasks, and functions that return one of the others.
 FOLDERS = {
     "tasks": "Task",

@@ -10,8 +10,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
-from tfft.catalogue import Configurable
-from tfft.composition import (
+from tfft.config.bindings import (
     ROOT,
     Binding,
     Composition,
@@ -24,6 +23,7 @@ from tfft.composition import (
     references,
     written,
 )
+from tfft.config.catalog import Configurable
 from tfft.errors import ConfigError, near
 from tfft.validation.type_checks import accepts, describe
 

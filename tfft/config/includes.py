@@ -9,8 +9,8 @@ import re
 import sys
 from collections.abc import Sequence
 
-from tfft.catalogue import PACKAGE
-from tfft.composition import Binding, Composition, Origin
+from tfft.config.bindings import Binding, Composition, Origin
+from tfft.config.catalog import PACKAGE
 from tfft.errors import ConfigError, near
 
 OWN = "tfft"  # whose modules need no leave
@@ -22,7 +22,7 @@ PATHS = ("data", "validation", "test", "data_dir", "preset", "run", "weights")
 
 def packaged() -> pathlib.Path:
     """Returns the folder of the packaged configs: in the wheel, or at the top of a checkout."""
-    here = pathlib.Path(__file__).parent
+    here = pathlib.Path(__file__).parents[1]
     return here / "configs" if (here / "configs").is_dir() else here.parent / "configs"
 
 

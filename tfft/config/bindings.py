@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.catalogue import Configurable, full_name
+from tfft.config.catalog import Configurable, full_name
 from tfft.errors import ConfigError
 from tfft.validation.type_checks import Placeholder, is_plain
 

@@ -8,8 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from tfft.catalogue import Parameter
-from tfft.composition import (
+from tfft.config.bindings import (
     ROOT,
     Binding,
     Composition,
@@ -22,8 +21,9 @@ from tfft.composition import (
     replaced,
     written,
 )
+from tfft.config.catalog import Parameter
+from tfft.config.strict_checks import settable
 from tfft.errors import ConfigError, UserError
-from tfft.strict import settable
 
 # What constructors raise for values that they cannot take.
 MISTAKES = (ValueError, TypeError, LookupError, AttributeError, OverflowError)

@@ -1,0 +1,1 @@
+"""Everything about gin: parsing, includes, composition, the operative config, the catalog."""
