@@ -23,7 +23,7 @@ from tfft.data.sources.demo.movie_reviews import movie_reviews
 REACH = 0.35
 FIRST_STEP = """
 import os, sys
-from tfft.__main__ import command
+from tfft.cli.main import command
 def stop(*ignored, **also):
     print("first step", flush=True)
     os._exit(0)

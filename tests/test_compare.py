@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.errors import DataError, WorkdirError
 from tfft.evaluation.stored_predictions import MODEL, Outputs, digests, load
 from tfft.metrics.classification.class_metrics import classification_metrics

@@ -12,9 +12,9 @@ from safetensors.numpy import load_file, save_file
 from trainings import newest
 
 import tfft
-from tfft import __main__ as cli
 from tfft import api
 from tfft.backbones.text.tiny import tiny
+from tfft.cli import main as cli
 from tfft.errors import ExportError, WorkdirError
 from tfft.export.saved_model import read_card
 from tfft.reports.console import Console

@@ -12,8 +12,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_score
 
-from tfft import __main__ as cli
-from tfft.command_line import Verb
+from tfft.cli import main as cli
+from tfft.cli.arguments import Verb
 
 CONFIG = """\
 train.backbone = @tiny()

@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.errors import DepthError
 
 CONFIG = """\

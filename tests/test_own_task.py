@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 
 PAGE = pathlib.Path(__file__).parents[1] / "docs/own_task.md"
 WORTH = {"worst": 1, "bad": 2, "one": 3, "good": 4, "great": 5}

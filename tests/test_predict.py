@@ -7,7 +7,7 @@ import types
 import numpy as np
 import pytest
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.data.sources.conll import conll
 from tfft.errors import DataError
 from tfft.reports.console import Console

@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 from trainings import evidence
 
 import tfft
-from tfft import __main__ as cli
 from tfft import api
 from tfft.backbones.text.tiny import tiny
+from tfft.cli import main as cli
 from tfft.data import folds
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.memory import memory

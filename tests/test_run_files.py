@@ -7,7 +7,7 @@ import shutil
 import pytest
 from pictures import folder
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.errors import WorkdirError
 from tfft.runs import run_files
 from tfft.storage.workdir import Workdir

@@ -10,7 +10,7 @@ import threading
 import numpy as np
 import pytest
 
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.errors import UserError, WorkdirError
 from tfft.reports.console import Console
 from tfft.storage.cache_store import TAG, Store, limit_bytes, store_dir
@@ -210,7 +210,7 @@ def test_a_second_process_waits_and_finds_it_done(store):
 
 def test_the_command_needs_no_tensorflow(tmp_path):
     code = (
-        "import sys; from tfft import __main__ as cli; cli.command(['store', 'clear']); "
+        "import sys; from tfft.cli import main as cli; cli.command(['store', 'clear']); "
         "sys.exit('tensorflow' in sys.modules)"
     )
     environment = {**os.environ, "TFFT_STORE": str(tmp_path)}

@@ -8,8 +8,8 @@ import types
 
 import pytest
 
-from tfft import __main__ as cli
-from tfft import command_line
+from tfft.cli import arguments as command_line
+from tfft.cli import main as cli
 from tfft.config import load
 from tfft.config.catalog import configurables
 from tfft.errors import ConfigError, UserError

@@ -8,7 +8,7 @@ from generating import body, prompted, source, translated
 from trainings import evidence, newest, same, stopped_after
 
 import tfft
-from tfft import __main__ as cli
+from tfft.cli import main as cli
 from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.causal_lm import CausalLM

@@ -1,0 +1,1 @@
+"""The command `tfft`: flags, subcommands, lists."""
