@@ -9,7 +9,7 @@ import pytest
 import tfft
 from tfft import api, thresholds
 from tfft.backbones.text.tiny import tiny
-from tfft.baselines.tfidf import feature_floor
+from tfft.baselines.frozen_features import feature_floor
 from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, WorkdirError

@@ -35,7 +35,6 @@ PENDING: set[tuple[str, str]] = {
     ("evaluation", "runs"),
     ("layers", "training"),
     ("methods", "training"),
-    ("metrics", "baselines"),
     ("tasks", "training"),
     ("training", "runs"),
 }

@@ -8,7 +8,7 @@ import types
 import numpy as np
 import pytest
 
-from tfft.baselines.tfidf import Floor
+from tfft.baselines.base import Floor
 from tfft.data import truncation
 from tfft.errors import DataError
 from tfft.evaluation import run_baselines

@@ -6,8 +6,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfft.baselines import tfidf
-from tfft.baselines.tfidf import feature_floor, text_floors
+from tfft.baselines import linear_models
+from tfft.baselines.frozen_features import feature_floor
+from tfft.baselines.tfidf import text_floors
 from tfft.storage.downloads import fetch
 
 TEXTS = ["good film", "bad film", "good plot", "bad plot"] * 10
@@ -42,7 +43,7 @@ def test_the_same_twice():
 
 
 def test_a_sample_is_drawn_from_the_whole_order_and_said(monkeypatch):
-    monkeypatch.setattr(tfidf, "MOST_TEXTS", 10)
+    monkeypatch.setattr(linear_models, "MOST_TEXTS", 10)
     texts = ["bad film"] * 50 + ["good film"] * 50  # sorted by class, as files often are
     targets, said = np.repeat([0, 1], 50), []
     found = text_floors(texts, targets, texts, 2, said.append)
@@ -51,7 +52,7 @@ def test_a_sample_is_drawn_from_the_whole_order_and_said(monkeypatch):
 
 
 def test_features_are_limited_where_there_are_many_classes(monkeypatch):
-    monkeypatch.setattr(tfidf, "MOST_WEIGHTS", 12)
+    monkeypatch.setattr(linear_models, "MOST_WEIGHTS", 12)
     targets = np.arange(40) % 3
     found = text_floors(TEXTS, targets, TEXTS, 3)
     assert found[STRONG].described["features"] == 4

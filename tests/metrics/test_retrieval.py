@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score
 
+from tfft.baselines.bm25 import bm25
 from tfft.errors import DataError
 from tfft.metrics import retrieval
-from tfft.metrics.retrieval import Sides, bm25, retrieve, similarities
+from tfft.metrics.retrieval import Sides, retrieve, similarities
 
 
 def by_hand(scores, texts, groups):

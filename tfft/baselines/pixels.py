@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say, fitted_rows, logistic_regression
+from tfft.baselines.base import Floor, Say
+from tfft.baselines.linear_models import fitted_rows, logistic_regression
 
 SIDE = 8  # pixels, to which images are averaged
 MOST_IMAGES = 20_000

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -11,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import UNSPACED, Floor
+from tfft.baselines.base import Floor
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers
+from tfft.metrics.text.words import words
 
 MOST_WORDS = 6  # of an answer
-_MARKS = re.escape('!"#$%&()*+,./:;<=>?@[]^_`{|}~…–—“”‘’«»¿¡।॥؟،؛。，、？！：；「」（）')
-_WORDS = re.compile(f"{UNSPACED.pattern}|(?:(?!{UNSPACED.pattern})[^\\s{_MARKS}])+")
 
 
 class SlidingWindow:
@@ -75,14 +73,6 @@ class SlidingWindow:
             if left <= right:
                 yield left, right
             first = place + ended
-
-
-def words(text: str) -> list[tuple[str, int, int]]:
-    """Returns the words of a text in lower case, and the characters they begin and end before.
-
-    Of scripts without spaces between words, a character is one.
-    """
-    return [(hit.group().lower(), *hit.span()) for hit in _WORDS.finditer(text)]
 
 
 def answer_floors(train: Any, test: Any, longest: int) -> dict[str, Floor]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor
+from tfft.baselines.base import Floor
 from tfft.metrics.text.tagged_spans import Span, token_tags, touched
 
 

@@ -10,15 +10,9 @@ import numpy as np
 from sklearn.linear_model import Ridge
 from sklearn.multiclass import OneVsRestClassifier
 
-from tfft.baselines.tfidf import (
-    Floor,
-    Say,
-    fitted_rows,
-    line,
-    logistic_regression,
-    text_floors,
-    tfidf,
-)
+from tfft.baselines.base import Floor, Say
+from tfft.baselines.linear_models import fitted_rows, line, logistic_regression
+from tfft.baselines.tfidf import text_floors, tfidf
 
 Columns = Sequence[Sequence[str]]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor
+from tfft.baselines.base import Floor
 from tfft.evaluation import calibration, stored_predictions
 from tfft.reports import comparison
 from tfft.runs.trainer import Job

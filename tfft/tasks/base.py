@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 

@@ -13,7 +13,8 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, feature_floor
+from tfft.baselines.base import Floor
+from tfft.baselines.frozen_features import feature_floor
 from tfft.errors import ConfigError, DataError, near
 from tfft.losses.classification import Crossentropy, MacroF1, class_weights, dense_head
 from tfft.metrics.classification.class_metrics import (

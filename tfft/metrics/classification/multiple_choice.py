@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor
 from tfft.errors import ConfigError, DataError
 
 KINDS = ("either", "number", "text")
@@ -89,25 +88,6 @@ def measures(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> dict[str, Any]
     losses = [np.logaddexp.reduce(scores) - scores[number] for scores, number in pairs]
     score = {"accuracy": right.astype(float), "log_loss": np.array(losses)}
     return {name: ("mean", {"score": each}) for name, each in score.items()}
-
-
-def choice_floors(questions: Sequence[str], lists: Sequence[str]) -> dict[str, Floor]:
-    """Returns two floors of choices, as scores [r 1] of each example.
-
-    `word_overlap` counts the distinct words, lower-cased and cut at spaces, that a choice shares
-    with the question; among equal ones the first counts as chosen. `first` scores 1 for the first
-    choice and 0 for the others.
-    """
-    examples = [
-        (set(question.lower().split()), choices_of(each))
-        for question, each in zip(questions, lists, strict=True)
-    ]
-    overlap = [
-        np.array([[len(words & set(choice.lower().split()))] for choice in choices], np.float32)
-        for words, choices in examples
-    ]
-    first = [np.eye(len(choices), 1, dtype=np.float32) for _, choices in examples]
-    return {"word_overlap": Floor(overlap), "first": Floor(first)}
 
 
 def chosen(choices: Sequence[str], scores: np.ndarray) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfft.baselines.sliding_window_answers import words
 from tfft.errors import ConfigError
+from tfft.metrics.text.words import words
 
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L", "exact_match": "exact match"}
 

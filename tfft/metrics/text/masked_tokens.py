@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor
-
 FIGURES = {
     "perplexity": "perplexity of a hidden token",
     "accuracy": "hidden tokens guessed",
@@ -79,21 +77,6 @@ def entropy(hidden: np.ndarray) -> float:
     counts = np.bincount(hidden[hidden >= 0])
     shared = counts[counts > 0] / counts.sum()
     return float(-shared @ np.log(shared))
-
-
-def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
-    """Returns the answers by how often each of `tokens` ids is hidden in the training texts.
-
-    Args:
-      train, test: targets, as of `hidden`.
-      tokens: how many ids there are.
-      most: as in `constant`.
-    """
-    texts = hidden(train)
-    seen = np.concatenate(texts)
-    share = shares(seen[seen >= 0], tokens)
-    described = {"fitted_on": len(texts), "training_texts": len(texts)}
-    return {"frequency": Floor(constant(share, hidden(test), most), described)}
 
 
 def told(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
+from tfft.baselines.base import Floor, Say
 from tfft.baselines.pixels import pixel_floors
-from tfft.baselines.tfidf import Floor, Say
 from tfft.preprocessing.image.image_files import content, name_of
 from tfft.preprocessing.image.image_preprocessor import thumbnail
 from tfft.tasks.base import Examples

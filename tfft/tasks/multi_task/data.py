@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.errors import ConfigError, DataError, near
 from tfft.tasks.base import Examples, Task
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.tasks.base import Answers, Examples, Task, config_of
 from tfft.tasks.multi_task import data
 from tfft.tasks.multi_task import model as together

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.preprocessing.text.prompts import PromptPreprocessor

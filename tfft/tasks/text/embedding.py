@@ -9,7 +9,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines import bm25
+from tfft.baselines.base import Floor, Say
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
@@ -133,7 +134,7 @@ class Embedding(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns BM25, with the first texts as queries."""
-        return {"bm25": retrieval.bm25(*test.inputs[:2])}
+        return {"bm25": bm25.bm25(*test.inputs[:2])}
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the first texts whose second texts are found last; nothing of "cosine"."""

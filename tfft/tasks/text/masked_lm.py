@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines import token_frequency
+from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged
 from tfft.layers.vocabulary_head import (
     HiddenCrossentropy,
@@ -110,7 +111,7 @@ class MaskedLM(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the answers by how often each token is hidden in the training texts."""
-        return masked_tokens.floors(train.targets, test.targets, len(self.names), self.most)
+        return token_frequency.floors(train.targets, test.targets, len(self.names), self.most)
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the texts whose hidden words were least expected."""

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import label_floors
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.losses.classification import dense_head

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines import word_overlap
+from tfft.baselines.base import Floor, Say
 from tfft.losses.classification import ChoiceAccuracy, ChoiceCrossentropy, dense_head
 from tfft.metrics.classification import multiple_choice
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor
@@ -87,7 +88,7 @@ class MultipleChoice(Task):
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns the choice with most words of the question, and the first choice."""
-        return multiple_choice.choice_floors(*test.inputs)
+        return word_overlap.choice_floors(*test.inputs)
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
         """Returns the division by the number of choices."""

@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.baselines.base import Floor, Say
 from tfft.baselines.sliding_window_answers import answer_floors
-from tfft.baselines.tfidf import Floor, Say
 from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import ConfigError
 from tfft.layers.answer_spans import SpanLoss, served

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tfft.baselines.tfidf import Floor, Say, text_floors
+from tfft.baselines.base import Floor, Say
+from tfft.baselines.tfidf import text_floors
 from tfft.tasks.base import Examples
 from tfft.tasks.classification import Classification
 

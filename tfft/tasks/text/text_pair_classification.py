@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import pair_floors
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.tasks.base import Examples

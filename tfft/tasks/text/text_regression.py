@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.errors import DataError
 from tfft.losses.classification import StandardizedError, Units, dense_head

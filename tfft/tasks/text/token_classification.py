@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from tfft.baselines import span_dictionary
-from tfft.baselines.tfidf import Floor, Say
+from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import refuse_unknown
 from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
