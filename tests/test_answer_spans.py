@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.layers.answer_spans import SpanLoss, best_spans
+from tfft.layers.answer_spans import best_spans
+from tfft.losses.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 
 

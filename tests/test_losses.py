@@ -5,13 +5,8 @@ import numpy as np
 import pytest
 
 from tfft.errors import ConfigError
-from tfft.losses.classification import (
-    Crossentropy,
-    MacroF1,
-    TokenAccuracy,
-    TokenCrossentropy,
-    class_weights,
-)
+from tfft.losses.batch_metrics import MacroF1, TokenAccuracy
+from tfft.losses.classification import Crossentropy, TokenCrossentropy, class_weights
 from tfft.tasks.text.text_classification import TextClassification
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.3, 0.3, 0.4]], "float32")

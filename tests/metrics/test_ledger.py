@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfft.data import truncation
-from tfft.layers.instances import Windows
+from tfft.preprocessing.instances import Windows
 
 FULL = np.array([10, 30, 20, 50, 16])
 TARGETS = np.array([0, 1, 1, 0, 2])

@@ -15,7 +15,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, WeightsError
-from tfft.layers.vocabulary_head import HiddenCrossentropy
+from tfft.losses.masked_token import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.reports.console import Console

@@ -11,7 +11,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import saved_model
-from tfft.losses.classification import ChoiceAccuracy
+from tfft.losses.batch_metrics import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head

@@ -14,7 +14,7 @@ from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
-from tfft.layers.answer_spans import SpanLoss
+from tfft.losses.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.reports.console import Console
 from tfft.runs import environment

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.data.encoded_split import Encoded, Ragged
-from tfft.layers.instances import spread
+from tfft.preprocessing.instances import spread
 from tfft.storage.array_file import release
 
 MAX_SHAPES = 6

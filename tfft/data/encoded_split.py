@@ -12,7 +12,7 @@ import tensorflow as tf
 from safetensors.numpy import load, save
 
 from tfft.errors import DataError
-from tfft.layers.instances import Windows, spread
+from tfft.preprocessing.instances import Windows, spread
 
 
 @dataclasses.dataclass(frozen=True)

@@ -61,31 +61,6 @@ class VocabularyHead(keras.layers.Layer):
         return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
 
 
-class HiddenCrossentropy(keras.losses.Loss):
-    """Cross-entropy of hidden tokens.
-
-    The targets are int32 [b t 2], of which the first number is the hidden token's id, -1 where
-    nothing is hidden. An example's loss is the sum over its hidden tokens, times examples over
-    hidden tokens in the batch, so that the mean over the examples is the one over the tokens.
-
-    Args:
-      head: a `VocabularyHead`, which gave the vectors [b t e].
-    """
-
-    def __init__(self, head: VocabularyHead, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.head = head
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        truth = tf.cast(y_true, tf.int32)[:, :, 0]
-        places = tf.where(truth >= 0)
-        scores = self.head.scores(tf.gather_nd(y_pred, places))
-        found = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather_nd(truth, places), scores)
-        examples = tf.shape(truth)[0]
-        scale = tf.cast(examples, tf.float32) / tf.maximum(tf.cast(tf.size(found), tf.float32), 1.0)
-        return tf.math.unsorted_segment_sum(found, places[:, 0], examples) * scale
-
-
 def guessed(model: keras.Model, most: int) -> Any:
     """Returns a function from a model's inputs to what it says of hidden tokens.
 

@@ -16,7 +16,9 @@ import numpy as np
 from tfft.baselines.base import Floor
 from tfft.baselines.frozen_features import feature_floor
 from tfft.errors import ConfigError, DataError, near
-from tfft.losses.classification import Crossentropy, MacroF1, class_weights, dense_head
+from tfft.layers.heads import dense_head
+from tfft.losses.batch_metrics import MacroF1
+from tfft.losses.classification import Crossentropy, class_weights
 from tfft.metrics.classification.class_metrics import (
     class_areas,
     classification_metrics,

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, near
-from tfft.layers.instances import Windows
+from tfft.preprocessing.instances import Windows
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 CHOICES = ("cut", "windows")

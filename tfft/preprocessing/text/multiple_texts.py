@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfft.layers.instances import Alternatives
+from tfft.preprocessing.instances import Alternatives
 from tfft.preprocessing.text.json_lists import strings
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor

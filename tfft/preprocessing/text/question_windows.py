@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.layers.instances import Windows
+from tfft.preprocessing.instances import Windows
 from tfft.preprocessing.text.long_text_windows import window_places
 from tfft.preprocessing.text.offsets import with_marks
 from tfft.preprocessing.text.text_pairs import PairPreprocessor

@@ -11,13 +11,8 @@ import numpy as np
 from tfft.baselines import token_frequency
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged
-from tfft.layers.vocabulary_head import (
-    HiddenCrossentropy,
-    VocabularyHead,
-    guessed,
-    marked_words,
-    words_of,
-)
+from tfft.layers.vocabulary_head import VocabularyHead, guessed, marked_words, words_of
+from tfft.losses.masked_token import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MaskingPreprocessor, places
 from tfft.tasks.base import Answers, Examples, Task

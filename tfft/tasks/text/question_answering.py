@@ -12,8 +12,9 @@ from tfft.baselines.base import Floor, Say
 from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import ConfigError
-from tfft.layers.answer_spans import SpanLoss, served
-from tfft.losses.classification import dense_head
+from tfft.layers.answer_spans import served
+from tfft.layers.heads import dense_head
+from tfft.losses.answer_spans import SpanLoss
 from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad

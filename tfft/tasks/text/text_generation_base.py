@@ -11,7 +11,8 @@ import numpy as np
 from tfft.errors import ConfigError
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
-from tfft.losses.classification import TokenAccuracy
+from tfft.losses import next_token
+from tfft.losses.batch_metrics import TokenAccuracy
 from tfft.metrics.text import generated_text, masked_tokens
 from tfft.tasks.base import Answers, Examples, Task, config_of
 from tfft.tasks.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
@@ -61,7 +62,7 @@ class TextTask(Task):
         return text_generation.Scores(body, name="head")
 
     def loss(self) -> keras.losses.Loss:
-        return text_generation.NextTokenLoss(self.label_smoothing)
+        return next_token.NextTokenLoss(self.label_smoothing)
 
     def metrics(self) -> list[Any]:
         return [TokenAccuracy()]

@@ -12,7 +12,8 @@ import numpy as np
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.errors import DataError
-from tfft.losses.classification import StandardizedError, Units, dense_head
+from tfft.layers.heads import Units, dense_head
+from tfft.losses.regression import StandardizedError
 from tfft.metrics import regression
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.tasks.base import Answers, Examples, Task, config_of

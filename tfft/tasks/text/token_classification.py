@@ -13,7 +13,8 @@ from tfft.baselines import span_dictionary
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged, ragged
 from tfft.errors import refuse_unknown
-from tfft.losses.classification import TokenAccuracy, TokenCrossentropy, class_weights
+from tfft.losses.batch_metrics import TokenAccuracy
+from tfft.losses.classification import TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans
 from tfft.preprocessing.text import word_spans
 from tfft.tasks.base import Answers, Examples, Task
