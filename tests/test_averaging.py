@@ -16,10 +16,10 @@ from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
 from tfft.tasks.base import Examples
 from tfft.training import early_stopping, loop, weight_averaging
-from tfft.training.model import named_variables
 from tfft.training.optimizer import make_optimizer
 from tfft.training.stage import Stage, chain
 

@@ -6,8 +6,8 @@ import pytest
 import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import UserError
+from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.training.model import named_variables
 
 PAIRS = [(f"a {word} film {n}", word) for n in range(40) for word in ("fine", "dull")]
 FLIPPED = [(text, "dull" if label == "fine" else "fine") for text, label in PAIRS]

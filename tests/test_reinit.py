@@ -10,10 +10,10 @@ from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
+from tfft.layers.inspection import named_variables
 from tfft.methods import bitfit
 from tfft.reports.console import Console
-from tfft.training.freezing import checksums
-from tfft.training.model import named_variables
+from tfft.training.freeze_proof import checksums
 from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Stage, chain
 

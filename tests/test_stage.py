@@ -7,11 +7,13 @@ import keras
 import numpy as np
 import pytest
 
+from tfft.backbones.splitting import Prefix, Upper
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
+from tfft.layers.inspection import named_variables
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.training.freezing import checksums, frozen_depth, frozen_names, prove_freeze, rate_factors
-from tfft.training.model import Prefix, Upper, named_variables
+from tfft.training.freeze_proof import checksums, prove_freeze
+from tfft.training.freezing import frozen_depth, frozen_names, rate_factors
 from tfft.training.optimizer import WarmupDecay, make_optimizer
 from tfft.training.stage import Stage, chain, prepare
 

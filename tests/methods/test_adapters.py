@@ -18,6 +18,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import encode
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
+from tfft.layers.inspection import named_variables
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.methods import attachment as core
 from tfft.reports.console import Console
@@ -27,8 +28,8 @@ from tfft.runs.restore import built_head, restore
 from tfft.storage.workdir import Workdir
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
-from tfft.training.freezing import adapt, checksums, frozen_depth, prove_freeze, rate_factors
-from tfft.training.model import named_variables
+from tfft.training.freeze_proof import checksums, prove_freeze
+from tfft.training.freezing import adapt, frozen_depth, rate_factors
 from tfft.training.stage import Stage, prepare
 
 TASK = tfft.tasks.TextClassification(["a", "b"])

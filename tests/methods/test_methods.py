@@ -9,7 +9,8 @@ from tfft.backbones import Group
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import FreezeError
 from tfft.methods import bitfit, norm_tuning
-from tfft.training.freezing import Method, checksums, prove_freeze
+from tfft.methods.base import Method
+from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.stage import Stage, prepare
 
 TASK = tfft.tasks.TextClassification(["a", "b"])

@@ -18,6 +18,7 @@ from tfft.baselines.pixels import pixel_floors, small
 from tfft.data.encoded_split import Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
+from tfft.layers.inspection import named_variables
 from tfft.preprocessing.image.image_files import content
 from tfft.reports.console import Console
 from tfft.runs import environment
@@ -28,8 +29,7 @@ from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
 from tfft.training import weight_averaging
-from tfft.training.freezing import checksums
-from tfft.training.model import named_variables
+from tfft.training.freeze_proof import checksums
 from tfft.training.stage import Stage
 
 TOP = Stage(name="top", freeze_layers=1, epochs=2, batch_size=16, learning_rate=1e-2, warmup=0)

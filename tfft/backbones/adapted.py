@@ -8,8 +8,8 @@ import numpy as np
 
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
+from tfft.layers.inspection import named_variables
 from tfft.storage.workdir import BEST, Workdir
-from tfft.training.model import named_variables
 from tfft.validation.arguments import FILLED, validated
 
 

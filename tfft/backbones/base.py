@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import keras
 
 from tfft.errors import ConfigError
-from tfft.training.model import unnumbered
+from tfft.layers.inspection import unnumbered
 
 
 @dataclasses.dataclass(frozen=True)

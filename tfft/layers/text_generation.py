@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from tfft.layers.beam_search import Search, search
-from tfft.training.model import inner
+from tfft.layers.inspection import inner
 
 
 class Scores(keras.layers.Layer):

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.training.model import inner
+from tfft.layers.inspection import inner
 
 
 class VocabularyHead(keras.layers.Layer):

@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
-from tfft.methods.attachment import Adapter
-from tfft.training.freezing import Method
+from tfft.methods.base import Adapter, Method
 from tfft.validation.arguments import COUNT, FRACTION, NAMED, validated
 
 ops = keras.ops

@@ -17,73 +17,16 @@ import sys
 import types
 import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfft.errors import ConfigError, FreezeError, WeightsError, near
-from tfft.training.model import named_variables
+from tfft.layers.inspection import named_variables
+from tfft.methods.base import Adapter
 
 ops = keras.ops
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """What a method adds at each Dense layer that it names; a subclass is a kind.
-
-    Attributes:
-      targets: patterns of the names of Dense layers, such as "*/query".
-      dropout: the share that `drop` drops while training.
-    """
-
-    name: ClassVar[str]  # of the variables' group
-    late: ClassVar[tuple[str, ...]] = ()  # the variables that the first step cannot move
-    merges: ClassVar[bool] = True  # whether kernel and bias can take the adapter in
-
-    targets: tuple[str, ...]
-    dropout: float = 0.0
-
-    def weights(
-        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Returns the first values of the variables, with which the layer is as it was.
-
-        Args:
-          place: the name of the Dense layer.
-          inputs, outputs: the sizes i and o of its kernel [i o].
-          rng: of what is random.
-        """
-        raise NotImplementedError
-
-    def apply(
-        self,
-        part: Any,
-        product: Callable[[Any], Any],
-        rows: Any,
-        training: bool | None,
-        drop: Callable[[Any, Any, Any], Any],
-    ) -> Any:
-        """Returns the adapted layer's output before its activation, [... o].
-
-        Args:
-          part: has the variables as attributes.
-          product: the layer's own product and bias, from [... i] to [... o].
-          rows: [... i].
-          training: the mode.
-          drop: dropout at the rate of `part`, called with it, a tensor and the mode.
-        """
-        raise NotImplementedError
-
-    def merged(
-        self, values: Mapping[str, np.ndarray], kernel: np.ndarray, bias: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns kernel [i o] and bias [o] of a plain layer that computes the same."""
-        raise NotImplementedError
-
-    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
-        """Says whether the layer is as it was without the adapter, to the bit."""
-        raise NotImplementedError
 
 
 class Part(keras.layers.Layer):

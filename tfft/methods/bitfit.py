@@ -1,6 +1,6 @@
 """BitFit: the biases alone."""
 
-from tfft.training.freezing import Method
+from tfft.methods.base import Method
 from tfft.validation.arguments import validated
 
 

@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError
-from tfft.methods.attachment import Adapter
-from tfft.training.freezing import Method
+from tfft.methods.base import Adapter, Method
 from tfft.validation.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 
 ops = keras.ops

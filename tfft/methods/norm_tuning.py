@@ -1,6 +1,6 @@
 """Norm tuning: the scales and shifts of norms alone."""
 
-from tfft.training.freezing import Method
+from tfft.methods.base import Method
 from tfft.validation.arguments import validated
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tfft.runs import trainer as jobs
 from tfft.training import early_stopping, loop
-from tfft.training.freezing import checksums, prove_freeze
+from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.optimizer import applied_rate
 from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Stage

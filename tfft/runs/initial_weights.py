@@ -17,9 +17,9 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError, WorkdirError
+from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.training.freezing import frozen_groups, names_matching
-from tfft.training.model import is_seed, named_variables
 from tfft.training.stage import Stage
 
 ANEW = 'a backbone loaded anew for each run, such as tfft.backbones.hub("minilm_l6")'

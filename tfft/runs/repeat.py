@@ -13,6 +13,7 @@ from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
 from tfft.evaluation import calibration, run_baselines
+from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.reports import comparison, report
 from tfft.runs import run_files
@@ -24,7 +25,6 @@ from tfft.runs.run import Run
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import adapt, frozen_names
-from tfft.training.model import named_variables
 from tfft.training.stage import Stage
 
 HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"

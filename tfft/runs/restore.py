@@ -9,11 +9,12 @@ import keras
 
 from tfft.errors import WorkdirError
 from tfft.evaluation import finite_checks
+from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.runs import initial_weights
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import loop
-from tfft.training.model import assemble, is_seed, named_variables
+from tfft.training.model import assemble
 
 DECISION = "best/decision.json"  # temperature and threshold
 

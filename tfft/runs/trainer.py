@@ -17,6 +17,7 @@ from tfft.data import examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, encode, pack, unpack
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
+from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import POOL, Part
@@ -26,8 +27,8 @@ from tfft.training import early_stopping, loop, weight_averaging
 from tfft.training.batch_plan import without_effect
 from tfft.training.feature_cache.cache import Decision, Features
 from tfft.training.feature_cache.cache_keys import Cut
-from tfft.training.freezing import adapt, checksums, frozen_depth, frozen_names, prove_freeze
-from tfft.training.model import named_variables
+from tfft.training.freeze_proof import checksums, prove_freeze
+from tfft.training.freezing import adapt, frozen_depth, frozen_names
 from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Prepared, Stage, prepare, set_precision
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tfft.data import examples
 from tfft.export.saved_model import Served, difference, export
+from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs import trainer as jobs
@@ -16,8 +17,7 @@ from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Answers
 from tfft.training import loop
-from tfft.training.freezing import checksums, prove_freeze
-from tfft.training.model import named_variables
+from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.stage import Stage
 
 

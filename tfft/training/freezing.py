@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-import hashlib
 import math
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import keras
 
+from tfft.backbones.splitting import prefix_depth
 from tfft.errors import ConfigError, DepthError, FreezeError, near
-from tfft.methods.attachment import Adapter, added_variables, attach
-from tfft.training.model import is_seed, named_variables, prefix_depth
+from tfft.layers.inspection import is_seed, named_variables
+from tfft.methods.attachment import added_variables, attach
+from tfft.methods.base import Method
 
 # The softmax over keys does not change when one constant is added to every score, so the gradient
 # of a key bias is zero and only rounding can move it.
 INVARIANT = ("*/key/bias", "*key_dense/bias")
-
-
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """Which few weights a stage trains, of those that it does not freeze, beside the head.
-
-    Attributes:
-      name: shown in messages.
-      trains: patterns as in `Stage.freeze`.
-      adds: small weights beside the body's own, to be trained; None for nothing new.
-    """
-
-    name: str
-    trains: tuple[str, ...]
-    adds: Adapter | None = None
 
 
 def adapt(stages: Iterable[Any], body: Any, seed: int) -> None:
@@ -291,55 +276,3 @@ def freeze_table(
             low, high = row.get("rate_factors", (math.inf, 0.0))
             row["rate_factors"] = min(low, factors[name]), max(high, factors[name])
     return list(rows.values())
-
-
-def checksums(body: Any, head: Any) -> dict[str, str]:
-    """Returns a SHA-256 of each variable, norm statistics included, random seeds not."""
-    return {
-        name: hashlib.sha256(variable.numpy().tobytes()).hexdigest()
-        for name, variable in named_variables(body, head).items()
-        if not is_seed(name)
-    }
-
-
-def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) -> dict[str, Any]:
-    """Compares all variables with their checksums from before the stage.
-
-    Returns:
-      Counts: how many frozen variables are bit-identical, how many trained ones moved, and which
-      could not move because the model does not depend on them.
-
-    Raises:
-      FreezeError: a frozen variable changed, or a trainable one did not.
-    """
-    after = checksums(body, head)
-    changed = {name for name in after if after[name] != before[name]}
-    variables = named_variables(body, head)
-    trainable = {n for n in after if n not in prepared.frozen and variables[n].trainable}
-    broken = sorted(changed & prepared.frozen)
-    still = sorted(trainable - changed)
-    invariant = [n for n in still if any(fnmatch.fnmatch(n, pattern) for pattern in INVARIANT)]
-    unmoved = [name for name in still if name not in invariant and not _waits(name, prepared)]
-    if broken or unmoved:
-        kind = "frozen but changed" if broken else "trainable but did not move"
-        names = ", ".join((broken or unmoved)[:5])
-        raise FreezeError(
-            f"the freeze proof of stage {prepared.stage.name!r} failed: "
-            f"{len(broken or unmoved)} variables are {kind}: {names}.",
-            valid="a learning rate large enough to move float32 weights, and no assignment by hand",
-        )
-    return {
-        "frozen_bit_identical": len(prepared.frozen),
-        "trainable_moved": len(trainable & changed),
-        "cannot_move": invariant,
-    }
-
-
-def _waits(name: str, prepared: Any) -> bool:
-    """Says whether a variable has no gradient before its adapter's others have moved."""
-    method, optimizer = prepared.stage.method, prepared.trained.optimizer
-    if method is None or method.adds is None:
-        return False
-    steps = int(getattr(optimizer, "inner_optimizer", optimizer).iterations)
-    late = (f"*/{method.adds.name}/{each}" for each in method.adds.late)
-    return steps < 2 and any(fnmatch.fnmatch(name, pattern) for pattern in late)

@@ -22,10 +22,10 @@ import tensorflow as tf
 
 from tfft.data.batches import Batch, Inputs, batch_shapes, plan_epoch
 from tfft.data.encoded_split import Encoded
+from tfft.layers.inspection import is_seed
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import early_stopping, weight_averaging
 from tfft.training.batch_plan import Schedule
-from tfft.training.model import is_seed
 from tfft.training.optimizer import applied_rate
 from tfft.training.stage import Prepared
 

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError
+from tfft.layers.inspection import named_variables
 from tfft.methods.attachment import Part, flat_shape
 from tfft.training.freezing import frozen_names
-from tfft.training.model import named_variables
 
 
 def reinitialise(

@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.layers.inspection import named_variables
+from tfft.methods.base import Method
 from tfft.training import weight_averaging
 from tfft.training.freezing import (
-    Method,
     adapt,
     check_patterns,
     freeze_table,
@@ -23,7 +24,7 @@ from tfft.training.freezing import (
     rate_factors,
     set_trainable,
 )
-from tfft.training.model import Split, assemble, named_variables
+from tfft.training.model import Split, assemble
 from tfft.training.optimizer import build_optimizer, make_optimizer
 from tfft.training.regularizers.train_step import Additions, refuse
 from tfft.validation.arguments import (

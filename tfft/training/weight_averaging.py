@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.layers.inspection import is_seed
 from tfft.storage.workdir import BEST
 from tfft.training import early_stopping
-from tfft.training.model import is_seed
 
 
 class Ema:

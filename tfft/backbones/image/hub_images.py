@@ -10,11 +10,11 @@ import keras
 import keras_hub
 import numpy as np
 
-import tfft.backbones.model_folders as folders
+from tfft.backbones import model_folders as folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import Block, cut
 from tfft.backbones.image.image_backbone import ImageBackbone
-from tfft.backbones.text.hub import download, short
+from tfft.backbones.keras_hub_downloads import download, short
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.validation.arguments import ANY, COUNT, FILLED, validated

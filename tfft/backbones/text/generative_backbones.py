@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-import tfft.backbones.text.encoder_decoder_architectures as sides
 from tfft.backbones.base import Group
+from tfft.backbones.text import encoder_decoder_architectures as sides
 from tfft.backbones.text.decoder_architectures import Generator
 from tfft.backbones.text.text_backbone import TextBackbone
 

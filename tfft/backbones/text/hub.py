@@ -8,23 +8,18 @@ from typing import Any, Literal
 import h5py
 import safetensors
 
-import tfft.backbones.model_folders as folders
-import tfft.backbones.text.tokenizer_loading as tokenizers
-import tfft.backbones.text.transformers_weights as transformers
+from tfft.backbones import model_folders as folders
 from tfft.backbones.base import Backbone
-from tfft.backbones.presets import handles
+from tfft.backbones.keras_hub_downloads import resolve_preset, short
+from tfft.backbones.text import tokenizer_loading as tokenizers
+from tfft.backbones.text import transformers_weights as transformers
 from tfft.backbones.text.decoder_architectures import ALL, of_class, of_type
 from tfft.backbones.text.encoder_architectures import Architecture
 from tfft.backbones.text.generative_backbones import body_of
-from tfft.errors import ConfigError, DepthError, WeightsError, near
+from tfft.errors import ConfigError, DepthError, WeightsError
 from tfft.preprocessing.text.long_text_windows import with_long_texts
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
-from tfft.storage.downloads import fetch
 from tfft.validation.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
-
-# All that a body and its tokenizer are read from; never pickles.
-WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
-
 
 _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 
@@ -65,7 +60,7 @@ def hub(
       DepthError: `sequence_length` is beyond the body's positions.
       ConfigError: the body has no such pooling, or windows that cannot be.
     """
-    folder, notes = _resolve(preset)
+    folder, notes = resolve_preset(preset)
     model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
     most = getattr(model, "max_sequence_length", sequence_length)
     if sequence_length > most:
@@ -177,61 +172,3 @@ def _check_whole(folder: pathlib.Path, model: Any) -> None:
             f"{path} holds {len(held)} arrays, and config.json asks for {len(model.weights)}.",
             valid="config.json and weights of the same model",
         )
-
-
-def _resolve(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
-    """Returns the folder behind a preset's name, downloaded if it must be, and notes."""
-    if not isinstance(preset, str) or not preset:
-        raise WeightsError(
-            f"preset={preset!r} is no name.", valid="a string", see="tfft list presets"
-        )
-    item = fetch.ITEMS.get(preset)
-    if item is not None and item.kind == "weights":
-        note = getattr(item, "note", "")
-        return fetch.path(preset), ((note,) if note else ())
-    if "://" in preset:
-        return download(preset), ()
-    known = handles()
-    if preset in known:
-        return download(known[preset]), ()
-    if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
-        weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
-        raise WeightsError(
-            f"preset={preset!r} is no fetched weights, no KerasHub preset and no folder here.",
-            valid=near(preset, [*weights, *known]),
-            see="tfft list presets",
-        )
-    return folders.find(preset), ()
-
-
-def download(handle: str) -> pathlib.Path:
-    """Returns the folder of a handle, from the cache of its package or from the network."""
-    scheme, _, name = handle.partition("://")
-    if scheme not in ("hf", "kaggle"):
-        raise WeightsError(
-            f"preset={handle!r} is a handle of a kind that is not known.",
-            valid="hf://user/model, kaggle://user/model/keras/variant",
-        )
-    # Both packages raise many kinds of error for one cause, a network that is not there.
-    try:
-        if scheme == "hf":
-            import huggingface_hub
-
-            path = huggingface_hub.snapshot_download(name, allow_patterns=WANTED)
-        else:
-            import kagglehub
-
-            path = kagglehub.model_download(name)
-    except Exception as error:
-        raise WeightsError(
-            f"{handle} could not be had; a handle needs the network the first time, and an "
-            f"account's consent for some models ({short(error)})",
-            valid="a folder on this machine, or weights that came with a package",
-            see="tfft fetch minilm_l6",
-        ) from error
-    return pathlib.Path(path)
-
-
-def short(error: Exception) -> str:
-    lines = str(error).strip().splitlines() or [""]
-    return f"{type(error).__name__}: {lines[0][:160]}"

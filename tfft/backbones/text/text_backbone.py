@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-import tfft.backbones.text.unpadded_encoder as encoder
 from tfft.backbones.base import Backbone, Group
+from tfft.backbones.text import unpadded_encoder as encoder
 from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
 from tfft.data.truncation import lengths_table, notes
 from tfft.errors import ConfigError, DepthError

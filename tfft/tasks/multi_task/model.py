@@ -14,9 +14,9 @@ import keras
 import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.layers.inspection import inner
 from tfft.tasks.base import Examples, Task
 from tfft.tasks.multi_task.data import Share
-from tfft.training.model import inner
 
 NONE = -1  # the target of a token that has none
 
