@@ -11,7 +11,7 @@ import dataclasses
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
 from tfft.backbones.text.tiny import tiny
-from tfft.training.feature_cache.cache import gain
+from tfft.training.feature_cache.placement import gain
 from tfft.training.stage import Stage
 
 REACH = 3.0

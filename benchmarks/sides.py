@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.harness import Score
 from tfft.backbones.text.hub import hub
-from tfft.data.batches import plan_epoch
+from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.reports.console import Console

@@ -6,9 +6,9 @@ import numpy as np
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.runs.restore import built_head
+from tfft.tasks import encoding
 
 WORDS = ["good", "bad", "film", "plot", "great"]
 DICTIONARY = dict(
@@ -22,7 +22,7 @@ def body(kind, **sizes):
 
 def made(task, read, texts, answers=None):
     """Returns examples, and the model of random weights."""
-    given = examples.encoded(task, read.preprocessor, (list(texts),), answers)
+    given = encoding.encoded(task, read.preprocessor, (list(texts),), answers)
     head = built_head(task, read)
     return given, tfft.training.model.assemble(read, head, frozenset()).full
 

@@ -14,11 +14,11 @@ from trainings import evidence
 import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
+from tfft.data.examples import Examples
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.tasks.base import Examples
 from tfft.training import early_stopping, loop, weight_averaging
 from tfft.training.optimizer import make_optimizer
 from tfft.training.stage import Stage, chain

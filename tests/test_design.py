@@ -28,8 +28,6 @@ SIBLINGS = {"tasks", "methods", "backbones"}
 SHARED = ("backbones.base",)
 # Pairs of folders of which the first still imports from the second.
 PENDING: set[tuple[str, str]] = {
-    ("data", "runs"),
-    ("data", "tasks"),
     ("evaluation", "reports"),
     ("evaluation", "runs"),
     ("training", "runs"),

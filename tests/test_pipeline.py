@@ -10,15 +10,9 @@ import pytest
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import (
-    Batch,
-    Inputs,
-    batch_shapes,
-    bucket_lengths,
-    count_shapes,
-    plan_epoch,
-)
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
+from tfft.data.length_buckets import Batch, batch_shapes, bucket_lengths, count_shapes, plan_epoch
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.training import loop

@@ -8,10 +8,10 @@ import re
 import numpy as np
 import pytest
 
+from tfft.data.examples import Examples
 from tfft.reports import plots, report
 from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
-from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
 
 NAMES = ["bad", "good"]

@@ -10,6 +10,7 @@ import pytest
 
 from tfft.baselines.base import Floor
 from tfft.data import truncation
+from tfft.data.examples import Examples
 from tfft.errors import DataError
 from tfft.evaluation import run_baselines
 from tfft.evaluation.slices import encoded_groups
@@ -21,7 +22,7 @@ from tfft.reports.console import Console
 from tfft.runs import repeat_summary
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
-from tfft.tasks.base import Examples, Task
+from tfft.tasks.base import Task
 from tfft.tasks.report_examples import text_of
 from tfft.tasks.text.text_classification import TextClassification
 

@@ -10,7 +10,8 @@ from trainings import evidence, few, steps
 
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs, plan_epoch
+from tfft.data.batches import Inputs
+from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
@@ -21,8 +22,8 @@ from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.feature_cache import cache
-from tfft.training.feature_cache.cache import gain
 from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.feature_cache.placement import gain
 from tfft.training.stage import Stage
 
 

@@ -8,8 +8,9 @@ import pytest
 
 from tfft import api
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Batch, Inputs
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.length_buckets import Batch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console

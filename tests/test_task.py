@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from tfft.tasks.base import Examples, Task, config_of
+from tfft.data.examples import Examples
+from tfft.tasks.base import Task, config_of
 from tfft.tasks.text.text_regression import TextRegression
 
 

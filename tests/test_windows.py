@@ -13,18 +13,19 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
-from tfft.data.batches import Batch, Inputs
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.examples import Examples
+from tfft.data.folds import POOL
+from tfft.data.length_buckets import Batch
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.reports import comparison
 from tfft.reports.console import Console
 from tfft.runs import run as trained
-from tfft.runs.repeat_member import POOL
 from tfft.runs.restore import built_head
 from tfft.storage import cache_store
-from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training import loop
 from tfft.training.feature_cache import cache

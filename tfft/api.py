@@ -41,6 +41,7 @@ from tfft.runs.run import (
 )
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
+from tfft.tasks import encoding
 from tfft.tasks.base import Task
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import adapt
@@ -210,10 +211,10 @@ def train(
 
 def _describe_source(task: Any, source: Any, say: Any) -> Any:
     """Shows what the data hold; returns the task with its labels."""
-    examples.check(task, source)
+    encoding.check(task, source)
     for note in source.notes:
         say.info(note)
-    task = examples.with_labels(task, source)
+    task = encoding.with_labels(task, source)
     for note in task.data_notes():
         say.info(note)
     counts = {split: task.label_counts(source.label_counts(split)) for split in source.splits}

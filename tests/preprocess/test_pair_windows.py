@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Batch, Inputs
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.length_buckets import Batch
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.question_windows import PairWindows
 

@@ -8,8 +8,9 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Batch, Inputs
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.length_buckets import Batch
 from tfft.preprocessing.text.json_lists import strings
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor, SeveralTexts
 from tfft.preprocessing.text.text_pairs import PairPreprocessor

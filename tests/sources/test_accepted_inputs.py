@@ -13,12 +13,12 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tfft.data import examples
+from tfft.data.examples import Examples
 from tfft.data.sources import conll
 from tfft.data.sources.files import files
 from tfft.data.sources.files import read as read_file
 from tfft.errors import DataError
-from tfft.tasks.base import Examples
+from tfft.tasks import encoding
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.tasks.text.text_regression import TextRegression
 
@@ -93,7 +93,7 @@ def several(answers, labels=None, **options):
     path = write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     shares = {"validation_share": 0, "test_share": 0}
     source = files(path, classes=False, **shares, **options)
-    task = examples.with_labels(MultiLabelClassification(labels), source)
+    task = encoding.with_labels(MultiLabelClassification(labels), source)
     texts, known = zip(*sorted(source.rows("train")), strict=True)
     marked = task.targets(Examples((texts,), known)) == 1
     sets = [
@@ -114,7 +114,7 @@ def number(*answers):
     lines = "".join(f't{n},"{each}"\n' for n, each in enumerate(("1", *answers, "2.5", "3")))
     path = write("a.csv", f"text,label\n{lines}")
     source = files(path, classes=False, validation_share=0, test_share=0)
-    return examples.with_labels(TextRegression(), source)
+    return encoding.with_labels(TextRegression(), source)
 
 
 def sentences(content):

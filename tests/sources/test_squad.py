@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from tfft.data import examples
 from tfft.data.sources.squad import squad
 from tfft.errors import ConfigError, DataError
+from tfft.tasks import encoding
 from tfft.tasks.text.question_answering import QuestionAnswering
 
 
@@ -38,7 +38,7 @@ def test_an_article_is_in_one_split(tmp_path):
     titles = [set(found.columns(split)["title"]) for split in found.splits]
     assert sum(map(len, titles)) == len(set.union(*titles)) == 60
     assert sum(found.size(split) for split in found.splits) == 120
-    examples.check(QuestionAnswering(), found)
+    encoding.check(QuestionAnswering(), found)
     question, context, answer = next(iter(found.rows("train")))
     start = json.loads(answer)["answer_start"][0]
     assert json.loads(answer) == {"text": [question.split()[2]], "answer_start": [start]}

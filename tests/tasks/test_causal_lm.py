@@ -11,7 +11,6 @@ from trainings import evidence, steps
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.layers import text_generation
@@ -21,6 +20,7 @@ from tfft.runs import environment
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
+from tfft.tasks import encoding
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
@@ -85,7 +85,7 @@ def test_loss_and_probability_are_those_of_the_formula():
     outputs = loop.predict(task.outputs_of(model), given.encoded)
     assert outputs["tokens"].tolist() == there.sum(1).tolist()
     np.testing.assert_allclose(outputs["log_probability"], (right * there).sum(1), rtol=1e-5)
-    bare = examples.encoded(task, read.preprocessor, (PROMPTS,))
+    bare = encoding.encoded(task, read.preprocessor, (PROMPTS,))
     blind = loop.predict(task.outputs_of(model), bare.encoded)  # the answer is not looked at
     assert blind["text"].tolist() == outputs["text"].tolist() and not blind["tokens"].any()
     found = task.evaluate(given, outputs)["perplexity"]["value"]

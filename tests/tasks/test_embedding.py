@@ -10,6 +10,7 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples as split_examples
+from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import saved_model
@@ -17,7 +18,7 @@ from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Tripl
 from tfft.methods import lora
 from tfft.reports.console import Console
 from tfft.runs import run as trained
-from tfft.tasks.base import Examples
+from tfft.tasks import encoding
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
@@ -178,7 +179,7 @@ def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_i
     one, other = (train(tmp_path / str(asked), None, asked) for asked in (True, False))
     assert set(one.report["floors"]) == {"bm25", "pretrained"}
     task, body = Embedding(), tiny().read_for(Embedding())
-    given = split_examples.encoded(task, body.preprocessor, *split_examples.read(source(), "test"))
+    given = encoding.encoded(task, body.preprocessor, *split_examples.read(source(), "test"))
     outputs = loop.predict(tfft.build(task.with_labels([]), body), given.encoded)
     found = task.evaluate(given, outputs)
     assert one.report["floors"]["pretrained"] == json.loads(json.dumps(found))

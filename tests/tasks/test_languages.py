@@ -20,12 +20,12 @@ from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tiny import tiny
 from tfft.backbones.text.tokenizer_loading import from_hub
+from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
 from tfft.reports.console import Console
 from tfft.runs import run as trained
-from tfft.tasks.base import Examples
 
 QUIET = Console(quiet=True)
 # By what a script or a way to write is called there: a text before, at and behind a name.

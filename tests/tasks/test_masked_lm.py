@@ -12,7 +12,6 @@ from tfft import api
 from tfft.backbones.adapted import adapted
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, WeightsError
 from tfft.losses.masked_token import HiddenCrossentropy
@@ -20,6 +19,7 @@ from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.reports.console import Console
 from tfft.runs import run as trained
+from tfft.tasks import encoding
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
@@ -145,7 +145,7 @@ def test_without_whole_words_tokens_are_hidden_alone():
 def test_drawn_batches_hide_other_words_and_keep_what_is_there():
     task = MaskedLM(rate=0.4)
     body = tiny().read_for(task)
-    given = examples.encoded(task, body.preprocessor, (texts(400, 3),), texts(400, 3))
+    given = encoding.encoded(task, body.preprocessor, (texts(400, 3),), texts(400, 3))
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 400)
     inputs = loop.Inputs(given.encoded).batch(plan[0])
     targets = given.encoded.targets_of(plan[0].rows, plan[0].length)

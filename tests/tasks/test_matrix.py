@@ -16,6 +16,7 @@ from tfft.reports import tables
 from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
+from tfft.tasks import encoding
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 from tfft.training.stage import Stage, prepare
@@ -59,14 +60,14 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     body = tiny(kind).read_for(task)
     columns, answers = examples.read(source, "train")
     columns = tuple(column[:16] for column in columns)
-    given = examples.encoded(task, body.preprocessor, columns, answers[:16])
+    given = encoding.encoded(task, body.preprocessor, columns, answers[:16])
     prepared = prepare(stage, body, built_head(task, body), task, 4)
     data = loop.Inputs(given.encoded)
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
     history = prepared.trained.fit(data.dataset(plan), verbose=0).history
     assert np.isfinite(history["loss"]).all()
     served, inputs = task.served, task.asked(columns)
-    asked = examples.encoded(served, body.read_for(served).preprocessor, inputs)
+    asked = encoding.encoded(served, body.read_for(served).preprocessor, inputs)
     outputs = loop.predict(served.outputs_of(prepared.split.full), asked.encoded)
     found = served.predictions(asked, outputs)
     assert len(found) == len(inputs[0]) and all(map(made.named, found))
@@ -79,7 +80,7 @@ def test_each_floor_has_a_name_that_a_person_reads(name):
     task = made.make_task().with_labels(source.labels, source.label_counts("train"))
     own = made.make_body().read_for(task).preprocessor
     given = [
-        examples.encoded(task, own, *examples.read(source, split)) for split in ("train", "test")
+        encoding.encoded(task, own, *examples.read(source, split)) for split in ("train", "test")
     ]
     floors = task.floors(*given)
     parts = {part for key in floors for part in key.split(" + ")}

@@ -13,14 +13,14 @@ from sklearn.metrics import average_precision_score, f1_score, hamming_loss
 import tfft
 from tfft.api import check
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
+from tfft.data.examples import Examples
 from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.reports.console import Console
-from tfft.tasks.base import Examples
+from tfft.tasks import encoding
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.testing.task_case import TaskCase
 from tfft.thresholds import f1
@@ -236,9 +236,9 @@ def test_indicators_in_memory(answer):
     rows = [{"text": f"t{n}", "label": answer} for n in range(60)]
     source = memory(rows, classes=False)
     with pytest.raises(DataError, match="lists of numbers") as caught:
-        examples.with_labels(MultiLabelClassification(), source)
+        encoding.with_labels(MultiLabelClassification(), source)
     assert "example 1 of the train split" in caught.value.set_in
-    task = examples.with_labels(MultiLabelClassification([MUSIC, PLOT]), source)
+    task = encoding.with_labels(MultiLabelClassification([MUSIC, PLOT]), source)
     counts = task.label_counts(source.label_counts("train"))
     assert counts == {MUSIC: source.size("train"), PLOT: 0, "(no label)": 0}
 
@@ -246,7 +246,7 @@ def test_indicators_in_memory(answer):
 def test_objects_in_memory():
     rows = [{"text": f"t{n}", "label": {MUSIC: n % 2, PLOT: n % 2 == 0}} for n in range(60)]
     source = memory(rows, classes=False)
-    assert examples.with_labels(MultiLabelClassification(), source).labels == (MUSIC, PLOT)
+    assert encoding.with_labels(MultiLabelClassification(), source).labels == (MUSIC, PLOT)
 
 
 NAMED = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|;,"), min_size=1)
@@ -322,7 +322,7 @@ def test_wrong_answers_are_found_in_their_lines(tmp_path):
     path.write_text("\n".join(lines))
     source = files(str(path), classes=False, validation_share=0, test_share=0)
     with pytest.raises(DataError, match="not 0 or 1") as caught:
-        examples.with_labels(MultiLabelClassification(), source)
+        encoding.with_labels(MultiLabelClassification(), source)
     assert caught.value.set_in == f"{path}:81"
 
 

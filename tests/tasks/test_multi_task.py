@@ -9,14 +9,14 @@ from trainings import evidence, newest, same, steps, stopped_after
 import tfft
 from tfft import thresholds
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.data.encoded_split import Ragged
+from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
-from tfft.tasks.base import Examples
+from tfft.tasks import encoding
 from tfft.tasks.multi_task import data as shares
 from tfft.tasks.multi_task import model
 from tfft.tasks.multi_task.multi_task import MultiTask
@@ -169,7 +169,7 @@ def given(rows, tasks, body=None):
     )
     body = (body or tiny()).read_for(task)
     texts = ([text for text, _ in rows],)
-    return task, body, examples.encoded(task, body.preprocessor, texts, answers)
+    return task, body, encoding.encoded(task, body.preprocessor, texts, answers)
 
 
 ROWS = (

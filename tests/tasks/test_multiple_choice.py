@@ -8,6 +8,7 @@ import pytest
 import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
+from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export import saved_model
@@ -15,7 +16,6 @@ from tfft.losses.batch_metrics import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
-from tfft.tasks.base import Examples
 from tfft.tasks.text.multiple_choice import MultipleChoice
 from tfft.testing.task_case import TaskCase
 from tfft.training.model import assemble

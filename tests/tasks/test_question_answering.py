@@ -21,6 +21,7 @@ from tfft.runs import environment
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
+from tfft.tasks import encoding
 from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
@@ -99,7 +100,7 @@ def encoded(task, body, given):
     """Returns examples with targets for (question, context, answer)."""
     questions, contexts, known = map(list, zip(*given, strict=True))
     known = [json.dumps(each, ensure_ascii=False) for each in known]
-    return examples.encoded(task, body.preprocessor, (questions, contexts), known)
+    return encoding.encoded(task, body.preprocessor, (questions, contexts), known)
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "xlm_roberta", "albert"])

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from tfft.backbones.text.tiny import tiny
+from tfft.data.examples import Examples
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DataError
-from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
 

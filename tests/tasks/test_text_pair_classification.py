@@ -7,11 +7,11 @@ import pytest
 import tfft
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.reports.console import Console
+from tfft.tasks import encoding
 from tfft.tasks.text.text_pair_classification import TextPairClassification
 from tfft.testing.task_case import TaskCase
 
@@ -50,7 +50,7 @@ def test_every_body_reads_pairs(kind):
     task = TextPairClassification(["other", "same"])
     body = tiny(kind, sequence_length=24).read_for(task)
     first, second = ["a good film", "the plot"], ["a movie", "great " * 40]
-    given = examples.encoded(task, body.preprocessor, (first, second))
+    given = encoding.encoded(task, body.preprocessor, (first, second))
     batch = body.preprocessor(first, second)
     for row in range(2):
         length = given.encoded.tokens.lengths[row]
@@ -96,9 +96,9 @@ def test_both_long_texts_end_equally_long():
 def test_a_source_of_one_text_is_refused():
     one = memory([("a", "x"), ("b", "y")], [("c", "x")], [("d", "y")])
     with pytest.raises(ConfigError, match="reads 2 inputs"):
-        examples.check(TextPairClassification(), one)
+        encoding.check(TextPairClassification(), one)
     with pytest.raises(ConfigError, match="reads 1 inputs"):
-        examples.check(tfft.tasks.TextClassification(), source())
+        encoding.check(tfft.tasks.TextClassification(), source())
 
 
 def test_a_run_beats_what_reads_words_alone(tmp_path):

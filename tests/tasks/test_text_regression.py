@@ -9,13 +9,13 @@ from scipy.stats import pearsonr, spearmanr
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
+from tfft.data.examples import Examples
 from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.metrics import regression
 from tfft.reports.console import Console
-from tfft.tasks.base import Examples
+from tfft.tasks import encoding
 from tfft.tasks.text.text_regression import TextRegression
 from tfft.testing.task_case import TaskCase
 
@@ -156,7 +156,7 @@ def test_numbers_that_are_written_otherwise_are_refused(tmp_path, answer, reason
     path.write_text("text,label\n" + "".join(f'{t},"{y}"\n' for t, y in rows))
     source = files(str(path), classes=False, validation_share=0, test_share=0)
     with pytest.raises(DataError) as caught:
-        examples.with_labels(TextRegression(), source)
+        encoding.with_labels(TextRegression(), source)
     error = caught.value
     assert error.problem == (
         f"the answer {answer!r} is no number: it has {reason}. There are 2 such answers, of 60."
@@ -189,7 +189,7 @@ def test_a_number_that_stands_for_a_missing_one_is_refused(tmp_path, answer):
             train.write_text("text,label\n" + "".join(f"u{n},{n % 5}\n" for n in range(60)))
         source = files(str(train), test=test, classes=False, validation_share=0, test_share=0)
         with pytest.raises(DataError, match="far from the others, 0.*4.* missing") as caught:
-            examples.with_labels(TextRegression(), source)
+            encoding.with_labels(TextRegression(), source)
         assert caught.value.set_in == f"{path}:5"
     if answer == "-999":
         assert TextRegression(sentinels=()).with_labels(values).scale > 100

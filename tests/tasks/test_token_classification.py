@@ -7,10 +7,10 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.export.saved_model import difference
+from tfft.tasks import encoding
 from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing.task_case import TaskCase
 
@@ -51,7 +51,7 @@ def given(*rows, labels=("LOC", "PER"), body=None):
     texts, found = zip(*rows, strict=True)
     made = (body or tiny()).read_for(task)
     answers = [json.dumps(each) for each in found]
-    return task, examples.encoded(task, made.preprocessor, (list(texts),), answers)
+    return task, encoding.encoded(task, made.preprocessor, (list(texts),), answers)
 
 
 ROWS = (

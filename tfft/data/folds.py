@@ -12,7 +12,8 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 from tfft.data.sources.base import MemorySource, Source, summarize
 from tfft.data.splits import Rows, Units, keys_of, take
 from tfft.errors import DataError
-from tfft.runs.repeat_member import POOL
+
+POOL = "pool"  # the training and the validation split together, from which folds are taken
 
 
 class FoldSource(MemorySource):

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines.base import Floor
+from tfft.data.examples import Examples
 from tfft.evaluation import calibration, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.reports import comparison
 from tfft.runs.trainer import Job
 from tfft.storage.workdir import Workdir
-from tfft.tasks.base import Examples
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-POOL = "pool"  # the training and the validation split together, from which folds are taken
-
 
 @dataclasses.dataclass(frozen=True)
 class Part:

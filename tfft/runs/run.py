@@ -16,6 +16,7 @@ import keras
 from tfft import tasks
 from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
+from tfft.data.examples import Examples
 from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
 from tfft.evaluation import finite_checks
@@ -31,7 +32,8 @@ from tfft.runs.prediction_files import Requested
 from tfft.runs.restore import restore
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks import encoding
+from tfft.tasks.base import Answers, Task
 from tfft.training import loop
 from tfft.validation.arguments import FILLED, validated
 
@@ -89,7 +91,7 @@ class Run:
     def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
         initial_weights.check_holder(self.backbone, self.workdir)
         served, body = self.answering
-        given = examples.encoded(served, body.preprocessor, read_inputs(inputs, served))
+        given = encoding.encoded(served, body.preprocessor, read_inputs(inputs, served))
         outputs = loop.predict(self._forward, given.encoded)
         finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
         return given, outputs
@@ -192,7 +194,7 @@ def evaluate(
                 say.warn(f"{input} has no column {name!r}: there are no slices by it")
     groups = grouped(inputs[0], slices, further)
     with examples.located(places):
-        given = examples.encoded(task, backbone.preprocessor, inputs, answers)
+        given = encoding.encoded(task, backbone.preprocessor, inputs, answers)
     for line in task.warnings(given):
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
@@ -270,7 +272,7 @@ def predict(
         rows = prediction_files.without_unreadable(rows, body.preprocessor)
     found: list[dict[str, Any]] = []
     if rows.kept:
-        given = examples.encoded(task, body.preprocessor, rows.inputs)
+        given = encoding.encoded(task, body.preprocessor, rows.inputs)
         with say.progress("predicting", len(given)) as progress:
             outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
         finite_checks.refuse_outputs(outputs, f"the model of {workdir}")

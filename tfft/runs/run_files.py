@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfft.data.folds import POOL
 from tfft.errors import DataError, WorkdirError
 from tfft.preprocessing.image.image_files import content, data_uri, name_of
-from tfft.runs.repeat_member import POOL
 from tfft.storage.workdir import Workdir
 
 HELD_OUT = "held_out.json"

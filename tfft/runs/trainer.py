@@ -16,17 +16,19 @@ import numpy as np
 from tfft.data import examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, encode, pack, unpack
+from tfft.data.folds import POOL
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
-from tfft.runs.repeat_member import POOL, Part
+from tfft.runs.repeat_member import Part
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping, loop, weight_averaging
 from tfft.training.batch_plan import without_effect
-from tfft.training.feature_cache.cache import Decision, Features
+from tfft.training.feature_cache.cache import Features
 from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.feature_cache.placement import Decision
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, frozen_names
 from tfft.training.reinitialization import reinitialise

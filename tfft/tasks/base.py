@@ -7,7 +7,6 @@ rest. Nothing outside asks which task it is: it asks these questions.
 from __future__ import annotations
 
 import copy
-import dataclasses
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, ClassVar
@@ -16,35 +15,11 @@ import keras
 import numpy as np
 
 from tfft.baselines.base import Floor, Say
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 
 Answers = Mapping[str, Sequence[np.ndarray]]  # of a served model, an array for each example
-
-
-@dataclasses.dataclass(frozen=True)
-class Examples:
-    """Some examples of a source, as a task reads them.
-
-    Attributes:
-      inputs: a sequence of n values for each of the task's inputs.
-      answers: what the source holds as the right answer of each, n strings; None where unknown.
-      targets: what the head learns of them, see `Task.targets`; None where unknown.
-      encoded: their tokens; None where there is no preprocessor, as behind an export.
-    """
-
-    inputs: tuple[Sequence[str], ...]
-    answers: Sequence[str] | None = None
-    targets: Any = None
-    encoded: Any = None
-
-    def __len__(self) -> int:
-        return len(self.inputs[0])
-
-    def with_targets(self, targets: Any) -> Examples:
-        """Returns the same examples with what the head learns of them."""
-        tokens = self.encoded and dataclasses.replace(self.encoded, targets=targets)
-        return dataclasses.replace(self, targets=targets, encoded=tokens)
 
 
 class Task:

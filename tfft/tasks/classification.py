@@ -15,6 +15,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.baselines.frozen_features import feature_floor
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError, DataError, near
 from tfft.layers.heads import dense_head
 from tfft.losses.batch_metrics import MacroF1
@@ -27,7 +28,7 @@ from tfft.metrics.classification.class_metrics import (
 from tfft.metrics.classification.roc_and_pr_curves import ranking
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples, text_of
 from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from tfft.tasks.base import Examples
+    from tfft.data.examples import Examples
 
 LONGEST_TEXT = 1000  # characters of an example that a report keeps
 SHOWN_EXAMPLES = 20  # of each kind in a report

@@ -15,6 +15,7 @@ from tfft.runs import environment
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
+from tfft.tasks import encoding
 from tfft.tasks.base import Answers
 from tfft.training import loop
 from tfft.training.freeze_proof import checksums, prove_freeze
@@ -50,7 +51,7 @@ class TaskCase:
         environment.make_deterministic(0, [self.stage], Console(quiet=True))
         source = self.make_source()
         task = self.make_task().with_labels(source.labels, source.label_counts("train"))
-        examples.check(task, source)
+        encoding.check(task, source)
         body = self.make_body().read_for(task)
         head = built_head(task, body)
         job = jobs.Job(task, body, head, 0, Workdir(folder), Console(quiet=True))
@@ -87,7 +88,7 @@ class TaskCase:
         body = job.backbone.read_for(task)
         inputs = job.task.asked(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)
-        given = examples.encoded(task, body.preprocessor, inputs)
+        given = encoding.encoded(task, body.preprocessor, inputs)
         outputs = loop.predict(task.outputs_of(model), given.encoded)
         expected = task.predictions(given, outputs)
         served = Served(model, body.preprocessor, task)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data.batches import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.data.encoded_split import Encoded
+from tfft.data.length_buckets import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.errors import ConfigError
 from tfft.training.stage import Stage
 

@@ -20,8 +20,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfft.data.batches import Batch, Inputs, batch_shapes, plan_epoch
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
+from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.layers.inspection import is_seed
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import early_stopping, weight_averaging

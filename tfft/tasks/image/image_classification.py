@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.pixels import pixel_floors
+from tfft.data.examples import Examples
 from tfft.preprocessing.image.image_files import content, name_of
 from tfft.preprocessing.image.image_preprocessor import thumbnail
-from tfft.tasks.base import Examples
 from tfft.tasks.classification import Classification
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines.base import Floor, Say
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError, DataError, near
-from tfft.tasks.base import Examples, Task
+from tfft.tasks.base import Task
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 SHOWN = ("text", "characters_left_out", "truth", "predicted", "spans")  # what all tasks may show

@@ -14,8 +14,9 @@ import keras
 import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.examples import Examples
 from tfft.layers.inspection import inner
-from tfft.tasks.base import Examples, Task
+from tfft.tasks.base import Task
 from tfft.tasks.multi_task.data import Share
 
 NONE = -1  # the target of a token that has none

@@ -10,7 +10,8 @@ import keras
 import numpy as np
 
 from tfft.baselines.base import Floor, Say
-from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.data.examples import Examples
+from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.multi_task import data
 from tfft.tasks.multi_task import model as together
 from tfft.validation.arguments import NON_NEGATIVE, validated

@@ -11,10 +11,11 @@ import numpy as np
 
 from tfft.baselines import bm25
 from tfft.baselines.base import Floor, Say
+from tfft.data.examples import Examples
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
 from tfft.metrics import regression, retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
-from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 

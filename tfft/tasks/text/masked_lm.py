@@ -11,11 +11,12 @@ import numpy as np
 from tfft.baselines import token_frequency
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged
+from tfft.data.examples import Examples
 from tfft.layers.vocabulary_head import VocabularyHead, guessed, marked_words, words_of
 from tfft.losses.masked_token import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MaskingPreprocessor, places
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import COUNT, FRACTION, validated
 

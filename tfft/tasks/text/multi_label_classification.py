@@ -11,11 +11,12 @@ import numpy as np
 
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import label_floors
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError, DataError, near, refuse_unknown
 from tfft.layers.heads import dense_head
 from tfft.metrics.classification import label_answers, multi_label
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated
 

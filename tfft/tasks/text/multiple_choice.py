@@ -10,12 +10,13 @@ import numpy as np
 
 from tfft.baselines import word_overlap
 from tfft.baselines.base import Floor, Say
+from tfft.data.examples import Examples
 from tfft.layers.heads import dense_head
 from tfft.losses.batch_metrics import ChoiceAccuracy
 from tfft.losses.classification import ChoiceCrossentropy
 from tfft.metrics.classification import multiple_choice
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, validated
 

@@ -11,6 +11,7 @@ import numpy as np
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.data.encoded_split import Ragged, ragged
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.layers.answer_spans import served
 from tfft.layers.heads import dense_head
@@ -19,7 +20,7 @@ from tfft.metrics import aggregates
 from tfft.metrics.text import answer_span_scores as spans
 from tfft.metrics.text import extractive_answers as squad
 from tfft.preprocessing.text.question_windows import PairWindows
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from tfft.baselines.base import Floor, Say
+from tfft.data.examples import Examples
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.metrics.text import generated_text
 from tfft.preprocessing.text.prompts import SourcePreprocessor
-from tfft.tasks.base import Examples
 from tfft.tasks.text import teacher_forcing
 from tfft.tasks.text.text_generation_base import TextTask
 from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged, ragged
-from tfft.tasks.base import Examples
+from tfft.data.examples import Examples
 
 NOTHING = -1  # where there is nothing to learn
 

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf import text_floors
-from tfft.tasks.base import Examples
+from tfft.data.examples import Examples
 from tfft.tasks.classification import Classification
 
 

@@ -8,13 +8,14 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.losses import next_token
 from tfft.losses.batch_metrics import TokenAccuracy
 from tfft.metrics.text import generated_text, masked_tokens
-from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, text_of
 from tfft.tasks.text import teacher_forcing
 

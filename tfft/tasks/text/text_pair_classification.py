@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import pair_floors
+from tfft.data.examples import Examples
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.tasks.base import Examples
 from tfft.tasks.text.text_classification import TextClassification
 
 

@@ -11,12 +11,13 @@ import numpy as np
 
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import ridge_floors
+from tfft.data.examples import Examples
 from tfft.errors import DataError
 from tfft.layers.heads import Units, dense_head
 from tfft.losses.regression import StandardizedError
 from tfft.metrics import regression
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.tasks.base import Answers, Examples, Task, config_of
+from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, POSITIVE, validated
 

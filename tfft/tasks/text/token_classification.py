@@ -12,12 +12,13 @@ import numpy as np
 from tfft.baselines import span_dictionary
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged, ragged
+from tfft.data.examples import Examples
 from tfft.errors import refuse_unknown
 from tfft.losses.batch_metrics import TokenAccuracy
 from tfft.losses.classification import TokenCrossentropy, class_weights
 from tfft.metrics.text import tagged_spans
 from tfft.preprocessing.text import word_spans
-from tfft.tasks.base import Answers, Examples, Task
+from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
 from tfft.validation.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 

@@ -16,34 +16,20 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfft.data.batches import Inputs, bucket_lengths, plan_epoch
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.folds import POOL
+from tfft.data.length_buckets import bucket_lengths, plan_epoch
 from tfft.errors import ConfigError
-from tfft.runs.repeat_member import POOL, Part
+from tfft.runs.repeat_member import Part
 from tfft.storage.array_file import Entry, Kept
 from tfft.storage.cache_store import Store, told
 from tfft.training.feature_cache import half_precision
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
+from tfft.training.feature_cache.placement import Decision, gain
 
 PART_BYTES = 2**26
 BATCH = 64
-
-
-@dataclasses.dataclass(frozen=True)
-class Decision:
-    """Whether a stage trains on stored outputs: "memory", "disk" or "off", why, and their bytes."""
-
-    kind: str
-    reason: str
-    size: int = 0
-
-
-def gain(layers: int, trained: int, epochs: float) -> float:
-    """Returns how many times quicker training gets when the frozen layers are computed once.
-
-    With a backward pass of twice the forward one: E(L + 2k) / ((L - k) + 3kE).
-    """
-    return epochs * (layers + 2 * trained) / max(layers - trained + 3 * trained * epochs, 1e-9)
 
 
 class Features:

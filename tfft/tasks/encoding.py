@@ -1,0 +1,80 @@
+"""From a source's columns to what a task and its preprocessor make of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from tfft.data.encoded_split import encode
+from tfft.data.examples import Columns, Examples, located
+from tfft.errors import ConfigError, DataError
+from tfft.tasks.base import Task
+
+
+def check(task: Task, source: Any) -> None:
+    """Refuses a source that has not what a task reads.
+
+    Raises:
+      ConfigError: something else than the task reads, another number of inputs, or answers that are
+        no labels where labels are needed.
+    """
+    if source.modality != task.modality:
+        raise ConfigError(
+            f"{task.name} reads {task.modality}s, and {source.name} holds {source.modality}s.",
+            set_in="train.source",
+            valid=f"a source of {task.modality}s",
+            see="tfft list",
+        )
+    if len(source.inputs) != len(task.inputs):
+        names = ", ".join(task.inputs)
+        raise ConfigError(
+            f"{task.name} reads {len(task.inputs)} inputs ({names}), and {source.name} has "
+            f"{len(source.inputs)} ({', '.join(source.inputs)}).",
+            set_in="files.text",
+            valid="the columns of " + names + f", such as files.text = {tuple(task.inputs)!r}",
+        )
+    if task.classes not in (None, source.classes):
+        what = "labels" if task.classes else "any answers, numbers or JSON"
+        raise ConfigError(
+            f"{task.name} learns {what}, and {source.name} was opened with "
+            f"classes={source.classes}.",
+            set_in="files.classes",
+            valid=f"files.classes = {task.classes}",
+        )
+
+
+def encoded(
+    task: Task,
+    preprocessor: Any,
+    inputs: Columns,
+    given: Sequence[str] | None = None,
+) -> Examples:
+    """Returns examples in memory with their tokens, and their targets where answers are given.
+
+    Raises:
+      DataError: there are none, or an answer is none of the task's.
+    """
+    if not len(inputs[0]):
+        raise DataError(f"there are no {task.modality}s.", valid=f"one {task.modality} or more")
+    size = preprocessor.batch
+    starts = range(0, len(inputs[0]), size)
+    parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
+    found = Examples(inputs, given, None, encode(parts, preprocessor))
+    return found if given is None else task.taught(found, preprocessor)
+
+
+def with_labels(task: Task, source: Any) -> Any:
+    """Returns the task for a source's training answers, after a check of all splits.
+
+    Raises:
+      DataError: The task cannot read an answer; the error names its rows.
+    """
+    counts: Counter[str] = Counter()
+    for split in source.splits:
+        counts.update(source.label_counts(split))
+    with located(source.places):
+        task.check_answers(counts)
+        task = task.with_labels(source.labels, source.label_counts("train"))
+        task.check_answers(counts)
+    return task
