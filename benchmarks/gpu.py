@@ -24,7 +24,8 @@ from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.text_backbone import TextBackbone
 from tfft.backbones.text.tiny import tiny
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.training.stage import Stage, prepare
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 LENGTH, STEPS = 128, 50
 # Dense half-precision rates in TFLOP/s, from the makers' data sheets.

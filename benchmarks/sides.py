@@ -160,7 +160,7 @@ class Hub:
         self.held_out = _arrays(source, "validation")
         self.epochs, self.batch = epochs, batch
         steps = -(-len(self.texts) // batch) * epochs
-        from tfft.training.optimizer import WarmupDecay
+        from tfft.training.learning_rate import WarmupDecay
 
         rate = WarmupDecay(RATE, steps, round(WARMUP * steps))
         self.model.compile(

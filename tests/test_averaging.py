@@ -19,7 +19,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.training import early_stopping, loop, weight_averaging
+from tfft.training import early_stopping, loop, weight_averaging, wise_ft
 from tfft.training.optimizer import make_optimizer
 from tfft.training.stage import Stage, chain
 
@@ -103,7 +103,7 @@ def test_wise_ft_by_hand(best):
     def better(one, two):
         return one["val_loss"] < two["val_loss"]
 
-    tried = weight_averaging.wise_ft(variables, {"body": start}, (0.5, 0.25), judge, better)
+    tried = wise_ft.wise_ft(variables, {"body": start}, (0.5, 0.25), judge, better)
     assert tried[0]["alpha"] == best and {one["alpha"] for one in tried} == {1.0, 0.5, 0.25}
     for alpha, mixed in zip((1.0, 0.5, 0.25), seen, strict=True):
         np.testing.assert_allclose(mixed, (1 - alpha) * start + alpha * end, rtol=1e-6)
@@ -216,7 +216,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
     if where == "mix":  # a mix is written as the best weights
         monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     whole, *arrays = train(tmp_path / "whole", **settings)
-    counted, mixed = loop.Recorder.on_train_batch_end, weight_averaging.mix
+    counted, mixed = loop.Recorder.on_train_batch_end, wise_ft.mix
 
     def stop(self, batch, logs=None):
         counted(self, batch, logs)
@@ -229,7 +229,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         if where == "mix":
-            patch.setattr(weight_averaging, "mix", mix_and_stop)
+            patch.setattr(wise_ft, "mix", mix_and_stop)
         else:
             patch.setattr(loop.Recorder, "on_train_batch_end", stop)
         train(tmp_path / "stopped", **settings)

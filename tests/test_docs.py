@@ -118,7 +118,8 @@ def test_the_tfds_example_takes_a_builder_by_name(tmp_path):
 
 def test_the_worked_example_is_a_task():
     from tfft.backbones.text.tiny import tiny
-    from tfft.training.stage import Stage, prepare
+    from tfft.training.prepare_stage import prepare
+    from tfft.training.stage import Stage
 
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     names: dict = {}

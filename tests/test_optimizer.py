@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfft.training.optimizer import AdamW, WarmupDecay, make_optimizer, rated
+from tfft.training.learning_rate import WarmupDecay
+from tfft.training.optimizer import AdamW, make_optimizer, rated
 from tfft.training.stage import Stage
 
 

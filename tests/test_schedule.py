@@ -16,7 +16,8 @@ from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.batch_plan import Schedule, without_effect
-from tfft.training.stage import Stage, prepare
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 
 def encoded(lengths, targets):

@@ -14,8 +14,10 @@ from tfft.layers.inspection import named_variables
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import frozen_depth, frozen_names, rate_factors
-from tfft.training.optimizer import WarmupDecay, make_optimizer
-from tfft.training.stage import Stage, chain, prepare
+from tfft.training.learning_rate import WarmupDecay
+from tfft.training.optimizer import make_optimizer
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage, chain
 
 TASK = TextClassification(["a", "b"])
 BATCH = {

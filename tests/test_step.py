@@ -9,7 +9,9 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
 from tfft.training.model import FineTuned
-from tfft.training.regularizers.train_step import Additions, Entrance, divergence
+from tfft.training.regularizers.noise import Entrance
+from tfft.training.regularizers.r_drop import divergence
+from tfft.training.regularizers.train_step import Additions
 from tfft.training.stage import Stage
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")

@@ -15,7 +15,9 @@ from tfft.data.sources.memory import MemorySource
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError
 from tfft.reports.console import Console
-from tfft.training.stage import Stage, prepare, set_dropout
+from tfft.training.dropout import set_dropout
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 EVERYTHING = Stage(
     "all",

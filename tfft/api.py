@@ -23,7 +23,7 @@ from tfft.evaluation.slices import encoded_groups, grouped
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import comparison, report
 from tfft.reports.console import Console
-from tfft.runs import environment, initial_weights, run_files, trackers, workdir_state
+from tfft.runs import environment, initial_weights, run_files, signals, trackers, workdir_state
 from tfft.runs import trainer as jobs
 from tfft.runs.check_stage import check_stage
 from tfft.runs.repeat import Plan, repeat
@@ -45,8 +45,9 @@ from tfft.tasks import encoding
 from tfft.tasks.base import Task
 from tfft.training import early_stopping, loop
 from tfft.training.freezing import adapt
+from tfft.training.prepare_stage import prepare
 from tfft.training.reinitialization import reinitialise
-from tfft.training.stage import Stage, chain, prepare
+from tfft.training.stage import Stage, chain
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 __all__ = [
@@ -182,7 +183,7 @@ def train(
     job = jobs.Job(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
         identity = jobs.identity(task, backbone, source, stages, seed, config_text)
-    with files.open(identity), loop.stoppable() as stopped:
+    with files.open(identity), signals.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
         split = _held_out(source)

@@ -30,7 +30,8 @@ from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, rate_factors
-from tfft.training.stage import Stage, prepare
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 METHODS = {

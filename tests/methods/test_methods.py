@@ -11,7 +11,8 @@ from tfft.errors import FreezeError
 from tfft.methods import bitfit, norm_tuning
 from tfft.methods.base import Method
 from tfft.training.freeze_proof import checksums, prove_freeze
-from tfft.training.stage import Stage, prepare
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
 RNG = np.random.default_rng(0)

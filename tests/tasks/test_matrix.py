@@ -19,7 +19,8 @@ from tfft.runs.restore import built_head
 from tfft.tasks import encoding
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
-from tfft.training.stage import Stage, prepare
+from tfft.training.prepare_stage import prepare
+from tfft.training.stage import Stage
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/tasks.md"
 

@@ -291,9 +291,9 @@ def _hushed() -> Iterator[None]:
 def _strategy(found: load.Config, options: Options, say: Console) -> Iterator[Any]:
     """Enters the strategy, in which the backbone must be built; yields the verbs."""
     run = _library(say)
-    from tfft.runs import environment
+    from tfft.training.distribution import scope
 
-    with _explained(found), environment.scope(options.flags.strategy, say):
+    with _explained(found), scope(options.flags.strategy, say):
         yield run
 
 

@@ -17,10 +17,10 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.framework import config as tensorflow_config
 
-from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.storage.subprocesses import git_commit
-from tfft.training.stage import Stage, use_xla
+from tfft.training.execution import use_xla
+from tfft.training.stage import Stage
 
 PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
 KERAS_STATE = ("dtype_policy", "global_seed_generator")  # attributes of Keras' global state
@@ -129,39 +129,3 @@ def describe_machine() -> dict[str, Any]:
         "devices": [device.name for device in tf.config.list_logical_devices()],
         "git_commit": git_commit(pathlib.Path.cwd()),
     }
-
-
-@contextlib.contextmanager
-def scope(strategy: str, say: Any) -> Iterator[None]:
-    """Enters a distribution strategy by name; the body must be built inside.
-
-    Raises:
-      ConfigError: there is no such strategy, or no such device.
-    """
-    gpus = tf.config.list_logical_devices("GPU")
-    if strategy == "auto":
-        strategy = "mirrored" if len(gpus) > 1 else "default"
-    if strategy == "default":
-        yield
-        return
-    if strategy == "mirrored":
-        chosen: Any = tf.distribute.MirroredStrategy()
-    elif strategy == "tpu":
-        try:
-            resolver = tf.distribute.cluster_resolver.TPUClusterResolver()
-            tf.config.experimental_connect_to_cluster(resolver)
-            tf.tpu.experimental.initialize_tpu_system(resolver)
-            chosen = tf.distribute.TPUStrategy(resolver)
-        except (ValueError, tf.errors.NotFoundError) as error:
-            raise ConfigError(
-                "no TPU was found.", set_in="--strategy", valid="auto, default, mirrored"
-            ) from error
-    else:
-        raise ConfigError(
-            f"--strategy={strategy} does not exist.",
-            set_in="--strategy",
-            valid="auto, default, mirrored, tpu (several machines are planned)",
-        )
-    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
-    with chosen.scope():
-        yield

@@ -24,15 +24,17 @@ from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import Part
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
-from tfft.training import early_stopping, loop, weight_averaging
+from tfft.training import early_stopping, loop, wise_ft
 from tfft.training.batch_plan import without_effect
+from tfft.training.execution import set_precision
 from tfft.training.feature_cache.cache import Features
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.placement import Decision
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, frozen_names
+from tfft.training.prepare_stage import Prepared, prepare
 from tfft.training.reinitialization import reinitialise
-from tfft.training.stage import Prepared, Stage, prepare, set_precision
+from tfft.training.stage import Stage
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 
@@ -141,7 +143,7 @@ class Job:
             raise DivergenceError(**diverged)
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
-        self.pretrained = weight_averaging.pretrained(stages, kept)
+        self.pretrained = wise_ft.pretrained(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
         arrays, position = found[0] if found else None, loop.Position()
         if found:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import Any
 
 import keras
@@ -25,10 +24,10 @@ from tfft.data.encoded_split import Encoded
 from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.layers.inspection import is_seed
 from tfft.storage.workdir import BEST, Workdir
-from tfft.training import early_stopping, weight_averaging
+from tfft.training import early_stopping, weight_averaging, wise_ft
 from tfft.training.batch_plan import Schedule
 from tfft.training.optimizer import applied_rate
-from tfft.training.stage import Prepared
+from tfft.training.prepare_stage import Prepared
 
 
 @dataclasses.dataclass
@@ -271,7 +270,7 @@ def fit_stage(
     if stage.patience is not None:
         recorder.restore_best()
     if stage.wise_ft:
-        weight_averaging.mix(recorder, checked)
+        wise_ft.mix(recorder, checked)
 
 
 def _fit_epoch(
@@ -314,28 +313,6 @@ def reseed(variables: dict[str, Any], seed: tuple[int, ...]) -> None:
     for number, variable in enumerate(seeds):
         state = np.random.SeedSequence([*seed, number]).generate_state(len(np.array(variable)))
         variable.assign(state)
-
-
-@contextmanager
-def stoppable() -> Iterator[threading.Event]:
-    """Lets Ctrl-C and a termination end the batch at hand; a second one ends it at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
-        return
-
-    def ask(number: int, frame: Any) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stopped
-    finally:
-        for number, handler in before.items():
-            # None stands for a handler that was not set from Python and cannot be set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
 
 def forward(model: Any) -> Any:

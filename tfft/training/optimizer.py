@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, near
+from tfft.training.learning_rate import WarmupDecay
 from tfft.training.weight_averaging import Ema, Swa
 
 
@@ -155,61 +156,6 @@ def _pull(
     tf.__internal__.distribute.interim.maybe_merge_call(
         everywhere, optimizer._distribution_strategy, variables
     )
-
-
-@keras.saving.register_keras_serializable("tfft")
-class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """A linear warm-up, then a constant rate, a line or half a cosine down to zero.
-
-    The first step has rate `peak / warmup`, not zero, so that no step is lost. "restarts" is half a
-    cosine `cycles` times, each from the peak (Loshchilov and Hutter 2017, SGDR, with T_mult = 1).
-
-    Args:
-      peak: the highest rate.
-      total, warmup: in steps of the optimizer.
-      shape: "constant", "linear", "cosine" or "restarts".
-      every: batches a step, where gradients are accumulated; Keras counts batches.
-      cycles: how many for "restarts"; else 1.
-    """
-
-    def __init__(
-        self,
-        peak: float,
-        total: int,
-        warmup: int = 0,
-        shape: str = "linear",
-        every: int = 1,
-        cycles: int = 1,
-    ):
-        self.peak, self.total, self.warmup, self.shape = peak, total, warmup, shape
-        self.every, self.cycles = every, cycles
-
-    def __call__(self, step: Any) -> Any:
-        step = keras.ops.cast(step // self.every, "float32")
-        rising = (step + 1.0) / max(self.warmup, 1)
-        # Multiplied first: the quotient is a whole number exactly where a cycle begins.
-        done = (step - self.warmup) * self.cycles / max(self.total - self.warmup, 1)
-        done = keras.ops.clip(done, 0.0, float(self.cycles))
-        if self.cycles > 1:
-            done = done - keras.ops.minimum(keras.ops.floor(done), self.cycles - 1.0)
-        cosine = 0.5 * (1.0 + keras.ops.cos(math.pi * done))
-        falling = {
-            "constant": keras.ops.ones_like(done),
-            "linear": 1.0 - done,
-            "cosine": cosine,
-            "restarts": cosine,
-        }[self.shape]
-        return self.peak * keras.ops.where(step < self.warmup, rising, falling)
-
-    def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "total": self.total,
-            "warmup": self.warmup,
-            "shape": self.shape,
-            "every": self.every,
-            "cycles": self.cycles,
-        }
 
 
 def make_optimizer(stage: Any, total_steps: int) -> Any:

@@ -3,30 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-import keras
-import numpy as np
-import tensorflow as tf
-
 from tfft.errors import ConfigError
-from tfft.layers.inspection import named_variables
 from tfft.methods.base import Method
 from tfft.training import weight_averaging
 from tfft.training.freezing import (
-    adapt,
     check_patterns,
-    freeze_table,
-    frozen_names,
-    matching,
-    rate_factors,
-    set_trainable,
 )
-from tfft.training.model import Split, assemble
-from tfft.training.optimizer import build_optimizer, make_optimizer
-from tfft.training.regularizers.train_step import Additions, refuse
+from tfft.training.regularizers.train_step import Additions
 from tfft.validation.arguments import (
     COUNT,
     DISTINCT,
@@ -256,150 +242,3 @@ def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
     yield dataclasses.replace(
         whole, name=f"{stage.name} from {last}", freeze_layers=last, wise_ft=mixed
     )
-
-
-def set_precision(body: Any, head: Any, precision: str) -> None:
-    """Gives all layers of the body the dtype policy; the head's output stays float32."""
-    policy = keras.DTypePolicy(precision)
-    for group in body.groups:
-        for layer in group.layers:
-            for inner in layer._flatten_layers():
-                inner.dtype_policy = policy
-
-
-def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
-    """Sets the rates of the body's dropout layers; those without one get back their first.
-
-    Raises:
-      ConfigError: a pattern matches no layer, or the body was built without dropout there.
-    """
-    layers = _dropouts(body)
-    first = vars(body).setdefault("first_dropout", {n: layer.rate for n, layer in layers.items()})
-    wanted = dict(first)
-    if rates is not None and not isinstance(rates, Mapping):
-        rates = {"*": rates}
-    for pattern, rate in (rates or {}).items():
-        hits = matching(pattern, list(layers), "Stage.dropout")
-        wanted |= dict.fromkeys(hits, rate)
-    for name, rate in wanted.items():
-        if not 0 <= rate < 1 or rate and not hasattr(layers[name], "seed_generator"):
-            raise ConfigError(
-                f"the dropout {name} cannot have the rate {rate}.",
-                set_in="Stage.dropout",
-                valid="0 where the body was built without dropout, else 0 to below 1",
-            )
-        layers[name].rate = rate
-
-
-def _dropouts(body: Any) -> dict[str, Any]:
-    """Returns the body's dropout layers by group and name, one that groups share by the first."""
-    found: dict[str, Any] = {}
-    seen: set[int] = set()
-    for group in body.groups:
-        for layer in group.layers:
-            for inner in layer._flatten_layers():
-                if isinstance(inner, keras.layers.Dropout) and id(inner) not in seen:
-                    seen.add(id(inner))
-                    # Keras numbers layers without a name over the whole process.
-                    name = f"{group.name}/{re.sub(r'_[0-9]+$', '', inner.name)}"
-                    more = sum(key == name or key.startswith(f"{name}#") for key in found)
-                    found[f"{name}#{more}" if more else name] = inner
-    return found
-
-
-def use_xla(choice: bool | str) -> bool:
-    """Says whether a step is compiled with XLA: on for GPU and TPU when `choice` is "auto"."""
-    if choice == "auto":
-        return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
-    return bool(choice)
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """A stage ready to train.
-
-    Attributes:
-      split: the model, and its prefix and tail.
-      trained: the model whose `fit` is called: the tail when features are reused.
-      frozen: names of the variables that stay as they are.
-      start: the pretrained values of the body's trained weights, where the stage goes back to them.
-      table: a row a group: name, parameters, trainable parameters, the range of rate factors.
-    """
-
-    stage: Stage
-    split: Split
-    trained: Any
-    frozen: frozenset[str]
-    table: list[dict[str, Any]]
-    start: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
-
-    @property
-    def trainable_share(self) -> float:
-        """How much of all weights the stage trains, 0 to 1, the head and adapters included."""
-        trained, whole = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
-        return trained / whole
-
-
-def prepare(
-    stage: Stage,
-    body: Any,
-    head: Any,
-    task: Any,
-    total_steps: int,
-    reuse: bool = False,
-    seed: int = 0,
-    pretrained: Mapping[str, np.ndarray] | None = None,
-) -> Prepared:
-    """Sets the mask, makes a new optimizer and compiles: one action.
-
-    Args:
-      stage: what to train and how.
-      body: a Backbone.
-      head: the task's head, from what it reads.
-      task: gives the loss and the metrics.
-      total_steps: the length of the schedule, in batches.
-      reuse: train the tail on stored features rather than the whole model.
-      seed: of the noise that the stage adds.
-      pretrained: the values that `l2_sp` and `wise_ft` go back to; those of now by default.
-
-    Raises:
-      ConfigError: the stage is one that `chain` must write out first.
-    """
-    refuse(stage, task)
-    if stage.unfreeze:
-        raise ConfigError(
-            f"stage {stage.name!r} stands for several: unfreeze={stage.unfreeze!r}.",
-            valid="tfft.train, which goes through them; or a Stage with a freeze_layers of its own",
-        )
-    if not head.built:
-        head.build(body.head_shape)
-    adapt([stage], body, 0)
-    frozen = frozen_names(stage, body, head)
-    set_precision(body, head, stage.precision)
-    body.packed = not use_xla(stage.xla)
-    still = set_trainable(body, head, frozen)
-    set_dropout(body, stage.dropout)
-    additions = stage.additions(seed)
-    split = assemble(body, head, still, additions)
-    optimizer = make_optimizer(stage, total_steps)
-    trained: Any = split.tail if reuse and split.tail is not None else split.full
-    head_alone = trained is split.tail and len(still) == len(body.groups)
-    steps: Any = stage.steps_per_execution
-    if steps == "auto":
-        steps = SHORT_STEPS if head_alone else 1
-    for model in [split.full, *([split.tail] if trained is split.tail else [])]:
-        model.compile(
-            optimizer=optimizer,
-            loss=task.loss_on(head),
-            metrics=task.metrics(),
-            jit_compile=use_xla(stage.xla),
-            steps_per_execution=steps,
-        )
-        model.additions = additions
-    named = {id(v): name for name, v in named_variables(body, head).items()}
-    variables = {named[id(v)]: v for v in trained.trainable_variables}
-    start = weight_averaging.started(stage, variables, pretrained)
-    factors = rate_factors(stage, body, head)
-    build_optimizer(trained.optimizer, stage, variables, start, factors)
-    table = freeze_table(body, head, frozen, factors)
-    return Prepared(stage, split, trained, frozen, table, start)

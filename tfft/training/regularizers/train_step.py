@@ -4,68 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 from keras.utils import unpack_x_y_sample_weight
 
 from tfft.errors import ConfigError
+from tfft.training.regularizers.mixup import Blend
+from tfft.training.regularizers.noise import Entrance
+from tfft.training.regularizers.r_drop import divergence
 
 LARGEST_SEED = 2**31 - 1
-
-
-class Entrance(keras.layers.Layer):
-    """What the trained part of a model reads: [b t d], [b d] or [b ...], shifted in training.
-
-    Args:
-      noise: alpha of NEFTune.
-    """
-
-    def __init__(self, noise: float, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.noise = noise
-        self.seed: Any = None  # int32 [2], while a step is traced
-        self.tape: Any = None
-        self.seen: Any = None
-        self.shift: Any = None
-
-    def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
-        if not training or self.seed is None:
-            return hidden
-        if self.noise:
-            hidden = hidden + self._uniform(hidden, padding_mask)
-        if self.tape is not None:
-            self.tape.watch(hidden)
-            self.seen = hidden
-        return hidden if self.shift is None else hidden + self.shift
-
-    def _uniform(self, hidden: Any, padding_mask: Any) -> Any:
-        """Returns noise between -1 and 1 times alpha / sqrt(tokens * features).
-
-        Without a mask it is over the root of all values of an example.
-        """
-        noise = tf.random.stateless_uniform(tf.shape(hidden), self.seed, -1.0, 1.0)
-        size = tf.cast(tf.shape(hidden)[-1], tf.float32)
-        if padding_mask is None:
-            size = tf.cast(tf.reduce_prod(tf.shape(hidden)[1:]), tf.float32)
-            return tf.cast(noise * self.noise * tf.math.rsqrt(size), hidden.dtype)
-        tokens = tf.reduce_sum(tf.cast(padding_mask > 0, tf.float32), axis=1)[:, None, None]
-        tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
-        return tf.cast(noise * self.noise * tf.math.rsqrt(tokens * size), hidden.dtype)
-
-
-class Blend(keras.layers.Layer):
-    """Mixes the pooled features [b d] of a batch with those of its partners in training."""
-
-    def __init__(self, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.share: Any = None
-        self.partners: Any = None
-
-    def call(self, pooled: Any, training: bool | None = None) -> Any:
-        if not training or self.share is None:
-            return pooled
-        share = tf.cast(self.share, pooled.dtype)
-        return share * pooled + (1 - share) * tf.gather(pooled, self.partners)
 
 
 class Additions:
@@ -182,13 +129,6 @@ def refuse(stage: Any, task: Any) -> None:
                 set_in=f"Stage.{setting}",
                 valid=f"Stage.{setting} = {type(getattr(stage, setting))()}",
             )
-
-
-def divergence(p: Any, q: Any) -> Any:
-    """Returns half of KL(p, q) + KL(q, p), the mean over all but the last axis, [... n]."""
-    low = keras.config.epsilon()
-    logs = keras.ops.log(keras.ops.maximum(p, low)) - keras.ops.log(keras.ops.maximum(q, low))
-    return keras.ops.mean(keras.ops.sum((p - q) * logs, axis=-1)) / 2
 
 
 def _unit(gradient: Any) -> Any:
