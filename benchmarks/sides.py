@@ -16,13 +16,14 @@ from tfft.backbones.text.hub import hub
 from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
+from tfft.evaluation import inference
 from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs import trainer as jobs
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.training import loop
+from tfft.training import checkpointing, loop
 from tfft.training.stage import Stage
 
 RATE, WARMUP, DECAY = 2e-4, 0.1, 0.01
@@ -63,7 +64,7 @@ class Product:
         self.job = self._job()
         self.job.encode(source)
         self.kept = self.job.trained_variables([stage])
-        self.first = loop.values(self.kept)
+        self.first = checkpointing.values(self.kept)
         self.cut, _ = self.job.cuts([stage])
         self.schedule = loop.Schedule(self.job.splits["train"], stage, (0, 0))
         self.kind = stage.features
@@ -92,7 +93,7 @@ class Product:
 
     def reset(self, seed: int) -> None:
         """Puts back the weights, the optimizer and the random generators."""
-        loop.assign(self.kept, self.first)
+        checkpointing.assign(self.kept, self.first)
         for variable, value in zip(self.model.optimizer.variables, self.zero, strict=True):
             variable.assign(value)
         loop.reseed(self.kept, (seed,))
@@ -111,9 +112,9 @@ class Product:
         encoded = time.perf_counter()
         inputs = self._inputs(self.job)
         filled = time.perf_counter()
-        recorder = loop.Recorder(
+        recorder = checkpointing.Recorder(
             self.prepared,
-            loop.Position(reuse=self.kind),
+            checkpointing.Position(reuse=self.kind),
             self.kept,
             Workdir(tempfile.mkdtemp(dir=self.room.name)),
             {"labels": list(self.task.labels)},
@@ -135,7 +136,7 @@ class Product:
     def score(self) -> Score:
         """Returns the accuracy on the validation split."""
         encoded = self.job.splits["validation"]
-        outputs = loop.predict(self.prepared.split.full, encoded)
+        outputs = inference.predict(self.prepared.split.full, encoded)
         right = int((outputs.argmax(-1) == np.asarray(encoded.targets)).sum())
         return Score(right, encoded.size)
 

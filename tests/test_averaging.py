@@ -19,7 +19,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.training import early_stopping, loop, weight_averaging, wise_ft
+from tfft.training import checkpointing, early_stopping, weight_averaging, wise_ft
 from tfft.training.optimizer import make_optimizer
 from tfft.training.stage import Stage, chain
 
@@ -137,14 +137,14 @@ def weights(arrays):
 @pytest.fixture(scope="module")
 def trace(tmp_path_factory):
     """The weights of a run without averages after each step, as (epoch, weights)."""
-    found, told = [], loop.Recorder.on_train_batch_end
+    found, told = [], checkpointing.Recorder.on_train_batch_end
 
     def tell(self, batch, logs=None):
         told(self, batch, logs)
-        found.append((self.position.epoch, weights(loop.values(self.variables))))
+        found.append((self.position.epoch, weights(checkpointing.values(self.variables))))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop.Recorder, "on_train_batch_end", tell)
+        patch.setattr(checkpointing.Recorder, "on_train_batch_end", tell)
         train(tmp_path_factory.mktemp("plain"))
     assert len(found) == EPOCHS * STEPS
     return found
@@ -216,7 +216,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
     if where == "mix":  # a mix is written as the best weights
         monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     whole, *arrays = train(tmp_path / "whole", **settings)
-    counted, mixed = loop.Recorder.on_train_batch_end, wise_ft.mix
+    counted, mixed = checkpointing.Recorder.on_train_batch_end, wise_ft.mix
 
     def stop(self, batch, logs=None):
         counted(self, batch, logs)
@@ -231,7 +231,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
         if where == "mix":
             patch.setattr(wise_ft, "mix", mix_and_stop)
         else:
-            patch.setattr(loop.Recorder, "on_train_batch_end", stop)
+            patch.setattr(checkpointing.Recorder, "on_train_batch_end", stop)
         train(tmp_path / "stopped", **settings)
     again, *others = train(tmp_path / "stopped", **settings)
     for one, two in zip(arrays, others, strict=True):

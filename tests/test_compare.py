@@ -9,6 +9,7 @@ import pytest
 
 from tfft.cli import main as cli
 from tfft.errors import DataError, WorkdirError
+from tfft.evaluation import run_comparison, stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Outputs, digests, load
 from tfft.metrics.classification.class_metrics import classification_metrics
 from tfft.reports import comparison, report
@@ -16,7 +17,7 @@ from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 
 NAMES = ("bad", "good")
-NAMING = {"schema": report.SCHEMA, **report.named(TextClassification(NAMES))}
+NAMING = {"schema": stored_predictions.SCHEMA, **report.named(TextClassification(NAMES))}
 TEXTS = [f"text {number}" for number in range(200)]
 TRUTH = np.arange(200) % 2
 
@@ -115,14 +116,14 @@ def test_a_run_alone_stands_beside_its_floors(two):
 
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(WorkdirError, match="holds no finished run"):
-        comparison.open_run(tmp_path)
+        run_comparison.open_run(tmp_path)
     Workdir(tmp_path).write_json("report.json", {})
     with pytest.raises(WorkdirError, match="kept no outputs"):
-        comparison.open_run(tmp_path)
+        run_comparison.open_run(tmp_path)
     make_run(tmp_path, [])
     Workdir(tmp_path).write_json("report.json", {"schema": 2})
     with pytest.raises(WorkdirError, match="evaluated by another version"):
-        comparison.open_run(tmp_path)
+        run_comparison.open_run(tmp_path)
 
 
 def test_the_previous_run_is_the_newest_beside(two, tmp_path):
@@ -130,13 +131,13 @@ def test_the_previous_run_is_the_newest_beside(two, tmp_path):
         lines: list = []
         info = lines.append
 
-    found = comparison.resolve("previous", tmp_path / "new", Say)
+    found = run_comparison.resolve("previous", tmp_path / "new", Say)
     assert found is not None and found.name == "two"
-    assert comparison.resolve(None, tmp_path / "new", Say) is None
-    assert comparison.resolve("previous", tmp_path / "one/new", Say) is None
+    assert run_comparison.resolve(None, tmp_path / "new", Say) is None
+    assert run_comparison.resolve("previous", tmp_path / "one/new", Say) is None
     assert "there is no finished run beside" in Say.lines[0]
     with pytest.raises(WorkdirError):
-        comparison.resolve(str(tmp_path), tmp_path / "new", Say)
+        run_comparison.resolve(str(tmp_path), tmp_path / "new", Say)
 
 
 def make_plan(folder, wrongs):

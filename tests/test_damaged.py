@@ -16,10 +16,10 @@ from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
 from tfft.errors import ExportError, WorkdirError
+from tfft.evaluation import inference
 from tfft.export.saved_model import read_card
 from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
-from tfft.training import loop
 
 CONFIG = """
 train.task = @TextClassification()
@@ -206,7 +206,7 @@ def test_weights_that_are_not_finite_are_refused(home, capsys, verb):
 
 
 def test_outputs_that_are_not_finite_are_refused(home, capsys, monkeypatch):
-    plain = loop.predict
+    plain = inference.predict
 
     def overflows(*arguments, **settings):
         outputs = np.array(plain(*arguments, **settings))

@@ -13,9 +13,9 @@ from tfft.baselines.frozen_features import feature_floor
 from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, WorkdirError
+from tfft.evaluation import run_comparison
 from tfft.export import saved_model
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
-from tfft.reports import comparison
 from tfft.reports.console import Console
 from tfft.runs.restore import DECISION
 from tfft.storage.workdir import Workdir
@@ -135,7 +135,7 @@ def test_the_floor_of_frozen_features_is_that_of_the_pretrained_body(plain, deci
         batch = body.preprocessor(split(part)[0])
         pooled[part] = np.array(body.outputs(batch, training=False)["pooled"])
     floor = feature_floor(pooled["train"], split("train")[1], pooled["test"], 2)
-    kept = comparison.open_run(decided.workdir).kept[0]
+    kept = run_comparison.open_run(decided.workdir).kept[0]
     assert np.allclose(kept.probabilities[name], floor.outputs, atol=1e-3)
     accuracy = np.mean(floor.outputs.argmax(-1) == split("test")[1])
     assert decided.report["floors"][name]["accuracy"]["value"] == accuracy

@@ -18,7 +18,7 @@ from tfft.data.sources.base import MemorySource
 from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError, WorkdirError
-from tfft.reports import comparison
+from tfft.evaluation import run_comparison
 from tfft.reports.console import Console
 from tfft.runs import repeat, repeat_summary
 from tfft.storage.workdir import Workdir
@@ -119,7 +119,7 @@ def test_check_says_how_many_runs(capsys):
 def test_the_summary_is_mean_and_spread(plan):
     found = plan[0].summary
     folder = plan[0].workdir.parent
-    opened = [comparison.open_run(folder / name) for name in ("seed-3", "seed-4")]
+    opened = [run_comparison.open_run(folder / name) for name in ("seed-3", "seed-4")]
     values = [each.report["metrics"]["accuracy"]["value"] for each in opened]
     assert found["figures"]["accuracy"]["values"] == values
     assert found["figures"]["accuracy"]["value"] == pytest.approx(np.mean(values))
@@ -127,7 +127,7 @@ def test_the_summary_is_mean_and_spread(plan):
     assert {"val_loss", "val_accuracy"} <= set(found["validation"])
     assert [gain["over"] for gain in found["gains"]][0] == "most frequent class"
     assert (folder / "report.html").exists() and plan[0].workdir.name == found["best"]
-    assert len(comparison.open_run(folder).kept) == 2
+    assert len(run_comparison.open_run(folder).kept) == 2
     texts = ["the film is mark1", "mark0 of the plot"]
     assert np.array_equal(plan[0].outputs(texts), plan[0].outputs(texts))
 
@@ -147,11 +147,11 @@ def test_a_plan_is_compared_with_a_named_run(plan):
 
 def test_the_best_run_is_the_one_returned(plan):
     folder = plan[0].workdir.parent
-    reports = {n: comparison.open_run(folder / n).report for n in ("seed-3", "seed-4")}
+    reports = {n: run_comparison.open_run(folder / n).report for n in ("seed-3", "seed-4")}
     key = {n: (r["best"]["val_accuracy"], -r["best"]["val_loss"]) for n, r in reports.items()}
     assert plan[0].summary["best"] == max(key, key=lambda name: key[name])
     texts = [text for text, _ in synthetic(128).rows("test")]
-    kept = comparison.open_run(plan[0].workdir).kept[0]
+    kept = run_comparison.open_run(plan[0].workdir).kept[0]
     assert np.allclose(plan[0].outputs(texts), kept.probabilities["model"], atol=1e-6)
 
 
@@ -185,7 +185,7 @@ def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
     content = found.summary
     watched = {row["name"]: row["watched"] for row in content["runs"]}
     for name, value in watched.items():
-        assert value == comparison.open_run(tmp_path / name).report["best"]["loss"]
+        assert value == run_comparison.open_run(tmp_path / name).report["best"]["loss"]
     assert content["best"] == found.workdir.name == min(watched, key=lambda name: watched[name])
     [columns] = [columns for title, columns, _ in repeat_summary.tables(content) if title == "Runs"]
     assert content["monitor"] == "loss" and "monitor: loss" in columns
@@ -273,7 +273,7 @@ def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, fi
     found = train(tmp_path / "folds", folds=3, stages=(stage,), feature_floor=True)
     assert filled.pop("floors") == 3  # each on training data of its own
     assert filled == {("pool", 1, False): 1, ("pool", 2, True): 1, ("test", 2, True): 1}
-    reports = [comparison.open_run(tmp_path / f"folds/fold-{n}").report for n in range(3)]
+    reports = [run_comparison.open_run(tmp_path / f"folds/fold-{n}").report for n in range(3)]
     sizes = [[one["truncation"][s]["texts"] for s in ("train", "validation")] for one in reports]
     assert {sum(pair) for pair in sizes} == {160} and min(pair[1] for pair in sizes) >= 53
     assert {one["truncation"]["test"]["texts"] for one in reports} == {32}
@@ -313,7 +313,7 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
         task, source = tfft.tasks.TextClassification(), dated(*splits)
         settings = {"folds": 3, "slices": slices, "workdir": tmp_path, "say": QUIET}
         api.train(task, tiny(), source, (stage,), **settings)
-        return source, [comparison.open_run(tmp_path / f"fold-{n}").report for n in range(3)]
+        return source, [run_comparison.open_run(tmp_path / f"fold-{n}").report for n in range(3)]
 
     source, reports = sliced(film=r"\bfilm\b", even=lambda text: len(text) % 2 == 0)
     pool = folds.lists(source, ["train", "validation"])

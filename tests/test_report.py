@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from tfft.data.examples import Examples
+from tfft.evaluation import stored_predictions
 from tfft.reports import plots, report
 from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
@@ -124,7 +125,10 @@ def checked(page):
 
 
 def test_the_schema(content):
-    assert content["schema"] == report.SCHEMA == 3 and content["task"] == "text_classification"
+    assert (
+        content["schema"] == stored_predictions.SCHEMA == 3
+        and content["task"] == "text_classification"
+    )
     assert set(content["metrics"]["accuracy"]) == {"value", "low", "high"}
     assert set(content["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert content["main"] == "accuracy" and list(content["shown"])[:2] == ["accuracy", "macro_f1"]

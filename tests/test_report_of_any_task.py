@@ -12,7 +12,7 @@ from tfft.baselines.base import Floor
 from tfft.data import truncation
 from tfft.data.examples import Examples
 from tfft.errors import DataError
-from tfft.evaluation import run_baselines
+from tfft.evaluation import run_baselines, run_comparison
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import load
 from tfft.metrics import aggregates
@@ -372,7 +372,7 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
     assert "over 3 seeds" in content["answer"] and "labels" not in content
     # A floor without the figure has no gain.
     assert [gain["over"] for gain in content["gains"]] == ["own_ridge"]
-    values = [comparison.open_run(tmp_path / f"plan/seed-{n}").report for n in range(3)]
+    values = [run_comparison.open_run(tmp_path / f"plan/seed-{n}").report for n in range(3)]
     values = [each["metrics"]["pearson"]["value"] for each in values]
     assert content["figures"]["pearson"]["value"] == pytest.approx(np.mean(values))
     [found] = content["comparisons"]
@@ -394,7 +394,7 @@ def test_a_plan_is_summed_up_by_its_main_figure(tmp_path):
 
 def test_a_plan_of_which_a_run_has_no_figure(tmp_path):
     content = planned(tmp_path, (0.5, 0.6))
-    run = comparison.open_run(tmp_path / "seed-0").report
+    run = run_comparison.open_run(tmp_path / "seed-0").report
     metrics = {**run["metrics"], "pearson": {"value": None}}
     Workdir(tmp_path / "seed-0").write_json("report.json", {**run, "metrics": metrics})
     content = repeat_summary.summarize_plan("seeds", ["seed-0", "seed-1"], Workdir(tmp_path), None)

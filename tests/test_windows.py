@@ -20,14 +20,14 @@ from tfft.data.folds import POOL
 from tfft.data.length_buckets import Batch
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
+from tfft.evaluation import inference, run_comparison
 from tfft.export import saved_model
-from tfft.reports import comparison
 from tfft.reports.console import Console
 from tfft.runs import run as trained
 from tfft.runs.restore import built_head
 from tfft.storage import cache_store
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.training import loop
+from tfft.training import checkpointing
 from tfft.training.feature_cache import cache
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble
@@ -212,7 +212,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
     settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
     train(tmp_path / "whole", windows(), **settings)
-    count = loop.Recorder.on_train_batch_end
+    count = checkpointing.Recorder.on_train_batch_end
 
     def stop(self, batch, logs=None):
         if self.position.total_steps == 7:
@@ -220,7 +220,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
         count(self, batch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Recorder, "on_train_batch_end", stop)
+        patch.setattr(checkpointing.Recorder, "on_train_batch_end", stop)
         train(tmp_path / "stopped", windows(), **settings)
     assert not (tmp_path / "stopped/report.json").exists()
     train(tmp_path / "stopped", windows(), **settings)
@@ -254,9 +254,9 @@ def test_predictions_do_not_depend_on_the_other_texts():
     body, task = windows(), TextClassification(["a", "b"])
     model = assemble(body, built_head(task, body), frozenset()).full
     texts = [told(count % 70, "good", count) for count in range(200)]
-    together = loop.predict(model, encoded(body, texts), batch_size=8)
+    together = inference.predict(model, encoded(body, texts), batch_size=8)
     for row in (0, 69, 131):
-        alone = loop.predict(model, encoded(body, texts[row : row + 1]))
+        alone = inference.predict(model, encoded(body, texts[row : row + 1]))
         np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
 
 
@@ -408,7 +408,7 @@ def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, f
     stored = [(POOL, 1), (POOL, 2), ("test", 2)]
     assert sorted(filled) == (stored[1:] if features == "off" else stored)
     train_folds(tmp_path / "alone", average, "off", of_fold(data, 1, 2))
-    one, two = map(comparison.open_run, (tmp_path / "folds/fold-1", tmp_path / "alone"))
+    one, two = map(run_comparison.open_run, (tmp_path / "folds/fold-1", tmp_path / "alone"))
     for name in ("truncation", "lengths"):
         assert one.report[name] == two.report[name]
     bits = features == "off"  # stored ones are computed in other batches, which round otherwise

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
-from tfft.training import loop
+from tfft.evaluation import inference
+from tfft.training import checkpointing, loop
 from tfft.training.freezing import adapt
 
 
@@ -36,13 +37,13 @@ def steps(job, stage):
             prepared.trained.reset_metrics()
             found = prepared.trained.train_on_batch(batch, targets, return_dict=True)
             losses.append(float(found["loss"]))
-    return losses, loop.predict(prepared.split.full, job.splits["test"]), inputs
+    return losses, inference.predict(prepared.split.full, job.splits["test"]), inputs
 
 
 @contextlib.contextmanager
 def stopped_after(at):
     """Stops a run once it has saved a checkpoint at `at` batches or later."""
-    plain = loop.Recorder.checkpoint
+    plain = checkpointing.Recorder.checkpoint
 
     def stops(self, best=False):
         plain(self, best)
@@ -51,7 +52,7 @@ def stopped_after(at):
             raise KeyboardInterrupt
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(loop.Recorder, "checkpoint", stops)
+        patch.setattr(checkpointing.Recorder, "checkpoint", stops)
         yield
 
 

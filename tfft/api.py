@@ -18,10 +18,10 @@ from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.evaluation import calibration, finite_checks, run_baselines
+from tfft.evaluation import calibration, finite_checks, inference, run_baselines, run_comparison
 from tfft.evaluation.slices import encoded_groups, grouped
 from tfft.evaluation.stored_predictions import MODEL
-from tfft.reports import comparison, report
+from tfft.reports import report
 from tfft.reports.console import Console
 from tfft.runs import environment, initial_weights, run_files, signals, trackers, workdir_state
 from tfft.runs import trainer as jobs
@@ -43,7 +43,7 @@ from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task
-from tfft.training import early_stopping, loop
+from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
 from tfft.training.reinitialization import reinitialise
@@ -179,7 +179,7 @@ def train(
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
-    base = comparison.resolve(against, files.path, say)
+    base = run_comparison.resolve(against, files.path, say)
     job = jobs.Job(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
         identity = jobs.identity(task, backbone, source, stages, seed, config_text)
@@ -255,7 +255,7 @@ def _report(
     run: Run,
     source: Any,
     groups: Mapping[str, Any],
-    position: loop.Position,
+    position: checkpointing.Position,
     floors: Mapping[str, Any],
     base: pathlib.Path | None,
 ) -> Any:
@@ -272,7 +272,7 @@ def _report(
     encoded, task = job.splits[split], run.task
     given = examples.of_split(source, split, encoded)
     with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
-        outputs = loop.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
+        outputs = inference.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
     finite_checks.refuse_outputs(outputs, f"the model of {run.workdir}")
     with job.clock("floors"):
         train = examples.of_split(source, "train", job.splits["train"])

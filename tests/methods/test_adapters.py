@@ -18,6 +18,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import encode
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
+from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
 from tfft.methods import adapters, bitfit, ia3, lora
 from tfft.methods import attachment as core
@@ -26,7 +27,6 @@ from tfft.runs import environment
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head, restore
 from tfft.storage.workdir import Workdir
-from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, rate_factors
@@ -370,9 +370,9 @@ def test_another_body_gets_the_run_s_adapters_back(trained):
     body = tiny()
     _, _, model = restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))
     encoded = encode([(texts,)], body.preprocessor)
-    assert np.array_equal(loop.predict(model, encoded), trained.outputs(texts))
+    assert np.array_equal(inference.predict(model, encoded), trained.outputs(texts))
     again = restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))[2]
-    assert np.array_equal(loop.predict(again, encoded), trained.outputs(texts))
+    assert np.array_equal(inference.predict(again, encoded), trained.outputs(texts))
     assert len(core.parts(body)) == 4
 
 

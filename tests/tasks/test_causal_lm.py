@@ -12,6 +12,7 @@ from trainings import evidence, steps
 import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
+from tfft.evaluation import inference
 from tfft.export import saved_model
 from tfft.layers import text_generation
 from tfft.methods.lora import lora
@@ -82,11 +83,11 @@ def test_loss_and_probability_are_those_of_the_formula():
     each = -(0.8 * right + 0.2 * logs.mean(-1))
     expected = (each * there).sum() / there.sum()
     assert float(task.loss()(targets, logits)) == pytest.approx(expected, rel=1e-5)
-    outputs = loop.predict(task.outputs_of(model), given.encoded)
+    outputs = inference.predict(task.outputs_of(model), given.encoded)
     assert outputs["tokens"].tolist() == there.sum(1).tolist()
     np.testing.assert_allclose(outputs["log_probability"], (right * there).sum(1), rtol=1e-5)
     bare = encoding.encoded(task, read.preprocessor, (PROMPTS,))
-    blind = loop.predict(task.outputs_of(model), bare.encoded)  # the answer is not looked at
+    blind = inference.predict(task.outputs_of(model), bare.encoded)  # the answer is not looked at
     assert blind["text"].tolist() == outputs["text"].tolist() and not blind["tokens"].any()
     found = task.evaluate(given, outputs)["perplexity"]["value"]
     assert found == pytest.approx(np.exp(-(right * there).sum() / there.sum()), rel=1e-5)

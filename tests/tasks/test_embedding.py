@@ -13,6 +13,7 @@ from tfft.data import examples as split_examples
 from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
+from tfft.evaluation import inference
 from tfft.export import saved_model
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
@@ -21,7 +22,6 @@ from tfft.runs import run as trained
 from tfft.tasks import encoding
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing.task_case import TaskCase
-from tfft.training import loop
 
 QUIET = Console(quiet=True)
 WORDS = ["film", "plot", "movie", "great", "awful", "with", "of", "good", "bad", "it"]
@@ -180,7 +180,7 @@ def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_i
     assert set(one.report["floors"]) == {"bm25", "pretrained"}
     task, body = Embedding(), tiny().read_for(Embedding())
     given = encoding.encoded(task, body.preprocessor, *split_examples.read(source(), "test"))
-    outputs = loop.predict(tfft.build(task.with_labels([]), body), given.encoded)
+    outputs = inference.predict(tfft.build(task.with_labels([]), body), given.encoded)
     found = task.evaluate(given, outputs)
     assert one.report["floors"]["pretrained"] == json.loads(json.dumps(found))
     assert found["mrr"]["value"] < one.report["metrics"]["mrr"]["value"]

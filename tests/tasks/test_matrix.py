@@ -12,6 +12,7 @@ from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
 from tfft.config.catalog import configurables
 from tfft.data import examples
+from tfft.evaluation import inference
 from tfft.reports import tables
 from tfft.reports.console import Console
 from tfft.runs import environment
@@ -69,7 +70,7 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     assert np.isfinite(history["loss"]).all()
     served, inputs = task.served, task.asked(columns)
     asked = encoding.encoded(served, body.read_for(served).preprocessor, inputs)
-    outputs = loop.predict(served.outputs_of(prepared.split.full), asked.encoded)
+    outputs = inference.predict(served.outputs_of(prepared.split.full), asked.encoded)
     found = served.predictions(asked, outputs)
     assert len(found) == len(inputs[0]) and all(map(made.named, found))
 

@@ -12,6 +12,7 @@ from trainings import evidence, steps
 import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
+from tfft.evaluation import inference
 from tfft.export import saved_model
 from tfft.reports.console import Console
 from tfft.runs import environment
@@ -110,7 +111,7 @@ def test_the_probability_is_that_of_the_formula():
     logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
-    outputs = loop.predict(task.outputs_of(model), given.encoded)
+    outputs = inference.predict(task.outputs_of(model), given.encoded)
     expected = (right * (targets >= 0)).sum(1)
     np.testing.assert_allclose(outputs["log_probability"], expected, rtol=1e-5)
     assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()

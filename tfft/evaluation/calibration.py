@@ -12,11 +12,10 @@ import numpy as np
 
 from tfft.data import examples
 from tfft.errors import ConfigError
-from tfft.evaluation import finite_checks
+from tfft.evaluation import finite_checks, inference
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import DECISION, restore
-from tfft.training import loop
 
 
 def check(task: Any, source: Any) -> None:
@@ -56,7 +55,7 @@ def decide(job: jobs.Job, source: Any) -> None:
     with job.clock("calibration"):
         _, _, model = restore(job.task, job.backbone, job.files)
         given = examples.of_split(source, "validation", validation)
-        outputs = loop.predict(job.task.outputs_of(model), validation)
+        outputs = inference.predict(job.task.outputs_of(model), validation)
         finite_checks.refuse_outputs(outputs, f"the model of {job.files.path}")
         found = job.task.decide(given, outputs)
     job.files.write_json(DECISION, found)

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
-from tfft.evaluation import calibration, stored_predictions
+from tfft.evaluation import calibration, inference, run_comparison, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.reports import comparison
 from tfft.runs.trainer import Job
@@ -58,7 +58,7 @@ def _pretrained(job: Job, split: str) -> Floor:
     model = assemble(job.backbone, job.head, frozenset()).full
     told = f"before the training, {split}"
     with job.clock("floors"), job.say.progress(told, encoded.size) as bar:
-        return Floor(loop.predict(job.task.outputs_of(model), encoded, advance=bar.advance))
+        return Floor(inference.predict(job.task.outputs_of(model), encoded, advance=bar.advance))
 
 
 def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
@@ -153,20 +153,23 @@ def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> lis
       kept: of this run.
       against: the folder of a run or a plan, or None.
     """
-    model = comparison.answers("this model", [kept])
+    model = run_comparison.answers("this model", [kept])
     names = [name for name in kept.sums if name != stored_predictions.MODEL]
-    found = [comparison.difference(comparison.answers(name, [kept], name), model) for name in names]
+    found = [
+        run_comparison.difference(run_comparison.answers(name, [kept], name), model)
+        for name in names
+    ]
     if against is not None:
-        base = comparison.open_run(against).answers
+        base = run_comparison.open_run(against).answers
         if base.main != model.main:
             say.warn(f"not compared with {base.name}: it is judged by {base.main}")
             return found
-        difference = comparison.difference(base, model)
+        difference = run_comparison.difference(base, model)
         if not difference["examples"]:
             say.warn(f"not compared with {base.name}: no evaluated text is in both")
             return found
         if difference["left_out"]:
-            say.warn(comparison.partly(difference))
+            say.warn(run_comparison.partly(difference))
         found.append(difference)
     return found
 

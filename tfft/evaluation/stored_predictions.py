@@ -13,6 +13,8 @@ import numpy as np
 from tfft.metrics import aggregates
 from tfft.storage.workdir import Workdir
 
+SCHEMA = 3
+
 FILE = "outputs.safetensors"
 MODEL = "model"
 DIGEST_BYTES = 16

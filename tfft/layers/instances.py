@@ -12,8 +12,6 @@ from typing import Any
 
 import keras
 
-from tfft.errors import ConfigError
-
 
 class Flat(keras.layers.Layer):
     """From texts of windows, [b n ...], to windows, [b*n ...]."""
@@ -78,40 +76,3 @@ def flat(body: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
     """Undoes `flat` for what the body's lower part gives."""
     return rows if average_of(body) is None else Stacked(name="stacked")(rows, padding_mask)
-
-
-def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = None) -> Any:
-    """From what is read of all rows to the task's output, [b c].
-
-    Args:
-      body: its `average` says what is averaged: "features" or "probabilities"; "each" for examples
-        of rows that have an output each, [b r c], those of absent rows `absent`; None for texts
-        that are one row each.
-      head: from pooled features or tokens to the output.
-      read: pooled features of all windows, [b*n d]; or tokens, [b*n t d], for [b t c] or [b n t c].
-      padding_mask: int32 [b n t].
-      additions: `Additions` that mix the features of texts before the head; None for nothing.
-
-    Raises:
-      ConfigError: texts are to be mixed that have no features of the whole.
-    """
-    average = average_of(body)
-    mixed = additions is not None and additions.mixup
-    if mixed and (average in ("probabilities", "each") or not body.pools):
-        raise ConfigError(
-            f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
-            + (
-                'window_average="probabilities" has none of whole texts.'
-                if average == "probabilities"
-                else "this task reads none of whole texts."
-            ),
-            valid='window_average="features", or Stage.mixup = 0.0',
-            see="docs/long_texts.md",
-        )
-    if average == "probabilities":
-        return Average(name="average")(head(read), padding_mask)
-    if average == "each":
-        return Each(body.absent, name="each")(head(read), padding_mask)
-    if average == "features":
-        read = Average(name="average")(read, padding_mask)
-    return head(read if additions is None or not body.pools else additions.blend(read))

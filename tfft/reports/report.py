@@ -18,11 +18,11 @@ import numpy as np
 
 from tfft.evaluation.fit_diagnosis import fitting
 from tfft.evaluation.slices import OWN, slice_rows
+from tfft.evaluation.stored_predictions import SCHEMA
 from tfft.reports.html_page import page
 from tfft.reports.model_card import card
 from tfft.reports.tables import answer
 
-SCHEMA = 3
 BARS = 40
 
 

@@ -12,10 +12,9 @@ from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
-from tfft.evaluation import calibration, run_baselines
+from tfft.evaluation import calibration, run_baselines, run_comparison, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
-from tfft.reports import comparison, report
 from tfft.runs import run_files
 from tfft.runs import trainer as jobs
 from tfft.runs.repeat_member import Part
@@ -23,7 +22,7 @@ from tfft.runs.repeat_summary import summarize_plan, write
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
 from tfft.storage.workdir import Workdir
-from tfft.training import early_stopping, loop
+from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt, frozen_names
 from tfft.training.stage import Stage
 
@@ -101,7 +100,7 @@ def repeat(
       content of the plan's report.json.
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
-    base = comparison.resolve(against, files.path, say)
+    base = run_comparison.resolve(against, files.path, say)
     identity = jobs.identity(task, backbone, source, stages, plan.seed, config_text)
     with files.open({**identity, "plan": plan.names}):
         if config_text:
@@ -114,7 +113,7 @@ def repeat(
         adapted = set(attachment.parts(backbone))
         adapt(stages, backbone, plan.seed)  # the masks name what it adds
         trained = _trained(backbone, head, stages)
-        before = loop.values(trained)
+        before = checkpointing.values(trained)
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):
@@ -124,14 +123,14 @@ def repeat(
                 continue
             say.info(f"{name}: run {number + 1} of {len(plan.names)}")
             attachment.detach(backbone, adapted)  # each run makes its own
-            loop.assign(trained, before)
+            checkpointing.assign(trained, before)
             _check_weights(backbone, identity["weights"])
             part = Part(name, numbers, features, floors)
             text = config_text and HEADER.format(name=name) + config_text
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json")
-        if content is None or content["schema"] != report.SCHEMA:
+        if content is None or content["schema"] != stored_predictions.SCHEMA:
             lower = early_stopping.lower_is_better(stages[-1], labelled)
             watched = stages[-1].monitor
             content = summarize_plan(plan.kind, plan.names, files, base, watched, lower)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.evaluation import stored_predictions
+from tfft.evaluation import run_comparison, stored_predictions
 from tfft.reports import comparison, report
 from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
@@ -100,7 +100,7 @@ def summarize_plan(
     ]
     kept = [stored_predictions.load(Workdir(files.path / name)) for name in names]
     content = {
-        "schema": report.SCHEMA,
+        "schema": stored_predictions.SCHEMA,
         "plan": kind,
         **{key: every[0][key] for key in COPIED if key in every[0]},
         **naming,
@@ -128,7 +128,7 @@ def _gain(floor: str, every: Sequence[Mapping[str, Any]], main: str) -> dict[str
     found = spread([model["value"] - below["value"] for model, below in pairs])
     name, warning = report_tables.NAMES.get(floor, floor), None
     if abs(found["value"]) < found["sd"]:
-        warning = comparison.smaller_than_spread(f"against {name}", found["value"], found["sd"])
+        warning = run_comparison.smaller_than_spread(f"against {name}", found["value"], found["sd"])
     return {"over": name, **found, "warning": warning}
 
 
@@ -137,11 +137,11 @@ def _comparisons(
 ) -> list[dict[str, Any]]:
     if base is None:
         return []
-    opened, plan = comparison.open_run(base), comparison.answers("this plan", kept)
+    opened, plan = run_comparison.open_run(base), run_comparison.answers("this plan", kept)
     if opened.answers.main != plan.main:
         return []
-    found = comparison.difference(opened.answers, plan)
-    return [comparison.judged(found, opened, sd=sd)] if found["examples"] else []
+    found = run_comparison.difference(opened.answers, plan)
+    return [run_comparison.judged(found, opened, sd=sd)] if found["examples"] else []
 
 
 def _answer(kind: str, runs: int, figures: Mapping[str, Any], content: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.runs import initial_weights
 from tfft.storage.workdir import BEST, Workdir
-from tfft.training import loop
+from tfft.training import checkpointing
 from tfft.training.model import assemble
 
 DECISION = "best/decision.json"  # temperature and threshold
@@ -46,7 +46,9 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
         attachment.attach_again(backbone, state.get("adapters", []))
         head = built_head(task, backbone)
         variables = named_variables(backbone, head)
-        loop.assign({name: variables[name] for name in arrays if not is_seed(name)}, arrays)
+        checkpointing.assign(
+            {name: variables[name] for name in arrays if not is_seed(name)}, arrays
+        )
         initial_weights.note_restored(backbone, arrays, files.path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, BEST, error) from error

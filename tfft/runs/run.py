@@ -19,7 +19,7 @@ from tfft.data import examples, truncation
 from tfft.data.examples import Examples
 from tfft.data.sources.python_examples import read_inputs
 from tfft.errors import ExportError, WorkdirError
-from tfft.evaluation import finite_checks
+from tfft.evaluation import finite_checks, inference
 from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.export.saved_model import Served, difference, read_card, run_export
 from tfft.export.saved_model import export as write_export
@@ -34,7 +34,6 @@ from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Answers, Task
-from tfft.training import loop
 from tfft.validation.arguments import FILLED, validated
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
@@ -86,13 +85,13 @@ class Run:
 
     @functools.cached_property
     def _forward(self) -> Any:
-        return loop.forward(self.answering[0].outputs_of(self.model))
+        return inference.forward(self.answering[0].outputs_of(self.model))
 
     def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
         initial_weights.check_holder(self.backbone, self.workdir)
         served, body = self.answering
         given = encoding.encoded(served, body.preprocessor, read_inputs(inputs, served))
-        outputs = loop.predict(self._forward, given.encoded)
+        outputs = inference.predict(self._forward, given.encoded)
         finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
         return given, outputs
 
@@ -198,7 +197,7 @@ def evaluate(
     for line in task.warnings(given):
         say.warn(line)
     with say.progress(f"evaluating {where}", len(given)) as progress:
-        outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
+        outputs = inference.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
     finite_checks.refuse_outputs(outputs, f"the model of {workdir}")
     if given.encoded.padded:
         cut = given.encoded.truncation()
@@ -274,7 +273,9 @@ def predict(
     if rows.kept:
         given = encoding.encoded(task, body.preprocessor, rows.inputs)
         with say.progress("predicting", len(given)) as progress:
-            outputs = loop.predict(task.outputs_of(model), given.encoded, advance=progress.advance)
+            outputs = inference.predict(
+                task.outputs_of(model), given.encoded, advance=progress.advance
+            )
         finite_checks.refuse_outputs(outputs, f"the model of {workdir}")
         if given.encoded.padded:
             cut = given.encoded.truncation()

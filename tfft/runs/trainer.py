@@ -24,7 +24,7 @@ from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import Part
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
-from tfft.training import early_stopping, loop, wise_ft
+from tfft.training import checkpointing, early_stopping, loop, wise_ft
 from tfft.training.batch_plan import without_effect
 from tfft.training.execution import set_precision
 from tfft.training.feature_cache.cache import Features
@@ -133,7 +133,7 @@ class Job:
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
-    ) -> loop.Position:
+    ) -> checkpointing.Position:
         """Trains what is left to train and returns the position at the end.
 
         Raises:
@@ -145,10 +145,10 @@ class Job:
         kept = self.trained_variables(stages)
         self.pretrained = wise_ft.pretrained(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
-        arrays, position = found[0] if found else None, loop.Position()
+        arrays, position = found[0] if found else None, checkpointing.Position()
         if found:
-            position = loop.Position(**found[1])
-            loop.assign(kept, found[0])
+            position = checkpointing.Position(**found[1])
+            checkpointing.assign(kept, found[0])
             self._say_resumed(position, stages)
         while position.stage < len(stages):
             try:
@@ -162,7 +162,7 @@ class Job:
     def _train_stage(
         self,
         stages: Sequence[Stage],
-        position: loop.Position,
+        position: checkpointing.Position,
         arrays: dict[str, np.ndarray] | None,
         kept: dict[str, Any],
         checkpoint_steps: int,
@@ -181,7 +181,7 @@ class Job:
             self.say.info(f"frozen features: {decision.reason}")
         reuse = position.reuse != "off"
         prepared = self.prepare(stage, schedule.total_steps, reuse, position.stage)
-        recorder = loop.Recorder(
+        recorder = checkpointing.Recorder(
             prepared,
             position,
             kept,
@@ -323,7 +323,7 @@ class Job:
         ):
             self.say.warn(message)
 
-    def _say_resumed(self, position: loop.Position, stages: Sequence[Stage]) -> None:
+    def _say_resumed(self, position: checkpointing.Position, stages: Sequence[Stage]) -> None:
         if position.stage == len(stages):
             self.say.info(f"training is complete in {self.files.path}: its weights are reused")
         else:

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfft.evaluation import run_baselines
 from tfft.storage.workdir import Workdir
-from tfft.training.loop import Position
+from tfft.training.checkpointing import Position
 
 
 def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfft.data import examples
+from tfft.evaluation import inference
 from tfft.export.saved_model import Served, difference, export
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
@@ -17,7 +18,7 @@ from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Answers
-from tfft.training import loop
+from tfft.training import checkpointing, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.stage import Stage
 
@@ -72,13 +73,15 @@ class TaskCase:
     def test_save_and_load_agree(self, tmp_path: pathlib.Path) -> None:
         job, prepared = self.prepared(tmp_path)
         model, encoded = job.task.outputs_of(prepared.split.full), job.splits["test"]
-        expected = loop.predict(model, encoded)
+        expected = inference.predict(model, encoded)
         variables = named_variables(job.backbone, job.head)
-        job.files.save("weights.safetensors", loop.values(variables), {})
-        loop.assign(variables, {n: np.zeros(v.shape, v.dtype) for n, v in variables.items()})
-        assert not _equal(loop.predict(model, encoded), expected)
-        loop.assign(variables, job.files.load("weights.safetensors")[0])
-        assert _equal(loop.predict(model, encoded), expected)
+        job.files.save("weights.safetensors", checkpointing.values(variables), {})
+        checkpointing.assign(
+            variables, {n: np.zeros(v.shape, v.dtype) for n, v in variables.items()}
+        )
+        assert not _equal(inference.predict(model, encoded), expected)
+        checkpointing.assign(variables, job.files.load("weights.safetensors")[0])
+        assert _equal(inference.predict(model, encoded), expected)
 
     def test_the_export_agrees_with_the_model_and_predictions_have_names(
         self, tmp_path: pathlib.Path
@@ -89,7 +92,7 @@ class TaskCase:
         inputs = job.task.asked(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)
         given = encoding.encoded(task, body.preprocessor, inputs)
-        outputs = loop.predict(task.outputs_of(model), given.encoded)
+        outputs = inference.predict(task.outputs_of(model), given.encoded)
         expected = task.predictions(given, outputs)
         served = Served(model, body.preprocessor, task)
 

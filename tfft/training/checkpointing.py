@@ -1,0 +1,236 @@
+"""Where a run is, and the checkpoints that it continues from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import threading
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfft.data.length_buckets import Batch
+from tfft.storage.workdir import BEST, Workdir
+from tfft.training import early_stopping, weight_averaging
+from tfft.training.optimizer import applied_rate
+from tfft.training.prepare_stage import Prepared
+
+
+@dataclasses.dataclass
+class Position:
+    """Where a run is; JSON-able, part of each checkpoint.
+
+    Attributes:
+      stage, epoch, step: the next batch to train on; `step` counts batches of the epoch.
+      total_steps: batches since the start of the run.
+      best: the record with the best validation figures so far.
+      records: one a finished epoch.
+      proofs: one a finished stage.
+      reuse: where this stage's features are: memory, disk or off; None before that is decided.
+    """
+
+    stage: int = 0
+    epoch: int = 0
+    step: int = 0
+    total_steps: int = 0
+    best: dict[str, Any] | None = None
+    records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    proofs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    reuse: str | None = None
+    before: dict[str, str] | None = None
+
+
+class Recorder(keras.callbacks.Callback):
+    """Counts, shows, records and saves, at the places where `fit` calls it.
+
+    Args:
+      prepared: the stage.
+      position: updated in place.
+      variables: what a checkpoint holds of the model, by name.
+      workdir: where it is saved; None saves nothing.
+      labels: written beside the best weights.
+      say: the console.
+      progress: its `advance` is called with the number of examples of each batch.
+      checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
+        executions.
+      stopped: set when the run is asked to stop.
+      lower_is_better: whether a smaller value of `Stage.monitor` is better.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        position: Position,
+        variables: dict[str, Any],
+        workdir: Workdir,
+        extra: dict[str, Any],
+        say: Any,
+        checkpoint_steps: int,
+        stopped: threading.Event,
+        lower_is_better: bool = False,
+    ):
+        super().__init__()
+        self.prepared, self.position, self.variables = prepared, position, variables
+        self.workdir, self.extra, self.say = workdir, extra, say
+        self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
+        self.lower_is_better = lower_is_better
+        self.average = weight_averaging.Average(prepared.trained.optimizer)
+        self.mixed: list[dict[str, float]] = []
+        self.metric_values: dict[str, np.ndarray] = {}
+        self.plan: list[Batch] = []
+        self.progress: Any = None
+        self.writer = tf.summary.create_file_writer(str(workdir.path / "tensorboard"))
+
+    def restore(self, arrays: dict[str, np.ndarray]) -> None:
+        """Puts the values of a checkpoint into the model and, within a stage, the optimizer."""
+        assign(self.variables, arrays)
+        optimizer = self.prepared.trained.optimizer.variables
+        saved = {name: value for name, value in arrays.items() if name.startswith("optimizer/")}
+        for number, variable in enumerate(optimizer if saved else []):
+            variable.assign(saved[f"optimizer/{number:04d}"])
+        self.metric_values = {n: v for n, v in arrays.items() if n.startswith("metric/")}
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self.began, self.first = time.monotonic(), self.position.step
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts the batches of one execution; `batch` is the last one's number in this `fit`.
+
+        Keras counts full executions, also where the epoch ends within one.
+        """
+        position = self.position
+        self._add_saved_metrics()
+        done = min(self.first + batch + 1, len(self.plan))
+        self._refuse_divergence(logs or {}, done)
+        self.progress.advance(sum(len(each.rows) for each in self.plan[position.step : done]))
+        before = position.total_steps
+        position.total_steps += done - position.step
+        position.step = done
+        if position.step == len(self.plan):
+            self.average.end_epoch()
+            return  # the end of the epoch saves, with the validation figures
+        due = position.total_steps // self.checkpoint_steps > before // self.checkpoint_steps
+        if due or self.stopped.is_set():
+            self.checkpoint()
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+
+    def _refuse_divergence(self, logs: Mapping[str, Any], done: int) -> None:
+        """Raises a DivergenceError if the loss is not finite after `done` batches of the epoch.
+
+        Keras has converted the values of `logs` to Python numbers, so this waits for no device.
+        """
+        if all(math.isfinite(logs.get(name, 0.0)) for name in early_stopping.LOSSES):
+            return
+        position, first = self.position, self.position.step + 1
+        batches = f"batch {done}" if first >= done else f"batches {first} to {done}"
+        steps = position.total_steps + max(done - position.step, 0)
+        where = "after" if "val_loss" in logs else f"in {batches} of"
+        place = f"{where} epoch {position.epoch + 1} (step {steps} of the run)"
+        rate = applied_rate(self.prepared.trained.optimizer)
+        early_stopping.refuse_divergence(self.prepared.stage, logs, place, rate)
+
+    def _add_saved_metrics(self) -> None:
+        """Adds a resumed epoch's sums to those of its first batch.
+
+        Not earlier: `fit` resets the metrics, and Keras makes some of them in the first step.
+        """
+        for number, variable in enumerate(self.prepared.trained.metrics_variables):
+            if self.metric_values:
+                variable.assign_add(self.metric_values[f"metric/{number:04d}"])
+        self.metric_values = {}
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.average.swap()
+
+    def on_test_end(self, logs: Any = None) -> None:
+        self.average.swap()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        position = self.position
+        self._refuse_divergence(logs or {}, position.step)
+        position.epoch, position.step = epoch + 1, 0
+        record: dict[str, Any] = {
+            "stage": self.prepared.stage.name,
+            "stage_number": position.stage,
+            "epoch": epoch + 1,
+            "step": position.total_steps,
+            **{name: float(value) for name, value in (logs or {}).items()},
+            "learning_rate": float(self.prepared.trained.optimizer.learning_rate),
+            "seconds": time.monotonic() - self.began,
+        }
+        position.records.append(record)
+        watched, lower = self.prepared.stage.monitor, self.lower_is_better
+        best = position.best is None or early_stopping.better(
+            record, position.best, watched, lower=lower
+        )
+        if watched and not math.isfinite(record[watched]):
+            self.say.warn(f"{watched} is {record[watched]}: the epoch cannot be the best one")
+        if best:
+            position.best = record
+        self._tensorboard(record)
+        self.checkpoint(best)
+        self.say.info(_line(record))
+        if self.stopped.is_set():
+            raise KeyboardInterrupt
+
+    def checkpoint(self, best: bool = False) -> None:
+        """Writes all that a resumed run needs, beside the next batches.
+
+        Args:
+          best: whether the weights are kept as the best ones too.
+        """
+        model, position = self.prepared.trained, self.position
+        weights = values(self.variables)
+        kept = weights | self.average.values(self.variables) if best else {}
+        others: dict[str, np.ndarray] = {}
+        for kind, variables in [
+            ("optimizer", model.optimizer.variables),
+            ("metric", model.metrics_variables if position.step else []),
+        ]:
+            others |= {f"{kind}/{i:04d}": np.array(v) for i, v in enumerate(variables)}
+        state, steps = dataclasses.asdict(position), position.total_steps
+
+        def write() -> None:
+            if best:
+                record = {**self.extra, **state["records"][-1]}
+                self.workdir.save(BEST, kept, record)
+            self.workdir.write_records(state["records"])
+            self.workdir.save_checkpoint(steps, weights | others, state)
+
+        self.workdir.later(write)
+
+    def restore_best(self) -> None:
+        """Puts back the best weights when they are of this stage."""
+        best = self.position.best
+        if best is not None and best["stage_number"] == self.position.stage:
+            self.workdir.finish()
+            assign(self.variables, self.workdir.load(BEST)[0])
+
+    def _tensorboard(self, record: dict[str, Any]) -> None:
+        with self.writer.as_default(record["step"]):
+            for name, value in record.items():
+                if isinstance(value, float):
+                    tf.summary.scalar(name, value)
+        self.writer.flush()
+
+
+def values(variables: dict[str, Any]) -> dict[str, np.ndarray]:
+    """Returns copies of the variables' values."""
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def assign(variables: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    """Sets the variables to saved values of the same names."""
+    for name, variable in variables.items():
+        variable.assign(arrays[name])
+
+
+def _line(record: dict[str, Any]) -> str:
+    shown = ("loss", "accuracy", "val_loss", "val_accuracy")
+    figures = "  ".join(f"{name} {record[name]:.4f}" for name in shown if name in record)
+    return f"{record['stage']}, epoch {record['epoch']}: {figures}  ({record['seconds']:.0f} s)"
