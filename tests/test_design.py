@@ -28,7 +28,6 @@ SIBLINGS = {"tasks", "methods", "backbones"}
 SHARED = ("backbones.base",)
 # Pairs of folders of which the first still imports from the second.
 PENDING: set[tuple[str, str]] = {
-    ("evaluation", "reports"),
     ("evaluation", "runs"),
     ("training", "runs"),
 }

@@ -12,7 +12,7 @@ from tfft.baselines.base import Floor
 from tfft.data import truncation
 from tfft.data.examples import Examples
 from tfft.errors import DataError
-from tfft.evaluation import run_baselines, run_comparison
+from tfft.evaluation import run_comparison, stored_predictions
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import load
 from tfft.metrics import aggregates
@@ -132,7 +132,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     }
     files = Workdir(folder)
     job = types.SimpleNamespace(task=task, files=files, say=QUIET)
-    kept = run_baselines.keep(job, task, "test", examples, outputs, floors)
+    kept = stored_predictions.keep(job, task, "test", examples, outputs, floors)
     sums = task.sums(examples, outputs)
     given = {
         "split": "test",
@@ -156,7 +156,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
             "figure": truncation.on_cut(examples.encoded, task.measure, sums),
         },
         "groups": {**task.groups(examples), **encoded_groups(examples.encoded)},
-        "more": {"comparisons": run_baselines.comparisons(kept, None, QUIET)},
+        "more": {"comparisons": run_comparison.comparisons(kept, None, QUIET)},
     }
     parts = {"task": task, "examples": examples, "outputs": outputs, "sums": sums}
     content = report.build(**parts, **(given | changed))
@@ -344,7 +344,7 @@ def test_runs_of_different_tasks_are_refused(tmp_path):
         comparison.side_by_side(paths)
     warned = []
     say = types.SimpleNamespace(warn=warned.append)
-    found = run_baselines.comparisons(load(Workdir(paths[0])), paths[1], say)
+    found = run_comparison.comparisons(load(Workdir(paths[0])), paths[1], say)
     assert len(found) == 2 and "it is judged by perplexity" in warned[0]
 
 

@@ -18,27 +18,26 @@ from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.evaluation import calibration, finite_checks, inference, run_baselines, run_comparison
+from tfft.evaluation import (
+    calibration,
+    finite_checks,
+    inference,
+    run_baselines,
+    run_comparison,
+    stored_predictions,
+)
 from tfft.evaluation.slices import encoded_groups, grouped
 from tfft.evaluation.stored_predictions import MODEL
-from tfft.reports import report
+from tfft.reports import report, terminal
 from tfft.reports.console import Console
+from tfft.reports.terminal import show_report
 from tfft.runs import environment, initial_weights, run_files, signals, trackers, workdir_state
 from tfft.runs import trainer as jobs
 from tfft.runs.check_stage import check_stage
 from tfft.runs.repeat import Plan, repeat
 from tfft.runs.repeat_member import Part
 from tfft.runs.restore import DECISION, built_head, restore
-from tfft.runs.run import (
-    COMPARED,
-    Run,
-    evaluate,
-    evaluate_export,
-    export,
-    predict,
-    predict_export,
-    show,
-)
+from tfft.runs.run import COMPARED, Run, evaluate, evaluate_export, export, predict, predict_export
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -192,7 +191,7 @@ def train(
         files.write_json("run.json", {**described, **environment.describe_machine()})
         log = trackers.begin(mlflow, files)
         job.encode(source)
-        done = run_baselines.finished(files)
+        done = stored_predictions.finished(files)
         done = done if done and report.covers(done, groups) else None
         asked = feature_floor and not done
         floors = run_baselines.before_training(job, stages, split) if asked else {}
@@ -204,8 +203,8 @@ def train(
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
         run.report = done or _report(job, run, source, groups, position, floors, base)
         log.finish(run.report)
-        show(run.report, say)
-        run_baselines.show(run.report, say)
+        show_report(run.report, say)
+        terminal.show_comparisons(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
 
@@ -277,7 +276,7 @@ def _report(
     with job.clock("floors"):
         train = examples.of_split(source, "train", job.splits["train"])
         floors = run_baselines.floors_of(job, train, given, floors)
-    kept = run_baselines.keep(job, task, split, given, outputs, floors)
+    kept = stored_predictions.keep(job, task, split, given, outputs, floors)
     sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
     content = report.build(
         task=task,
@@ -311,7 +310,7 @@ def _report(
         constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
             **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
-            "comparisons": run_baselines.comparisons(kept, base, job.say),
+            "comparisons": run_comparison.comparisons(kept, base, job.say),
         },
     )
     report.write(run.workdir, content, write_atomic)

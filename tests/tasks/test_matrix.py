@@ -10,10 +10,10 @@ import pytest
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
+from tfft.baselines import base
 from tfft.config.catalog import configurables
 from tfft.data import examples
 from tfft.evaluation import inference
-from tfft.reports import tables
 from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
@@ -86,7 +86,7 @@ def test_each_floor_has_a_name_that_a_person_reads(name):
     ]
     floors = task.floors(*given)
     parts = {part for key in floors for part in key.split(" + ")}
-    assert parts and parts <= tables.NAMES.keys()
+    assert parts and parts <= base.NAMES.keys()
 
 
 def test_the_docs_print_the_matrix():

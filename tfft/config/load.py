@@ -20,6 +20,7 @@ from typing import Any
 import gin
 from gin import config_parser
 
+from tfft.config.allowed_imports import OWN, add_to_path, find_module, is_allowed
 from tfft.config.bindings import (
     ROOT,
     Binding,
@@ -34,18 +35,7 @@ from tfft.config.bindings import (
 )
 from tfft.config.catalog import PACKAGE, of_module, of_objects
 from tfft.config.catalog import configurables as offered
-from tfft.config.includes import (
-    OWN,
-    add_to_path,
-    find_config,
-    find_module,
-    flags_of,
-    is_allowed,
-    is_gin,
-    read_config,
-    relocated,
-    shown,
-)
+from tfft.config.includes import find_config, flags_of, is_gin, read_config, relocated, shown
 from tfft.config.operative_config import (
     Setting,
     all_settings,

@@ -80,33 +80,3 @@ def described(found: dict[str, Any] | None, truth: np.ndarray, outputs: np.ndarr
     if found and "threshold" in found:
         content["threshold"] = found["threshold"]
     return content
-
-
-def show(content: dict[str, Any], say: Any) -> None:
-    """Prints what `described` returned."""
-    temperature, threshold = content.get("temperature"), content.get("threshold")
-    if temperature:
-        rows = [
-            [name, *(f"{temperature[name][key]:.4f}" for key in temperature["before"])]
-            for name in ("before", "after")
-        ]
-        title = f"Calibration: temperature {temperature['value']:.3f}"
-        say.table(title, ["", "log loss", "expected calibration error"], rows, result=True)
-    if threshold:
-        if not threshold["reached"]:
-            say.warn(f"the threshold does not reach its aim: {threshold_line(threshold)}")
-        else:
-            say.result(threshold_line(threshold))
-
-
-def threshold_line(found: dict[str, Any]) -> str:
-    """Returns a threshold in one sentence."""
-    asked = f" {found['asked']:g}" if found.get("asked") else ""
-    figures = ", ".join(
-        f"{name} {'–' if found[name] is None else format(found[name], '.3f')}"
-        for name in ("precision", "recall", "f1")
-    )
-    return (
-        f"{found['label']!r} above a probability of {found['value']:.4f}, chosen for "
-        f"{found['aim']}{asked} on the validation split ({figures} there)"
-    )

@@ -10,11 +10,9 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
-from tfft.evaluation import calibration, inference, run_comparison, stored_predictions
+from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
-from tfft.reports import comparison
 from tfft.runs.trainer import Job
-from tfft.storage.workdir import Workdir
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble
@@ -24,13 +22,6 @@ FEATURES = "frozen_features_logistic_regression"
 PRETRAINED = "pretrained"
 BEFORE = {FEATURES, PRETRAINED}
 FEATURES_FILE = "floors/frozen_features.safetensors"
-
-
-def finished(files: Workdir) -> dict[str, Any] | None:
-    """Returns the report of a run that is complete; None when it is not."""
-    return (
-        files.read_json("report.json") if (files.path / stored_predictions.FILE).exists() else None
-    )
 
 
 def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, Floor]:
@@ -112,70 +103,3 @@ def floors_of(
     if not shared.keys() - BEFORE:
         shared |= job.task.floors(train, held_out, job.say.info)
     return {**{name: floor for name, floor in shared.items() if name not in BEFORE}, **more}
-
-
-def keep(
-    job: Job, task: Any, split: str, examples: Examples, found: Any, floors: Mapping[str, Floor]
-) -> stored_predictions.Outputs:
-    """Writes outputs.safetensors and returns what it holds.
-
-    Args:
-      task: with its decision.
-      split: the evaluated one.
-      examples: its examples, with their answers.
-      found: the model's outputs.
-      floors: by name; they answer without the decision.
-    """
-    given = {name: (job.task, floor.outputs) for name, floor in floors.items()}
-    answered = {stored_predictions.MODEL: (task, found), **given}
-    more: dict[str, Any] = {}
-    answers: Any = examples.answers
-    if task.classes:
-        more["labels"], more["truth"] = tuple(task.labels), examples.targets
-        more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
-        more["probabilities"] = {n: each for n, (_, each) in answered.items()}
-    kept = stored_predictions.Outputs(
-        split,
-        stored_predictions.digests(examples.inputs, answers),
-        next(iter(task.figures)),
-        task.measure,
-        {name: who.sums(examples, each) for name, (who, each) in answered.items()},
-        **more,
-    )
-    kept.save(job.files)
-    return kept
-
-
-def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:
-    """Returns how the model stands to each floor and to another run, for the report.
-
-    Args:
-      kept: of this run.
-      against: the folder of a run or a plan, or None.
-    """
-    model = run_comparison.answers("this model", [kept])
-    names = [name for name in kept.sums if name != stored_predictions.MODEL]
-    found = [
-        run_comparison.difference(run_comparison.answers(name, [kept], name), model)
-        for name in names
-    ]
-    if against is not None:
-        base = run_comparison.open_run(against).answers
-        if base.main != model.main:
-            say.warn(f"not compared with {base.name}: it is judged by {base.main}")
-            return found
-        difference = run_comparison.difference(base, model)
-        if not difference["examples"]:
-            say.warn(f"not compared with {base.name}: no evaluated text is in both")
-            return found
-        if difference["left_out"]:
-            say.warn(run_comparison.partly(difference))
-        found.append(difference)
-    return found
-
-
-def show(content: dict[str, Any], say: Any) -> None:
-    """Prints what a report says of its decision and its comparisons."""
-    calibration.show(content, say)
-    if content.get("comparisons"):
-        say.table(*comparison.difference_table(content["comparisons"], content), result=True)

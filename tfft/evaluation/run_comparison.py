@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from tfft.baselines.base import floor_name
 from tfft.errors import DataError, WorkdirError
-from tfft.evaluation import stored_predictions
+from tfft.evaluation import run_comparison, stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Key, Outputs
 from tfft.metrics import aggregates
 from tfft.metrics.paired_tests import compare_predictions
-from tfft.reports import tables as report_tables
 from tfft.storage.workdir import Workdir
 
 PREVIOUS = "previous"
@@ -74,7 +74,7 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
             pairs = zip(labels[each.truth], labels[each.predicted[column]], strict=True)
             named = dict(zip(each.keys(), pairs, strict=True))
     return Answers(
-        report_tables.floor_name(name),
+        floor_name(name),
         len(kept),
         kept[0].main,
         kept[0].measure,
@@ -201,3 +201,31 @@ def smaller_than_spread(what: str, value: float, spread: float) -> str:
         f"{what}: a difference of {value:+.3f} is smaller than the spread over the runs, "
         f"{spread:.3f} (one standard deviation)"
     )
+
+
+def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> list[dict[str, Any]]:
+    """Returns how the model stands to each floor and to another run, for the report.
+
+    Args:
+      kept: of this run.
+      against: the folder of a run or a plan, or None.
+    """
+    model = run_comparison.answers("this model", [kept])
+    names = [name for name in kept.sums if name != stored_predictions.MODEL]
+    found = [
+        run_comparison.difference(run_comparison.answers(name, [kept], name), model)
+        for name in names
+    ]
+    if against is not None:
+        base = run_comparison.open_run(against).answers
+        if base.main != model.main:
+            say.warn(f"not compared with {base.name}: it is judged by {base.main}")
+            return found
+        difference = run_comparison.difference(base, model)
+        if not difference["examples"]:
+            say.warn(f"not compared with {base.name}: no evaluated text is in both")
+            return found
+        if difference["left_out"]:
+            say.warn(run_comparison.partly(difference))
+        found.append(difference)
+    return found

@@ -10,7 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from tfft.baselines.base import Floor
+from tfft.data.examples import Examples
+from tfft.evaluation import stored_predictions
 from tfft.metrics import aggregates
+from tfft.runs.trainer import Job
 from tfft.storage.workdir import Workdir
 
 SCHEMA = 3
@@ -127,3 +131,42 @@ def _digest(parts: Sequence[str]) -> bytes:
         encoded = str(part).encode()
         digest.update(len(encoded).to_bytes(8) + encoded)
     return digest.digest()[:DIGEST_BYTES]
+
+
+def finished(files: Workdir) -> dict[str, Any] | None:
+    """Returns the report of a run that is complete; None when it is not."""
+    return (
+        files.read_json("report.json") if (files.path / stored_predictions.FILE).exists() else None
+    )
+
+
+def keep(
+    job: Job, task: Any, split: str, examples: Examples, found: Any, floors: Mapping[str, Floor]
+) -> stored_predictions.Outputs:
+    """Writes outputs.safetensors and returns what it holds.
+
+    Args:
+      task: with its decision.
+      split: the evaluated one.
+      examples: its examples, with their answers.
+      found: the model's outputs.
+      floors: by name; they answer without the decision.
+    """
+    given = {name: (job.task, floor.outputs) for name, floor in floors.items()}
+    answered = {stored_predictions.MODEL: (task, found), **given}
+    more: dict[str, Any] = {}
+    answers: Any = examples.answers
+    if task.classes:
+        more["labels"], more["truth"] = tuple(task.labels), examples.targets
+        more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
+        more["probabilities"] = {n: each for n, (_, each) in answered.items()}
+    kept = stored_predictions.Outputs(
+        split,
+        stored_predictions.digests(examples.inputs, answers),
+        next(iter(task.figures)),
+        task.measure,
+        {name: who.sums(examples, each) for name, (who, each) in answered.items()},
+        **more,
+    )
+    kept.save(job.files)
+    return kept

@@ -6,32 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfft.baselines.base import floor_name
 from tfft.data.truncation import tables as long_texts
 from tfft.metrics.classification.class_metrics import confusions
 from tfft.metrics.classification.reliability import told as calibration_told
 
 SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
 SHOWN_SLICES = 8
-NAMES = {
-    "majority": "most frequent class",
-    "dictionary": "dictionary of training spans",
-    "most_frequent": "most frequent answer",
-    "copy": "copy of the text",
-    "tfidf_logistic_regression": "TF-IDF + logistic regression",
-    "pixels_logistic_regression": "pixels + logistic regression",
-    "tfidf_ridge": "TF-IDF + ridge regression",
-    "word_overlap_logistic_regression": "words in common + logistic regression",
-    "word_overlap": "most words in common",
-    "bm25": "BM25",
-    "sliding_window": "sliding window",
-    "no_answer": "never an answer",
-    "first": "always the first",
-    "frequency": "by frequency",
-    "mean": "mean of the training answers",
-    "shares": "shares of the training labels",
-    "pretrained": "before the training",
-    "frozen_features_logistic_regression": "frozen features + logistic regression",
-}
 STANDS = {
     "below": "below the whole",
     "above": "above the whole",
@@ -125,11 +106,6 @@ def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | Non
         return None
     _, _, name, entry = max(known, key=lambda each: each[:2])
     return floor_name(name).replace(" + ", " with "), entry
-
-
-def floor_name(key: str) -> str:
-    """Returns what a person calls a floor; that of several tasks has a part for each."""
-    return ", ".join(NAMES.get(part, part) for part in key.split(" + "))
 
 
 def answer(content: Mapping[str, Any]) -> str:

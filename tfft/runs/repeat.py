@@ -12,7 +12,7 @@ from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
 from tfft.errors import ConfigError, FreezeError
-from tfft.evaluation import calibration, run_baselines, run_comparison, stored_predictions
+from tfft.evaluation import calibration, run_comparison, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs import run_files
@@ -117,7 +117,7 @@ def repeat(
         features: dict[str, Any] = {}
         floors: dict[str, Any] | None = {} if plan.kind == "seeds" else None
         for number, (name, numbers, data) in enumerate(_parts(plan, source)):
-            found = run_baselines.finished(Workdir(files.path / name))
+            found = stored_predictions.finished(Workdir(files.path / name))
             if found and covers(found, data):
                 say.info(f"{name} is complete")
                 continue

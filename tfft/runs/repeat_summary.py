@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.baselines.base import NAMES
 from tfft.evaluation import run_comparison, stored_predictions
 from tfft.reports import comparison, report
 from tfft.reports import tables as report_tables
@@ -126,7 +127,7 @@ def _gain(floor: str, every: Sequence[Mapping[str, Any]], main: str) -> dict[str
     """Returns the main figure minus a floor's, run by run, and what to think of it."""
     pairs = [(each["metrics"][main], each["floors"][floor][main]) for each in every]
     found = spread([model["value"] - below["value"] for model, below in pairs])
-    name, warning = report_tables.NAMES.get(floor, floor), None
+    name, warning = NAMES.get(floor, floor), None
     if abs(found["value"]) < found["sd"]:
         warning = run_comparison.smaller_than_spread(f"against {name}", found["value"], found["sd"])
     return {"over": name, **found, "warning": warning}

@@ -26,7 +26,7 @@ from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
 from tfft.reports.report import named
-from tfft.reports.tables import tables
+from tfft.reports.terminal import show_report
 from tfft.runs import environment, initial_weights, prediction_files, run_files
 from tfft.runs.prediction_files import Requested
 from tfft.runs.restore import restore
@@ -225,7 +225,7 @@ def _show_metrics(
     task: Any, metrics: dict[str, Any], described: dict[str, Any], say: Any, **more: Any
 ) -> dict[str, Any]:
     content = {**named(task), **described, "metrics": metrics, "floors": {}, **more}
-    show(content, say)
+    show_report(content, say)
     return content
 
 
@@ -375,11 +375,3 @@ def evaluate_export(
     with examples.located(table.places):
         metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
     return _show_metrics(task, metrics, described, say)
-
-
-def show(content: dict[str, Any], say: Any) -> None:
-    """Prints the tables of a report."""
-    if content.get("data_changed"):
-        say.result(f"note: {content['data_changed']}")
-    for table in tables(content):
-        say.table(*table, result=True)

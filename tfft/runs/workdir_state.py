@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tfft.evaluation import run_baselines
+from tfft.evaluation import stored_predictions
 from tfft.storage.workdir import Workdir
 from tfft.training.checkpointing import Position
 
@@ -30,14 +30,14 @@ def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequen
     if not runs:
         return f"workdir {files.path}: {_run(files, stages)}"
     folders = [Workdir(files.path / name) for name in runs]
-    complete = sum(run_baselines.finished(folder) is not None for folder in folders)
+    complete = sum(stored_predictions.finished(folder) is not None for folder in folders)
     return f"workdir {files.path}: {complete} of {len(runs)} runs are complete; " + (
         "train would report on them" if complete == len(runs) else "train would continue"
     )
 
 
 def _run(files: Workdir, stages: int) -> str:
-    if run_baselines.finished(files):
+    if stored_predictions.finished(files):
         return "this run is complete; train would show its report"
     state = files.newest_state()
     if state is None:
