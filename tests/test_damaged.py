@@ -213,7 +213,7 @@ def test_outputs_that_are_not_finite_are_refused(home, capsys, monkeypatch):
         outputs[2:4] = np.inf
         return outputs
 
-    monkeypatch.setattr("tfft.runs.run.loop.predict", overflows)
+    monkeypatch.setattr("tfft.api.inference.predict", overflows)
     task = tfft.tasks.TextClassification()
     settings = {"input": "reviews.csv", "say": Console(quiet=True)}
     for verb, more in ((api.predict, {"output": "new.jsonl"}), (api.evaluate, {})):

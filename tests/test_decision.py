@@ -17,6 +17,7 @@ from tfft.evaluation import run_comparison
 from tfft.export import saved_model
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.reports.console import Console
+from tfft.runs import exported
 from tfft.runs.restore import DECISION
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -104,10 +105,10 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
         *(f"{text},class_{number}" for text, number in zip(texts, truth, strict=True)),
     ]
     (tmp_path / "test.csv").write_text("\n".join(lines) + "\n")
-    found = api.evaluate_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    found = exported.evaluate_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
     assert found["metrics"]["accuracy"] == decided.report["metrics"]["accuracy"]
     capsys.readouterr()
-    api.predict_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
+    exported.predict_export(str(tmp_path), input=str(tmp_path / "test.csv"), say=QUIET)
     row = json.loads(capsys.readouterr().out.splitlines()[0])
     assert row["label"] == labels[expected[0]] and row["threshold"] == {"class_1": value}
 

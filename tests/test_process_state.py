@@ -32,6 +32,7 @@ from tfft.config import load
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
+from tfft.runs import exported
 
 QUIET = Console(quiet=True)
 STAGE = tfft.Stage(freeze_layers=1, epochs=1, learning_rate=3e-3)
@@ -163,13 +164,13 @@ VERBS = {
         workdir=trained, input=str(trained / "new.csv"), output=str(folder / "out"), **parts()
     ),
     "export": lambda folder, trained: api.export(workdir=trained, source=synthetic(64), **parts()),
-    "predict_export": lambda folder, trained: api.predict_export(
+    "predict_export": lambda folder, trained: exported.predict_export(
         str(trained / "export"),
         input=str(trained / "new.csv"),
         output=str(folder / "out"),
         say=QUIET,
     ),
-    "evaluate_export": lambda folder, trained: api.evaluate_export(
+    "evaluate_export": lambda folder, trained: exported.evaluate_export(
         str(trained / "export"), input=str(trained / "new.csv"), say=QUIET
     ),
 }

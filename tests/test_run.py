@@ -21,6 +21,7 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
 from tfft.export import saved_model
 from tfft.reports.console import Console
+from tfft.runs import exported
 
 STAGES = (
     tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
@@ -266,9 +267,9 @@ def test_an_exported_model_predicts_and_evaluates_files(trained, tmp_path, capsy
     (tmp_path / "new.csv").write_text("text,label\nmark1,class_1\nmark0 the film,class_0\n")
     folder, given = str(tmp_path / "export"), str(tmp_path / "new.csv")
     capsys.readouterr()
-    assert api.predict_export(folder, input=given, say=Console(quiet=True)) == 2
+    assert exported.predict_export(folder, input=given, say=Console(quiet=True)) == 2
     assert json.loads(capsys.readouterr().out.splitlines()[0])["label"] in ("class_0", "class_1")
-    found = api.evaluate_export(folder, input=given, say=Console(quiet=True))
+    found = exported.evaluate_export(folder, input=given, say=Console(quiet=True))
     assert sum(map(sum, found["metrics"]["confusion_matrix"])) == 2
 
 

@@ -23,7 +23,6 @@ from tfft.errors import ConfigError
 from tfft.evaluation import inference, run_comparison
 from tfft.export import saved_model
 from tfft.reports.console import Console
-from tfft.runs import run as trained
 from tfft.runs.restore import built_head
 from tfft.storage import cache_store
 from tfft.tasks.text.text_classification import TextClassification
@@ -427,7 +426,7 @@ def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, f
 
 def check_verbs(best, data, folder):
     """Evaluates and exports the best run of a plan."""
-    again = trained.evaluate(
+    again = api.evaluate(
         TextClassification(), windows("probabilities"), best.workdir, source=data, say=QUIET
     )
     for name, value in best.report["metrics"].items():

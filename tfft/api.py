@@ -6,7 +6,6 @@ import functools
 import inspect
 import os
 import pathlib
-import re
 import resource
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -20,46 +19,48 @@ from tfft.data.sources.as_source import as_source
 from tfft.errors import ConfigError, near
 from tfft.evaluation import (
     calibration,
-    finite_checks,
     inference,
     run_baselines,
     run_comparison,
     stored_predictions,
 )
-from tfft.evaluation.slices import encoded_groups, grouped
-from tfft.evaluation.stored_predictions import MODEL
+from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.reports import report, terminal
 from tfft.reports.console import Console
 from tfft.reports.terminal import show_report
-from tfft.runs import environment, initial_weights, run_files, signals, trackers, workdir_state
+from tfft.runs import (
+    environment,
+    initial_weights,
+    prediction_files,
+    run_files,
+    signals,
+    trackers,
+    workdir_state,
+)
 from tfft.runs import trainer as jobs
 from tfft.runs.check_stage import check_stage
+from tfft.runs.describe_data import describe_source, has_slices, held_out_split, slice_groups
+from tfft.runs.evaluation_data import examples_of_file, held_out_examples
+from tfft.runs.exported import evaluate_export, predict_export
+from tfft.runs.final_evaluation import evaluate_and_report
+from tfft.runs.prediction_files import Requested, columns_of_run, show_metrics
 from tfft.runs.repeat import Plan, repeat
 from tfft.runs.repeat_member import Part
-from tfft.runs.restore import DECISION, built_head, restore
-from tfft.runs.run import COMPARED, Run, evaluate, evaluate_export, export, predict, predict_export
-from tfft.storage.atomic_write import write_atomic
+from tfft.runs.restore import built_head, restore
+from tfft.runs.run import COMPARED, Run
+from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task
-from tfft.training import checkpointing, early_stopping
+from tfft.training import early_stopping, weight_averaging
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
 from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Stage, chain
 from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
-__all__ = [
-    "Run",
-    "build",
-    "check",
-    "evaluate",
-    "evaluate_export",
-    "export",
-    "predict",
-    "predict_export",
-    "train",
-]
+__all__ = ["Run", "build", "check", "evaluate", "evaluate_export", "export", "predict"]
+__all__ += ["predict_export", "train"]
 
 
 @validated(steps=COUNT)
@@ -79,13 +80,8 @@ def build(
         raise ConfigError(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
-    if stage is not None and (stage.wise_ft or stage.average == "swa"):
-        raise ConfigError(
-            "tfft.build gives a model for a loop of your own; wise_ft and average='swa' are done "
-            "by the loop of tfft.train.",
-            valid="average='ema', which Keras' fit does when it ends; or tfft.train",
-        )
     stage, head = stage or Stage(), built_head(task, backbone)
+    weight_averaging.refuse_own_loop(stage)
     adapt([stage], backbone, 0)
     reinitialise([stage], 0, backbone, head, 0, Console())
     return prepare(stage, backbone, head, task, steps).split.full
@@ -165,16 +161,16 @@ def train(
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
-        return repeat(Plan(seed, seeds, folds), one, _covers(slices), *what)
+        return repeat(Plan(seed, seeds, folds), one, has_slices(slices), *what)
     environment.make_deterministic(seed, stages, say)
-    task = _describe_source(task, source, say)
+    task = describe_source(task, source, say)
     calibration.check(task, source)
     for stage in stages:
         early_stopping.check(stage, task, "validation" in source.splits)
     if part is None:
         start(backbone, stages, say)
     head = built_head(task, backbone)
-    groups = _groups(source, slices)
+    groups = slice_groups(source, slices)
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
@@ -185,7 +181,7 @@ def train(
     with files.open(identity), signals.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
-        split = _held_out(source)
+        split = held_out_split(source)
         data = run_files.describe_data(source, split)
         described = {"identity": identity, "folder": os.getcwd(), "data": data}
         files.write_json("run.json", {**described, **environment.describe_machine()})
@@ -201,128 +197,12 @@ def train(
         held_out = examples.columns(source, split)
         run_files.save_held_out(files, split, held_out, COMPARED, task.modality == "image")
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
-        run.report = done or _report(job, run, source, groups, position, floors, base)
+        run.report = done or evaluate_and_report(job, run, source, groups, position, floors, base)
         log.finish(run.report)
         show_report(run.report, say)
         terminal.show_comparisons(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
-
-
-def _describe_source(task: Any, source: Any, say: Any) -> Any:
-    """Shows what the data hold; returns the task with its labels."""
-    encoding.check(task, source)
-    for note in source.notes:
-        say.info(note)
-    task = encoding.with_labels(task, source)
-    for note in task.data_notes():
-        say.info(note)
-    counts = {split: task.label_counts(source.label_counts(split)) for split in source.splits}
-    shown = counts["train"]
-    say.table(
-        f"Data: {source.name}",
-        ["split", "examples", *shown],
-        [
-            [split, f"{source.size(split):,}", *(f"{found.get(n, 0):,}" for n in shown)]
-            for split, found in counts.items()
-        ],
-    )
-    return task
-
-
-def _held_out(source: Any) -> str:
-    return "test" if "test" in source.splits else source.splits[-1]
-
-
-def _groups(source: Any, slices: Mapping[str, Callable[[str], str] | str] | None) -> Any:
-    """Returns how the columns and the functions divide the held-out texts.
-
-    It is done before the training, so that what is wrong with a function is found then.
-    """
-    split = _held_out(source)
-    texts = examples.columns(source, split)[0] if slices else []
-    return grouped(texts, slices, source.columns(split))
-
-
-def _covers(slices: Mapping[str, Callable[[str], str] | str] | None) -> Callable[..., bool]:
-    """Returns a function that says whether a report of a source has these slices."""
-    return lambda found, source: report.covers(found, _groups(source, slices))
-
-
-def _report(
-    job: jobs.Job,
-    run: Run,
-    source: Any,
-    groups: Mapping[str, Any],
-    position: checkpointing.Position,
-    floors: Mapping[str, Any],
-    base: pathlib.Path | None,
-) -> Any:
-    """Evaluates the best weights on the held-out split beside the floors; writes the report.
-
-    Args:
-      groups: how columns and functions divide the held-out texts.
-      floors: those that are there already.
-      base: the folder of a run to compare with.
-    """
-    split = _held_out(source)
-    if split != "test":
-        job.say.warn(f"there is no test split: the report is about the {split} split")
-    encoded, task = job.splits[split], run.task
-    given = examples.of_split(source, split, encoded)
-    with job.clock("evaluation"), job.say.progress(f"evaluating {split}", encoded.size) as bar:
-        outputs = inference.predict(task.outputs_of(run.model), encoded, advance=bar.advance)
-    finite_checks.refuse_outputs(outputs, f"the model of {run.workdir}")
-    with job.clock("floors"):
-        train = examples.of_split(source, "train", job.splits["train"])
-        floors = run_baselines.floors_of(job, train, given, floors)
-    kept = stored_predictions.keep(job, task, split, given, outputs, floors)
-    sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
-    content = report.build(
-        task=task,
-        examples=given,
-        outputs=outputs,
-        sums=sums,
-        backbone=run.backbone.title,
-        data=source.name,
-        sequence_length=run.backbone.preprocessor.sequence_length,
-        split=split,
-        metrics=task.evaluate(given, outputs),
-        floors={
-            name: {**job.task.evaluate(given, floor.outputs), **floor.described}
-            for name, floor in floors.items()
-        },
-        lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
-        truncation={name: part.truncation() for name, part in job.splits.items()},
-        ledger={
-            **truncation.ledger(job.splits, labels),
-            "figure": truncation.on_cut(encoded, task.measure, sums),
-        },
-        stages=position.proofs,
-        curves=position.records,
-        best=position.best,
-        seconds=job.clock.seconds,
-        notes=[*source.notes, *run.backbone.notes],
-        machine=environment.describe_machine(),
-        seed=job.seed,
-        command=_repeated(run.workdir / "config.gin"),
-        groups={**task.groups(given), **encoded_groups(encoded), **groups},
-        constant_loss=task.constant_loss(job.splits["train"].targets),
-        more={
-            **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
-            "comparisons": run_comparison.comparisons(kept, base, job.say),
-        },
-    )
-    report.write(run.workdir, content, write_atomic)
-    return content
-
-
-def _repeated(config: pathlib.Path) -> str:
-    """Returns the command that repeats a run, with leave for what its config imports."""
-    text = config.read_text("utf-8") if config.exists() else ""
-    modules = ",".join(re.findall(r"^import (\S+)$", text, re.MULTILINE))
-    leave = f" --allow_imports={modules}" if modules else ""
-    return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
 
 
 @validated(stages=FILLED, seed=SEED, seeds=COUNT, folds=COUNT, workdir=FILLED)
@@ -363,15 +243,13 @@ def check(
     stages, given = chain([stages] if isinstance(stages, Stage) else stages, backbone), task
     source = as_source(source, task)
     environment.make_deterministic(seed, stages, say)
-    task = _describe_source(task, source, say)
+    task = describe_source(task, source, say)
     with initial_weights.unchanged(backbone, stages):
         if workdir is not None:
             same = (given if plan else task, backbone, source, stages, seed, config_text)
-            runs = {"plan": plan.names} if plan else {}
-            identity = {**jobs.identity(*same), **runs}
-            files = Workdir(workdir)
-            say.result(workdir_state.describe(files, identity, len(stages), runs.get("plan", ())))
-        _groups(source, slices)
+            identity, names = jobs.identity(*same), plan.names if plan else ()
+            say.result(workdir_state.describe(Workdir(workdir), identity, len(stages), names))
+        slice_groups(source, slices)
         calibration.check(task, source)
         for stage in stages:
             early_stopping.check(stage, task, "validation" in source.splits)
@@ -385,3 +263,132 @@ def check(
             stored = max(check_stage(job, stages, number) for number in range(len(stages)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
+
+
+@environment.preserve_process_state()
+def evaluate(
+    task: Any,
+    backbone: Any,
+    workdir: str,
+    *,
+    source: Any = None,
+    input: str | None = None,
+    text: Requested = None,
+    label: str | None = None,
+    columns: Sequence[str] = (),
+    slices: Mapping[str, Slicer] | None = None,
+    say: Any = None,
+) -> dict[str, Any]:
+    """Reports a run's best weights on its held-out split or on another labelled file.
+
+    Args:
+      source: a function that opens the run's own data; not called when `input` is given.
+      input: a file with texts and labels, "-" for standard input.
+      text, label: the names of the file's columns; those of the training file when None. Several
+        texts for a task of several inputs, in their order or by input.
+      columns: further ones, whose values make slices; those that the file lacks are told.
+      slices: as in `run.train`.
+
+    Raises:
+      DataError: the run's own data are not there any more, or `input` cannot be read.
+      WorkdirError: weights or outputs are not finite: the training diverged.
+    """
+    say = say or Console()
+    files, backbone = Workdir(workdir), backbone.read_for(task)
+    task, _, model = restore(task, backbone, files)
+    if input is None:
+        labelled = held_out_examples(source, files, say)
+    else:
+        labelled = examples_of_file(task, input, files, text, label, columns, say)
+    groups = grouped(labelled.inputs[0], slices, labelled.columns)
+    with examples.located(labelled.places):
+        given = encoding.encoded(task, backbone.preprocessor, labelled.inputs, labelled.answers)
+    for line in task.warnings(given):
+        say.warn(line)
+    title = f"evaluating {labelled.where}"
+    outputs = inference.outputs_of(task, model, given, title, workdir, say)
+    if given.encoded.padded:
+        cut = given.encoded.truncation()
+        say.info(
+            f"{labelled.where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
+            f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
+        )
+    sums = task.sums(given, outputs)
+    lower = next(iter(task.figures)) in task.lower
+    divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
+    more = {
+        "ledger": {"figure": truncation.on_cut(given.encoded, task.measure, sums)},
+        "slices": slice_rows(divided, task.measure, sums, lower),
+        **({"data_changed": labelled.data_changed} if labelled.data_changed else {}),
+    }
+    metrics = task.evaluate(given, outputs)
+    return show_metrics(task, metrics, task.described(given, outputs), say, **more)
+
+
+@environment.preserve_process_state()
+def predict(
+    task: Any,
+    backbone: Any,
+    workdir: str,
+    *,
+    input: str,
+    output: str = "-",
+    force: bool = False,
+    text: Requested = None,
+    on_error: str = "fail",
+    include_input: bool | None = None,
+    say: Any = None,
+) -> int:
+    """Writes one JSON object a row of `input`, in its order; returns how many.
+
+    Args:
+      input: a file, "-" for standard input.
+      output: a file, "-" for standard output.
+      force: replaces an existing output.
+      text: the columns of the inputs; those of the training file when None.
+      on_error: "fail" refuses a file with a row that cannot be read; "skip" leaves such rows out
+        and lists them.
+      include_input: adds the input's columns to each object; None adds those of CSV and TSV.
+
+    Raises:
+      WorkdirError: `output` exists and `force` is off; or outputs are not finite.
+      DataError: `input` cannot be read.
+    """
+    say = say or Console()
+    refuse_existing(output, force)
+    files = Workdir(workdir)
+    trained = columns_of_run(files)
+    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    rows = prediction_files.read_rows(task.served, input, trained, text, **settings)
+    backbone = backbone.read_for(task)
+    task, _, model = restore(task, backbone, files)
+    task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
+    if on_error == "skip":
+        rows = prediction_files.without_unreadable(rows, body.preprocessor)
+    found: list[dict[str, Any]] = []
+    if rows.kept:
+        given = encoding.encoded(task, body.preprocessor, rows.inputs)
+        outputs = inference.outputs_of(task, model, given, "predicting", workdir, say)
+        if given.encoded.padded:
+            cut = given.encoded.truncation()
+            say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
+        found = task.predictions(given, outputs)
+    prediction_files.write_predictions(rows, found, output, say)
+    return len(found)
+
+
+@environment.preserve_process_state()
+def export(
+    task: Any, backbone: Any, workdir: str, *, source: Any = None, say: Any = None
+) -> pathlib.Path:
+    """Exports a run's best weights below its folder; returns the version's folder.
+
+    Args:
+      source: opens the run's own data; called only for a run of an earlier version, which has not
+        kept the examples that an export is compared on.
+    """
+    say, backbone = say or Console(), backbone.read_for(task)
+    files = Workdir(workdir)
+    task, _, model = restore(task, backbone, files)
+    held_out = run_files.load_or_read_held_out(files, source, say)
+    return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)

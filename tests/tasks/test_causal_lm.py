@@ -178,7 +178,9 @@ def test_a_made_format_is_learned_and_exported(tmp_path):
     again = tfft.tasks.of_card(card, str(version))
     assert again.answered(served, None) == [{"text": "the good and film"}]
     (tmp_path / "new.jsonl").write_text('{"prompt": "bad is", "label": "the bad and bad"}\n')
-    figures = tfft.api.evaluate_export(str(version), input=str(tmp_path / "new.jsonl"), say=QUIET)
+    figures = tfft.runs.exported.evaluate_export(
+        str(version), input=str(tmp_path / "new.jsonl"), say=QUIET
+    )
     assert figures["metrics"]["exact_match"]["value"] == 1.0
 
 

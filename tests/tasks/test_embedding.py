@@ -18,7 +18,7 @@ from tfft.export import saved_model
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet
 from tfft.methods import lora
 from tfft.reports.console import Console
-from tfft.runs import run as trained
+from tfft.runs import exported
 from tfft.tasks import encoding
 from tfft.tasks.text.embedding import Embedding
 from tfft.testing.task_case import TaskCase
@@ -163,15 +163,15 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
     np.testing.assert_allclose(loaded(text=tf.constant(texts))["embedding"], vectors, atol=1e-4)
     (tmp_path / "new.csv").write_text("text\n" + "\n".join(texts) + "\n")
     files = {"input": str(tmp_path / "new.csv"), "say": QUIET}
-    trained.predict_export(str(version), output=str(tmp_path / "1.jsonl"), **files)
+    exported.predict_export(str(version), output=str(tmp_path / "1.jsonl"), **files)
     files |= {"text": ("text", "other"), "output": str(tmp_path / "2.jsonl")}
-    trained.predict(Embedding(), tiny(), tmp_path, **files)
+    api.predict(Embedding(), tiny(), tmp_path, **files)
     for name in ("1.jsonl", "2.jsonl"):
         lines = [json.loads(line) for line in (tmp_path / name).open()]
         assert [line.pop("row") for line in lines] == [1, 2, 3]
         assert [line.pop("input") for line in lines] == [{"text": text} for text in texts]
         assert saved_model.difference(lines, rows) < 1e-4
-    again = trained.evaluate(Embedding(), tiny(), tmp_path, source=source(), say=QUIET)
+    again = api.evaluate(Embedding(), tiny(), tmp_path, source=source(), say=QUIET)
     assert again["metrics"] == metrics
 
 

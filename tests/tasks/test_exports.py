@@ -11,6 +11,7 @@ from tfft import api
 from tfft.data import examples
 from tfft.errors import ExportError
 from tfft.reports.console import Console
+from tfft.runs import exported
 from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
@@ -56,12 +57,12 @@ def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     file = write(source, task.inputs, "test", tmp_path / "new.jsonl")
     if name in REFUSED:
         with pytest.raises(ExportError, match=f"an export of {name} cannot be evaluated: it "):
-            api.evaluate_export(folder, input=file, say=QUIET)
+            exported.evaluate_export(folder, input=file, say=QUIET)
         return
     ours = api.evaluate(
         made.make_task(), made.make_body(), str(tmp_path / "out"), input=file, say=QUIET
     )
-    theirs = api.evaluate_export(folder, input=file, say=QUIET)
+    theirs = exported.evaluate_export(folder, input=file, say=QUIET)
     left_out = {key for key in ours["metrics"] if key not in theirs["metrics"]}
     assert left_out <= task.unserved_figures.keys()
     kept = {key: value for key, value in ours["metrics"].items() if key not in left_out}

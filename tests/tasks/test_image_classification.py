@@ -21,7 +21,7 @@ from tfft.errors import ConfigError, DataError
 from tfft.layers.inspection import named_variables
 from tfft.preprocessing.image.image_files import content
 from tfft.reports.console import Console
-from tfft.runs import environment
+from tfft.runs import environment, exported
 from tfft.runs import trainer as jobs
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
@@ -215,10 +215,10 @@ def test_an_export_takes_the_contents_of_files(trained, tmp_path):
     again = loaded.signatures["pixels"](**pixels)
     np.testing.assert_allclose(again["probabilities"], ours, atol=1e-5)
     output = tmp_path / "predictions.jsonl"
-    count = api.predict_export(str(version), input=str(new), output=str(output), say=QUIET)
+    count = exported.predict_export(str(version), input=str(new), output=str(output), say=QUIET)
     rows = [json.loads(line)["label"] for line in output.read_text().splitlines()]
     assert count == 6 and rows == [row["label"] for row in expected]
-    report = api.evaluate_export(str(version), input=str(new), say=QUIET)
+    report = exported.evaluate_export(str(version), input=str(new), say=QUIET)
     assert report["metrics"]["accuracy"]["value"] == 1.0
 
 

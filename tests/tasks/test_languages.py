@@ -15,7 +15,7 @@ import keras_hub
 import pytest
 
 import tfft
-from tfft import tasks
+from tfft import api, tasks
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tiny import tiny
@@ -25,7 +25,7 @@ from tfft.data.sources.memory import memory
 from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
 from tfft.reports.console import Console
-from tfft.runs import run as trained
+from tfft.runs import exported
 
 QUIET = Console(quiet=True)
 # By what a script or a way to write is called there: a text before, at and behind a name.
@@ -220,14 +220,14 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     given = written(tmp_path / "new.jsonl", served.inputs, asked(name, columns))
     out = tmp_path / "found.jsonl"
     where = {"input": given, "output": str(out), "text": served.inputs, "say": QUIET}
-    trained.predict(task, body, str(run.workdir), **where)
+    api.predict(task, body, str(run.workdir), **where)
     found = predictions_in(out)
     check_predictions(name, found)
 
     if case == "TokenClassification":
         version = str(run.export(say=QUIET))
         out.unlink()
-        trained.predict_export(version, input=given, output=str(out), say=QUIET)
+        exported.predict_export(version, input=given, output=str(out), say=QUIET)
         again = predictions_in(out)
     else:
         inputs = tuple(as_strings(column) for column in asked(name, columns))

@@ -18,7 +18,7 @@ from tfft.losses.masked_token import HiddenCrossentropy
 from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MASK, MaskingPreprocessor
 from tfft.reports.console import Console
-from tfft.runs import run as trained
+from tfft.runs import exported
 from tfft.tasks import encoding
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.testing.task_case import TaskCase
@@ -99,7 +99,7 @@ def test_the_export_answers_as_the_model(finished, tmp_path):
     lines = tmp_path / "texts.csv"
     lines.write_text("text\ngreat [MASK] bad plot\n")
     out = tmp_path / "out.jsonl"
-    trained.predict_export(str(tmp_path), input=str(lines), output=str(out), say=QUIET)
+    exported.predict_export(str(tmp_path), input=str(lines), output=str(out), say=QUIET)
     [place] = json.loads(out.read_text())["masks"]
     assert place["words"][0]["word"] == "movie"
 

@@ -120,10 +120,12 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     (tmp_path / "new.jsonl").write_text('{"text": "film good", "label": ["film", "good"]}\n')
     given, quiet = str(tmp_path / "new.jsonl"), Console(quiet=True)
     capsys.readouterr()
-    tfft.api.predict_export(str(folder), input=given, say=quiet)
+    tfft.runs.exported.predict_export(str(folder), input=given, say=quiet)
     row = json.loads(capsys.readouterr().out)
     assert row["labels"] == rows[0]["labels"]
-    assert tfft.api.evaluate_export(str(folder), input=given, say=quiet)["metrics"]["micro_f1"]
+    assert tfft.runs.exported.evaluate_export(str(folder), input=given, say=quiet)["metrics"][
+        "micro_f1"
+    ]
     task = MultiLabelClassification(threshold=f1())
     again = tfft.api.evaluate(task, tiny(layers=1), str(tmp_path / "run"), source=source, say=quiet)
     assert again["metrics"]["micro_f1"] == report["metrics"]["micro_f1"]

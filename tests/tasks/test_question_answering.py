@@ -230,7 +230,9 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     (tmp_path / "new.jsonl").write_text(
         '{"question": "is film", "context": "film 7", "label": {"text": [], "answer_start": []}}\n'
     )
-    again = tfft.api.evaluate_export(str(version), input=str(tmp_path / "new.jsonl"), say=QUIET)
+    again = tfft.runs.exported.evaluate_export(
+        str(version), input=str(tmp_path / "new.jsonl"), say=QUIET
+    )
     declined = found.predict(["is film"], ["film 7"])[0]["answer"] == ""
     assert again["metrics"]["no_answer_accuracy"]["value"] == float(declined)
     ids = tf.saved_model.load(str(version)).signatures["token_ids"]

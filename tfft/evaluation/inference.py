@@ -11,12 +11,31 @@ import tensorflow as tf
 
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
+from tfft.data.examples import Examples
 from tfft.data.length_buckets import batch_shapes, plan_epoch
+from tfft.evaluation import finite_checks
 
 
 def forward(model: Any) -> Any:
     """Returns a model, or what `Task.outputs_of` gives, as one graph for calls of `predict`."""
     return tf.function(lambda inputs: model(inputs, training=False), autograph=False)
+
+
+def outputs_of(task: Any, model: Any, examples: Examples, title: str, where: str, say: Any) -> Any:
+    """Returns a model's outputs on examples, with a progress bar; see `predict`.
+
+    Args:
+      task: of the model, with its labels.
+      title: of the progress bar.
+      where: the folder of the run, for an error.
+
+    Raises:
+      WorkdirError: outputs are not finite.
+    """
+    with say.progress(title, len(examples)) as progress:
+        outputs = predict(task.outputs_of(model), examples.encoded, advance=progress.advance)
+    finite_checks.refuse_outputs(outputs, f"the model of {where}")
+    return outputs
 
 
 def predict(

@@ -18,7 +18,11 @@ from tfft.data.sources.files import Table, read
 from tfft.data.sources.images import IMAGE_NAMES, read_images
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.evaluation import finite_checks
+from tfft.reports.report import named
+from tfft.reports.terminal import show_report
+from tfft.runs import run_files
 from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
 ON_ERROR = ("fail", "skip")
@@ -242,3 +246,15 @@ def write_predictions(
     skipped = f", {len(rows.skipped):,} skipped" if rows.skipped else ""
     where = "" if output == "-" else f" in {output}"
     say.info(f"{total:,} rows read{skipped}: {len(lines):,} predictions{where}")
+
+
+def columns_of_run(files: Workdir) -> Mapping[str, Any] | None:
+    return run_files.columns_of(run_files.read_run(files).get("data") or {})
+
+
+def show_metrics(
+    task: Any, metrics: dict[str, Any], described: dict[str, Any], say: Any, **more: Any
+) -> dict[str, Any]:
+    content = {**named(task), **described, "metrics": metrics, "floors": {}, **more}
+    show_report(content, say)
+    return content

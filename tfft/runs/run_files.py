@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfft.data import examples
 from tfft.data.folds import POOL
 from tfft.errors import DataError, WorkdirError
 from tfft.preprocessing.image.image_files import content, data_uri, name_of
@@ -171,6 +172,27 @@ def load_held_out(files: Workdir) -> Columns | None:
     if not all(isinstance(value, str) for column in columns for value in column):
         raise damaged(files.path / HELD_OUT, "it holds other values than texts")
     return tuple(columns)
+
+
+def load_or_read_held_out(files: Workdir, source: Any, say: Any) -> tuple[Sequence[str], ...]:
+    """Returns the held-out inputs that a run has kept; reads the data where it has kept none.
+
+    Args:
+      source: the run's data, a function that opens them, or None.
+
+    Raises:
+      WorkdirError: there are neither.
+    """
+    kept = load_held_out(files)
+    if kept is not None:
+        return kept
+    say.info(f"{files.path} holds no {HELD_OUT}: the held-out examples are read anew")
+    with advise(HELD_OUT):
+        opened = source() if callable(source) else source
+    if opened is None:
+        raise WorkdirError(f"{files.path} holds no {HELD_OUT}.", valid=AGAIN)
+    split = "test" if "test" in opened.splits else opened.splits[-1]
+    return examples.columns(opened, split)
 
 
 def damaged(path: pathlib.Path, reason: str) -> WorkdirError:

@@ -15,14 +15,14 @@ def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequen
 
     Args:
       files: The folder; it need not exist.
-      identity: Of the run, see `Workdir.open`.
+      identity: Of a single run, see `Workdir.open`.
       stages: Number of stages.
       runs: Names of the runs of a plan; empty for a single run.
 
     Raises:
       WorkdirError: `train` would refuse the folder.
     """
-    files.check(identity)
+    files.check({**identity, "plan": runs} if runs else identity)
     if files.read_json("run.json") is None:
         others = sorted(files.path.iterdir()) if files.path.exists() else []
         rest = f", beside {len(others)} other files" if others else ""

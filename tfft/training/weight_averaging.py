@@ -240,6 +240,16 @@ class Average:
         return self.own.pairs() if self.own is not None else []
 
 
+def refuse_own_loop(stage: Any) -> None:
+    """Raises a ConfigError for averages that only the loop of `tfft.train` makes."""
+    if stage.wise_ft or stage.average == "swa":
+        raise ConfigError(
+            "tfft.build gives a model for a loop of your own; wise_ft and average='swa' are done "
+            "by the loop of tfft.train.",
+            valid="average='ema', which Keras' fit does when it ends; or tfft.train",
+        )
+
+
 def check_settings(stage: Any) -> None:
     """Refuses shares that are none, restarts without their schedule, and an impossible warm-up.
 

@@ -1,0 +1,83 @@
+"""Predictions and metrics of an export alone, without the run that it came from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfft import tasks
+from tfft.data import examples
+from tfft.data.examples import Examples
+from tfft.errors import ExportError
+from tfft.evaluation import finite_checks
+from tfft.export.saved_model import read_card, run_export
+from tfft.reports.console import Console
+from tfft.runs import environment, prediction_files, run_files
+from tfft.runs.prediction_files import Requested, show_metrics
+from tfft.storage.atomic_write import refuse_existing
+
+
+@environment.preserve_process_state()
+def predict_export(
+    workdir: str,
+    *,
+    input: str,
+    output: str = "-",
+    force: bool = False,
+    text: Requested = None,
+    on_error: str = "fail",
+    include_input: bool | None = None,
+    say: Any = None,
+) -> int:
+    """Does what `predict` does with an exported model alone."""
+    say = say or Console()
+    refuse_existing(output, force)
+    card = read_card(workdir)
+    task = tasks.of_card(card["task"], workdir).served
+    columns = run_files.columns_of(card)
+    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    rows = prediction_files.read_rows(task, input, columns, text, **settings)
+    problems: dict[int, str] = {}
+    skip = problems if on_error == "skip" else None
+    answers = run_export(workdir, rows.inputs, say, task.contents, skip)
+    if problems:
+        kept = [place for place in range(len(rows.kept)) if place not in problems]
+        rows = prediction_files.without(rows, kept, problems)
+        answers = {name: [values[place] for place in kept] for name, values in answers.items()}
+    finite_checks.refuse_outputs(answers, workdir)
+    found = task.answered(answers, Examples(rows.inputs)) if rows.kept else []
+    prediction_files.write_predictions(rows, found, output, say)
+    return len(found)
+
+
+@environment.preserve_process_state()
+def evaluate_export(
+    workdir: str,
+    *,
+    input: str,
+    text: Requested = None,
+    label: str | None = None,
+    say: Any = None,
+) -> dict[str, Any]:
+    """Does what `evaluate` does on a labelled file with an exported model alone.
+
+    Raises:
+      ExportError: the answers of an export of this task do not hold what its metrics need.
+    """
+    say = say or Console()
+    card = read_card(workdir)
+    task = tasks.of_card(card["task"], workdir)
+    for figure, reason in task.unserved_figures.items():
+        if figure == next(iter(task.figures)):
+            raise ExportError(
+                f"an export of {task.name} cannot be evaluated: {reason}.",
+                valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
+            )
+        say.info(f"{figure} is left out: {reason}")
+    table = prediction_files.read_input(
+        task, input, run_files.columns_of(card), text, label, say=say
+    )
+    answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
+    finite_checks.refuse_outputs(answers, workdir)
+    with examples.located(table.places):
+        metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
+    return show_metrics(task, metrics, described, say)
