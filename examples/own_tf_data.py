@@ -21,7 +21,7 @@ def reviews() -> tf.data.Dataset:
 def main(folder: str, preset: str | None = None) -> None:
     """Trains on the pipeline, prints two predictions and exports."""
     task = tfft.tasks.TextClassification()
-    body = tfft.backbones.hub(preset) if preset else tfft.backbones.tiny()
+    body = tfft.backbones.keras_hub(preset) if preset else tfft.backbones.tiny()
     stages = [
         tfft.Stage("head", freeze_layers="all", epochs=2, learning_rate=1e-2),
         tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=1e-3),

@@ -167,8 +167,9 @@ def nothing_is_built(monkeypatch, tmp_path):
     def accepted(*args, **kwargs):
         raise Reached("accepted")
 
-    first = {"tiny": "_preprocessor", "tiny_image": "_unit", "hub": "_resolve"}
-    for module, function in {**first, "hub_images": "_folder"}.items():
+    first = {"text.tiny": "_preprocessor", "image.tiny_image": "_unit"}
+    second = {"text.keras_hub": "resolve_preset", "image.keras_hub_images": "_folder"}
+    for module, function in {**first, **second}.items():
         monkeypatch.setattr(sys.modules[f"tfft.backbones.{module}"], function, accepted)
     monkeypatch.setattr(keras.applications, "VGG16", accepted)
     monkeypatch.setattr(sys.modules["tfft.data.sources.tfds"], "_builder", accepted)
@@ -220,7 +221,7 @@ def test_the_types_of_annotations_are_known_when_they_are_checked(name):
                 assert resolve(node, scope) is not None, f"{name}: {node.id} is known to mypy alone"
 
 
-@pytest.mark.parametrize("name", ["Stage", "hub", "train"])
+@pytest.mark.parametrize("name", ["Stage", "keras_hub", "train"])
 def test_unknown_arguments_name_the_nearest(name):
     wrong = next(iter(parameters_of(PUBLIC[name]))) + "s"
     with pytest.raises(ConfigError) as caught:

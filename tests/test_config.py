@@ -47,7 +47,7 @@ class Body:
         self.preset, self.sequence_length = preset, sequence_length
 
 
-def hub(preset: str, *, sequence_length: int = 128) -> Body:
+def keras_hub(preset: str, *, sequence_length: int = 128) -> Body:
     if sequence_length > 512:
         raise DepthError(f"sequence_length={sequence_length} is beyond the positions.")
     if preset == "broken":
@@ -76,8 +76,14 @@ def train(
 
 
 def _kinds() -> dict[str, Configurable]:
-    kinds = {"Task": "task", "Wrap": "task", "hub": "backbone", "files": "source", "Stage": "stage"}
-    objects = {each.__name__: each for each in (train, Task, Wrap, hub, files, Stage)}
+    kinds = {
+        "Task": "task",
+        "Wrap": "task",
+        "keras_hub": "backbone",
+        "files": "source",
+        "Stage": "stage",
+    }
+    objects = {each.__name__: each for each in (train, Task, Wrap, keras_hub, files, Stage)}
     return {
         name: dataclasses.replace(entry, kind=kinds.get(name, "verb"))
         for name, entry in of_objects(objects).items()
@@ -86,10 +92,10 @@ def _kinds() -> dict[str, Configurable]:
 
 WHOLE = """\
 train.task = @Task()
-train.backbone = @hub()
+train.backbone = @keras_hub()
 train.source = @files()
 train.stages = (@head/Stage(), @Stage())
-hub.preset = "small"
+keras_hub.preset = "small"
 files.data = %DATA
 DATA = "reviews.csv"
 EPOCHS = 4
@@ -174,7 +180,7 @@ def test_typo_in_a_scope(folder):
 
 
 def test_scope_where_there_is_none(folder):
-    message = refused(folder, "haed/hub.preset = 'x'\n", replace=("head/", ""))
+    message = refused(folder, "haed/keras_hub.preset = 'x'\n", replace=("head/", ""))
     assert "valid   no scope: there is none here" in message
 
 
@@ -224,7 +230,7 @@ def test_argument_that_the_command_line_supplies(folder, name, flag):
         ("head/Stage.epochs = 2.0", "2.0", "a whole number or None"),
         ("head/Stage.freeze = ('a', 3)", "('a', 3)", "a list of text in quotes, in brackets"),
         ("files.text = 3", "3", "text in quotes or None"),
-        ("files.text = @hub()", "@hub()", "text in quotes or None"),
+        ("files.text = @keras_hub()", "@keras_hub()", "text in quotes or None"),
     ],
 )
 def test_value_of_the_wrong_type(folder, line, shown, valid):
@@ -253,9 +259,9 @@ def test_wrong_type_through_a_macro_names_where_the_macro_is_set(folder):
 
 
 def test_wrong_kind_of_thing(folder):
-    message = refused(folder, replace=("train.source = @files()", "train.source = @hub()"))
+    message = refused(folder, replace=("train.source = @files()", "train.source = @keras_hub()"))
     assert message == (
-        "train.source = @hub() is of the wrong type.\n"
+        "train.source = @keras_hub() is of the wrong type.\n"
         "  set in  run.gin:3\n"
         "  valid   a source: @files()\n"
         "  see     tfft show train"
@@ -263,11 +269,11 @@ def test_wrong_kind_of_thing(folder):
 
 
 def test_missing_parentheses(folder):
-    assert refused(folder, replace=("@hub()", "@hub")) == (
-        "train.backbone = @hub passes hub itself, not what it makes.\n"
+    assert refused(folder, replace=("@keras_hub()", "@keras_hub")) == (
+        "train.backbone = @keras_hub passes keras_hub itself, not what it makes.\n"
         "  set in  run.gin:2\n"
-        "  valid   @hub()\n"
-        "  see     tfft show hub"
+        "  valid   @keras_hub()\n"
+        "  see     tfft show keras_hub"
     )
 
 
@@ -451,7 +457,7 @@ def test_a_bare_name_is_the_package_s_first(folder, mine):
 
 def test_flags_reach_one_s_own(folder, mine):
     (folder / "run.gin").write_text(mine)
-    settings = {"Own.depth": "3", "mine.Own.dropout": "0.3", "train.backbone": "@hub()"}
+    settings = {"Own.depth": "3", "mine.Own.dropout": "0.3", "train.backbone": "@keras_hub()"}
     task = load(allow=("mine",), **settings).kwargs()["task"]
     assert (task.depth, task.further["dropout"]) == (3, 0.3)
 
@@ -480,7 +486,7 @@ def test_the_strict_checks_hold_for_one_s_own(folder, mine, line, message):
 
 
 def test_a_task_in_the_place_of_a_backbone_is_refused(folder, mine):
-    (folder / "run.gin").write_text(mine.replace("@hub()", "@mine.Plain()"))
+    (folder / "run.gin").write_text(mine.replace("@keras_hub()", "@mine.Plain()"))
     assert "train.backbone = @mine.Plain() is of the wrong type" in refused_text(("mine",))
 
 
@@ -523,7 +529,7 @@ def test_a_module_that_is_not_there_or_no_python_is_told(folder, own):
 
 def test_allowed_module_is_read_and_not_executed(folder, own):
     own("1 / 0\ndef Other(depth: int = 1): pass\n")
-    text = WHOLE.replace("hub.preset = ", "hub.preset = 'x'\nOther.depth = ")
+    text = WHOLE.replace("keras_hub.preset = ", "keras_hub.preset = 'x'\nOther.depth = ")
     (folder / "run.gin").write_text("import mine\n" + text)
     assert "mine.Other.depth = 'small' is of the wrong type" in refused_text(("mine",))
     assert "mine" not in sys.modules
@@ -570,7 +576,7 @@ def test_include_is_found_beside_its_own_file(folder, monkeypatch):
 
 def test_packaged_config_is_found_from_any_folder(folder):
     found = config.load(["results/movie_reviews.gin"])
-    assert found.value("hub.preset") == "minilm_l6"
+    assert found.value("keras_hub.preset") == "minilm_l6"
 
 
 @pytest.mark.parametrize(
@@ -703,7 +709,7 @@ def test_later_files_and_flags_win(folder):
     shown = {s.name: (s.value, s.where) for s in found.settings}
     assert shown["Stage.epochs"] == ("9", "more.gin:1")
     assert shown["Task.dropout"] == ("0.5", "--gin.Task.dropout=0.5")
-    assert shown["hub.sequence_length"] == ("128", "default")
+    assert shown["keras_hub.sequence_length"] == ("128", "default")
 
 
 @pytest.mark.parametrize(
@@ -810,7 +816,7 @@ def test_an_error_of_a_constructor_gains_its_line(folder):
     with pytest.raises(DataError) as caught:
         load(DATA="none.csv").kwargs()
     assert str(caught.value) == "there is no file none.csv.\n  set in  --gin.DATA=none.csv"
-    (folder / "run.gin").write_text(WHOLE + "hub.sequence_length = 1000\n")
+    (folder / "run.gin").write_text(WHOLE + "keras_hub.sequence_length = 1000\n")
     with pytest.raises(DepthError) as caught:
         load().kwargs()
     assert caught.value.set_in == "run.gin:11"
@@ -846,7 +852,7 @@ def test_text_is_whole_and_stable(folder):
         "#   tfft train --gin_file=THIS_FILE --workdir=FOLDER\n"
         "\n"
         "train.task = @Task()\n"
-        "train.backbone = @hub()\n"
+        "train.backbone = @keras_hub()\n"
         "train.source = @files()\n"
         "train.stages = (@head/Stage(), @Stage())\n"
         "train.seed = 0\n"
@@ -854,8 +860,8 @@ def test_text_is_whole_and_stable(folder):
         "Task.labels = None\n"
         "Task.dropout = 0.1\n"
         "\n"
-        "hub.preset = 'small'\n"
-        "hub.sequence_length = 128\n"
+        "keras_hub.preset = 'small'\n"
+        "keras_hub.sequence_length = 128\n"
         "\n"
         "files.data = 'reviews.csv'\n"
         "files.text = None\n"
@@ -891,7 +897,7 @@ def test_text_keeps_odd_values(folder):
 def test_offers_what_is_named_as_its_file():
     known = configurables()
     assert known["TextClassification"].kind == "task"
-    assert known["hub"].kind == "backbone"
+    assert known["keras_hub"].kind == "backbone"
     assert known["files"].kind == "source"
     assert "Crossentropy" not in known and "presets" not in known
     assert known["Stage"].parameters["epochs"].literal == (3,)

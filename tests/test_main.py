@@ -275,7 +275,7 @@ def test_show_prints_each_value_with_its_line(capsys):
     assert ["setting", "value", "set in"] in rows
     assert ["Stage.epochs", "2", "--gin.Stage.epochs=2"] in rows
     assert ["Stage.steps", "None", "default"] in rows
-    (preset,) = [row for row in rows if row[0] == "hub.preset"]
+    (preset,) = [row for row in rows if row[0] == "keras_hub.preset"]
     assert preset[2].endswith("configs/models/minilm_l6.gin:11")
 
 

@@ -64,7 +64,7 @@ def python_form(text: str | None) -> str | None:
     """Returns a text with Python calls in place of commands, and arguments in place of flags.
 
     A macro has the name of the argument that it sets, in upper case: `--gin.TEXT=COLUMN` becomes
-    `text=COLUMN`, and a reference `@hub()` a call.
+    `text=COLUMN`, and a reference `@keras_hub()` a call.
     """
     if text is None:
         return None

@@ -53,7 +53,7 @@ def test_groups_hold_every_weight_once_from_bottom_to_top(body):
 def test_written_and_read_back(body, tmp_path):
     body.model.save_to_preset(str(tmp_path))
     hub_tokenizer(body.name).save_to_preset(str(tmp_path))
-    again = backbones.hub(str(tmp_path), sequence_length=64)
+    again = backbones.keras_hub(str(tmp_path), sequence_length=64)
     assert again.name == body.name
     assert again.fingerprint() == body.fingerprint()
     batch = again.preprocessor(TEXTS)

@@ -68,7 +68,7 @@ def compare(body, rows, first, atol):
 @pytest.mark.parametrize("kind", list(layouts.CONFIGS))
 def test_transformers_layout_gives_transformers_numbers(kind, prefixed, tmp_path, reference):
     prefix = {"xlm_roberta": "roberta."}.get(kind, f"{kind}.") if prefixed else ""
-    body = backbones.hub(str(make(tmp_path, kind, prefix)), sequence_length=16)
+    body = backbones.keras_hub(str(make(tmp_path, kind, prefix)), sequence_length=16)
     expected = reference("tiny_hidden_states.json")
     compare(body, expected["bodies"][kind], expected["first"], 2e-5)
     assert body.preprocessor(["a good movie"])["token_ids"].shape[0] == 1
@@ -78,7 +78,7 @@ def test_transformers_layout_gives_transformers_numbers(kind, prefixed, tmp_path
 def test_hidden_states_of_real_weights(reference):
     """Every layer, against Transformers: to 1e-4 (the sums of 384 to 1e-3)."""
     expected = reference("minilm_hidden_states.json")
-    body = backbones.hub("minilm_l6")
+    body = backbones.keras_hub("minilm_l6")
     ids = body.preprocessor.tokenize(expected["sentences"]).to_list()
     assert ids == [row["ids"] for row in expected["rows"]]
     ours = hidden_states(body, ids)
@@ -95,8 +95,8 @@ def test_hidden_states_of_real_weights(reference):
 
 
 def test_tanh_form_when_the_config_says_so(tmp_path):
-    exact = backbones.hub(str(make(tmp_path / "a", "bert")), sequence_length=16)
-    tanh = backbones.hub(
+    exact = backbones.keras_hub(str(make(tmp_path / "a", "bert")), sequence_length=16)
+    tanh = backbones.keras_hub(
         str(make(tmp_path / "b", "bert", hidden_act="gelu_new")), sequence_length=16
     )
     ids = [[2, 17, 299, 3]]
@@ -105,7 +105,9 @@ def test_tanh_form_when_the_config_says_so(tmp_path):
 
 
 def test_mixed_precision(tmp_path):
-    body = backbones.hub(str(make(tmp_path, "bert")), sequence_length=16, dtype="mixed_bfloat16")
+    body = backbones.keras_hub(
+        str(make(tmp_path, "bert")), sequence_length=16, dtype="mixed_bfloat16"
+    )
     outputs = body.outputs(body.preprocessor(["a good movie"]))
     assert outputs["pooled"].dtype == "bfloat16"
     assert body.model.weights[0].dtype == "float32"
@@ -119,10 +121,10 @@ def test_weights_in_parts(tmp_path):
     for part, own in parts.items():
         safetensors.numpy.save_file({n: held[n] for n in own}, tmp_path / part)
     place = {name: part for part, own in parts.items() for name in own}
-    whole = backbones.hub(str(tmp_path), sequence_length=16).fingerprint()
+    whole = backbones.keras_hub(str(tmp_path), sequence_length=16).fingerprint()
     (tmp_path / "model.safetensors").unlink()
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": place}))
-    assert backbones.hub(str(tmp_path), sequence_length=16).fingerprint() == whole
+    assert backbones.keras_hub(str(tmp_path), sequence_length=16).fingerprint() == whole
 
 
 def without(folder, part):
@@ -133,14 +135,14 @@ def without(folder, part):
 
 def test_no_pooler_is_noted_and_cannot_be_used(tmp_path):
     without(make(tmp_path, "bert"), "pooler")
-    assert "no pooler" in backbones.hub(str(tmp_path), sequence_length=16).notes[0]
+    assert "no pooler" in backbones.keras_hub(str(tmp_path), sequence_length=16).notes[0]
     with pytest.raises(ConfigError, match="holds no pooler"):
-        backbones.hub(str(tmp_path), sequence_length=16, pooling="pooler")
+        backbones.keras_hub(str(tmp_path), sequence_length=16, pooling="pooler")
 
 
 def test_a_body_with_segments_of_sentence_similarity_says_so(tmp_path):
     (make(tmp_path, "bert") / "modules.json").write_text("[]")
-    assert "similarity" in backbones.hub(str(tmp_path), sequence_length=16).notes[0]
+    assert "similarity" in backbones.keras_hub(str(tmp_path), sequence_length=16).notes[0]
 
 
 def tear(folder):
@@ -196,7 +198,7 @@ def test_refused(what, tmp_path):
     damage, message = BROKEN[what]
     damage(make(tmp_path, "bert"))
     with pytest.raises(WeightsError, match=message):
-        backbones.hub(str(tmp_path), sequence_length=16)
+        backbones.keras_hub(str(tmp_path), sequence_length=16)
 
 
 @pytest.fixture(scope="module")
@@ -244,25 +246,25 @@ def test_refused_presets(what, preset, tmp_path):
     damage, message = BROKEN_PRESETS[what]
     damage(folder)
     with pytest.raises(WeightsError, match=message):
-        backbones.hub(str(folder), sequence_length=16)
+        backbones.keras_hub(str(folder), sequence_length=16)
 
 
 def test_sequence_length_beyond_the_positions(tmp_path):
     with pytest.raises(DepthError, match="positions for 40 tokens") as caught:
-        backbones.hub(str(make(tmp_path, "bert")), sequence_length=41)
+        backbones.keras_hub(str(make(tmp_path, "bert")), sequence_length=41)
     assert caught.value.valid == "3 to 40"
 
 
 def test_missing_folder_shows_near_names(tmp_path):
     (tmp_path / "my_bert").mkdir()
     with pytest.raises(WeightsError) as caught:
-        backbones.hub(str(tmp_path / "my_brt"))
+        backbones.keras_hub(str(tmp_path / "my_brt"))
     assert "my_bert" in caught.value.valid
 
 
 def test_unknown_name_shows_near_names():
     with pytest.raises(WeightsError) as caught:
-        backbones.hub("bert_tiny_en_uncase")
+        backbones.keras_hub("bert_tiny_en_uncase")
     assert "bert_tiny_en_uncased" in caught.value.valid
     assert caught.value.see == "tfft list presets"
 
@@ -276,14 +278,14 @@ def test_handle_without_a_network(handle, monkeypatch):
     monkeypatch.setattr("kagglehub.model_download", unreachable)
     with pytest.raises(WeightsError, match="needs the network .* name resolution failed\\)$"):
         try:
-            backbones.hub(handle)
+            backbones.keras_hub(handle)
         except WeightsError as error:
             raise WeightsError(error.problem) from error
 
 
 def test_handle_of_an_unknown_kind():
     with pytest.raises(WeightsError, match="not known") as caught:
-        backbones.hub("ftp://x")
+        backbones.keras_hub("ftp://x")
     assert "hf://" in caught.value.valid
 
 
@@ -295,7 +297,7 @@ def test_handle_is_downloaded_without_pickles(preset, monkeypatch):
         return str(preset)
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    body = backbones.hub("hf://someone/model", sequence_length=16)
+    body = backbones.keras_hub("hf://someone/model", sequence_length=16)
     assert (body.preset, asked["name"]) == ("hf://someone/model", "someone/model")
     assert not any(pathlib.PurePath("pytorch_model.bin").match(p) for p in asked["patterns"])
 
@@ -303,11 +305,11 @@ def test_handle_is_downloaded_without_pickles(preset, monkeypatch):
 def test_kerashub_name_goes_to_its_handle(preset, monkeypatch):
     asked = []
     monkeypatch.setattr("kagglehub.model_download", lambda name: asked.append(name) or str(preset))
-    backbones.hub("bert_tiny_en_uncased", sequence_length=16)
+    backbones.keras_hub("bert_tiny_en_uncased", sequence_length=16)
     assert asked[0].startswith("keras/bert/keras/bert_tiny_en_uncased")
 
 
 def test_fetched_name_goes_to_its_folder(preset, monkeypatch):
     monkeypatch.setattr(fetch, "path", lambda name: preset)
-    body = backbones.hub("minilm_l6", sequence_length=16)
+    body = backbones.keras_hub("minilm_l6", sequence_length=16)
     assert (body.preset, body.depth) == ("minilm_l6", 2)

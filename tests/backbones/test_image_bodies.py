@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tfft import backbones
-from tfft.backbones.image.applications import applications, read_blocks
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import draw_weights
+from tfft.backbones.image.keras_applications import keras_applications, read_blocks
 from tfft.errors import ConfigError, WeightsError
 from tfft.methods.attachment import dense_layers
 from tfft.storage.downloads import fetch
@@ -45,7 +45,7 @@ def test_a_model_is_cut_at_its_blocks(name):
 
 
 def test_vgg16_is_normalised_as_it_was_trained():
-    body = applications("VGG16", image_size=32, pooling="flatten")
+    body = keras_applications("VGG16", image_size=32, pooling="flatten")
     assert (body.name, body.depth, body.dim) == ("vgg16", 5, 512)
     assert [group.name for group in body.groups] == ["stem", *(f"block{n}" for n in range(1, 6))]
     assert body.groups[0].layers == () and body.shape_at(0) == (32, 32, 3)
@@ -53,7 +53,7 @@ def test_vgg16_is_normalised_as_it_was_trained():
     found = body.embed({"pixels": PIXELS})
     caffe = PIXELS[..., ::-1].astype("float32") - [103.939, 116.779, 123.68]
     np.testing.assert_allclose(found, caffe, atol=1e-4)
-    one, two = (applications("VGG16", image_size=32, seed=seed) for seed in (0, 1))
+    one, two = (keras_applications("VGG16", image_size=32, seed=seed) for seed in (0, 1))
     assert body.fingerprint() == one.fingerprint() != two.fingerprint()
     assert "random weights" in one.notes[0]
 
@@ -81,23 +81,23 @@ def test_a_task_needs_a_body_of_its_kind():
 
 def test_what_cannot_be_built_is_said():
     with pytest.raises(ConfigError, match="'VGG17' is no model") as caught:
-        applications("VGG17")
+        keras_applications("VGG17")
     assert "VGG16" in caught.value.valid
     with pytest.raises(ConfigError, match="VGG16 cannot read images of 8 x 8"):
-        applications("VGG16", image_size=8)
+        keras_applications("VGG16", image_size=8)
     with pytest.raises(WeightsError, match="is no .h5 file and nothing that can be fetched"):
-        applications("VGG16", "nowhere.h5", image_size=32)
+        keras_applications("VGG16", "nowhere.h5", image_size=32)
 
 
 def test_weights_come_from_a_file_of_the_model(tmp_path):
-    one = applications("MobileNetV2", image_size=32, seed=1)
+    one = keras_applications("MobileNetV2", image_size=32, seed=1)
     path = tmp_path / "own.weights.h5"
     one.model.save_weights(path)
-    two = applications("MobileNetV2", str(path), image_size=32)
+    two = keras_applications("MobileNetV2", str(path), image_size=32)
     np.testing.assert_array_equal(one.model.weights[0], two.model.weights[0])
     assert two.notes == ()
     with pytest.raises(WeightsError, match="holds no weights of VGG16"):
-        applications("VGG16", str(path), image_size=32)
+        keras_applications("VGG16", str(path), image_size=32)
 
 
 def test_a_vgg_is_read_block_by_block(tmp_path):
@@ -157,8 +157,8 @@ def test_bodies_of_keras_hub(tmp_path, kind):
     made.save_to_preset(str(tmp_path))
     size = {"image_size": 16} if kind == "resnet" else {}
     with pytest.raises(ConfigError, match="does not say how pixels are normalised"):
-        backbones.hub_images(str(tmp_path), **size)
-    body = backbones.hub_images(str(tmp_path), **size, scale=1 / 127.5, offset=-1.0)
+        backbones.keras_hub_images(str(tmp_path), **size)
+    body = backbones.keras_hub_images(str(tmp_path), **size, scale=1 / 127.5, offset=-1.0)
     assert (body.name, body.depth, body.dim) == (kind, 3, 8 if kind == "vit" else 64)
     pixels = PIXELS[:, :16, :16]
     hidden = body.embed({"pixels": pixels}, training=False)
@@ -175,7 +175,7 @@ def test_bodies_of_keras_hub(tmp_path, kind):
         names = dense_layers(body)
         assert [name for name in names if name.endswith("/query")]
         with pytest.raises(ConfigError, match="image_size=32, but"):
-            backbones.hub_images(str(tmp_path), 32, scale=1.0, offset=0.0)
+            backbones.keras_hub_images(str(tmp_path), 32, scale=1.0, offset=0.0)
 
 
 def test_an_offset_of_0_is_heeded(tmp_path):
@@ -187,8 +187,8 @@ def test_an_offset_of_0_is_heeded(tmp_path):
     kind(image_size=(16, 16), scale=0.5, offset=-1.0).save_to_preset(str(tmp_path))
     pixels = PIXELS[:, :16, :16]
     for settings, read in [({}, pixels * 0.5 - 1.0), ({"offset": 0.0}, pixels * 0.5)]:
-        body = backbones.hub_images(str(tmp_path), **settings)
-        given = backbones.hub_images(str(tmp_path), scale=1.0, offset=0.0)
+        body = backbones.keras_hub_images(str(tmp_path), **settings)
+        given = backbones.keras_hub_images(str(tmp_path), scale=1.0, offset=0.0)
         one, other = body.embed({"pixels": pixels}), given.embed({"pixels": read})
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
 
@@ -196,6 +196,6 @@ def test_an_offset_of_0_is_heeded(tmp_path):
 def test_other_bodies_of_keras_hub_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"class_name": "BertBackbone"}')
     with pytest.raises(WeightsError, match="holds a BertBackbone, which is no body of images"):
-        backbones.hub_images(str(tmp_path))
+        backbones.keras_hub_images(str(tmp_path))
     with pytest.raises(WeightsError, match="is no KerasHub preset of images and no folder"):
-        backbones.hub_images("resnet_of_nobody")
+        backbones.keras_hub_images("resnet_of_nobody")

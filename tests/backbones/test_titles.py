@@ -8,7 +8,7 @@ import pytest
 import tfft
 from tfft import api
 from tfft.backbones.base import Backbone
-from tfft.backbones.text.hub import hub
+from tfft.backbones.text.keras_hub import keras_hub
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.reports.console import Console
@@ -58,7 +58,7 @@ def test_a_body_without_a_preset_is_named_by_its_kind():
 def test_reports_name_the_folder(tmp_path, capsys):
     folder = tmp_path / "our_encoder"
     shutil.copytree(fetch.path("minilm_l6"), folder)
-    body = hub(str(folder), sequence_length=8)
+    body = keras_hub(str(folder), sequence_length=8)
     assert body.title == "our_encoder (bert)"
 
 

@@ -132,7 +132,7 @@ def test_written_and_read_back(kind, tmp_path):
     one = backbones.tiny(kind, layers=1, heads=2, dim=8)
     one.model.save_to_preset(str(tmp_path))
     hub_tokenizer(kind).save_to_preset(str(tmp_path))
-    again = backbones.hub(str(tmp_path), sequence_length=32)
+    again = backbones.keras_hub(str(tmp_path), sequence_length=32)
     assert (again.name, type(again)) == (kind, type(one))
     assert again.fingerprint() == one.fingerprint()
     texts = ["a good movie", ""]
@@ -147,7 +147,7 @@ def test_a_folder_in_transformers_layout_is_read(kind, tmp_path):
     hub_tokenizer(kind).export_to_transformers(str(tmp_path))
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "rms_norm_eps": 1e-3}))
-    again = backbones.hub(str(tmp_path), sequence_length=32)
+    again = backbones.keras_hub(str(tmp_path), sequence_length=32)
     assert again.name == kind and again.model.layer_norm.epsilon == 1e-3
     for layer in again.model._flatten_layers(include_self=False):
         if hasattr(layer, "epsilon"):
@@ -158,7 +158,7 @@ def test_a_folder_in_transformers_layout_is_read(kind, tmp_path):
     np.testing.assert_allclose(found, expected, atol=2e-6)
     (tmp_path / "model.safetensors").write_bytes(b"torn")
     with pytest.raises(WeightsError, match=f"cannot be read as {kind}"):
-        backbones.hub(str(tmp_path), sequence_length=32)
+        backbones.keras_hub(str(tmp_path), sequence_length=32)
 
 
 def test_positions_that_a_body_lacks_are_refused(tmp_path):
@@ -166,4 +166,4 @@ def test_positions_that_a_body_lacks_are_refused(tmp_path):
     one.model.save_to_preset(str(tmp_path))
     hub_tokenizer("bart").save_to_preset(str(tmp_path))
     with pytest.raises(DepthError, match="has positions for 16 tokens"):
-        backbones.hub(str(tmp_path), sequence_length=32)
+        backbones.keras_hub(str(tmp_path), sequence_length=32)

@@ -514,5 +514,5 @@ def test_equations_of_all_kerashub_kernels_are_matrices():
     "method,most", [(lora(), 0.004), (adapters(), 0.012), (ia3(), 0.001), (bitfit(), 0.002)]
 )
 def test_recipes_train_a_small_share_of_a_real_body(method, most):
-    body = tfft.backbones.hub("minilm_l6")
+    body = tfft.backbones.keras_hub("minilm_l6")
     assert made(body, method)[0].trainable_share < most < 0.03

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 import tfft
 from tfft import api
-from tfft.backbones.adapted import adapted
+from tfft.backbones.from_run import from_run
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.memory import memory
@@ -233,12 +233,12 @@ def test_labels_of_a_source_are_not_looked_at(tmp_path):
 
 
 def test_a_body_goes_from_one_run_to_the_next(tmp_path, finished):
-    body = adapted(tiny(layers=1, dim=32, dropout=0.0), str(finished.workdir))
+    body = from_run(tiny(layers=1, dim=32, dropout=0.0), str(finished.workdir))
     for one, other in zip(body.model.weights, finished.backbone.model.weights, strict=True):
         if "seed" not in one.path:
             assert np.array_equal(one.numpy(), other.numpy())
     assert "weights of the body are those of" in body.notes[-1]
     with pytest.raises(ConfigError, match="no folder of a run"):
-        adapted(tiny(), str(tmp_path))
+        from_run(tiny(), str(tmp_path))
     with pytest.raises(WeightsError, match="another shape"):
-        adapted(tiny(dim=16), str(finished.workdir))
+        from_run(tiny(dim=16), str(finished.workdir))

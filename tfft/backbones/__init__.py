@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from tfft.backbones.adapted import adapted
 from tfft.backbones.base import Backbone, Group
-from tfft.backbones.image.applications import applications
-from tfft.backbones.image.hub_images import hub_images
+from tfft.backbones.from_run import from_run
+from tfft.backbones.image.keras_applications import keras_applications
+from tfft.backbones.image.keras_hub_images import keras_hub_images
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.presets import Preset, presets
-from tfft.backbones.text.hub import hub
+from tfft.backbones.text.keras_hub import keras_hub
 from tfft.backbones.text.tiny import tiny
 
 __all__ = [
     "Backbone",
     "Group",
     "Preset",
-    "adapted",
-    "applications",
-    "hub",
-    "hub_images",
+    "from_run",
+    "keras_applications",
+    "keras_hub",
+    "keras_hub_images",
     "presets",
     "tiny",
     "tiny_image",

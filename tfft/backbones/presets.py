@@ -17,7 +17,7 @@ class Preset:
     """One published body.
 
     Attributes:
-      name: what `hub` takes.
+      name: what `keras_hub` takes.
       architecture: a name of `generators.ALL`.
       parameters: how many weights; None where KerasHub does not say.
       languages: as the preset's name says; "" where it does not.

@@ -1,7 +1,8 @@
 """What a config can name, found in the files and read from their source, with nothing imported.
 
-A task, a backbone, a source or a method is what is named as its file: `hub` in backbones/hub.py,
-`TextClassification` in tasks/text_classification.py. There is no list to keep.
+A task, a backbone, a source or a method is what is named as its file: `keras_hub` in
+backbones/text/keras_hub.py, `TextClassification` in tasks/text/text_classification.py. There is no
+list to keep.
 """
 
 from __future__ import annotations

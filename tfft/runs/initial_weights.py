@@ -22,7 +22,7 @@ from tfft.methods import attachment
 from tfft.training.freezing import frozen_groups, names_matching
 from tfft.training.stage import Stage
 
-ANEW = 'a backbone loaded anew for each run, such as tfft.backbones.hub("minilm_l6")'
+ANEW = 'a backbone loaded anew for each run, such as tfft.backbones.keras_hub("minilm_l6")'
 
 
 @dataclasses.dataclass

@@ -116,7 +116,7 @@ class TextBackbone(Backbone):
                 what = "reads tokens" if not read.pools else "cannot read them"
                 raise ConfigError(
                     f'long_texts="windows" averages over windows, and {task.name} {what}.',
-                    set_in="hub.long_texts",
+                    set_in="keras_hub.long_texts",
                     valid='long_texts="cut"',
                 )
             read.average = self._window_average

@@ -70,7 +70,7 @@ def tiny(
       dropout: the share of dropped activations while training.
       seed: of the weights; the vocabulary is always the same.
       dtype: a Keras dtype policy.
-      long_texts, window_overlap, most_windows, window_average: as in `hub`.
+      long_texts, window_overlap, most_windows, window_average: as in `keras_hub`.
 
     Raises:
       ConfigError: an unknown architecture or pooling, or windows that cannot be.

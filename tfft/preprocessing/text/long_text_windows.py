@@ -135,7 +135,7 @@ def with_long_texts(
         raise ConfigError(
             'long_texts="windows" averages over windows, and a body that writes has nothing to '
             "average.",
-            set_in="hub.long_texts",
+            set_in="keras_hub.long_texts",
             valid='long_texts="cut"',
         )
     if choice == "cut":

@@ -14,7 +14,7 @@ from tfft.validation.arguments import FILLED, validated
 
 
 @validated(run=FILLED)
-def adapted(backbone: Backbone, run: str) -> Backbone:
+def from_run(backbone: Backbone, run: str) -> Backbone:
     """Returns a body with the best weights that a run gave it; the run's head is left out.
 
     Don't Stop Pretraining (Gururangan et al., 2020): a body that was tuned on the texts of a field
@@ -31,14 +31,14 @@ def adapted(backbone: Backbone, run: str) -> Backbone:
     if not (pathlib.Path(run).expanduser() / BEST).exists():
         raise ConfigError(
             f"{run!r} is no folder of a run that was trained.",
-            set_in="adapted.run",
+            set_in="from_run.run",
             valid="the --workdir of tfft train",
         )
     arrays, state = Workdir(str(pathlib.Path(run).expanduser())).load(BEST)
     if state.get("adapters"):
         raise ConfigError(
             f"the run in {run} trained adapters, and a body alone cannot hold them.",
-            set_in="adapted.run",
+            set_in="from_run.run",
             valid="a run whose stages train the body's own weights",
         )
     own = named_variables(backbone)
@@ -48,7 +48,7 @@ def adapted(backbone: Backbone, run: str) -> Backbone:
         what = f"{wrong[0]} has another shape" if wrong else "it trained none of the body's weights"
         raise WeightsError(
             f"the run in {run} did not train this body: {what}.",
-            set_in="adapted.run",
+            set_in="from_run.run",
             valid="a run on the same preset, with a part of it trained",
         )
     for name, value in found.items():

@@ -23,7 +23,7 @@ KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 
 
 @validated(preset=FILLED, image_size=COUNT, scale=ANY, offset=ANY)
-def hub_images(
+def keras_hub_images(
     preset: str,
     image_size: int | tuple[int, int] | None = None,
     *,
@@ -51,7 +51,8 @@ def hub_images(
     for name, value in (("scale", scale), ("offset", offset)):
         if isinstance(value, Sequence) and len(value) != 3:
             raise ConfigError(
-                f"hub_images.{name} must have a number for each channel. Received: {name}={value}.",
+                f"keras_hub_images.{name} must have a number for each channel. "
+                f"Received: {name}={value}.",
                 valid="a number, or three of them",
             )
     folder = _folder(preset)
@@ -61,7 +62,7 @@ def hub_images(
     if sizes is not None and (height, width) != tuple(sizes):
         raise ConfigError(
             f"image_size={image_size}, but {preset} reads images of {height} x {width}.",
-            set_in="hub_images.image_size",
+            set_in="keras_hub_images.image_size",
             valid=f"None, or {height}" if height == width else "None",
         )
     if scale is None or offset is None:
@@ -94,7 +95,7 @@ def _folder(preset: str) -> pathlib.Path:
     if not (folder / "config.json").is_file():
         raise WeightsError(
             f"preset={preset!r} is no KerasHub preset of images and no folder with a config.json.",
-            set_in="hub_images.preset",
+            set_in="keras_hub_images.preset",
             valid=near(preset, known),
         )
     return folder
@@ -106,7 +107,7 @@ def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> 
     if name not in kinds:
         raise WeightsError(
             f"{preset} holds a {name}, which is no body of images that is supported.",
-            set_in="hub_images.preset",
+            set_in="keras_hub_images.preset",
             valid=", ".join(kinds),
         )
     resnet = {"image_shape": (*(sizes or (224, 224)), 3)} if name == "ResNetBackbone" else {}
@@ -126,8 +127,8 @@ def _normalisation(folder: pathlib.Path, preset: str) -> tuple[Any, Any]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{preset} does not say how pixels are normalised.",
-            set_in="hub_images",
-            valid="hub_images.scale and hub_images.offset, such as 1 / 127.5 and -1",
+            set_in="keras_hub_images",
+            valid="keras_hub_images.scale and keras_hub_images.offset, such as 1 / 127.5 and -1",
         ) from error
     scale = 1.0 if converter.scale is None else converter.scale
     return scale, 0.0 if converter.offset is None else converter.offset

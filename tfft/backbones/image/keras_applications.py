@@ -18,7 +18,7 @@ from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 
 @validated(name=FILLED, weights=FILLED, image_size=COUNT, seed=SEED)
-def applications(
+def keras_applications(
     name: str = "VGG16",
     weights: str | None = None,
     image_size: int | tuple[int, int] = 224,
@@ -50,7 +50,7 @@ def applications(
         known = [each for each in dir(keras.applications) if each[:1].isupper()]
         raise ConfigError(
             f"name={name!r} is no model of keras.applications.",
-            set_in="applications.name",
+            set_in="keras_applications.name",
             valid=near(name, known, 8),
         )
     height, width = (image_size, image_size) if isinstance(image_size, int) else image_size
@@ -60,7 +60,7 @@ def applications(
     except ValueError as error:
         raise ConfigError(
             f"{name} cannot read images of {height} x {width}: {error}",
-            set_in="applications.image_size",
+            set_in="keras_applications.image_size",
         ) from error
     notes = _load(model, name, weights, seed)
     return ImageBackbone(
@@ -85,7 +85,9 @@ def _load(model: Any, name: str, weights: str | None, seed: int) -> list[str]:
         files = sorted(folder.glob("*.h5"))
         if not files:
             raise WeightsError(
-                f"{weights} are no weights of images.", set_in="applications.weights", valid="vgg16"
+                f"{weights} are no weights of images.",
+                set_in="keras_applications.weights",
+                valid="vgg16",
             )
         read_blocks(model, files[0])
         return [item.note] if item.note else []
@@ -100,7 +102,7 @@ def _load_file(model: Any, name: str, weights: str) -> None:
     if not path.is_file() or path.suffix != ".h5":
         raise WeightsError(
             f"weights={weights!r} is no .h5 file and nothing that can be fetched.",
-            set_in="applications.weights",
+            set_in="keras_applications.weights",
             valid=f"a path, {', '.join(fetched)}, imagenet, or None",
             see="tfft list",
         )
@@ -110,7 +112,7 @@ def _load_file(model: Any, name: str, weights: str) -> None:
         raise WeightsError(
             f"{path} holds no weights of {name} without its classifier: "
             f"{str(error).splitlines()[0][:200]}",
-            set_in="applications.weights",
+            set_in="keras_applications.weights",
         ) from error
 
 

@@ -27,7 +27,7 @@ _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.S
 @validated(
     preset=FILLED, sequence_length=Range(least=3), window_overlap=NON_NEGATIVE, most_windows=COUNT
 )
-def hub(
+def keras_hub(
     preset: str,
     *,
     sequence_length: int = 128,
