@@ -44,8 +44,8 @@ def source(name: str, **splits: Rows) -> MemorySource:
 
 
 def recipe(name: str) -> dict[str, Any]:
-    """Returns the task and the stages of a recipe of configs/runs."""
-    config = load(["results/movie_reviews.gin", f"runs/{name}.gin"])
+    """Returns the task and the stages of a recipe of configs/recipes."""
+    config = load(["results/movie_reviews.gin", f"recipes/{name}.gin"])
     return config.kwargs(only=("task", "stages"))
 
 

@@ -1,4 +1,4 @@
-"""Trains the recipes of configs/runs on the movie reviews and writes docs/recipes.md.
+"""Trains the recipes of configs/recipes on the movie reviews and writes docs/recipes.md.
 
 All but `small_data`, for which `benchmarks.checks small` has a table of its own on the page.
 
@@ -30,11 +30,11 @@ RUNS, PAGE = ROOT / "runs/recipes", ROOT / "docs/recipes.md"
 KEPT = RAW / "recipes.json"
 HEAD = """# Recipes, measured
 
-Every file of `configs/runs` on the movie reviews with MiniLM-L6: {train:,} training, {validation:,}
-validation and {test:,} test sentences; TF-IDF with logistic regression has {floor:.3f}. A recipe
-follows a config and replaces its stages, with your own data as well:
+Every file of `configs/recipes` on the movie reviews with MiniLM-L6: {train:,} training,
+{validation:,} validation and {test:,} test sentences; TF-IDF with logistic regression has
+{floor:.3f}. A recipe follows a config and replaces its stages, with your own data as well:
 
-    tfft train --gin_file=quick/text.gin --gin_file=runs/lora.gin \\
+    tfft train --gin_file=quick/text.gin --gin_file=recipes/lora.gin \\
       --gin.DATA=reviews.csv --workdir=out
 
 `make results` makes this page (`.venv/bin/python -m benchmarks.recipes NAME --seeds=5` for one of
@@ -58,7 +58,7 @@ def train(name: str, seed: int) -> dict[str, Any]:
     shutil.rmtree(folder, ignore_errors=True)  # what is left of another run would be continued
     command = [
         *(sys.executable, "-m", "tfft", "train", "--quiet", f"--seed={seed}"),
-        *("--gin_file=results/movie_reviews.gin", f"--gin_file=runs/{name}.gin"),
+        *("--gin_file=results/movie_reviews.gin", f"--gin_file=recipes/{name}.gin"),
         f"--workdir={folder}",
     ]
     with tempfile.TemporaryDirectory() as store:
@@ -97,7 +97,7 @@ def results() -> dict[str, Any]:
 
 def header(name: str, word: str) -> str:
     """Returns what a recipe's header says after a word."""
-    lines = (ROOT / f"configs/runs/{name}.gin").read_text().split("\n\n")[0]
+    lines = (ROOT / f"configs/recipes/{name}.gin").read_text().split("\n\n")[0]
     found = re.search(rf"^# {word} +(.*(?:\n#    .*)*)", lines, re.M)
     return " ".join((found[1] if found else "").replace("\n#", " ").split())
 
@@ -164,7 +164,7 @@ def few(found: dict[str, Any]) -> list[str]:
 
 def main(arguments: list[str]) -> None:
     """Trains what is missing, writes the page after each run."""
-    known = sorted(path.stem for path in pathlib.Path(ROOT, "configs/runs").glob("*.gin"))
+    known = sorted(path.stem for path in pathlib.Path(ROOT, "configs/recipes").glob("*.gin"))
     parser = argparse.ArgumentParser(prog="python -m benchmarks.recipes", description=__doc__)
     usual = [name for name in known if name != "small_data"]
     parser.add_argument("names", nargs="*", default=usual, help=", ".join(known))

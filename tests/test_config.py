@@ -974,9 +974,9 @@ def test_stages_of_a_later_file_replace_the_earlier_ones_whole(folder):
         load("run.gin", "two.gin", EPOCHS="5")
 
 
-@pytest.mark.parametrize("path", sorted((includes.packaged() / "runs").glob("*.gin")), ids=str)
+@pytest.mark.parametrize("path", sorted((includes.packaged() / "recipes").glob("*.gin")), ids=str)
 def test_every_recipe_follows_own_data(path):
-    found = config.load(["quick/text.gin", f"runs/{path.name}"], {"DATA": "a.csv"})
+    found = config.load(["quick/text.gin", f"recipes/{path.name}"], {"DATA": "a.csv"})
     assert not found.mistakes and not found.missing
 
 

@@ -300,10 +300,10 @@ def test_an_incomplete_task_is_found(tree):
 
 def test_a_folder_that_the_wheel_lacks_is_found(tree):
     root = tree(tfft__new__one="", tfft__here="")
-    (root / "configs/runs").mkdir(parents=True)
-    (root / "configs/runs/full.gin").write_text("")
+    (root / "configs/recipes").mkdir(parents=True)
+    (root / "configs/recipes/full.gin").write_text("")
     (root / "setup.cfg").write_text("[options]\npackages =\n    tfft\n    tfft.configs\n")
     assert unpacked(root) == [
-        "tfft.configs.runs is not in setup.cfg",
+        "tfft.configs.recipes is not in setup.cfg",
         "tfft.new is not in setup.cfg",
     ]

@@ -9,7 +9,7 @@ from tfft.config import load as config
 from tfft.errors import ConfigError
 
 QUICK = sorted(path.stem for path in (includes.packaged() / "quick").glob("*.gin"))
-RECIPES = sorted(path.stem for path in (includes.packaged() / "runs").glob("*.gin"))
+RECIPES = sorted(path.stem for path in (includes.packaged() / "recipes").glob("*.gin"))
 VALUES = {"EPOCHS": "5", "BATCH_SIZE": "7", "LEARNING_RATE": "0.0125", "FREEZE_LAYERS": "1"}
 NEEDED = {"DATA": "data.csv", "TAGGED": "tags.conll"}
 # Tasks without one label an example have no weights by class.
@@ -21,7 +21,7 @@ def load(quick, recipe, **macros):
     needed = {name: value for name, value in NEEDED.items() if f"%{name}" in text}
     if "quick/text.gin" in text:  # included
         needed["DATA"] = NEEDED["DATA"]
-    return config.load([f"quick/{quick}.gin", f"runs/{recipe}.gin"], {**needed, **macros})
+    return config.load([f"quick/{quick}.gin", f"recipes/{recipe}.gin"], {**needed, **macros})
 
 
 def stage_values(found, parameter):
@@ -37,7 +37,7 @@ def test_each_recipe_takes_the_macros_of_each_quick_config(quick, recipe):
         with pytest.raises(ConfigError) as caught:
             load(quick, recipe, **VALUES)
         assert "does not inherit from Classification" in caught.value.problem
-        assert "runs/imbalanced.gin" in caught.value.set_in
+        assert "recipes/imbalanced.gin" in caught.value.set_in
         assert "TextClassification" in caught.value.valid
         return
     found = load(quick, recipe, **VALUES)
@@ -54,12 +54,12 @@ def test_each_recipe_takes_the_macros_of_each_quick_config(quick, recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_has_defaults_of_its_own_and_names_its_macros(recipe):
-    text = (includes.packaged() / f"runs/{recipe}.gin").read_text()
+    text = (includes.packaged() / f"recipes/{recipe}.gin").read_text()
     header = text.partition("\n\n")[0]
     macros = re.findall(r"^([A-Z_]+) = ", text, re.MULTILINE)
     assert set(VALUES) <= set(macros)
     assert all(name in header.partition("# macros")[2] for name in macros)
-    alone = config.load(["quick/text.gin", f"runs/{recipe}.gin"], {"DATA": "a.csv"})
+    alone = config.load(["quick/text.gin", f"recipes/{recipe}.gin"], {"DATA": "a.csv"})
     assert all(f"%{name}" not in alone.text for name in macros)
 
 
