@@ -194,7 +194,7 @@ def test_a_name_cannot_break_the_page(two):
 
 def test_comparing_loads_no_tensorflow(two):
     code = (
-        "import sys; from tfft import compare; compare.side_by_side(sys.argv[1:]);"
+        "import sys; from tfft.reports import comparison; comparison.side_by_side(sys.argv[1:]);"
         "print([m for m in ('tensorflow', 'keras', 'gin') if m in sys.modules])"
     )
     command = [sys.executable, "-c", code, *two]

@@ -45,12 +45,12 @@ def verbs(monkeypatch, tmp_path):
     (tmp_path / "run.gin").write_text(CONFIG)
     recorder = Recorder()
     monkeypatch.setattr(cli, "_library", lambda say: recorder)
-    machine = types.ModuleType("tfft.runs.environment")
+    machine = types.ModuleType("tfft.training.distribution")
     machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
-    monkeypatch.setitem(sys.modules, "tfft.runs.environment", machine)
-    monkeypatch.setattr("tfft.runs.environment", machine, raising=False)
+    monkeypatch.setitem(sys.modules, "tfft.training.distribution", machine)
+    monkeypatch.setattr("tfft.training.distribution", machine, raising=False)
     monkeypatch.setattr(
-        cli.config.Config, "kwargs", lambda self, only=None: {name: name for name in only or ["a"]}
+        cli.load.Config, "kwargs", lambda self, only=None: {name: name for name in only or ["a"]}
     )
     return recorder
 

@@ -10,6 +10,7 @@ import sys
 import pytest
 from test_fetch import CONTENT, MEMBERS, WHEEL, shop, wheel_of  # noqa: F401
 
+import tfft
 from tfft.errors import UserError
 from tfft.storage.downloads import fetch
 from tfft.storage.subprocesses import find_program, git_commit, python_command, run_aside
@@ -138,9 +139,17 @@ def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monk
 
 def test_only_these_modules_start_processes():
     """A new one takes its command from `tfft.storage.subprocesses`."""
-    package = pathlib.Path(fetch.__file__).parent
+    package = pathlib.Path(tfft.__file__).parent
     starts = re.compile(r"import subprocess|os\.(exec|spawn|system|popen)|multiprocessing")
-    found = {path.stem for path in package.rglob("*.py") if starts.search(path.read_text())}
-    assert found == {"export", "fetch", "processes"}
-    for name in found - {"processes"}:
-        assert "python_command(" in (package / f"{name}.py").read_text()
+    found = {
+        str(path.relative_to(package))
+        for path in package.rglob("*.py")
+        if starts.search(path.read_text())
+    }
+    first, *others = (
+        "storage/subprocesses.py",
+        "storage/downloads/fetch.py",
+        "export/saved_model.py",
+    )
+    assert found == {first, *others}
+    assert all("python_command(" in (package / name).read_text() for name in others)

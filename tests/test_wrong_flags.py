@@ -37,12 +37,12 @@ def command(tmp_path, monkeypatch, capsys):
     for name in ("check", "train", "evaluate", "predict", "export", "evaluate_export"):
         setattr(verbs, name, lambda *args, **kwargs: None)
     monkeypatch.setattr(cli, "_library", lambda say: verbs)
-    machine = types.ModuleType("tfft.runs.environment")
+    machine = types.ModuleType("tfft.training.distribution")
     machine.scope = lambda strategy, say: cli.contextlib.nullcontext()
-    monkeypatch.setitem(sys.modules, "tfft.runs.environment", machine)
-    monkeypatch.setattr("tfft.runs.environment", machine, raising=False)
+    monkeypatch.setitem(sys.modules, "tfft.training.distribution", machine)
+    monkeypatch.setattr("tfft.training.distribution", machine, raising=False)
     monkeypatch.setattr(load, "offered", lambda: dict(KNOWN))  # read once
-    monkeypatch.setattr(cli.config.Config, "kwargs", lambda self, only=None: {})
+    monkeypatch.setattr(cli.load.Config, "kwargs", lambda self, only=None: {})
 
     def run(*arguments):
         capsys.readouterr()
@@ -199,7 +199,7 @@ def test_verbose_shows_where_an_error_comes_from(command, monkeypatch, capsys):
         except ValueError as error:
             raise ConfigError("it cannot be made.") from error
 
-    monkeypatch.setattr(cli.config.Config, "kwargs", refuse)
+    monkeypatch.setattr(cli.load.Config, "kwargs", refuse)
     assert cli.command(["check", "--gin_file=run.gin"]) == 2
     assert "Traceback" not in capsys.readouterr().err
     assert cli.command(["check", "--gin_file=run.gin", "-v"]) == 2

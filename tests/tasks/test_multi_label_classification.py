@@ -17,13 +17,13 @@ from tfft.data.examples import Examples
 from tfft.data.sources.files import files
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
+from tfft.evaluation.thresholds import f1
 from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.reports.console import Console
 from tfft.tasks import encoding
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.testing.task_case import TaskCase
-from tfft.thresholds import f1
 
 NAMES = ["film", "good", "plot"]
 
