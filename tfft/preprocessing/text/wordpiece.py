@@ -37,7 +37,7 @@ PLAIN = r"[\t\n\r -;=-Z\\-~]*"
 # Characters that TensorFlow's tables call a mark, a format sign, punctuation or decomposable, and
 # the judge's tables do not (they are letters of no known kind to it). No vocabulary holds them, so
 # their word is unknown; they are replaced by a letter that is in no vocabulary entry either.
-# Made by comparing both for every code point; tests/preprocess/test_wordpiece.py does it again.
+# Made by comparing both for every code point; tests/preprocessing/test_wordpiece.py does it again.
 UNKNOWN_TO_JUDGE = (
     r"\x{61D}\x{7FD}\x{890}-\x{891}\x{898}-\x{89F}\x{8CA}-\x{8E2}\x{9FD}-\x{9FE}\x{A76}"
     r"\x{AFA}-\x{AFF}\x{B55}\x{C04}\x{C3C}\x{C77}\x{C84}\x{D00}\x{D3B}-\x{D3C}\x{D81}\x{EBA}"

@@ -10,7 +10,7 @@ import pytest
 
 from tfft.cli import main as cli
 
-PAGE = pathlib.Path(__file__).parents[1] / "docs/own_task.md"
+PAGE = pathlib.Path(__file__).parents[2] / "docs/own_task.md"
 WORTH = {"worst": 1, "bad": 2, "one": 3, "good": 4, "great": 5}
 TINY = """
 train.backbone = @tiny()

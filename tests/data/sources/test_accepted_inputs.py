@@ -22,7 +22,7 @@ from tfft.tasks import encoding
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.tasks.text.text_regression import TextRegression
 
-PAGE = pathlib.Path(__file__).parents[2] / "docs/own_data.md"
+PAGE = pathlib.Path(__file__).parents[3] / "docs/own_data.md"
 ROWS = [("a fine film", "x"), ("so, so", "y")]
 CSV = 'text,label\na fine film,x\n"so, so",y\n'
 OBJECTS = [{"text": text, "label": label} for text, label in ROWS]

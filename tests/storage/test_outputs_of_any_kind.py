@@ -147,4 +147,4 @@ def test_a_descriptor_that_is_not_open_is_a_user_error():
 
 
 def _environment():
-    return {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[1])}
+    return {**os.environ, "PYTHONPATH": str(pathlib.Path(__file__).parents[2])}

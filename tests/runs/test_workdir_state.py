@@ -4,7 +4,7 @@ import fcntl
 import os
 
 import pytest
-from test_run import STAGES
+from test_api import STAGES
 from trainings import stopped_after
 
 import tfft
