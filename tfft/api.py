@@ -15,7 +15,7 @@ import keras
 
 from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
-from tfft.data.sources.as_source import as_source
+from tfft.data.as_source import as_source
 from tfft.errors import ConfigError, near
 from tfft.evaluation import (
     calibration,
@@ -123,7 +123,7 @@ def train(
       task: the problem: labels, head, loss, metrics.
       backbone: the pretrained body.
       source: a Source; or the path of a file or folder, or examples in memory, see
-        `tfft.data.sources.as_source.as_source`.
+        `tfft.data.as_source.as_source`.
       stages: one, or several that are trained one after the other on the same weights.
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.

@@ -15,7 +15,7 @@ import keras
 
 from tfft.backbones.base import Backbone
 from tfft.data.examples import Examples
-from tfft.data.sources.python_examples import read_inputs
+from tfft.data.python_examples import read_inputs
 from tfft.evaluation import finite_checks, inference
 from tfft.export.saved_model import Served, difference
 from tfft.export.saved_model import export as write_export

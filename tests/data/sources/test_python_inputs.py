@@ -13,8 +13,8 @@ import tensorflow as tf
 import tfft
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
-from tfft.data.sources import python_examples
-from tfft.data.sources.as_source import as_source
+from tfft.data import python_examples
+from tfft.data.as_source import as_source
 from tfft.data.sources.memory import memory
 from tfft.errors import DataError, UserError, python_form
 from tfft.runs.run import Run

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfft.data.python_examples import label_names_of, parts_of, rows_of
+from tfft.data.python_values import CALL, SEE, plain, read_answer, read_label, read_text
 from tfft.data.sources.base import MemorySource, Source
-from tfft.data.sources.python_examples import label_names_of, parts_of, rows_of
-from tfft.data.sources.python_values import CALL, SEE, plain, read_answer, read_label, read_text
 from tfft.data.splits import Rows, complete
 from tfft.errors import ConfigError, DataError
 from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, validated

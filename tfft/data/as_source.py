@@ -6,12 +6,12 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.data.python_examples import VALID, parts_of, rows_of
+from tfft.data.python_values import read_image, read_label
 from tfft.data.sources.base import Source
 from tfft.data.sources.files import files
 from tfft.data.sources.images import images, of_rows
 from tfft.data.sources.memory import memory
-from tfft.data.sources.python_examples import VALID, parts_of, rows_of
-from tfft.data.sources.python_values import read_image, read_label
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 from tfft.validation.arguments import shown

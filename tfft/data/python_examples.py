@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data.sources.python_values import CALL, SEE, plain, read_image, read_text
+from tfft.data.python_values import CALL, SEE, plain, read_image, read_text
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 from tfft.validation.arguments import shown
