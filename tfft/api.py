@@ -17,13 +17,7 @@ from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.evaluation import (
-    calibration,
-    inference,
-    run_baselines,
-    run_comparison,
-    stored_predictions,
-)
+from tfft.evaluation import inference, run_comparison, stored_predictions
 from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
 from tfft.reports import report, terminal
 from tfft.reports.console import Console
@@ -32,6 +26,7 @@ from tfft.runs import (
     environment,
     initial_weights,
     prediction_files,
+    run_baselines,
     run_files,
     signals,
     trackers,
@@ -39,15 +34,15 @@ from tfft.runs import (
 )
 from tfft.runs import trainer as jobs
 from tfft.runs.check_stage import check_stage
-from tfft.runs.describe_data import describe_source, has_slices, held_out_split, slice_groups
 from tfft.runs.evaluation_data import examples_of_file, held_out_examples
 from tfft.runs.exported import evaluate_export, predict_export
-from tfft.runs.final_evaluation import evaluate_and_report
+from tfft.runs.final_evaluation import calibrate, evaluate_and_report
 from tfft.runs.prediction_files import Requested, columns_of_run, show_metrics
 from tfft.runs.repeat import Plan, repeat
 from tfft.runs.repeat_member import Part
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import COMPARED, Run
+from tfft.runs.run_data import RunData, has_slices
 from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -163,41 +158,39 @@ def train(
         what = (task, backbone, source, stages, workdir, config_text, against, say)
         return repeat(Plan(seed, seeds, folds), one, has_slices(slices), *what)
     environment.make_deterministic(seed, stages, say)
-    task = describe_source(task, source, say)
-    calibration.check(task, source)
+    data = RunData(source, task, slices, say)
+    task = data.task
     for stage in stages:
-        early_stopping.check(stage, task, "validation" in source.splits)
+        early_stopping.check(stage, task, data.has_validation)
     if part is None:
         start(backbone, stages, say)
     head = built_head(task, backbone)
-    groups = slice_groups(source, slices)
     for note in backbone.notes:
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     job = jobs.Job(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
-        identity = jobs.identity(task, backbone, source, stages, seed, config_text)
+        fingerprint = data.source.fingerprint()
+        identity = jobs.identity(task, backbone, fingerprint, stages, seed, config_text)
     with files.open(identity), signals.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
-        split = held_out_split(source)
-        data = run_files.describe_data(source, split)
-        described = {"identity": identity, "folder": os.getcwd(), "data": data}
+        described = {"identity": identity, "folder": os.getcwd(), "data": data.description()}
         files.write_json("run.json", {**described, **environment.describe_machine()})
         log = trackers.begin(mlflow, files)
-        job.encode(source)
+        job.encode(data.source)
         done = stored_predictions.finished(files)
-        done = done if done and report.covers(done, groups) else None
+        done = done if done and report.covers(done, data.groups) else None
         asked = feature_floor and not done
-        floors = run_baselines.before_training(job, stages, split) if asked else {}
+        floors = run_baselines.before_training(job, stages, data.split) if asked else {}
         position = job.train(stages, checkpoint_steps, stopped)
-        calibration.decide(job, source)
+        calibrate(job, data)
         task, head, model = restore(task, backbone, files)
-        held_out = examples.columns(source, split)
-        run_files.save_held_out(files, split, held_out, COMPARED, task.modality == "image")
+        held_out, is_image = data.held_out.inputs, task.modality == "image"
+        run_files.save_held_out(files, data.split, held_out, COMPARED, is_image)
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
-        run.report = done or evaluate_and_report(job, run, source, groups, position, floors, base)
+        run.report = done or evaluate_and_report(job, run, data, position, floors, base)
         log.finish(run.report)
         show_report(run.report, say)
         terminal.show_comparisons(run.report, say)
@@ -243,21 +236,21 @@ def check(
     stages, given = chain([stages] if isinstance(stages, Stage) else stages, backbone), task
     source = as_source(source, task)
     environment.make_deterministic(seed, stages, say)
-    task = describe_source(task, source, say)
+    data = RunData(source, task, slices, say)
+    task = data.task
     with initial_weights.unchanged(backbone, stages):
         if workdir is not None:
-            same = (given if plan else task, backbone, source, stages, seed, config_text)
+            fingerprint = data.source.fingerprint()
+            same = (given if plan else task, backbone, fingerprint, stages, seed, config_text)
             identity, names = jobs.identity(*same), plan.names if plan else ()
             say.result(workdir_state.describe(Workdir(workdir), identity, len(stages), names))
-        slice_groups(source, slices)
-        calibration.check(task, source)
         for stage in stages:
-            early_stopping.check(stage, task, "validation" in source.splits)
+            early_stopping.check(stage, task, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
         with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
             job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
-            job.encode(source)
+            job.encode(data.source)
             adapt(stages, backbone, seed)
             job.trained_variables(stages)
             stored = max(check_stage(job, stages, number) for number in range(len(stages)))

@@ -132,7 +132,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     }
     files = Workdir(folder)
     job = types.SimpleNamespace(task=task, files=files, say=QUIET)
-    kept = stored_predictions.keep(job, task, "test", examples, outputs, floors)
+    kept = stored_predictions.keep(job.files, task, job.task, "test", examples, outputs, floors)
     sums = task.sums(examples, outputs)
     given = {
         "split": "test",

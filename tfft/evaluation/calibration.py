@@ -10,12 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data import examples
 from tfft.errors import ConfigError
-from tfft.evaluation import finite_checks, inference
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
-from tfft.runs import trainer as jobs
-from tfft.runs.restore import DECISION, restore
 
 
 def check(task: Any, source: Any) -> None:
@@ -45,20 +41,6 @@ def check(task: Any, source: Any) -> None:
             valid=f"validation examples of {names}, or a task without these arguments",
             see="tfft show --gin_file=FILE",
         )
-
-
-def decide(job: jobs.Job, source: Any) -> None:
-    """Settles on the validation split what the task leaves open, once."""
-    if not job.task.undecided or job.files.read_json(DECISION):
-        return
-    validation = job.splits["validation"]
-    with job.clock("calibration"):
-        _, _, model = restore(job.task, job.backbone, job.files)
-        given = examples.of_split(source, "validation", validation)
-        outputs = inference.predict(job.task.outputs_of(model), validation)
-        finite_checks.refuse_outputs(outputs, f"the model of {job.files.path}")
-        found = job.task.decide(given, outputs)
-    job.files.write_json(DECISION, found)
 
 
 def described(found: dict[str, Any] | None, truth: np.ndarray, outputs: np.ndarray) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfft.baselines.base import floor_name
 from tfft.errors import DataError, WorkdirError
-from tfft.evaluation import run_comparison, stored_predictions
+from tfft.evaluation import stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Key, Outputs
 from tfft.metrics import aggregates
 from tfft.metrics.paired_tests import compare_predictions
@@ -210,22 +210,19 @@ def comparisons(kept: stored_predictions.Outputs, against: Any, say: Any) -> lis
       kept: of this run.
       against: the folder of a run or a plan, or None.
     """
-    model = run_comparison.answers("this model", [kept])
+    model = answers("this model", [kept])
     names = [name for name in kept.sums if name != stored_predictions.MODEL]
-    found = [
-        run_comparison.difference(run_comparison.answers(name, [kept], name), model)
-        for name in names
-    ]
+    found = [difference(answers(name, [kept], name), model) for name in names]
     if against is not None:
-        base = run_comparison.open_run(against).answers
+        base = open_run(against).answers
         if base.main != model.main:
             say.warn(f"not compared with {base.name}: it is judged by {base.main}")
             return found
-        difference = run_comparison.difference(base, model)
-        if not difference["examples"]:
+        other = difference(base, model)
+        if not other["examples"]:
             say.warn(f"not compared with {base.name}: no evaluated text is in both")
             return found
-        if difference["left_out"]:
-            say.warn(run_comparison.partly(difference))
-        found.append(difference)
+        if other["left_out"]:
+            say.warn(partly(other))
+        found.append(other)
     return found

@@ -12,9 +12,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
-from tfft.evaluation import stored_predictions
 from tfft.metrics import aggregates
-from tfft.runs.trainer import Job
 from tfft.storage.workdir import Workdir
 
 SCHEMA = 3
@@ -135,38 +133,43 @@ def _digest(parts: Sequence[str]) -> bytes:
 
 def finished(files: Workdir) -> dict[str, Any] | None:
     """Returns the report of a run that is complete; None when it is not."""
-    return (
-        files.read_json("report.json") if (files.path / stored_predictions.FILE).exists() else None
-    )
+    return files.read_json("report.json") if (files.path / FILE).exists() else None
 
 
 def keep(
-    job: Job, task: Any, split: str, examples: Examples, found: Any, floors: Mapping[str, Floor]
-) -> stored_predictions.Outputs:
+    files: Workdir,
+    task: Any,
+    undecided: Any,
+    split: str,
+    examples: Examples,
+    found: Any,
+    floors: Mapping[str, Floor],
+) -> Outputs:
     """Writes outputs.safetensors and returns what it holds.
 
     Args:
-      task: with its decision.
+      files: the run's folder.
+      task, undecided: with its temperature and threshold, and without them.
       split: the evaluated one.
       examples: its examples, with their answers.
       found: the model's outputs.
-      floors: by name; they answer without the decision.
+      floors: by name; they answer without temperature and threshold.
     """
-    given = {name: (job.task, floor.outputs) for name, floor in floors.items()}
-    answered = {stored_predictions.MODEL: (task, found), **given}
+    given = {name: (undecided, floor.outputs) for name, floor in floors.items()}
+    answered = {MODEL: (task, found), **given}
     more: dict[str, Any] = {}
     answers: Any = examples.answers
     if task.classes:
         more["labels"], more["truth"] = tuple(task.labels), examples.targets
         more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
         more["probabilities"] = {n: each for n, (_, each) in answered.items()}
-    kept = stored_predictions.Outputs(
+    kept = Outputs(
         split,
-        stored_predictions.digests(examples.inputs, answers),
+        digests(examples.inputs, answers),
         next(iter(task.figures)),
         task.measure,
         {name: who.sums(examples, each) for name, (who, each) in answered.items()},
         **more,
     )
-    kept.save(job.files)
+    kept.save(files)
     return kept

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfft.reports import comparison, terminal
+from tfft.reports import comparison
 from tfft.reports.tables import tables
 
 
@@ -40,7 +40,7 @@ def threshold_line(found: dict[str, Any]) -> str:
 
 def show_comparisons(content: dict[str, Any], say: Any) -> None:
     """Prints what a report says of its decision and its comparisons."""
-    terminal.show_calibration(content, say)
+    show_calibration(content, say)
     if content.get("comparisons"):
         say.table(*comparison.difference_table(content["comparisons"], content), result=True)
 

@@ -7,31 +7,43 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.data import examples, truncation
+from tfft.data import truncation
 from tfft.evaluation import (
     calibration,
+    finite_checks,
     inference,
-    run_baselines,
     run_comparison,
     stored_predictions,
 )
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report
-from tfft.runs import environment
+from tfft.runs import environment, run_baselines
 from tfft.runs import trainer as jobs
-from tfft.runs.describe_data import held_out_split
-from tfft.runs.restore import DECISION
+from tfft.runs.restore import DECISION, restore
 from tfft.runs.run import Run
+from tfft.runs.run_data import RunData
 from tfft.storage.atomic_write import write_atomic
 from tfft.training import checkpointing
+
+
+def calibrate(job: jobs.Job, data: RunData) -> None:
+    """Fits temperature and threshold on the validation split, where the task needs them, once."""
+    if not job.task.undecided or job.files.read_json(DECISION):
+        return
+    with job.clock("calibration"):
+        _, _, model = restore(job.task, job.backbone, job.files)
+        given = data.encoded("validation", job.splits["validation"])
+        outputs = inference.predict(job.task.outputs_of(model), given.encoded)
+        finite_checks.refuse_outputs(outputs, f"the model of {job.files.path}")
+        found = job.task.decide(given, outputs)
+    job.files.write_json(DECISION, found)
 
 
 def evaluate_and_report(
     job: jobs.Job,
     run: Run,
-    source: Any,
-    groups: Mapping[str, Any],
+    data: RunData,
     position: checkpointing.Position,
     floors: Mapping[str, Any],
     base: pathlib.Path | None,
@@ -39,22 +51,22 @@ def evaluate_and_report(
     """Evaluates the best weights on the held-out split beside the floors; writes the report.
 
     Args:
-      groups: how columns and functions divide the held-out texts.
+      data: of the run.
       floors: those that are there already.
       base: the folder of a run to compare with.
     """
-    split = held_out_split(source)
+    split = data.split
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
-    given = examples.of_split(source, split, encoded)
+    given = data.encoded(split, encoded)
     with job.clock("evaluation"):
         title, where = f"evaluating {split}", str(run.workdir)
         outputs = inference.outputs_of(task, run.model, given, title, where, job.say)
     with job.clock("floors"):
-        train = examples.of_split(source, "train", job.splits["train"])
+        train = data.encoded("train", job.splits["train"])
         floors = run_baselines.floors_of(job, train, given, floors)
-    kept = stored_predictions.keep(job, task, split, given, outputs, floors)
+    kept = stored_predictions.keep(job.files, task, job.task, split, given, outputs, floors)
     sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
     content = report.build(
         task=task,
@@ -62,7 +74,7 @@ def evaluate_and_report(
         outputs=outputs,
         sums=sums,
         backbone=run.backbone.title,
-        data=source.name,
+        data=data.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
         metrics=task.evaluate(given, outputs),
@@ -80,11 +92,11 @@ def evaluate_and_report(
         curves=position.records,
         best=position.best,
         seconds=job.clock.seconds,
-        notes=[*source.notes, *run.backbone.notes],
+        notes=[*data.notes, *run.backbone.notes],
         machine=environment.describe_machine(),
         seed=job.seed,
         command=repeat_command(run.workdir / "config.gin"),
-        groups={**task.groups(given), **encoded_groups(encoded), **groups},
+        groups={**task.groups(given), **encoded_groups(encoded), **data.groups},
         constant_loss=task.constant_loss(job.splits["train"].targets),
         more={
             **calibration.described(job.files.read_json(DECISION), given.targets, outputs),

@@ -101,7 +101,7 @@ def repeat(
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
-    identity = jobs.identity(task, backbone, source, stages, plan.seed, config_text)
+    identity = jobs.identity(task, backbone, source.fingerprint(), stages, plan.seed, config_text)
     with files.open({**identity, "plan": plan.names}):
         if config_text:
             files.write("config.gin", config_text)

@@ -83,7 +83,8 @@ class Job:
         """The outputs of frozen layers."""
         splits = self.splits | {"train": self.learned} | ({POOL: self.pool} if self.pool else {})
         rows = {split: encoded.by_row() for split, encoded in splits.items()}
-        return Features(self.backbone, rows, self.store, self.say, self.part)
+        shared = self.part.features if self.part else None
+        return Features(self.backbone, rows, self.store, self.say, shared)
 
     def encode(self, source: Any) -> None:
         """Reads every split once and says what there is and what is cut."""
@@ -334,9 +335,14 @@ class Job:
 
 
 def identity(
-    task: Any, backbone: Any, source: Any, stages: Sequence[Stage], seed: int, config: str | None
+    task: Any, backbone: Any, data: str, stages: Sequence[Stage], seed: int, config: str | None
 ) -> dict[str, Any]:
-    """Returns what makes two runs the same run."""
+    """Returns what makes two runs the same run.
+
+    Args:
+      data: The fingerprint of the source.
+      config: The text of the config; None for a run from Python.
+    """
     described = {
         "task": task.config(),
         "backbone": backbone.config(),
@@ -344,7 +350,7 @@ def identity(
     }
     return {
         "config": config or json.dumps(described, indent=1, sort_keys=True, default=str),
-        "data": source.fingerprint(),
+        "data": data,
         "weights": backbone.fingerprint(),
         "seed": seed,
     }

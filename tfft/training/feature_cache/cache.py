@@ -21,7 +21,6 @@ from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.folds import POOL
 from tfft.data.length_buckets import bucket_lengths, plan_epoch
 from tfft.errors import ConfigError
-from tfft.runs.repeat_member import Part
 from tfft.storage.array_file import Entry, Kept
 from tfft.storage.cache_store import Store, told
 from tfft.training.feature_cache import half_precision
@@ -40,7 +39,7 @@ class Features:
       splits: by name, as token ids; of a fold, the pool that they are taken from beside them.
       store: for what is kept on disk.
       say: the console.
-      part: of a plan, whose runs share what is in memory.
+      shared: features in memory that the runs of a plan share, by key; None for a run of its own.
     """
 
     def __init__(
@@ -49,12 +48,14 @@ class Features:
         splits: Mapping[str, Encoded],
         store: Store,
         say: Any,
-        part: Part | None = None,
+        shared: dict[str, Any] | None = None,
     ):
         self.body, self.splits, self.store, self.say = body, splits, store, say
         self._hashes = Hashes(body, splits)
-        self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = part.features if part else {}
-        self._lasting: set[str] | None = None if part else set()
+        self._memory: dict[str, tuple[Ragged, list[dict[str, Any]]]] = (
+            {} if shared is None else shared
+        )
+        self._lasting: set[str] | None = set() if shared is None else None
         self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
         self._rounded: dict[str, list[dict[str, Any]]] = {}
 
