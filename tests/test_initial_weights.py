@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfft
+from tfft import initial_weights
 from tfft.backbones.tiny import tiny
 from tfft.console import Console
 from tfft.errors import UserError
@@ -40,6 +41,16 @@ def weights(body):
 
 def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+
+
+def test_a_backbone_whose_lowest_group_has_no_layer():
+    body = tfft.backbones.applications("VGG16", image_size=32)
+    assert not body.groups[0].layers
+    before, say = weights(body), Listener()
+    initial_weights.start_run(body, [STAGE], say, keep=True)
+    body.groups[-2].layers[0].variables[0].assign_add([1.0])
+    initial_weights.start_run(body, [STAGE], say, keep=True)
+    assert same(weights(body), before) and len(say.warnings) == 1
 
 
 @pytest.mark.parametrize(
