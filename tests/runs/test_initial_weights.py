@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 import tfft
+<<<<<<< HEAD:tests/runs/test_initial_weights.py
 from tfft.backbones.text.tiny import tiny
+=======
+from tfft import initial_weights
+from tfft.backbones.tiny import tiny
+from tfft.console import Console
+>>>>>>> main:tests/test_initial_weights.py
 from tfft.errors import UserError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
@@ -40,6 +46,16 @@ def weights(body):
 
 def same(one, other):
     return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+
+
+def test_a_backbone_whose_lowest_group_has_no_layer():
+    body = tfft.backbones.keras_applications("VGG16", image_size=32)
+    assert not body.groups[0].layers
+    before, say = weights(body), Listener()
+    initial_weights.start_run(body, [STAGE], say, keep=True)
+    body.groups[-2].layers[0].variables[0].assign_add([1.0])
+    initial_weights.start_run(body, [STAGE], say, keep=True)
+    assert same(weights(body), before) and len(say.warnings) == 1
 
 
 @pytest.mark.parametrize(

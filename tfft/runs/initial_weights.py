@@ -154,4 +154,5 @@ def _trained(stages: Sequence[Stage], backbone: Any, variables: Mapping[str, Any
 
 
 def _key(backbone: Any) -> keras.layers.Layer:
-    return backbone.groups[0].layers[0]
+    """Returns the lowest layer; the lowest group has none where a model begins with a block."""
+    return next(layer for group in backbone.groups for layer in group.layers)
