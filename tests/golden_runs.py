@@ -44,7 +44,7 @@ class Run(NamedTuple):
 
 
 # Every name that a refactoring may change is in these tables.
-QUICK, RECIPE, DEMO = "quick/{}.gin", "runs/{}.gin", "results/movie_reviews.gin"
+QUICK, RECIPE, DEMO = "quick/{}.gin", "recipes/{}.gin", "results/movie_reviews.gin"
 RECORDS, REPORT = "metrics.jsonl", "report.json"  # files of a run
 FEW = "EPOCHS=2 BATCH_SIZE=8"
 BERT = f"{FEW} MODEL='bert' SEQUENCE_LENGTH=24"

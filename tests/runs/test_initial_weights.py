@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 
 import tfft
-<<<<<<< HEAD:tests/runs/test_initial_weights.py
 from tfft.backbones.text.tiny import tiny
-=======
-from tfft import initial_weights
-from tfft.backbones.tiny import tiny
-from tfft.console import Console
->>>>>>> main:tests/test_initial_weights.py
 from tfft.errors import UserError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
+from tfft.runs import initial_weights
 
 PAIRS = [(f"a {word} film {n}", word) for n in range(40) for word in ("fine", "dull")]
 FLIPPED = [(text, "dull" if label == "fine" else "fine") for text, label in PAIRS]
