@@ -1,4 +1,8 @@
-"""Pretrained bodies: named groups from bottom to top, one pooled output, a preprocessor."""
+"""Pretrained backbones: named groups of layers from bottom to top, outputs, a preprocessor.
+
+A file that a config can name holds a function of its name; the others read weights and divide
+backbones. A backbone does not know about tasks.
+"""
 
 from __future__ import annotations
 

@@ -1,1 +1,4 @@
-"""Everything about gin: parsing, includes, composition, the operative config, the catalog."""
+"""Everything about gin: parsing, includes, composition, strict checks, the operative config.
+
+No other folder imports gin. `catalog` lists what a config can name, without imports.
+"""

@@ -1,3 +1,4 @@
-"""From a model's outputs to metrics: calibration, slices, baselines of a run, stored
-predictions.
+"""From a model's outputs to results: inference, calibration, slices, stored predictions.
+
+It works on outputs and examples alone and does not know how a run was trained.
 """

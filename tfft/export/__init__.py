@@ -1,1 +1,4 @@
-"""Models in the forms in which they are served, and the comparison with the model in memory."""
+"""Models in the forms in which they are served.
+
+Each form is compared with the model in memory, in a new process, before it counts.
+"""

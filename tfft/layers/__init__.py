@@ -1,1 +1,4 @@
-"""Keras layers of heads, search and generation, and the inspection of models."""
+"""Keras layers: heads, beam search, text generation, averages over instances.
+
+Also the inspection of models: variables and layers by stable names.
+"""

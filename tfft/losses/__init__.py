@@ -1,1 +1,4 @@
-"""Keras losses and the metrics of a batch, while a model trains."""
+"""Keras losses, and Keras metrics that are computed batch by batch during training.
+
+The metrics of a report are in `metrics`.
+"""

@@ -1,4 +1,8 @@
-"""What a stage can train instead of whole layers, one file a method."""
+"""Parameter-efficient methods that a stage can train in place of whole layers.
+
+One file for each method that a config can name; `base` and `attachment` add and merge their
+weights.
+"""
 
 from tfft.methods.adapters import adapters
 from tfft.methods.bitfit import bitfit

@@ -1,1 +1,4 @@
-"""From raw inputs to what a backbone reads, in the graph: the same code trains and serves."""
+"""From raw inputs to the inputs of a backbone, in the graph: the same code trains and serves.
+
+One folder for each modality.
+"""

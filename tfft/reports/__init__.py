@@ -1,1 +1,4 @@
-"""What a run shows: the terminal, report.json, the page, the model card, the comparison of runs."""
+"""What a run shows: the terminal, report.json, the page, the model card, comparisons.
+
+Reports format what `evaluation` computed, and compute nothing themselves.
+"""

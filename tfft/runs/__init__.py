@@ -1,1 +1,4 @@
-"""One run: the trainer, restoring it, repeats over seeds and folds, tracking, its environment."""
+"""One run: its data, the trainer, restoring it, repeats over seeds and folds, its environment.
+
+`tfft.api` puts these parts together.
+"""

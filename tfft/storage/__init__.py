@@ -1,1 +1,4 @@
-"""Everything on disk: working directories, files written whole, the cache, downloads."""
+"""Everything on disk: working directories, atomic writes, array files, the cache, downloads.
+
+No file here knows what is stored.
+"""

@@ -1,1 +1,4 @@
-"""Metrics of labels: one or several an example, curves, calibration, thresholds."""
+"""Metrics of labels: one or several for each example, curves, calibration, thresholds.
+
+Arrays in, numbers with intervals out.
+"""

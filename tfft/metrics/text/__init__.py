@@ -1,1 +1,4 @@
-"""Metrics of texts: spans, answers, generated text, masked tokens."""
+"""Metrics of text: tagged spans, extractive answers, generated text, masked tokens.
+
+Strings or arrays in, numbers out.
+"""

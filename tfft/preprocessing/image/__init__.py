@@ -1,1 +1,4 @@
-"""From image files to pixels in the graph."""
+"""From image files to pixels in the graph.
+
+`image_files` reads what a person names: paths and data URIs.
+"""

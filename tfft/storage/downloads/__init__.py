@@ -1,1 +1,4 @@
-"""Weights and data by package: what can be fetched, and how it is checked and unpacked."""
+"""Weights and data by package: what can be fetched, how it is checked and unpacked.
+
+Every file is pinned by its hash.
+"""

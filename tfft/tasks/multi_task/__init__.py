@@ -1,1 +1,4 @@
-"""Several tasks on one backbone."""
+"""Several tasks on one backbone.
+
+`data` joins their examples, `model` their heads and losses.
+"""

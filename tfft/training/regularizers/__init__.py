@@ -1,1 +1,4 @@
-"""Changes of the training step against overfitting."""
+"""Changes of the training step against overfitting: R-Drop, mixup, noise, adversarial steps.
+
+`train_step` puts them into one step.
+"""

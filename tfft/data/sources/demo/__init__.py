@@ -1,1 +1,4 @@
-"""Sources of data that `tfft fetch` gets."""
+"""Sources of the data that `tfft fetch` downloads.
+
+Each file is one data set, with its license in `storage.downloads.download_index`.
+"""
