@@ -21,7 +21,7 @@ PACKAGE = ROOT / "tfft"
 ORDER = (
     *("cli", "config", "api", "testing", "runs", "reports", "export", "evaluation", "training"),
     *("tasks", "methods", "backbones", "data", "preprocessing", "losses", "layers", "baselines"),
-    *("metrics", "storage", "validation", "errors"),
+    *("metrics", "storage", "argument_checks", "errors"),
 )
 # A task never names a backbone, and the other way round; what they share is in backbones/base.py.
 SIBLINGS = {"tasks", "methods", "backbones"}

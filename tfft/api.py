@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from tfft.argument_checks.validated import COUNT, FILLED, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.as_source import as_source
@@ -52,7 +53,6 @@ from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
 from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Stage, chain
-from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 __all__ = ["Run", "build", "check", "evaluate", "evaluate_export", "export", "predict"]
 __all__ += ["predict_export", "train"]

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import confusion_matrix, precision_score
 
 from tfft.cli import main as cli
-from tfft.cli.arguments import Verb
+from tfft.cli.flags import Verb
 
 CONFIG = """\
 train.backbone = @tiny()

@@ -8,7 +8,7 @@ import types
 
 import pytest
 
-from tfft.cli import arguments as command_line
+from tfft.cli import flags as command_line
 from tfft.cli import main as cli
 from tfft.config import load
 from tfft.config.catalog import configurables

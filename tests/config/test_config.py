@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import pytest
 
+from tfft.argument_checks.annotations import accepts, describe
 from tfft.config import includes
 from tfft.config import load as config
 from tfft.config.bindings import Macro, Reference
 from tfft.config.catalog import Configurable, configurables, of_objects
 from tfft.errors import ConfigError, DataError, DepthError
-from tfft.validation.type_checks import accepts, describe
 
 
 @dataclasses.dataclass(frozen=True)

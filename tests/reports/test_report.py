@@ -10,7 +10,7 @@ import pytest
 
 from tfft.data.examples import Examples
 from tfft.evaluation import stored_predictions
-from tfft.reports import plots, report
+from tfft.reports import plots, report, result_line
 from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
 from tfft.tasks.text.text_classification import TextClassification
@@ -135,7 +135,7 @@ def test_the_schema(content):
     assert content["lower"] == ["brier_score", "expected_calibration_error", "log_loss"]
     assert content["own_slices"] == ["class", "cut", "length"]
     assert content["truncation"]["train"]["cut_tokens"] == 7
-    assert content["answer"] == report_tables.answer(content)
+    assert content["answer"] == result_line.answer(content)
     assert content["trainable_share"] == content["frozen"]["trainable_share"] == 0.05
     assert json.loads(json.dumps(content, allow_nan=False)) == content
 
@@ -264,15 +264,15 @@ def test_many_classes_are_listed_where_they_fit():
 def test_the_verdict(low, value, high, higher, lower):
     """The sentence says which of the two is better, in whichever direction the metric points."""
     figure = {"low": low, "value": value, "high": high}
-    assert report_tables.verdict(figure, "X", 0.80) == higher
+    assert result_line.verdict(figure, "X", 0.80) == higher
     expected = re.sub("better|worse|equal", lower, higher)
-    assert report_tables.verdict(figure, "X", 0.80, lower=True) == expected
-    alone = report_tables.verdict({"value": value}, "X", 0.80)
+    assert result_line.verdict(figure, "X", 0.80, lower=True) == expected
+    alone = result_line.verdict({"value": value}, "X", 0.80)
     assert alone == re.split(",| by", higher)[0]
 
 
 def test_the_answer_compares_with_the_floor(content):
-    said = report_tables.answer(content)
+    said = result_line.answer(content)
     assert said.startswith("accuracy 0.975 (0.871 to 0.996) on the test split: better than TF-IDF")
     assert said.endswith("with logistic regression (0.500) by more than the interval")
 
@@ -295,7 +295,7 @@ def test_tables_of_an_evaluation_alone(content):
         "Per class",
         "Confusion matrix (rows: truth)",
     ]
-    assert report_tables.answer(part) == "accuracy 0.975 (0.871 to 0.996)"
+    assert result_line.answer(part) == "accuracy 0.975 (0.871 to 0.996)"
 
 
 def test_a_run_without_validation_floors_or_best():

@@ -6,11 +6,11 @@ import pathlib
 
 import numpy as np
 
+from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.inspection import named_variables
 from tfft.storage.workdir import BEST, Workdir
-from tfft.validation.arguments import FILLED, validated
 
 
 @validated(run=FILLED)

@@ -6,7 +6,7 @@ import json
 import os
 import pathlib
 
-from tfft.cli.arguments import Options
+from tfft.cli.flags import Options
 from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.argument_checks.annotations import describe
 from tfft.config.catalog import Configurable, configurables, full_name
 from tfft.config.includes import packaged
 from tfft.config.load import Config
@@ -15,7 +16,6 @@ from tfft.config.strict_checks import SUPPLIED
 from tfft.errors import ConfigError, UserError, near
 from tfft.storage.cache_store import told
 from tfft.storage.downloads import fetch
-from tfft.validation.type_checks import describe
 
 SHOWN_WORDS = 90  # characters of a preset's description
 

@@ -15,7 +15,6 @@ from typing import Any
 from absl import app, logging
 
 from tfft.cli import list_and_show
-from tfft.cli.arguments import Options, Verb, read, reference
 from tfft.cli.command_config import (
     config_of_flags,
     config_of_run,
@@ -23,6 +22,7 @@ from tfft.cli.command_config import (
     refuse_path,
     required_path,
 )
+from tfft.cli.flags import Options, Verb, read, reference
 from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError

@@ -11,9 +11,9 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tfft.argument_checks.annotations import Placeholder, is_plain
 from tfft.config.catalog import Configurable, full_name
 from tfft.errors import ConfigError
-from tfft.validation.type_checks import Placeholder, is_plain
 
 ROOT = "train"
 LINE_LENGTH = 88

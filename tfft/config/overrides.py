@@ -6,11 +6,11 @@ import tokenize
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfft.argument_checks.annotations import accepts
 from tfft.config.bindings import Binding, Composition, Origin, in_full, macro_names
 from tfft.config.catalog import full_name
 from tfft.config.strict_checks import expectations
 from tfft.errors import ConfigError, near
-from tfft.validation.type_checks import accepts
 
 # What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
 UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)

@@ -10,6 +10,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any
 
+from tfft.argument_checks.annotations import accepts, describe
 from tfft.config.bindings import (
     ROOT,
     Binding,
@@ -25,7 +26,6 @@ from tfft.config.bindings import (
 )
 from tfft.config.catalog import Configurable
 from tfft.errors import ConfigError, near
-from tfft.validation.type_checks import accepts, describe
 
 # The root's arguments that no config sets, and the flag that does.
 SUPPLIED = {

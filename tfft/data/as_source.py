@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from tfft.argument_checks.validated import shown
 from tfft.data.python_examples import VALID, parts_of, rows_of
 from tfft.data.python_values import read_image, read_label
 from tfft.data.sources.base import Source
@@ -14,7 +15,6 @@ from tfft.data.sources.images import images, of_rows
 from tfft.data.sources.memory import memory
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
-from tfft.validation.arguments import shown
 
 SHARES = {"validation": 0.1, "test": 0.1}
 

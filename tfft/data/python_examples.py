@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from tfft.argument_checks.validated import shown
 from tfft.data.python_values import CALL, SEE, plain, read_image, read_text
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
-from tfft.validation.arguments import shown
 
 VALID = (
     'a tf.data.Dataset, a list of (text, label) or {"text": ..., "label": ...}, a tuple '

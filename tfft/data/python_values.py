@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from tfft.argument_checks.validated import shown
 from tfft.errors import DataError, near
 from tfft.preprocessing.image.image_files import data_uri
-from tfft.validation.arguments import shown
 
 SEE = "tfft list"
 CALL = "help(tfft.sources.memory.memory)"

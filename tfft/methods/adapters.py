@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, FRACTION, NAMED, validated
 from tfft.methods.base import Adapter, Method
-from tfft.validation.arguments import COUNT, FRACTION, NAMED, validated
 
 ops = keras.ops
 

@@ -1,7 +1,7 @@
 """BitFit: the biases alone."""
 
+from tfft.argument_checks.validated import validated
 from tfft.methods.base import Method
-from tfft.validation.arguments import validated
 
 
 @validated()

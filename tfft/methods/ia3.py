@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import DISTINCT, validated
 from tfft.errors import ConfigError
 from tfft.methods.base import Adapter, Method
-from tfft.validation.arguments import DISTINCT, validated
 
 ops = keras.ops
 

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, FRACTION, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError
 from tfft.methods.base import Adapter, Method
-from tfft.validation.arguments import COUNT, FRACTION, NAMED, POSITIVE, validated
 
 ops = keras.ops
 

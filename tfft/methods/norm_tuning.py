@@ -1,7 +1,7 @@
 """Norm tuning: the scales and shifts of norms alone."""
 
+from tfft.argument_checks.validated import validated
 from tfft.methods.base import Method
-from tfft.validation.arguments import validated
 
 
 @validated()

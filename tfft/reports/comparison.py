@@ -11,7 +11,7 @@ from typing import Any
 from tfft.errors import DataError
 from tfft.evaluation.run_comparison import Opened, answers, difference, judged, open_run, partly
 from tfft.evaluation.stored_predictions import MODEL
-from tfft.reports import report
+from tfft.reports import report, result_line
 from tfft.reports import tables as report_tables
 from tfft.reports.templates import read_template
 from tfft.storage.atomic_write import refuse_existing, write_atomic
@@ -91,8 +91,8 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
 def _figure(entry: Mapping[str, Any], runs: int) -> str:
     """Returns a figure with its interval, or as mean and standard deviation of several runs."""
     if runs == 1 or entry["value"] is None:
-        return report_tables.share(entry)
-    mean, sd = (report_tables.number(entry[key]) for key in ("value", "sd"))
+        return result_line.share(entry)
+    mean, sd = (result_line.number(entry[key]) for key in ("value", "sd"))
     return f"{mean} ± {sd} ({runs} runs)"
 
 
@@ -119,7 +119,7 @@ def difference_table(
                 f"{found['examples']:,}",
             ]
         )
-    columns = ["difference", f"{report_tables.main_name(naming)} (95 % interval)"]
+    columns = ["difference", f"{result_line.main_name(naming)} (95 % interval)"]
     columns += ["macro F1 (95 % interval)", "only one right", "p"] if tested else []
     told = " (p: how often chance alone differs as much)" if tested else ""
     return f"Paired differences{told}", [*columns, report_tables.units(naming)], rows
@@ -203,6 +203,6 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
         say.warn(warning)
     if output != "-":
         named = [(run["name"], run[content["main"]]) for run in content["runs"]]
-        figure = report_tables.main_name(content)
+        figure = result_line.main_name(content)
         write_atomic(output, page("Runs compared", found, warnings, named, figure))
         say.result(f"page: {output}")

@@ -7,16 +7,13 @@ from typing import Any
 
 from tfft.data.truncation import tables as long_texts
 from tfft.reports.highlighted_spans import pieces
+from tfft.reports.result_line import answer, main_name, number, strongest
 from tfft.reports.tables import (
     STANDS,
-    answer,
     class_columns,
-    main_name,
     models,
-    number,
     remarks,
     sentence,
-    strongest,
     visible,
     worded,
     worse,

@@ -11,19 +11,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.reports.tables import (
-    STANDS,
-    answer,
-    class_columns,
-    main_name,
-    models,
-    number,
-    remarks,
-    share,
-    units,
-    visible,
-    worded,
-)
+from tfft.reports.result_line import answer, main_name, number, share
+from tfft.reports.tables import STANDS, class_columns, models, remarks, units, visible, worded
 from tfft.reports.templates import read_template
 
 SHOWN_SLICES = 10

@@ -21,7 +21,7 @@ from tfft.evaluation.slices import OWN, slice_rows
 from tfft.evaluation.stored_predictions import SCHEMA
 from tfft.reports.html_page import page
 from tfft.reports.model_card import card
-from tfft.reports.tables import answer
+from tfft.reports.result_line import answer
 
 BARS = 40
 

@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.data import examples
+from tfft.data.formats.base import Format
 from tfft.data.formats.column_choice import LABEL, LABEL_NAMES, TEXT_NAMES, chosen_before
-from tfft.data.formats.file_formats import ClassFolders, Format, Lines, Separated
+from tfft.data.formats.csv import Separated
 from tfft.data.formats.open_format import SUFFIXES, format_suffix
+from tfft.data.formats.text_files import ClassFolders, Lines
 from tfft.data.sources import conll
 from tfft.data.sources.files import Table, read
 from tfft.data.sources.images import IMAGE_NAMES, read_images

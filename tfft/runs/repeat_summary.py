@@ -11,7 +11,7 @@ import numpy as np
 
 from tfft.baselines.base import NAMES
 from tfft.evaluation import run_comparison, stored_predictions
-from tfft.reports import comparison, report
+from tfft.reports import comparison, report, result_line
 from tfft.reports import tables as report_tables
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
@@ -146,7 +146,7 @@ def _comparisons(
 
 
 def _answer(kind: str, runs: int, figures: Mapping[str, Any], content: Mapping[str, Any]) -> str:
-    name, figure = report_tables.main_name(content), figures.get(content["main"])
+    name, figure = result_line.main_name(content), figures.get(content["main"])
     where = f"over {runs} {kind}", f"on the {content['split']} split"
     if figure is None:
         return f"{name} is undefined in some run {' '.join(where)}"
@@ -189,7 +189,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     runs = [
         [
             run["name"],
-            *(report_tables.number(run.get(key)) for key in names),
+            *(result_line.number(run.get(key)) for key in names),
             f"{run['seconds']:.0f}",
         ]
         for run in content["runs"]
@@ -211,7 +211,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
         ("Runs", ["run", *names.values(), "seconds"], runs),
     ]
     if gains:
-        title = f"{report_tables.sentence(report_tables.main_name(content))} beside the floors"
+        title = f"{report_tables.sentence(result_line.main_name(content))} beside the floors"
         found.append((title, ["", "mean difference", "sd"], gains))
     if content["comparisons"]:
         found.append(comparison.difference_table(content["comparisons"], content))
@@ -235,7 +235,7 @@ def write(files: Workdir, content: Mapping[str, Any], say: Any) -> None:
         shown,
         warnings,
         [mean, *named],
-        report_tables.main_name(content),
+        result_line.main_name(content),
     )
     write_atomic(files.path / "report.html", page)
     files.write_json("report.json", content)

@@ -13,6 +13,7 @@ from typing import Any
 
 import keras
 
+from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.data.examples import Examples
 from tfft.data.python_examples import read_inputs
@@ -25,7 +26,6 @@ from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Answers, Task
-from tfft.validation.arguments import FILLED, validated
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.baselines.base import Floor
 from tfft.baselines.frozen_features import feature_floor
 from tfft.data.examples import Examples
@@ -30,7 +31,6 @@ from tfft.metrics.classification.temperature_scaling import fit_temperature, wit
 from tfft.metrics.classification.thresholds import Threshold
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples, text_of
-from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
 

@@ -6,14 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.errors import ConfigError
-from tfft.methods.base import Method
-from tfft.training import weight_averaging
-from tfft.training.freezing import (
-    check_patterns,
-)
-from tfft.training.regularizers.train_step import Additions
-from tfft.validation.arguments import (
+from tfft.argument_checks.validated import (
     COUNT,
     DISTINCT,
     FILLED,
@@ -23,6 +16,13 @@ from tfft.validation.arguments import (
     each,
     validated,
 )
+from tfft.errors import ConfigError
+from tfft.methods.base import Method
+from tfft.training import weight_averaging
+from tfft.training.freezing import (
+    check_patterns,
+)
+from tfft.training.regularizers.train_step import Additions
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 

@@ -8,13 +8,13 @@ from typing import Any, Literal
 
 import keras
 
+from tfft.argument_checks.validated import COUNT, FILLED, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import ImageBackbone, draw_weights
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.storage.downloads import fetch
-from tfft.validation.arguments import COUNT, FILLED, SEED, validated
 
 
 @validated(name=FILLED, weights=FILLED, image_size=COUNT, seed=SEED)

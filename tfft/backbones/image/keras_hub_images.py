@@ -10,6 +10,7 @@ import keras
 import keras_hub
 import numpy as np
 
+from tfft.argument_checks.validated import ANY, COUNT, FILLED, validated
 from tfft.backbones import model_folders as folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import Block, cut
@@ -17,7 +18,6 @@ from tfft.backbones.image.image_backbone import ImageBackbone
 from tfft.backbones.keras_hub_downloads import download, short
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
-from tfft.validation.arguments import ANY, COUNT, FILLED, validated
 
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 

@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 import keras
 
+from tfft.argument_checks.validated import COUNT, FRACTION, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import ImageBackbone, draw_weights
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
-from tfft.validation.arguments import COUNT, FRACTION, SEED, validated
 
 layers = keras.layers
 MOMENTUM = 0.8  # of the norms' statistics, which keep up with a training of a few steps

@@ -8,8 +8,8 @@ from typing import Any
 
 import keras
 
+from tfft.argument_checks.validated import validated
 from tfft.backbones.text.encoder_architectures import mode_of
-from tfft.validation.arguments import validated
 
 ops = keras.ops
 

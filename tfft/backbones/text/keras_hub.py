@@ -8,6 +8,7 @@ from typing import Any, Literal
 import h5py
 import safetensors
 
+from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, Range, validated
 from tfft.backbones import model_folders as folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.keras_hub_downloads import resolve_preset, short
@@ -19,7 +20,6 @@ from tfft.backbones.text.generative_backbones import body_of
 from tfft.errors import ConfigError, DepthError, WeightsError
 from tfft.preprocessing.text.long_text_windows import with_long_texts
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
-from tfft.validation.arguments import COUNT, FILLED, NON_NEGATIVE, Range, validated
 
 _BROKEN = (OSError, ValueError, KeyError, TypeError, RuntimeError, safetensors.SafetensorError)
 

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import keras_hub
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.decoder_architectures import ALL, Generator
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES, Architecture
@@ -21,7 +22,6 @@ from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.errors import ConfigError, near
 from tfft.preprocessing.text.long_text_windows import with_long_texts
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
-from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
 
 WORDS = [
     *("a", "an", "and", "are", "bad", "be", "but", "film", "for", "good", "great", "in", "is"),

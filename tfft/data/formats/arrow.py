@@ -7,9 +7,9 @@ import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.data.formats.file_formats import Format, Row
+from tfft.argument_checks.validated import FILLED, validated
+from tfft.data.formats.base import Format, Row
 from tfft.errors import DataError
-from tfft.validation.arguments import FILLED, validated
 
 STATE = "state.json"  # in each folder that `save_to_disk` wrote
 WHOLE = "a folder that datasets.Dataset.save_to_disk wrote, with all of its files"

@@ -7,7 +7,8 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from tfft.data.formats.file_formats import Format, Separated
+from tfft.data.formats.base import Format
+from tfft.data.formats.csv import Separated
 from tfft.errors import DataError
 
 TEXT_NAMES = (

@@ -6,14 +6,8 @@ import csv
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tfft.data.formats.file_formats import (
-    LONGEST_LINE,
-    Open,
-    Separated,
-    field_limit,
-    lines,
-    record_pattern,
-)
+from tfft.data.formats.base import LONGEST_LINE, Open, lines
+from tfft.data.formats.csv import Separated, field_limit, record_pattern
 from tfft.errors import DataError
 
 DELIMITERS = {",": "a comma", ";": "a semicolon", "\t": "a tab", "|": "a vertical bar"}

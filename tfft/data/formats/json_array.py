@@ -7,16 +7,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
-from tfft.data.formats.file_formats import (
-    LONGEST_LINE,
-    MISSING,
-    Format,
-    JsonLines,
-    Open,
-    Row,
-    refuse_surrogates,
-    unique_keys,
-)
+from tfft.data.formats.base import LONGEST_LINE, MISSING, Format, Open, Row
+from tfft.data.formats.json_lines import JsonLines, refuse_surrogates, unique_keys
 from tfft.errors import DataError
 
 CHUNK = 1 << 18  # bytes

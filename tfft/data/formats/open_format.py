@@ -11,18 +11,13 @@ from io import BytesIO
 from typing import BinaryIO
 
 from tfft.data.formats.arrow import STATE, Arrow
+from tfft.data.formats.base import STANDARD_INPUT, Format, Open
 from tfft.data.formats.compression import COMMANDS, compression_of, decompressed
 from tfft.data.formats.delimiters import separated
-from tfft.data.formats.file_formats import (
-    STANDARD_INPUT,
-    ClassFolders,
-    Format,
-    JsonLines,
-    Lines,
-    Open,
-    Parquet,
-)
 from tfft.data.formats.json_array import json_format
+from tfft.data.formats.json_lines import JsonLines
+from tfft.data.formats.parquet import Parquet
+from tfft.data.formats.text_files import ClassFolders, Lines
 from tfft.errors import DataError, near
 
 SUFFIXES: dict[str, Callable[[str, Open], Format]] = {

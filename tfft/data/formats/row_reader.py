@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from tfft.data.formats.file_formats import LONGEST_LINE, MISSING, Format
+from tfft.data.formats.base import LONGEST_LINE, MISSING, Format
 from tfft.errors import DataError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")

@@ -7,6 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+from tfft.data.formats.base import MISSING, Format
 from tfft.data.formats.column_choice import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -17,7 +18,6 @@ from tfft.data.formats.column_choice import (
     see_check,
     unclear,
 )
-from tfft.data.formats.file_formats import MISSING, Format
 from tfft.data.formats.open_format import open_format
 from tfft.data.formats.row_reader import RowReader, indicator_answer
 from tfft.errors import DataError, near

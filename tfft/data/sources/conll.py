@@ -16,14 +16,14 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.data.formats.file_formats import Format, lines
+from tfft.argument_checks.validated import ANY, FILLED, FRACTION, validated
+from tfft.data.formats.base import Format, lines
 from tfft.data.formats.open_format import format_suffix, open_bytes, open_format
 from tfft.data.formats.tables import Table
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.sources.files import parts
 from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError, near
-from tfft.validation.arguments import ANY, FILLED, FRACTION, validated
 
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents
 ALONE, LAST, OUTSIDE = "SU", "ELSU", "O"

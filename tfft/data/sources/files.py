@@ -19,6 +19,7 @@ import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
 from tfft.data.formats.open_format import table_stem
 from tfft.data.formats.tables import Table, read, see_check
 from tfft.data.sources.base import MemorySource, Source, summarize, validate
@@ -32,7 +33,6 @@ from tfft.data.splits import (
     without_overlap,
 )
 from tfft.errors import DataError
-from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 

@@ -8,6 +8,7 @@ import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
 from tfft.data.formats.open_format import open_format, table_stem
 from tfft.data.formats.tables import Table
 from tfft.data.formats.tables import read as read_table
@@ -23,7 +24,6 @@ from tfft.data.splits import (
 )
 from tfft.errors import DataError
 from tfft.preprocessing.image.image_files import content
-from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, validated
 from tfft.data.python_examples import label_names_of, parts_of, rows_of
 from tfft.data.python_values import CALL, SEE, plain, read_answer, read_label, read_text
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import Rows, complete
 from tfft.errors import ConfigError, DataError
-from tfft.validation.arguments import DISTINCT, FRACTION, NAMED, validated
 
 OWN = "splits of your own: memory(train, validation, test)"
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfft.argument_checks.validated import FILLED, NAMED, POSITIVE, validated
 from tfft.data.sources.base import Source, validate
 from tfft.data.splits import SPLITS
 from tfft.errors import ConfigError, DataError
-from tfft.validation.arguments import FILLED, NAMED, POSITIVE, validated
 
 if TYPE_CHECKING:
     import tensorflow as tf

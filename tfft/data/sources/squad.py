@@ -6,11 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
 from tfft.data.formats.open_format import open_bytes
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError
-from tfft.validation.arguments import DISTINCT, FILLED, FRACTION, validated
 
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from tfft.argument_checks.validated import SEED, Range, validated
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import Rows
 from tfft.errors import DataError
-from tfft.validation.arguments import SEED, Range, validated
 
 SIZE = Range(least=1, most=1_000_000)  # of what is made and held in memory
 WORDS = ["the", "a", "film", "plot", "cast", "scene", "story", "screen", "music", "with", "is"]

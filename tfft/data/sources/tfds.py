@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfft.argument_checks.validated import FILLED, FRACTION, shown, validated
 from tfft.data.sources.base import Source, Summarizer, Summary, validate
 from tfft.data.sources.tfds_features import UNKNOWN, Features
 from tfft.data.sources.tfds_values import of_dataset, values
 from tfft.data.splits import SPLIT_NAMES, SPLITS, check_shares, stream_note, stream_splits
 from tfft.errors import DataError, near
-from tfft.validation.arguments import FILLED, FRACTION, shown, validated
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -1,7 +1,7 @@
 """The highest F1."""
 
+from tfft.argument_checks.validated import FILLED, validated
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.validation.arguments import FILLED, validated
 
 
 @validated(label=FILLED)

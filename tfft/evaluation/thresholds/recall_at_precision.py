@@ -1,7 +1,7 @@
 """The highest recall at a precision."""
 
+from tfft.argument_checks.validated import FILLED, Range, validated
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.validation.arguments import FILLED, Range, validated
 
 
 @validated(precision=Range(above=0, most=1), label=FILLED)

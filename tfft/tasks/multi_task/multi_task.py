@@ -9,12 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import NON_NEGATIVE, validated
 from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
 from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.multi_task import data
 from tfft.tasks.multi_task import model as together
-from tfft.validation.arguments import NON_NEGATIVE, validated
 
 
 @validated(weights=NON_NEGATIVE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
+from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
 from tfft.layers import text_generation
@@ -12,7 +13,6 @@ from tfft.layers.beam_search import Search
 from tfft.preprocessing.text.prompts import PromptPreprocessor
 from tfft.tasks.text import teacher_forcing
 from tfft.tasks.text.text_generation_base import TextTask
-from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, NON_NEGATIVE, POSITIVE, validated
 from tfft.baselines import bm25
 from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
@@ -17,7 +18,6 @@ from tfft.metrics import regression, retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
 from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import COUNT, NON_NEGATIVE, POSITIVE, validated
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, FRACTION, validated
 from tfft.baselines import token_frequency
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged
@@ -18,7 +19,6 @@ from tfft.metrics.text import masked_tokens
 from tfft.preprocessing.text.masking import MaskingPreprocessor, places
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import COUNT, FRACTION, validated
 
 
 @validated(rate=FRACTION, most=COUNT)

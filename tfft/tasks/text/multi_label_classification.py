@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import FILLED, FRACTION, NAMED, validated
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import label_floors
 from tfft.data.examples import Examples
@@ -18,7 +19,6 @@ from tfft.metrics.classification import label_answers, multi_label
 from tfft.metrics.classification.thresholds import Threshold
 from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import FILLED, FRACTION, NAMED, validated
 
 NO_LABEL = "(no label)"  # heads the count of texts without one
 

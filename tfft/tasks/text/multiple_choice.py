@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import FRACTION, validated
 from tfft.baselines import word_overlap
 from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
@@ -18,7 +19,6 @@ from tfft.metrics.classification import multiple_choice
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import FRACTION, validated
 
 
 @validated(dropout=FRACTION)

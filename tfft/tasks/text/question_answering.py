@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.sliding_window_answers import answer_floors
 from tfft.data.encoded_split import Ragged, ragged
@@ -22,7 +23,6 @@ from tfft.metrics.text import extractive_answers as squad
 from tfft.preprocessing.text.question_windows import PairWindows
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import ANY, COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
+from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, validated
 from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
 from tfft.layers import text_generation
@@ -13,7 +14,6 @@ from tfft.metrics.text import generated_text
 from tfft.preprocessing.text.prompts import SourcePreprocessor
 from tfft.tasks.text import teacher_forcing
 from tfft.tasks.text.text_generation_base import TextTask
-from tfft.validation.arguments import COUNT, FRACTION, NON_NEGATIVE, validated
 
 
 @validated(

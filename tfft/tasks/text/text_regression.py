@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import FRACTION, POSITIVE, validated
 from tfft.baselines.base import Floor, Say
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.data.examples import Examples
@@ -19,7 +20,6 @@ from tfft.metrics import regression
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.tasks.base import Answers, Task, config_of
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import FRACTION, POSITIVE, validated
 
 
 @validated(delta=POSITIVE, dropout=FRACTION)

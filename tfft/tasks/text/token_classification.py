@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import FRACTION, NAMED, NON_NEGATIVE, validated
 from tfft.baselines import span_dictionary
 from tfft.baselines.base import Floor, Say
 from tfft.data.encoded_split import Ragged, ragged
@@ -20,7 +21,6 @@ from tfft.metrics.text import tagged_spans
 from tfft.preprocessing.text import word_spans
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
-from tfft.validation.arguments import FRACTION, NAMED, NON_NEGATIVE, validated
 
 
 @validated(labels=NAMED, dropout=FRACTION, label_smoothing=FRACTION, class_weights=NON_NEGATIVE)

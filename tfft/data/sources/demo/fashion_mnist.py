@@ -10,13 +10,13 @@ import zlib
 
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, FILLED, FRACTION, validated
 from tfft.data.sources.base import Source
 from tfft.data.sources.images import of_rows
 from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError
 from tfft.preprocessing.image.image_files import data_uri
 from tfft.storage.downloads import fetch
-from tfft.validation.arguments import COUNT, FILLED, FRACTION, validated
 
 LABELS = (
     *("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"),

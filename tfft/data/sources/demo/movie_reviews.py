@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from tfft.argument_checks.validated import FRACTION, validated
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import complete
 from tfft.errors import DataError
 from tfft.storage.downloads import fetch
-from tfft.validation.arguments import FRACTION, validated
 
 FILE = "movieReviewSnippets_GroundTruth.txt"
 SEE = "tfft fetch movie_reviews"

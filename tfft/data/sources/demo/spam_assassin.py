@@ -13,11 +13,11 @@ import re
 import tarfile
 from collections.abc import Iterable, Iterator
 
+from tfft.argument_checks.validated import FRACTION, validated
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import complete
 from tfft.errors import DataError
 from tfft.storage.downloads import fetch
-from tfft.validation.arguments import FRACTION, validated
 
 FILE = "spam_assassin.tgz"
 SEE = "tfft fetch spam_assassin"

@@ -3,7 +3,7 @@
 Nothing is imported to check a config's literal, so that a config with a wrong value is refused
 before TensorFlow is loaded: a name that is no built-in type stands for a class, whose values only a
 reference (`@name()`) can make. Python values are checked with the names of the annotated function's
-module, see `tfft.validation.arguments`.
+module, see `tfft.argument_checks.validated`.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 import tfft
+from tfft.argument_checks.annotations import resolve
+from tfft.argument_checks.validated import Range, constraints_of, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.tiny import tiny
 from tfft.config import load
@@ -26,8 +28,6 @@ from tfft.errors import ConfigError, UserError
 from tfft.tasks.base import Task
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.stage import Stage
-from tfft.validation.arguments import Range, constraints_of, validated
-from tfft.validation.type_checks import resolve
 
 VALUES = [
     *(None, "", "no such thing", b"bytes", True, -1, 0, 2.5, 10**400),

@@ -2,7 +2,7 @@
 
 `@validated()` checks the types of all annotated arguments; `@validated(dropout=FRACTION)` checks
 the numbers of `dropout` too. A config's literals are checked by the same rules before a run, see
-`tfft.validation.type_checks`.
+`tfft.argument_checks.annotations`.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
+from tfft.argument_checks.annotations import accepts, describe, options
 from tfft.errors import ConfigError, near
-from tfft.validation.type_checks import accepts, describe, options
 
 Target = TypeVar("Target", bound=Callable[..., Any])
 LONGEST = 80  # characters of a received value in an error
