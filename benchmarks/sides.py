@@ -18,8 +18,7 @@ from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.evaluation import inference
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -75,9 +74,9 @@ class Product:
         self.zero = [np.array(v) for v in self.model.optimizer.variables]
         self.seconds: dict[str, float] = {}
 
-    def _job(self) -> jobs.Job:
+    def _job(self) -> trainer.Trainer:
         files = Workdir(tempfile.mkdtemp(dir=self.room.name))
-        return jobs.Job(self.task, self.body, self.head, 0, files, Console(quiet=True))
+        return trainer.Trainer(self.task, self.body, self.head, 0, files, Console(quiet=True))
 
     def warm(self) -> None:
         """Runs each shape of batch once, forward and training."""
@@ -98,7 +97,7 @@ class Product:
             variable.assign(value)
         loop.reseed(self.kept, (seed,))
 
-    def _inputs(self, job: jobs.Job) -> Any:
+    def _inputs(self, job: trainer.Trainer) -> Any:
         return job.inputs(self.stage, "train", self.cut, self.kind, [])
 
     def run(self, seed: int) -> float:

@@ -31,16 +31,16 @@ from tfft.runs import (
     run_files,
     signals,
     trackers,
+    trainer,
     workdir_state,
 )
-from tfft.runs import trainer as jobs
 from tfft.runs.check_stage import check_stage
 from tfft.runs.evaluation_data import examples_of_file, held_out_examples
 from tfft.runs.exported import evaluate_export, predict_export
 from tfft.runs.final_evaluation import calibrate, evaluate_and_report
 from tfft.runs.prediction_files import Requested, columns_of_run, show_metrics
-from tfft.runs.repeat import Plan, repeat
-from tfft.runs.repeat_member import Part
+from tfft.runs.repeat import RepeatPlan, repeat
+from tfft.runs.repeat_member import RepeatMember
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import COMPARED, Run
 from tfft.runs.run_data import RunData, has_slices
@@ -110,7 +110,7 @@ def train(
     checkpoint_steps: int = 200,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
     say: Console | None = None,
-    part: Part | None = None,
+    part: RepeatMember | None = None,
 ) -> Run:
     """Fine-tunes a pretrained body for a task, evaluates it and writes a report.
 
@@ -156,7 +156,7 @@ def train(
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
-        return repeat(Plan(seed, seeds, folds), one, has_slices(slices), *what)
+        return repeat(RepeatPlan(seed, seeds, folds), one, has_slices(slices), *what)
     environment.make_deterministic(seed, stages, say)
     data = RunData(source, task, slices, say)
     task = data.task
@@ -169,10 +169,10 @@ def train(
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
-    job = jobs.Job(task, backbone, head, seed, files, say, part=part)
+    job = trainer.Trainer(task, backbone, head, seed, files, say, part=part)
     with job.clock("fingerprints"):
         fingerprint = data.source.fingerprint()
-        identity = jobs.identity(task, backbone, fingerprint, stages, seed, config_text)
+        identity = trainer.identity(task, backbone, fingerprint, stages, seed, config_text)
     with files.open(identity), signals.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
@@ -229,7 +229,7 @@ def check(
     for name in unused.keys() - known.keys():
         raise ConfigError(f"check has no argument {name!r}.", valid=near(name, known))
     say = say or Console()
-    plan = Plan(seed, seeds, folds) if (seeds, folds) != (1, 1) else None
+    plan = RepeatPlan(seed, seeds, folds) if (seeds, folds) != (1, 1) else None
     if plan:
         say.info(f"each of {len(plan.names)} runs is as follows")
     backbone = backbone.read_for(task)
@@ -242,14 +242,14 @@ def check(
         if workdir is not None:
             fingerprint = data.source.fingerprint()
             same = (given if plan else task, backbone, fingerprint, stages, seed, config_text)
-            identity, names = jobs.identity(*same), plan.names if plan else ()
+            identity, names = trainer.identity(*same), plan.names if plan else ()
             say.result(workdir_state.describe(Workdir(workdir), identity, len(stages), names))
         for stage in stages:
             early_stopping.check(stage, task, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
         with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
-            job = jobs.Job(task, backbone, head, seed, Workdir(room), say)
+            job = trainer.Trainer(task, backbone, head, seed, Workdir(room), say)
             job.encode(data.source)
             adapt(stages, backbone, seed)
             job.trained_variables(stages)

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from tfft.layers.answer_spans import best_spans
 from tfft.losses.answer_spans import SpanLoss
-from tfft.metrics.text import answer_span_scores as spans
+from tfft.metrics.text import answer_span_scores
 
 
 def test_the_loss_is_one_softmax_over_all_rows():
@@ -55,7 +55,7 @@ def test_the_best_span_is_that_of_a_search(longest):
     ends = np.where(starts >= 0, starts + rng.integers(0, 4, starts.shape), -1).astype(np.int32)
     served = [each.numpy() for each in best_spans(tf.constant(logits), starts, ends, longest)]
     for number in range(20):
-        found = spans.best(logits[number], starts[number], ends[number], longest)
+        found = answer_span_scores.best(logits[number], starts[number], ends[number], longest)
         where, score, none = slow_best(logits[number], starts[number], ends[number], longest)
         assert (found.start, found.end) == where
         assert found.log_probability == pytest.approx(score, abs=1e-4)
@@ -70,6 +70,6 @@ def test_a_threshold_has_the_best_sum():
     for _ in range(20):
         doubts = rng.integers(-3, 4, 30).astype(float)
         given, none = rng.random(30), rng.integers(0, 2, 30).astype(float)
-        found = spans.best_threshold(doubts, given, none)
+        found = answer_span_scores.best_threshold(doubts, given, none)
         sums = [np.where(doubts > edge, none, given).sum() for edge in np.arange(-4, 4) + 0.5]
         assert np.where(doubts > found, none, given).sum() == pytest.approx(max(sums))

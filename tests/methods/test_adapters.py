@@ -20,11 +20,9 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError, WeightsError
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
-from tfft.methods import adapters, bitfit, ia3, lora
-from tfft.methods import attachment as core
+from tfft.methods import adapters, attachment, bitfit, ia3, lora
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head, restore
 from tfft.storage.workdir import Workdir
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
@@ -62,7 +60,7 @@ def made(body, method, **settings):
 def shaken(body, scale=0.05):
     """Gives every adapter of a body values that change something."""
     rng = np.random.default_rng(1)
-    for part in core.parts(body).values():
+    for part in attachment.parts(body).values():
         for name in part.values():
             variable = getattr(part, name)
             variable.assign(np.array(variable) + rng.normal(0, scale, variable.shape))
@@ -81,7 +79,7 @@ def test_the_start_is_the_pretrained_body_to_the_bit(architecture, method, packe
     body.packed = packed
     before, kept = pooled(body), body.fingerprint()
     adapt([Stage(method=METHODS[method])], body, 3)
-    assert core.parts(body) and body.fingerprint() != kept
+    assert attachment.parts(body) and body.fingerprint() != kept
     assert np.array_equal(pooled(body), before)
     shaken(body)
     assert not np.allclose(pooled(body), before, atol=1e-3)
@@ -93,7 +91,7 @@ def test_the_start_is_the_pretrained_body_to_the_bit(architecture, method, packe
 def test_only_adapters_and_the_head_move(architecture, method):
     body = tiny(architecture)
     prepared, head = made(body, METHODS[method], weight_decay=0.0)
-    added = core.added_variables(body)
+    added = attachment.added_variables(body)
     variables = named_variables(body, head)
     before = checksums(body, head)
     wanted = {n for n in before if id(variables[n]) in added or n.startswith("head/")}
@@ -119,8 +117,8 @@ def test_merged_is_unmerged(architecture, method, packed):
     adapt([Stage(method=METHODS[method])], body, 3)
     shaken(body)
     outputs, kept = pooled(body), body.fingerprint()
-    with core.merged(body):
-        assert not core.parts(body) and len(body.model.weights) == plain
+    with attachment.merged(body):
+        assert not attachment.parts(body) and len(body.model.weights) == plain
         np.testing.assert_allclose(pooled(body), outputs, atol=1e-5)
     assert np.array_equal(pooled(body), outputs) and body.fingerprint() == kept
 
@@ -130,8 +128,8 @@ def test_what_cannot_be_merged_stays():
     adapt([Stage(method=adapters(size=4))], body, 0)
     shaken(body)
     outputs = pooled(body)
-    with core.merged(body):
-        assert len(core.parts(body)) == 2
+    with attachment.merged(body):
+        assert len(attachment.parts(body)) == 2
         assert np.array_equal(pooled(body), outputs)
 
 
@@ -141,11 +139,11 @@ def dense_of(method, target):
     adapt([Stage(method=method)], body, 0)
     shaken(body)
     [place] = [
-        place for place in core.parts(body) if place.startswith("layer_1") and target in place
+        place for place in attachment.parts(body) if place.startswith("layer_1") and target in place
     ]
-    dense = core.dense_layers(body)[place]
-    kernel = np.array(dense.kernel).reshape(core.flat_shape(dense))
-    return body, dense, kernel, np.array(dense.bias).ravel(), core.parts(body)[place].values()
+    dense = attachment.dense_layers(body)[place]
+    kernel = np.array(dense.kernel).reshape(attachment.flat_shape(dense))
+    return body, dense, kernel, np.array(dense.bias).ravel(), attachment.parts(body)[place].values()
 
 
 def test_lora_is_its_formula():
@@ -185,7 +183,7 @@ def test_the_packed_encoder_computes_what_kerashubs_layers_do(method, training):
     adapt([Stage(method=METHODS[method])], body, 0)
     shaken(body)
     hidden = tf.constant(np.random.default_rng(3).normal(size=(8, 6, 16)).astype("float32"))
-    added = core.added_variables(body)
+    added = attachment.added_variables(body)
     weights = [v.value for v in named_variables(body).values() if id(v) in added]
 
     def found(packed):
@@ -215,7 +213,7 @@ def test_first_values_follow_from_the_seed_and_the_name():
     def first(seed):
         body = tiny()
         adapt([Stage(method=lora(rank=2))], body, seed)
-        return {place: part.values()["a"] for place, part in core.parts(body).items()}
+        return {place: part.values()["a"] for place, part in attachment.parts(body).items()}
 
     one, same, other = first(1), first(1), first(2)
     assert all(np.array_equal(one[place], same[place]) for place in one)
@@ -227,7 +225,7 @@ def test_first_values_follow_from_the_seed_and_the_name():
 def test_only_layers_above_the_frozen_prefix_are_adapted():
     body = tiny(layers=3)
     prepared, head = made(body, lora(rank=2), freeze_layers=2)
-    assert {place.split("/")[0] for place in core.parts(body)} == {"layer_2"}
+    assert {place.split("/")[0] for place in attachment.parts(body)} == {"layer_2"}
     assert prepared.split.frozen_layers == 2
     assert frozen_depth(Stage(method=lora(rank=2)), tiny_with_all(), head) == (0, False)
 
@@ -248,8 +246,8 @@ def test_a_chain_creates_adapters_once_and_other_stages_leave_them():
         Stage("biases", method=bitfit()),
     ]
     adapt(stages, body, 0)
-    assert len(core.parts(body)) == 4
-    held = core.parts(body)
+    assert len(attachment.parts(body)) == 4
+    held = attachment.parts(body)
     head = TASK.head()
     head.build((None, body.dim))
     trained = []
@@ -257,7 +255,7 @@ def test_a_chain_creates_adapters_once_and_other_stages_leave_them():
         prepared = prepare(stage, body, head, TASK, 4)
         trained.append({v.path for v in prepared.trained.trainable_variables if "lora" in v.path})
     assert [len(names) for names in trained] == [0, 4, 8, 0, 0]
-    assert all(core.parts(body)[place] is part for place, part in held.items())
+    assert all(attachment.parts(body)[place] is part for place, part in held.items())
 
 
 def test_rates_and_decay_reach_adapters():
@@ -291,7 +289,7 @@ def job_of(folder, architecture, stage):
     environment.make_deterministic(0, [stage], QUIET)
     source, body = synthetic(96), tiny(architecture, layers=2, dropout=0.2)
     task = tfft.tasks.TextClassification().with_labels(source.labels)
-    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
+    job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
     return job
 
@@ -373,7 +371,7 @@ def test_another_body_gets_the_run_s_adapters_back(trained):
     assert np.array_equal(inference.predict(model, encoded), trained.outputs(texts))
     again = restore(tfft.tasks.TextClassification(), body, Workdir(trained.workdir))[2]
     assert np.array_equal(inference.predict(again, encoded), trained.outputs(texts))
-    assert len(core.parts(body)) == 4
+    assert len(attachment.parts(body)) == 4
 
 
 def variables_of(version):
@@ -482,31 +480,31 @@ def test_what_cannot_be_is_refused():
 def test_a_saved_run_imports_nothing_foreign():
     body = tiny()
     adapt([Stage(method=lora(rank=2))], body, 0)
-    [entry] = json.loads(json.dumps(core.described(body)))
+    [entry] = json.loads(json.dumps(attachment.described(body)))
     other = tiny()
-    core.attach_again(other, [entry])
-    assert core.described(other) == core.described(body)
+    attachment.attach_again(other, [entry])
+    assert attachment.described(other) == attachment.described(body)
     for kind in ("antigravity:geohash", "os:system", "tfft.methods.lora:Method"):
         with pytest.raises(WeightsError, match="not known here"):
-            core.attach_again(tiny(), [{**entry, "kind": kind}])
+            attachment.attach_again(tiny(), [{**entry, "kind": kind}])
     assert "antigravity" not in sys.modules
     with pytest.raises(WeightsError, match="which this body lacks"):
-        core.attach_again(tiny(layers=1), [entry])
+        attachment.attach_again(tiny(layers=1), [entry])
 
 
 def test_equations_of_all_kerashub_kernels_are_matrices():
     dense = keras.layers.EinsumDense("abc,cde->abde", (None, 2, 3), bias_axes="de")
     dense.build((None, None, 4))
-    assert core.flat_shape(dense) == (4, 6)
+    assert attachment.flat_shape(dense) == (4, 6)
     dense = keras.layers.EinsumDense("abcd,cde->abe", (None, 5))
     dense.build((None, None, 2, 3))
-    assert core.flat_shape(dense) == (6, 5)
+    assert attachment.flat_shape(dense) == (6, 5)
     dense = keras.layers.EinsumDense("abc,dc->abd", (None, 5))  # outputs first, as in Gemma
     dense.build((None, None, 4))
-    assert core.flat_shape(dense) == (4, 5)
+    assert attachment.flat_shape(dense) == (4, 5)
     odd = keras.layers.EinsumDense("abc,cd->adb", (5, None))
     odd.build((None, None, 4))
-    assert core._contracted(odd) == 0
+    assert attachment._contracted(odd) == 0
 
 
 @pytest.mark.fetched

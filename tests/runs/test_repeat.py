@@ -259,7 +259,7 @@ def test_a_plan_keeps_the_groups_of_its_source():
     rows = [{"text": f"t{n}", "label": "xy"[n % 2], "page": f"p{n // 8}"} for n in range(200)]
     source = memory(rows, group="page", test_share=0.0)
     made = []
-    plan = repeat.Plan(0, 1, 3)
+    plan = repeat.RepeatPlan(0, 1, 3)
     for _, _, data in repeat._parts(plan, source):
         pages = [set(data.columns(split)["page"]) for split in ("train", "validation")]
         assert not pages[0] & pages[1]

@@ -17,8 +17,7 @@ from tfft.export import saved_model
 from tfft.layers import text_generation
 from tfft.methods.lora import lora
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -150,7 +149,9 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
         environment.make_deterministic(0, [stage], QUIET)
         task = CausalLM(max_new_tokens=8)
         read = body(kind).read_for(task)
-        job = jobs.Job(task, read, built_head(task, read), 0, Workdir(tmp_path / features), QUIET)
+        job = trainer.Trainer(
+            task, read, built_head(task, read), 0, Workdir(tmp_path / features), QUIET
+        )
         job.encode(source(prompted, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)

@@ -21,8 +21,7 @@ from tfft.errors import ConfigError, DataError
 from tfft.layers.inspection import named_variables
 from tfft.preprocessing.image.image_files import content
 from tfft.reports.console import Console
-from tfft.runs import environment, exported
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, exported, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification
@@ -57,7 +56,7 @@ def make(folder, body=None):
     source, body = pictures.source(96), body or tiny_image(3)
     task = ImageClassification().with_labels(source.labels)
     body = body.read_for(task)
-    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
+    job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
     return job
 

@@ -15,10 +15,9 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.export import saved_model
 from tfft.losses.answer_spans import SpanLoss
-from tfft.metrics.text import answer_span_scores as spans
+from tfft.metrics.text import answer_span_scores
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -110,10 +109,10 @@ def test_an_answer_is_found_again_in_every_script(kind):
     given = encoded(task, body, [(q, c, answer(c, text)) for q, c, text in SCRIPTS.values()])
     logits = []
     for (_, context, text), (starts, ends) in zip(
-        SCRIPTS.values(), spans.places(given.encoded), strict=True
+        SCRIPTS.values(), answer_span_scores.places(given.encoded), strict=True
     ):
         begin = context.index(text)
-        logits.append(spans.logits_of(starts, ends, (begin, begin + len(text)), 400))
+        logits.append(answer_span_scores.logits_of(starts, ends, (begin, begin + len(text)), 400))
     found = task.predictions(given, logits)
     for number, ((_, context, text), row) in enumerate(zip(SCRIPTS.values(), found, strict=True)):
         if kind in ("bert", "roberta"):  # SentencePiece may join words with what stands beside
@@ -121,8 +120,8 @@ def test_an_answer_is_found_again_in_every_script(kind):
         assert text in row["answer"] and context[row["start"] : row["end"]] == row["answer"]
         length = logits[number].shape[1]
         [marks] = given.encoded.targets.pad(np.array([number]), length, -1)
-        for side, mark in enumerate((spans.START, spans.END)):
-            right = np.isin(marks, (mark, spans.START + spans.END))
+        for side, mark in enumerate((answer_span_scores.START, answer_span_scores.END)):
+            right = np.isin(marks, (mark, answer_span_scores.START + answer_span_scores.END))
             assert np.array_equal(right, logits[number][0, :, side] == 0)
     read = body.preprocessor(*given.inputs)
     padded = np.full((*read["starts"].shape, 2), -100.0, np.float32)
@@ -146,7 +145,9 @@ def test_marks_are_batched_as_the_tokens_are():
     assert marks[:, 0, 0].tolist() == [3, 3, 3] and (marks[:, 1:] < 3).all()
     turned = tokens.take(np.array([2, 1]))
     assert np.array_equal(turned.targets_of(np.arange(2), batch.length), marks[[2, 1]])
-    assert np.array_equal([*spans.places(turned)][1][0], [*spans.places(tokens)][1][0])
+    assert np.array_equal(
+        [*answer_span_scores.places(turned)][1][0], [*answer_span_scores.places(tokens)][1][0]
+    )
 
 
 def test_an_answer_is_right_in_every_window_that_holds_it():
@@ -159,8 +160,8 @@ def test_an_answer_is_right_in_every_window_that_holds_it():
     assert given.encoded.windows.counts.tolist() == [3, 3]
     assert (given.encoded.full_lengths > given.encoded.kept).all()
     marks = given.encoded.targets_of(np.arange(2), int(given.encoded.sizes.max()))
-    rows, _ = np.nonzero(marks[0] == spans.START)
-    assert rows.tolist() == [0, 1] and (marks[0] == spans.END).sum() == 2
+    rows, _ = np.nonzero(marks[0] == answer_span_scores.START)
+    assert rows.tolist() == [0, 1] and (marks[0] == answer_span_scores.END).sum() == 2
     assert (marks[1] <= 0).all() and marks[1, 0, 0] == 0  # behind the last window
     [told] = task.warnings(given)
     assert told == "1 of 2 answers are in no window, and the loss leaves them out"
@@ -189,7 +190,7 @@ def test_features_kept_or_not_train_alike(tmp_path):
         task = QuestionAnswering()
         body = tiny(layers=2, sequence_length=24).read_for(task)
         head = built_head(task, body)
-        job = jobs.Job(task, body, head, 0, Workdir(tmp_path / kind), QUIET)
+        job = trainer.Trainer(task, body, head, 0, Workdir(tmp_path / kind), QUIET)
         job.encode(source(sizes=(48, 8, 8), length=30))
         assert job.splits["train"].windows.counts.max() > 1
         found[kind] = steps(job, dataclasses.replace(stage, features=kind))

@@ -15,8 +15,7 @@ from tfft.errors import ConfigError
 from tfft.evaluation import inference
 from tfft.export import saved_model
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
@@ -126,7 +125,7 @@ def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
         task = Seq2Seq(max_new_tokens=8)
         read = body("t5").read_for(task)
         where = Workdir(tmp_path / features)
-        job = jobs.Job(task, read, built_head(task, read), 0, where, QUIET)
+        job = trainer.Trainer(task, read, built_head(task, read), 0, where, QUIET)
         job.encode(source(translated, 48, 8, 8))
         found[features] = steps(job, dataclasses.replace(stage, features=features))
     assert found["memory"][2].features.values.shape[1] == 16

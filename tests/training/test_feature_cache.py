@@ -15,8 +15,7 @@ from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
@@ -47,7 +46,7 @@ def make(folder, body=None, rows=96):
     environment.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
     task = TextClassification().with_labels(source.labels)
-    job = jobs.Job(task, body, built_head(task, body), 0, Workdir(folder), Say())
+    job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), Say())
     job.encode(source)
     return job
 

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines.base import Floor
-from tfft.metrics.text import answer_span_scores as spans
-from tfft.metrics.text import extractive_answers
+from tfft.metrics.text import answer_span_scores, extractive_answers
 from tfft.metrics.text.words import words
 
 MOST_WORDS = 6  # of an answer
@@ -89,10 +88,13 @@ def answer_floors(train: Any, test: Any, longest: int) -> dict[str, Floor]:
     found = {"sliding_window": chosen}
     if not all(extractive_answers.texts(test)):
         found["no_answer"] = [None] * len(chosen)
-    places = list(spans.places(test.encoded))
+    places = list(answer_span_scores.places(test.encoded))
     return {
         name: Floor(
-            [spans.logits_of(*at, span, longest) for at, span in zip(places, given, strict=True)]
+            [
+                answer_span_scores.logits_of(*at, span, longest)
+                for at, span in zip(places, given, strict=True)
+            ]
         )
         for name, given in found.items()
     }

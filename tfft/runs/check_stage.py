@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from tfft.runs import trainer as jobs
+from tfft.runs import trainer
 from tfft.training import early_stopping, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.optimizer import applied_rate
@@ -13,7 +13,7 @@ from tfft.training.reinitialization import reinitialise
 from tfft.training.stage import Stage
 
 
-def check_stage(job: jobs.Job, stages: Sequence[Stage], number: int) -> int:
+def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     stage = stages[number]
     reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)

@@ -18,8 +18,7 @@ from tfft.evaluation import (
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report
-from tfft.runs import environment, run_baselines
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, run_baselines, trainer
 from tfft.runs.restore import DECISION, restore
 from tfft.runs.run import Run
 from tfft.runs.run_data import RunData
@@ -27,7 +26,7 @@ from tfft.storage.atomic_write import write_atomic
 from tfft.training import checkpointing
 
 
-def calibrate(job: jobs.Job, data: RunData) -> None:
+def calibrate(job: trainer.Trainer, data: RunData) -> None:
     """Fits temperature and threshold on the validation split, where the task needs them, once."""
     if not job.task.undecided or job.files.read_json(DECISION):
         return
@@ -41,7 +40,7 @@ def calibrate(job: jobs.Job, data: RunData) -> None:
 
 
 def evaluate_and_report(
-    job: jobs.Job,
+    job: trainer.Trainer,
     run: Run,
     data: RunData,
     position: checkpointing.Position,

@@ -15,9 +15,8 @@ from tfft.errors import ConfigError, FreezeError
 from tfft.evaluation import calibration, run_comparison, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
-from tfft.runs import run_files
-from tfft.runs import trainer as jobs
-from tfft.runs.repeat_member import Part
+from tfft.runs import run_files, trainer
+from tfft.runs.repeat_member import RepeatMember
 from tfft.runs.repeat_summary import summarize_plan, write
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
@@ -30,7 +29,7 @@ HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
+class RepeatPlan:
     """Which runs there are.
 
     Args:
@@ -70,7 +69,7 @@ class Plan:
 
 
 def repeat(
-    plan: Plan,
+    plan: RepeatPlan,
     one: Callable[..., Run],
     covers: Callable[[Any, Any], bool],
     task: Any,
@@ -101,7 +100,9 @@ def repeat(
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
-    identity = jobs.identity(task, backbone, source.fingerprint(), stages, plan.seed, config_text)
+    identity = trainer.identity(
+        task, backbone, source.fingerprint(), stages, plan.seed, config_text
+    )
     with files.open({**identity, "plan": plan.names}):
         if config_text:
             files.write("config.gin", config_text)
@@ -125,7 +126,7 @@ def repeat(
             attachment.detach(backbone, adapted)  # each run makes its own
             checkpointing.assign(trained, before)
             _check_weights(backbone, identity["weights"])
-            part = Part(name, numbers, features, floors)
+            part = RepeatMember(name, numbers, features, floors)
             text = config_text and HEADER.format(name=name) + config_text
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
@@ -140,7 +141,7 @@ def repeat(
     return best
 
 
-def _parts(plan: Plan, source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:
+def _parts(plan: RepeatPlan, source: Source) -> Iterator[tuple[str, dict[str, Any], Any]]:
     """Yields the name, the numbers of the pool's examples and the data of each run."""
     if plan.kind == "seeds":
         for name in plan.names:

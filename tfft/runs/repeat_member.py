@@ -10,7 +10,7 @@ import numpy as np
 
 
 @dataclasses.dataclass(frozen=True)
-class Part:
+class RepeatMember:
     """What a run of a plan is given beside its own settings.
 
     Attributes:

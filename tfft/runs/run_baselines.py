@@ -12,7 +12,7 @@ from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
-from tfft.runs.trainer import Job
+from tfft.runs.trainer import Trainer
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble
@@ -24,7 +24,7 @@ BEFORE = {FEATURES, PRETRAINED}
 FEATURES_FILE = "floors/frozen_features.safetensors"
 
 
-def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, Floor]:
+def before_training(job: Trainer, stages: Sequence[Stage], split: str) -> dict[str, Floor]:
     """Returns the floor that needs the body as it was pretrained, by its name.
 
     Where the head has no weights of its own it is the model before the training, else a simple
@@ -43,7 +43,7 @@ def before_training(job: Job, stages: Sequence[Stage], split: str) -> dict[str, 
     return {name: shared[name]}
 
 
-def _pretrained(job: Job, split: str) -> Floor:
+def _pretrained(job: Trainer, split: str) -> Floor:
     """Returns the answers of the model whose training has not begun."""
     encoded = job.splits[split]
     model = assemble(job.backbone, job.head, frozenset()).full
@@ -52,7 +52,7 @@ def _pretrained(job: Job, split: str) -> Floor:
         return Floor(inference.predict(job.task.outputs_of(model), encoded, advance=bar.advance))
 
 
-def _feature_floor(job: Job, stages: Sequence[Stage], split: str) -> Floor:
+def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     """Fits the floor, continuing from what the first stage reuses, or takes the one it has kept."""
     if (job.files.path / FEATURES_FILE).exists():
         arrays, described = job.files.load(FEATURES_FILE)
@@ -90,7 +90,7 @@ def _of_texts(encoded: Any, features: Any) -> np.ndarray:
 
 
 def floors_of(
-    job: Job, train: Examples, held_out: Examples, more: Mapping[str, Floor]
+    job: Trainer, train: Examples, held_out: Examples, more: Mapping[str, Floor]
 ) -> dict[str, Floor]:
     """Returns all floors of a run, those of the runs of a plan on the same splits once.
 

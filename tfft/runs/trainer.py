@@ -21,7 +21,7 @@ from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
-from tfft.runs.repeat_member import Part
+from tfft.runs.repeat_member import RepeatMember
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.training import checkpointing, early_stopping, loop, wise_ft
@@ -40,7 +40,7 @@ DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 
 
 @dataclasses.dataclass
-class Job:
+class Trainer:
     """A task on a source through a body, and where its results go.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
     clock: Clock = dataclasses.field(default_factory=Clock)
     splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
     pretrained: dict[str, np.ndarray] | None = None  # where a stage goes back to it
-    part: Part | None = None
+    part: RepeatMember | None = None
     pool: Encoded | None = None
 
     @functools.cached_property

@@ -12,8 +12,7 @@ from tfft.evaluation import inference
 from tfft.export.saved_model import Served, difference, export
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.runs import environment
-from tfft.runs import trainer as jobs
+from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -47,7 +46,7 @@ class TaskCase:
     def teardown_method(self) -> None:
         self._process_state.__exit__(None, None, None)
 
-    def prepared(self, folder: pathlib.Path) -> tuple[jobs.Job, Any]:
+    def prepared(self, folder: pathlib.Path) -> tuple[trainer.Trainer, Any]:
         """Returns a job with its splits encoded, and the stage ready to train."""
         environment.make_deterministic(0, [self.stage], Console(quiet=True))
         source = self.make_source()
@@ -55,7 +54,7 @@ class TaskCase:
         encoding.check(task, source)
         body = self.make_body().read_for(task)
         head = built_head(task, body)
-        job = jobs.Job(task, body, head, 0, Workdir(folder), Console(quiet=True))
+        job = trainer.Trainer(task, body, head, 0, Workdir(folder), Console(quiet=True))
         job.encode(source)
         return job, job.prepare(self.stage, 30, False)
 

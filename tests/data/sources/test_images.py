@@ -68,7 +68,7 @@ def test_folds_follow_the_contents_too(tmp_path):
     _, after = folds()
     assert list(after.rows("train")) == list(before.rows("train"))
     assert after.summaries["train"].digest != before.summaries["train"].digest
-    parts = repeat._parts(repeat.Plan(0, 1, 3), source)
+    parts = repeat._parts(repeat.RepeatPlan(0, 1, 3), source)
     [_, numbers, _], *_ = list(parts)
     places = [path for path, _ in source.rows("train")]
     pair = [places.index(str(folder / f"red/{name}.png")) for name in ("000", "copy")]

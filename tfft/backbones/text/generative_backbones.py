@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfft.backbones.base import Group
-from tfft.backbones.text import encoder_decoder_architectures as sides
+from tfft.backbones.text import encoder_decoder_architectures
 from tfft.backbones.text.decoder_architectures import Generator
 from tfft.backbones.text.text_backbone import TextBackbone
 
@@ -161,7 +161,9 @@ class EncoderDecoder(_Writer):
 
     def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         """Returns the norm above the decoder's top layer, [b u d], where there is one."""
-        return sides.above(self.model, self.sides.norms[1], hidden, training)
+        return encoder_decoder_architectures.above(
+            self.model, self.sides.norms[1], hidden, training
+        )
 
     def scores(self, hidden: Any) -> Any:
         return self.sides.scores(self.model, hidden)

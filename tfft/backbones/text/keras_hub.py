@@ -9,11 +9,10 @@ import h5py
 import safetensors
 
 from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, Range, validated
-from tfft.backbones import model_folders as folders
+from tfft.backbones import model_folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.keras_hub_downloads import resolve_preset, short
-from tfft.backbones.text import tokenizer_loading as tokenizers
-from tfft.backbones.text import transformers_weights as transformers
+from tfft.backbones.text import tokenizer_loading, transformers_weights
 from tfft.backbones.text.decoder_architectures import ALL, of_class, of_type
 from tfft.backbones.text.encoder_architectures import Architecture
 from tfft.backbones.text.generative_backbones import body_of
@@ -78,7 +77,7 @@ def keras_hub(
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
         pooling=pooling,
         preset=preset,
-        notes=tuple(dict.fromkeys((*notes, *folders.notes(folder), *more))),
+        notes=tuple(dict.fromkeys((*notes, *model_folders.notes(folder), *more))),
         average=window_average,
     )
 
@@ -86,22 +85,22 @@ def keras_hub(
 def _load(
     folder: pathlib.Path, length: int, dtype: str | None
 ) -> tuple[Any, Architecture, TextPreprocessor, tuple[str, ...]]:
-    if folders.layout(folder) == "hub":
+    if model_folders.layout(folder) == "hub":
         model, architecture = _load_hub(folder, dtype)
-        tokenizer = tokenizers.hub_folder_tokenizer(folder)
-        preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
+        tokenizer = tokenizer_loading.hub_folder_tokenizer(folder)
+        preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         notes: tuple[str, ...] = ()
         size = tokenizer.vocabulary_size()
-    elif found := of_type(str(folders.read_json(folder / "config.json").get("model_type"))):
+    elif found := of_type(str(model_folders.read_json(folder / "config.json").get("model_type"))):
         architecture, notes = found, ()
         model, tokenizer = _load_converted(folder, found, dtype)
-        preprocessor = tokenizers.from_hub(architecture, tokenizer, length)
+        preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         size = tokenizer.vocabulary_size()
     else:
-        config = folders.read_json(folder / "config.json")
-        architecture = transformers.architecture_of(folder, config)
-        preprocessor, size = tokenizers.from_folder(folder, architecture, length)
-        model, architecture, notes = transformers.load(folder, dtype)
+        config = model_folders.read_json(folder / "config.json")
+        architecture = transformers_weights.architecture_of(folder, config)
+        preprocessor, size = tokenizer_loading.from_folder(folder, architecture, length)
+        model, architecture, notes = transformers_weights.load(folder, dtype)
     rows = getattr(model, "vocab_size", None) or model.vocabulary_size
     # SentencePiece models of KerasHub may name a mask token that has no row; texts never use it.
     if size > rows + 1 or (size > rows and architecture.word_piece):
@@ -113,7 +112,7 @@ def _load(
 
 
 def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architecture]:
-    name = str(folders.read_json(folder / "config.json").get("class_name"))
+    name = str(model_folders.read_json(folder / "config.json").get("class_name"))
     architecture = of_class(name)
     if architecture is None:
         known = [one.model.__name__ for one in ALL.values()]
@@ -149,7 +148,7 @@ def _load_converted(
             f"{folder} cannot be read as {architecture.name}: {short(error)}",
             valid="config.json, model.safetensors and the tokenizer's files of the same model",
         ) from error
-    epsilon = folders.read_json(folder / "config.json").get("rms_norm_eps")
+    epsilon = model_folders.read_json(folder / "config.json").get("rms_norm_eps")
     for layer in model._flatten_layers(include_self=False):
         if epsilon is not None and hasattr(layer, "epsilon"):  # some converters leave it out
             layer.epsilon = float(epsilon)

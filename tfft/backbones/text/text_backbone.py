@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from tfft.backbones.base import Backbone, Group
-from tfft.backbones.text import unpadded_encoder as encoder
+from tfft.backbones.text import unpadded_encoder
 from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
 from tfft.data.truncation import lengths_table, notes
 from tfft.errors import ConfigError, DepthError
@@ -157,9 +157,9 @@ class TextBackbone(Backbone):
         """
         parts = [group.layers for group in self.groups[first + 1 : first + 1 + len(modes)]]
         inner = [(layer, mode) for part, mode in zip(parts, modes, strict=True) for layer in part]
-        if self.packed and encoder.supports(hidden, inner):
+        if self.packed and unpadded_encoder.supports(hidden, inner):
             first_only = pooled_next and self.pools and self.pooling in FIRST_TOKEN
-            return encoder.encode(inner, hidden, padding_mask, first_only)
+            return unpadded_encoder.encode(inner, hidden, padding_mask, first_only)
         for i, mode in enumerate(modes, first):
             hidden = self.architecture.layer(self.model, i, hidden, padding_mask, mode)
         return hidden

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from tfft.errors import DataError
-from tfft.metrics.text import answer_span_scores as spans
+from tfft.metrics.text import answer_span_scores
 
 SHAPE = '{"text": ["308"], "answer_start": [34]}, or {"text": [], "answer_start": []} for no answer'
 SHOWN = 60  # characters of a text in an error
@@ -143,13 +143,13 @@ def measures(
     return {name: ("mean", {"score": each}) for name, each in score.items()}
 
 
-def best_threshold(examples: Any, found: Sequence[spans.Span]) -> float:
+def best_threshold(examples: Any, found: Sequence[answer_span_scores.Span]) -> float:
     """Returns above which doubt no answer has the better F1, on `Examples` with their spans."""
     right = texts(examples)
-    given = [each["answer"] for each in spans.told(found, examples.inputs[1], np.inf)]
+    given = [each["answer"] for each in answer_span_scores.told(found, examples.inputs[1], np.inf)]
     doubts = np.array([span.doubt for span in found])
     declined = scores(f1, [""] * len(right), right)
-    return spans.best_threshold(doubts, scores(f1, given, right), declined)
+    return answer_span_scores.best_threshold(doubts, scores(f1, given, right), declined)
 
 
 def surest_errors(examples: Any, found: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:

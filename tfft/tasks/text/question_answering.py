@@ -18,8 +18,7 @@ from tfft.layers.answer_spans import served
 from tfft.layers.heads import dense_head
 from tfft.losses.answer_spans import SpanLoss
 from tfft.metrics import aggregates
-from tfft.metrics.text import answer_span_scores as spans
-from tfft.metrics.text import extractive_answers as squad
+from tfft.metrics.text import answer_span_scores, extractive_answers
 from tfft.preprocessing.text.question_windows import PairWindows
 from tfft.tasks.base import Answers, Task
 from tfft.tasks.report_examples import shown_examples
@@ -55,7 +54,7 @@ class QuestionAnswering(Task):
     inputs: ClassVar[tuple[str, ...]] = ("question", "context")
     reads: ClassVar[str] = "tokens"
     rows: ClassVar[bool] = True
-    figures: ClassVar[Mapping[str, str]] = squad.FIGURES
+    figures: ClassVar[Mapping[str, str]] = extractive_answers.FIGURES
 
     def __init__(
         self,
@@ -83,11 +82,11 @@ class QuestionAnswering(Task):
         """Returns the marks of `tfft.metrics.text.answer_span_scores`; None where there are no
         tokens.
         """
-        golds, encoded = squad.golds(examples), examples.encoded
-        return None if encoded is None else ragged(spans.marked(encoded, golds))
+        golds, encoded = extractive_answers.golds(examples), examples.encoded
+        return None if encoded is None else ragged(answer_span_scores.marked(encoded, golds))
 
     def warnings(self, examples: Examples) -> list[str]:
-        return spans.left_out(examples.encoded)
+        return answer_span_scores.left_out(examples.encoded)
 
     def config(self) -> dict[str, Any]:
         return {
@@ -106,15 +105,15 @@ class QuestionAnswering(Task):
         return SpanLoss()
 
     def constant_loss(self, targets: Ragged) -> float | None:
-        return spans.uniform_loss(targets)
+        return answer_span_scores.uniform_loss(targets)
 
     @property
     def undecided(self) -> bool:
         return self.null_threshold == "validation" and not self.decision
 
     def decide(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        found = spans.found(examples.encoded, outputs, self.longest_answer)
-        return {"null_threshold": squad.best_threshold(examples, found)}
+        found = answer_span_scores.found(examples.encoded, outputs, self.longest_answer)
+        return {"null_threshold": extractive_answers.best_threshold(examples, found)}
 
     @property
     def limit(self) -> float:
@@ -127,8 +126,8 @@ class QuestionAnswering(Task):
 
         No answer is "", from -1 to -1, with the probability of that.
         """
-        found = spans.found(examples.encoded, outputs, self.longest_answer)
-        return spans.told(found, examples.inputs[1], self.limit)
+        found = answer_span_scores.found(examples.encoded, outputs, self.longest_answer)
+        return answer_span_scores.told(found, examples.inputs[1], self.limit)
 
     def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
         """Returns what `predictions` says, [b] each; for token ids the `logits`, [b r t 2]."""
@@ -137,24 +136,28 @@ class QuestionAnswering(Task):
         return served(outputs, read, self.longest_answer, self.limit)
 
     def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        return squad.received(answers)
+        return extractive_answers.received(answers)
 
     def evaluate_answers(self, examples: Examples, answers: Answers) -> Any:
-        measures = squad.measures(self.answered(answers, examples), squad.texts(examples))
+        measures = extractive_answers.measures(
+            self.answered(answers, examples), extractive_answers.texts(examples)
+        )
         return aggregates.figures(measures), {}
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        return squad.measures(self.predictions(examples, outputs), squad.texts(examples))
+        return extractive_answers.measures(
+            self.predictions(examples, outputs), extractive_answers.texts(examples)
+        )
 
     def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
         """Returns a sliding window over words and, where it is ever right, no answer at all."""
         return answer_floors(train, test, self.longest_answer)
 
     def groups(self, examples: Examples) -> dict[str, Sequence[str]]:
-        known = squad.texts(examples)
+        known = extractive_answers.texts(examples)
         return {"answer": ["there is one" if each else "there is none" for each in known]}
 
     def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns the examples with the least F1, the surest first."""
-        worst = squad.surest_errors(examples, self.predictions(examples, outputs))
+        worst = extractive_answers.surest_errors(examples, self.predictions(examples, outputs))
         return shown_examples(examples, list(worst), worst.__getitem__)
