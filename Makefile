@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/installed
 RUN := runs/movie_reviews
 
-.PHONY: install fetch demo test evidence check bench results clean
+.PHONY: install fetch demo test test-all test-extras check bench results clean
 
 install: $(STAMP)
 
@@ -30,11 +30,16 @@ demo: fetch
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not evidence" tests
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not extras" tests
 
 # The rest of the tests: more places to stop a run at, the other cells of the matrices.
-evidence: fetch
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m evidence tests
+test-all: fetch
+	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow and not extras" tests
+
+# By hand: a step of each run of docs/results.md that needs fetched weights or data.
+test-extras: fetch
+	$(BIN)/tfft fetch vgg16 fashion_mnist spam_assassin
+	$(BIN)/python -m pytest -v -m extras tests
 
 # An hour or so; one of them: .venv/bin/python -m benchmarks NAME [--quick]
 bench: fetch

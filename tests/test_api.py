@@ -12,7 +12,7 @@ import time
 import forks
 import numpy as np
 import pytest
-from trainings import evidence, newest, same
+from trainings import newest, same, slow
 
 import tfft
 from tfft import api
@@ -111,7 +111,7 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
     assert ends[0][1] == ends[1][1]
 
 
-@pytest.mark.parametrize("freeze_layers", [1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_layers):
     task, body = tfft.tasks.TextClassification(), tiny(pooling="pooler")
     stage = tfft.Stage(freeze_layers=freeze_layers, epochs=2, learning_rate=3e-3)

@@ -12,14 +12,14 @@ from tfft.training import checkpointing, loop
 from tfft.training.freezing import adapt
 
 
-def evidence(*values):
-    """Returns a case of a test that `make evidence` runs and `make test` does not."""
-    return pytest.param(*values, marks=pytest.mark.evidence)
+def slow(*values):
+    """Returns a case of a test that `make test-all` runs and `make test` does not."""
+    return pytest.param(*values, marks=pytest.mark.slow)
 
 
 def few(kinds):
     """Returns kinds of bodies, of which `make test` has those that differ most."""
-    return [k if k in ("bert", "albert", "deberta_v3") else evidence(k) for k in kinds]
+    return [k if k in ("bert", "albert", "deberta_v3") else slow(k) for k in kinds]
 
 
 def steps(job, stage):

@@ -143,7 +143,7 @@ print(count_shapes(plans))
 """
 
 
-@pytest.mark.evidence
+@pytest.mark.slow
 def test_xla_compiles_once_a_shape(tmp_path):
     flags = f"--xla_dump_to={tmp_path} --xla_dump_hlo_as_text"
     environment = {**os.environ, "XLA_FLAGS": flags, "TF_CPP_MIN_LOG_LEVEL": "3"}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
-from trainings import evidence
+from trainings import slow
 
 import tfft
 from tfft import api
@@ -152,7 +152,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
 def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
     data = source((2, 12))
     bodies = {"cut": tiny(sequence_length=LENGTH), "windows": windows()}
@@ -167,7 +167,7 @@ def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
         assert first | {"seconds": 0} == second | {"seconds": 0}
 
 
-@pytest.mark.parametrize("average", [evidence("features"), "probabilities"])
+@pytest.mark.parametrize("average", [slow("features"), "probabilities"])
 def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     data, settings = source((20, 40), 320), {"freeze_layers": 0, "epochs": 8, "learning_rate": 1e-2}
     cut = train(tmp_path / "cut", tiny(sequence_length=LENGTH), data, **settings)
@@ -192,7 +192,7 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freez
     assert np.allclose(runs[0].outputs(texts), runs[1].outputs(texts), atol=1e-4)
 
 
-@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
 def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     data = source()
     found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)
@@ -207,7 +207,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     assert record["step"] == 5  # 160 texts in batches of 32
 
 
-@pytest.mark.parametrize("freeze_layers", [1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
     settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
     train(tmp_path / "whole", windows(), **settings)
@@ -317,7 +317,7 @@ def test_another_average_is_another_run_with_the_same_tokens():
     assert one.preprocessor.fingerprint() == two.preprocessor.fingerprint()
 
 
-@pytest.mark.parametrize("freeze_layers", [evidence(0), 1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
 def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
     settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
     found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
@@ -389,9 +389,7 @@ def train_folds(folder, average, features, data, **settings):
     return api.train(TextClassification(), windows(average), data, stages, **settings)
 
 
-@pytest.mark.parametrize(
-    "average,features", [evidence("features", "off"), ("probabilities", "memory")]
-)
+@pytest.mark.parametrize("average,features", [slow("features", "off"), ("probabilities", "memory")])
 def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
     filled, fill = [], cache.Features._fill
 

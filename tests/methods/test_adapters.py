@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import evidence, few, newest, same, steps, stopped_after
+from trainings import few, newest, same, slow, steps, stopped_after
 
 import tfft
 from tfft import api
@@ -338,7 +338,7 @@ def train(folder, stages=STAGES, body=None, **settings):
 
 
 # Checkpoints in the stage of the head, in the first epoch of lora, and in its second.
-@pytest.mark.parametrize("at", [evidence(4), 11, evidence(19)])
+@pytest.mark.parametrize("at", [slow(4), 11, slow(19)])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, at):
     train(tmp_path / "whole")
     with stopped_after(at):

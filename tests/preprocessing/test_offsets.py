@@ -16,7 +16,7 @@ import pytest
 import sentencepiece
 import tensorflow as tf
 import tokenizers
-from trainings import evidence
+from trainings import slow
 
 from tfft.backbones.text.tiny import WORDS, hub_tokenizer, tiny
 from tfft.preprocessing.text.offsets import with_marks
@@ -263,9 +263,7 @@ def test_folded_texts_are_cut_where_their_pieces_are(lower):
             assert part == whole or (several and part in whole) or not spans, (text, part, whole)
 
 
-@pytest.mark.parametrize(
-    "kind", ["word_piece", "roberta", evidence("xlm_roberta"), evidence("albert")]
-)
+@pytest.mark.parametrize("kind", ["word_piece", "roberta", slow("xlm_roberta"), slow("albert")])
 def test_saved_model_gives_the_same(kind, tmp_path):
     if kind == "word_piece":
         subwords = WordPiece(vocabulary())

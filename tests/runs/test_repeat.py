@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from trainings import evidence
+from trainings import slow
 
 import tfft
 from tfft import api
@@ -303,9 +303,7 @@ def dated(*splits):
     return MemorySource("dated", rows, columns=["year"])
 
 
-@pytest.mark.parametrize(
-    "splits", [("train", "validation", "test"), evidence(("train", "validation"))]
-)
+@pytest.mark.parametrize("splits", [("train", "validation", "test"), slow(("train", "validation"))])
 def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
     stage = tfft.Stage(freeze_layers="all", epochs=1, learning_rate=1e-2)
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from generating import body, made, prompted, source
-from trainings import evidence, steps
+from trainings import slow, steps
 
 import tfft
 from tfft.backbones.text.tiny import tiny
@@ -105,9 +105,7 @@ def greedy(read, prompt, longest):
     return ids[first:]
 
 
-@pytest.mark.parametrize(
-    ("kind", "beams"), [evidence("llama", 1), evidence("gemma", 1), ("gemma", 3)]
-)
+@pytest.mark.parametrize(("kind", "beams"), [slow("llama", 1), slow("gemma", 1), ("gemma", 3)])
 def test_each_text_is_written_alone_as_in_a_batch(kind, beams):
     task = CausalLM(max_new_tokens=5, num_beams=beams)
     read = body(kind, seed=3).read_for(task)
@@ -138,7 +136,7 @@ def test_a_body_that_gives_something_else_is_refused():
         body("llama").read_for(TextClassification())
 
 
-@pytest.mark.parametrize("kind", [evidence("llama"), "gemma"])
+@pytest.mark.parametrize("kind", [slow("llama"), "gemma"])
 def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
     method = lora(rank=2, targets=("*/query", "*/value"))
     stage = tfft.Stage(

@@ -18,7 +18,7 @@ QUIET = Console(quiet=True)
 REFUSED = {"masked_lm"}
 QUICK = ("text_classification", "token_classification", "question_answering")
 CELLS = [
-    name if name in QUICK else pytest.param(name, marks=pytest.mark.evidence)
+    name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
     for name in [*NAMES, "image_classification"]
 ]
 

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from trainings import evidence, newest, same, steps, stopped_after
+from trainings import newest, same, slow, steps, stopped_after
 
 import tfft
 from tfft import thresholds
@@ -131,7 +131,7 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
 
 
-@pytest.mark.parametrize("freeze_layers", [1, evidence("all")])
+@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     found = {}

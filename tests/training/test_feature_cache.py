@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from trainings import evidence, few, steps
+from trainings import few, slow, steps
 
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -101,7 +101,7 @@ def train(job, *stages):
     return made, position
 
 
-@pytest.mark.parametrize("kind", [evidence("memory"), "disk"])
+@pytest.mark.parametrize("kind", [slow("memory"), "disk"])
 def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
     stages = [
         Stage(f"stage {n}", freeze_layers=n, features=kind, epochs=2, learning_rate=1e-3)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trainings import evidence, newest, same, stopped_after
+from trainings import newest, same, slow, stopped_after
 
 import tfft
 from tfft import api
@@ -132,7 +132,7 @@ def train(folder, stages=STAGES):
     return api.train(task, tiny(), synthetic(128), stages, **settings)
 
 
-@pytest.mark.parametrize("at", [evidence(4), 7, evidence(13)])
+@pytest.mark.parametrize("at", [slow(4), 7, slow(13)])
 def test_a_stopped_run_does_it_once(tmp_path, at):
     train(tmp_path / "whole")
     with stopped_after(at):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
-from trainings import evidence
+from trainings import slow
 
 import tfft
 from tfft import api
@@ -158,7 +158,7 @@ def validation_loss(found):
     return float(-np.log(outputs[np.arange(len(truth)), truth]).mean())
 
 
-@pytest.mark.parametrize("steps", [evidence(1), 3])
+@pytest.mark.parametrize("steps", [slow(1), 3])
 def test_a_run_validates_keeps_and_ends_with_its_moving_average(tmp_path, trace, steps):
     found, best, last = train(tmp_path, average="ema", ema_momentum=0.7, steps_per_execution=steps)
     expected = trace[0][1]
@@ -206,10 +206,10 @@ ALL |= {"cycles": 2}
     "settings,where",
     [
         ({**ALL, "average": "ema", "ema_momentum": 0.9}, 10),
-        evidence({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
-        evidence({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
-        evidence({**ALL, "average": "swa"}, "mix"),
-        evidence({**ALL, "patience": 2}, "mix"),
+        slow({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
+        slow({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
+        slow({**ALL, "average": "swa"}, "mix"),
+        slow({**ALL, "patience": 2}, "mix"),
     ],
 )
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, monkeypatch):
