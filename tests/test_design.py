@@ -26,10 +26,8 @@ ORDER = (
 # A task never names a backbone, and the other way round; what they share is in backbones/base.py.
 SIBLINGS = {"tasks", "methods", "backbones"}
 SHARED = ("backbones.base",)
-# Pairs of folders of which the first still imports from the second.
-PENDING: set[tuple[str, str]] = set()
-LONG: set[str] = set()  # files that are still to be divided
 LONGEST_FILE, LONGEST_FUNCTION = 400, 60
+MOST_AT_THE_TOP, MOST_IN_A_FOLDER = 22, 20
 
 
 def modules(package: pathlib.Path) -> dict[str, pathlib.Path]:
@@ -76,13 +74,14 @@ def imports(package: pathlib.Path) -> dict[str, dict[str, int]]:
 
 
 def back_edges(package: pathlib.Path) -> list[str]:
-    """Returns imports that point up, and siblings that meet."""
-    found = []
+    """Returns modules without a place, imports that point up, and siblings that meet."""
+    tops = {name.partition(".")[0] for name in modules(package)} - {"", "__main__"}
+    found = [f"{top} has no place in the order" for top in sorted(tops - set(ORDER))]
     for name, targets in imports(package).items():
         here = name.partition(".")[0]
         for target, line in targets.items():
             there = target.partition(".")[0]
-            if here == there or here not in ORDER or (here, there) in PENDING:
+            if here == there or here not in ORDER:
                 continue
             up = not there or (there in ORDER and ORDER.index(there) < ORDER.index(here))
             meet = {here, there} <= SIBLINGS and target not in SHARED
@@ -122,7 +121,7 @@ def oversized(*folders: pathlib.Path) -> list[str]:
     for path in (path for folder in folders for path in sorted(folder.rglob("*.py"))):
         text = path.read_text("utf-8")
         lines = len(text.splitlines())
-        if lines > LONGEST_FILE and path.name not in LONG:
+        if lines > LONGEST_FILE:
             found.append(f"{path.name} has {lines} lines")
         if path.stem in ("utils", "util", "helpers", "common", "misc"):
             found.append(f"{path.name} says nothing")
@@ -131,6 +130,21 @@ def oversized(*folders: pathlib.Path) -> list[str]:
                 body = length(node)
                 if body > LONGEST_FUNCTION:
                     found.append(f"{path.name}:{node.lineno} {node.name} has {body} lines")
+    return found
+
+
+def crowded(package: pathlib.Path) -> list[str]:
+    """Returns folders with too many entries, and those that do not say what belongs there."""
+    found = []
+    for folder in [package, *sorted(path.parent for path in package.rglob("*/__init__.py"))]:
+        entries = [path.stem for path in folder.iterdir() if not path.stem.startswith("__")]
+        files = [path.stem for path in folder.glob("*.py") if path.stem != "__init__"]
+        if folder == package and len(entries) > MOST_AT_THE_TOP:
+            found.append(f"{folder.name} has {len(entries)} entries")
+        if folder != package and len(files) > MOST_IN_A_FOLDER:
+            found.append(f"{folder.name} has {len(files)} files")
+        if not ast.get_docstring(ast.parse((folder / "__init__.py").read_text("utf-8"))):
+            found.append(f"{folder.name} has no docstring")
     return found
 
 
@@ -183,6 +197,10 @@ def test_one_file_imports_gin():
 
 def test_sizes_and_names():
     assert oversized(PACKAGE, ROOT / "examples") == []
+
+
+def test_folders():
+    assert crowded(PACKAGE) == []
 
 
 def test_every_task_is_complete():
@@ -283,6 +301,22 @@ def test_what_is_too_long_is_found(tree):
         "function.py:1 f has 61 lines",
         "long.py has 401 lines",
         "utils.py says nothing",
+    ]
+
+
+def test_a_module_without_a_place_is_found(tree):
+    assert back_edges(tree(tfft__surprise="") / "tfft") == ["surprise has no place in the order"]
+
+
+def test_crowded_folders_are_found(tree):
+    files = [f"tfft__data__file_{n}" for n in range(21)] + [f"tfft__top_{n}" for n in range(23)]
+    package = tree(**dict.fromkeys(files, "")) / "tfft"
+    (package / "__init__.py").write_text('"""All."""')
+    (package / "data/__init__.py").write_text("")
+    assert crowded(package) == [
+        "tfft has 24 entries",
+        "data has 21 files",
+        "data has no docstring",
     ]
 
 
