@@ -280,7 +280,7 @@ def evaluate(
       text, label: the names of the file's columns; those of the training file when None. Several
         texts for a task of several inputs, in their order or by input.
       columns: further ones, whose values make slices; those that the file lacks are told.
-      slices: as in `run.train`.
+      slices: as in `tfft.api.train`.
 
     Raises:
       DataError: the run's own data are not there any more, or `input` cannot be read.

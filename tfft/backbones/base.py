@@ -50,7 +50,7 @@ class Backbone:
       dim: the size of a pooled vector.
       groups: what is frozen or trained together, from bottom to top: what is below the layers,
         each layer, and what is above them.
-      average: what is averaged over the rows of an example, see `windows.answer`.
+      average: what is averaged over the rows of an example, see `tfft.training.model.answer`.
       pools: whether the task reads one vector a row.
       pools_beside: whether it reads that vector and those of the tokens behind it, [b 1+t d].
       absent: the output of a row that an example does not have.

@@ -1,4 +1,4 @@
-"""Configs: read strictly, composed, and turned into the arguments of `run.train`.
+"""Configs: read strictly, composed, and turned into the arguments of `tfft.api.train`.
 
 Gin is met here and nowhere else. Its parser reads the files one by one; what they say is composed
 and checked (`tfft.config.strict_checks`) before any of it runs. Only then gin itself gets a text,
@@ -80,7 +80,7 @@ class Config:
         return None if isinstance(value, Reference | Macro) else value
 
     def kwargs(self, only: Sequence[str] | None = None) -> dict[str, Any]:
-        """Makes the objects and returns the arguments for `run.train`, by name.
+        """Makes the objects and returns the arguments for `tfft.api.train`, by name.
 
         Args:
           only: the arguments that are wanted; the others' objects are not made.

@@ -88,9 +88,9 @@ def repeat(
 
     Args:
       plan: which runs.
-      one: `run.train` with all that they have in common.
+      one: `tfft.api.train` with all that they have in common.
       covers: says whether the report of a complete run on its data has the slices that are asked.
-      task, backbone, source, stages, config_text, say: as in `run.train`; stages written out.
+      task, backbone, source, stages, config_text, say: as in `tfft.api.train`; stages written out.
       workdir: has a folder for each run.
       against: the folder of a run or plan to compare with, or "previous".
 

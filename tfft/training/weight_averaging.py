@@ -151,7 +151,7 @@ def norm_statistics(recorder: Any, schedule: Any, train: Any) -> NormStatistics 
     """Returns the statistics that averaged weights need, None if the stage trains none.
 
     Args:
-      recorder: a `loop.Recorder` of the stage.
+      recorder: a `checkpointing.Recorder` of the stage.
       schedule: of the stage; a pass goes through the batches of its first epoch.
       train: the Inputs of the training split.
     """

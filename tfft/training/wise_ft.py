@@ -82,7 +82,7 @@ def mix(recorder: Any, validation: Any) -> None:
     between that and the next checkpoint finds it there.
 
     Args:
-      recorder: a `loop.Recorder` after the last epoch.
+      recorder: a `checkpointing.Recorder` after the last epoch.
       validation: batches.
     """
     prepared, position, files = recorder.prepared, recorder.position, recorder.workdir

@@ -162,7 +162,7 @@ class MultiTask(Task):
         return data.evaluated_answers(data.shares(examples, self.tasks), own, self.figures), {}
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        """Returns the figures of each task on its examples, see `shares.evaluated`."""
+        """Returns the figures of each task on its examples, see `data.evaluated`."""
         return data.evaluated(data.shares(examples, self.tasks), outputs, self.figures)
 
     def sums(self, examples: Examples, outputs: Any) -> dict[str, np.ndarray]:
