@@ -54,7 +54,7 @@ class Backbone:
       pools: whether the task reads one vector a row.
       pools_beside: whether it reads that vector and those of the tokens behind it, [b 1+t d].
       absent: the output of a row that an example does not have.
-      packed: whether layers without padding may be used (see `encoder`); a stage sets it.
+      packed: whether layers without padding may be used (see `unpadded_encoder`); a stage sets it.
       beside: names of the inputs that layers above the frozen prefix read.
     """
 

@@ -18,7 +18,7 @@ class Preset:
 
     Attributes:
       name: what `keras_hub` takes.
-      architecture: a name of `generators.ALL`.
+      architecture: a name of `decoder_architectures.ALL`.
       parameters: how many weights; None where KerasHub does not say.
       languages: as the preset's name says; "" where it does not.
       description: KerasHub's own.

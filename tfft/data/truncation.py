@@ -60,10 +60,11 @@ def on_cut(part: Any, measure: str, sums: aggregates.Sums) -> dict[str, dict[str
 
     Args:
       part: as the splits of `ledger`.
-      measure, sums: of the figure, see `corpus.columns`; the sums are [n].
+      measure, sums: of the figure, see `aggregates.columns`; the sums are [n].
 
     Returns:
-      For each kind that there is: `value` with its 95 % interval (see `corpus.interval`), `texts`.
+      For each kind that there is: `value` with its 95 % interval (see `aggregates.interval`),
+        `texts`.
     """
     cut = part.cut > 0
     several = np.zeros(len(cut), bool) if part.windows is None else part.windows.several

@@ -29,7 +29,7 @@ class Answers:
       runs: of the plan; 1 without one.
       main: the key of the figure that is compared.
       measure: how it follows from `columns`.
-      columns: by example its `corpus.columns`, [k], the mean over the runs that evaluated it.
+      columns: by example its `aggregates.columns`, [k], the mean over the runs that evaluated it.
       named: by example the labels of the truth and of the answer of one run alone; empty for a task
         without classes.
     """

@@ -144,11 +144,11 @@ def slice_rows(
 
     Args:
       groups: for each grouping a value for each of the n texts; one value alone is no grouping.
-      measure, sums: of the figure, see `corpus.columns`; the sums are [n].
+      measure, sums: of the figure, see `aggregates.columns`; the sums are [n].
       lower: whether less is better.
 
     Returns:
-      `by`, `value`, `texts`, `figure` with its interval (see `corpus.interval`), and how it
+      `by`, `value`, `texts`, `figure` with its interval (see `aggregates.interval`), and how it
       `stands` to the figure on all texts: "below" or "above" where the interval leaves that out;
       "too_few" where it does not, or is a bootstrap interval, and there are less than 30 texts;
       else "within". Those that are surely worse come first, those with too few texts last; within

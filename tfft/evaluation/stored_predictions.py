@@ -72,7 +72,7 @@ class Outputs:
         return found
 
     def rows(self, column: str) -> Iterator[tuple[Key, np.ndarray]]:
-        """Returns what each example that has a main figure adds to it, see `corpus.columns`.
+        """Returns what each example that has a main figure adds to it, see `aggregates.columns`.
 
         Args:
           column: "model" or a floor's name.

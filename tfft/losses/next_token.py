@@ -11,7 +11,7 @@ import keras
 class NextTokenLoss(keras.losses.Loss):
     """Cross-entropy of the next tokens, int [b t], -1 where there is none, from logits [b t v].
 
-    As in `losses.TokenCrossentropy` the mean over the examples is the one over the tokens.
+    As in `TokenCrossentropy` the mean over the examples is the one over the tokens.
 
     Args:
       smoothing: share of the target that is spread evenly over the vocabulary.

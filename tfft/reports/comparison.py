@@ -1,6 +1,6 @@
 """Runs beside each other: paired on the same texts, on the terminal and as a page.
 
-Needs no TensorFlow: a run keeps what it answered (see `outputs`).
+Needs no TensorFlow: a run keeps what it answered (see `stored_predictions`).
 """
 
 from __future__ import annotations

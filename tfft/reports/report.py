@@ -1,7 +1,7 @@
 """A run's figures as report.json, with a page to look at and a model card beside it.
 
-The content is made here; `report_tables` puts it in words and tables, `report_page` on the page,
-`report_card` in the card.
+The content is made here; `tables` puts it in words and tables, `html_page` on the page,
+`model_card` in the card.
 """
 
 from __future__ import annotations

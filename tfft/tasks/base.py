@@ -301,7 +301,9 @@ class Task:
     # Figures ------------------------------------------------------------------------------------
 
     def measures(self, examples: Examples, outputs: Any) -> dict[str, tuple[str, aggregates.Sums]]:
-        """Returns for each figure its measure and what each example adds, see `corpus.figures`."""
+        """Returns for each figure its measure and what each example adds, see
+        `aggregates.figures`.
+        """
         raise NotImplementedError
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Bodies of KerasHub that write text: one adapter each, as in `architectures`.
+"""Bodies of KerasHub that write text: one adapter each, as in `encoder_architectures`.
 
 What a body writes one token after another goes through KerasHub's own model of the whole, which
 keeps the keys and values of the tokens before. It calls the same layers and owns no weight.

@@ -81,7 +81,7 @@ class TextBackbone(Backbone):
             raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
         self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
-        # Layers without padding (see `encoder`); a stage under XLA turns it off.
+        # Layers without padding (see `unpadded_encoder`); a stage under XLA turns it off.
         self.packed = not any(map(tf.config.list_logical_devices, ("GPU", "TPU")))
         self.depth, self.dim = int(model.num_layers), int(model.hidden_dim)
         self.groups = self._groups()

@@ -272,7 +272,7 @@ def span_metrics(
     Args:
       truth, found: the spans of each example.
       labels: of the spans.
-      more: further figures, as `corpus.figures` takes them.
+      more: further figures, as `aggregates.figures` takes them.
     """
 
     def wanted(name: str, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -51,7 +51,9 @@ class TextTask(Task):
         return config_of(self, **kept, length_penalty=search.penalty)
 
     def targets(self, examples: Examples) -> Any:
-        """Returns what is learned, which `taught` makes; None where there are no tokens."""
+        """Returns what is learned, which `teacher_forcing` makes; None where there are no
+        tokens.
+        """
         return examples.targets
 
     def warnings(self, examples: Examples) -> list[str]:
