@@ -6,7 +6,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tfft.baselines import linear_models
+from tfft.baselines import linear_models, tfidf
 from tfft.baselines.frozen_features import feature_floor
 from tfft.baselines.tfidf import text_floors
 from tfft.storage.downloads import fetch
@@ -52,7 +52,7 @@ def test_a_sample_is_drawn_from_the_whole_order_and_said(monkeypatch):
 
 
 def test_features_are_limited_where_there_are_many_classes(monkeypatch):
-    monkeypatch.setattr(linear_models, "MOST_WEIGHTS", 12)
+    monkeypatch.setattr(tfidf, "MOST_WEIGHTS", 12)
     targets = np.arange(40) % 3
     found = text_floors(TEXTS, targets, TEXTS, 3)
     assert found[STRONG].described["features"] == 4

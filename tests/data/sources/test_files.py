@@ -10,7 +10,7 @@ import pyarrow
 import pytest
 from pyarrow import parquet
 
-from tfft.data.formats import base
+from tfft.data.formats import csv
 from tfft.data.sources.files import files, read
 from tfft.errors import DataError
 
@@ -263,7 +263,7 @@ def test_line_of_100_mb(write, tmp_path):
 
 
 def test_field_over_many_lines(write, monkeypatch):
-    monkeypatch.setattr(base, "LONGEST_LINE", 1000)
+    monkeypatch.setattr(csv, "LONGEST_LINE", 1000)
     error = error_of(write("a.csv", 'text,label\na,b\n"' + "some line\n" * 200))
     assert error.problem == (
         "a.csv:3: the row that begins in this line has a field of more than 1,000 characters, "
