@@ -19,7 +19,7 @@ from tfft.pipeline import Inputs, plan_epoch
 from tfft.restore import built_head
 from tfft.reuse import gain
 from tfft.sources.synthetic import synthetic
-from tfft.stage import Stage
+from tfft.stage import Stage, set_precision
 from tfft.store import Store
 from tfft.tasks.text_classification import TextClassification
 from tfft.workdir import Workdir
@@ -259,7 +259,10 @@ def test_every_change_makes_new_features(tmp_path):
     found = names(tiny(layers=3))
     assert len(found) == 10
     assert names(tiny(layers=3)) == found
+    half = tiny(layers=3)
+    set_precision(half, None, "mixed_bfloat16")
     others = [
+        names(half),
         names(tiny(layers=3, seed=1)),
         names(tiny(layers=3, sequence_length=32)),
         names(tiny("electra", layers=3)),

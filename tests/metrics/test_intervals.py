@@ -90,6 +90,14 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
     assert held >= 52  # 57 are expected; below 52 has a chance of 1 %
 
 
+def test_an_interval_holds_the_middle_95_percent_of_the_draws():
+    draws = np.linspace(-1.0, 1.0, 100_001)
+    found = intervals.corrected(0.0, draws)
+    assert (found["low"], found["high"]) == pytest.approx((-0.95, 0.95), abs=1e-3)
+    above = intervals.corrected(0.2, draws)  # the draws are too low as a rule
+    assert above["low"] > found["low"] and above["high"] > found["high"]
+
+
 def test_f1_of_each_class_and_shares_have_intervals():
     truth, outputs = made(400, 3)
     found = classification_metrics(truth, outputs, names(3))["classes"]["1"]
