@@ -1,5 +1,6 @@
 """Batches: nothing lost, little padding, the same order for the same seed."""
 
+import dataclasses
 import itertools
 import os
 import subprocess
@@ -80,6 +81,8 @@ def test_a_batch_is_padded_and_masked():
     assert batch["padding_mask"].tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]
     assert batch["token_ids"][1, :2].tolist() == data.tokens.values[:2].tolist()
     assert batch["token_ids"][1, 2:].tolist() == [0, 0, 0]
+    other = Inputs(dataclasses.replace(data, pad_id=7)).batch(Batch(np.array([1, 0]), 5))
+    assert other["token_ids"][1, 2:].tolist() == [7, 7, 7]
 
 
 def test_a_dataset_starts_at_any_batch():

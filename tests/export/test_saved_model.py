@@ -83,6 +83,21 @@ def test_a_saved_model_that_answers_nan_is_removed(tmp_path):
     assert list((tmp_path / "export").iterdir()) == []
 
 
+def test_the_gate_lets_through_what_is_within_its_tolerance_alone(tmp_path, monkeypatch):
+    task = TextClassification(labels=["bad", "good"])
+    body = tiny().read_for(task)
+    served = Served(
+        assemble(body, built_head(task, body), frozenset()).full, body.preprocessor, task
+    )
+    monkeypatch.setattr("tfft.export.saved_model._fresh_process", lambda *_: {})
+    folder, inputs = tmp_path / "export", (["a film"],)
+    for difference_found in (2e-5, INF, NAN):
+        with pytest.raises(ExportError, match="differs from the model in memory"):
+            export(folder, served, {}, inputs, lambda _, found=difference_found: found)
+    assert list(folder.iterdir()) == []
+    assert export(folder, served, {}, inputs, lambda _: 9e-6) == (folder / "1", 9e-6)
+
+
 def test_what_half_precision_changes_is_not_lost_between_parts():
     parts = [{"largest": 0.1, "squares": 1.0, "of": 2.0}, {"largest": NAN, "squares": 1.0, "of": 1}]
     for each in (parts, parts[::-1]):

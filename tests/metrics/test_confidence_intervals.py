@@ -36,7 +36,7 @@ def direct(figure, truth, outputs, draws=400):
     """Returns the interval of a figure over resampled examples."""
     rows = np.random.default_rng(5).integers(0, len(truth), (draws, len(truth)))
     drawn = np.array([figure(truth[row], outputs[row]) for row in rows])
-    found = confidence_intervals.corrected(figure(truth, outputs), drawn)
+    found = confidence_confidence_intervals.corrected(figure(truth, outputs), drawn)
     return found["low"], found["high"]
 
 
@@ -88,6 +88,14 @@ def test_an_interval_holds_the_truth_about_as_often_as_it_says():
         found = classification_metrics(truth, np.column_stack([1 - score, score]), ["a", "b"])
         held += found["roc_auc"]["low"] <= 0.7602 <= found["roc_auc"]["high"]
     assert held >= 52  # 57 are expected; below 52 has a chance of 1 %
+
+
+def test_an_interval_holds_the_middle_95_percent_of_the_draws():
+    draws = np.linspace(-1.0, 1.0, 100_001)
+    found = confidence_intervals.corrected(0.0, draws)
+    assert (found["low"], found["high"]) == pytest.approx((-0.95, 0.95), abs=1e-3)
+    above = confidence_intervals.corrected(0.2, draws)  # the draws are too low as a rule
+    assert above["low"] > found["low"] and above["high"] > found["high"]
 
 
 def test_f1_of_each_class_and_shares_have_intervals():

@@ -97,6 +97,12 @@ def test_figures_are_those_of_scikit_learn():
     assert found["classes"]["good"]["support"] == truth[:, 1].sum()
 
 
+def test_a_prediction_reads_names():
+    task = MultiLabelClassification(["a", "b", "c"])
+    [row] = task.predictions(Examples((["text"],)), np.array([[0.9, 0.2, 0.6]]))
+    assert row == {"labels": ["a", "c"], "probabilities": {"a": 0.9, "b": 0.2, "c": 0.6}}
+
+
 def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     found = tfft.train(
         MultiLabelClassification(threshold=f1()),

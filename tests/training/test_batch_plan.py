@@ -1,6 +1,7 @@
 """Which examples a stage sees how often, and batches that count as one."""
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -24,6 +25,18 @@ def encoded(lengths, targets):
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
     values = np.random.default_rng(0).integers(5, 20, offsets[-1]).astype(np.int32)
     return Encoded(Ragged(values, offsets), np.asarray(targets, np.int32), np.asarray(lengths), 0)
+
+
+def test_the_order_follows_from_the_seed_the_stage_and_the_epoch():
+    data = encoded(np.random.default_rng(1).integers(3, 20, 60), np.zeros(60))
+
+    def order(seed, stage, epoch):
+        schedule = Schedule(data, Stage(batch_size=8, epochs=3), (seed, stage))
+        return [batch.rows.tolist() for batch in schedule.plan(epoch)]
+
+    orders = [order(0, 0, 0), order(1, 0, 0), order(0, 1, 0), order(0, 0, 1)]
+    assert order(0, 0, 0) == orders[0]
+    assert all(one != two for one, two in itertools.combinations(orders, 2))
 
 
 def test_oversampling_makes_classes_equally_frequent_in_every_epoch():

@@ -20,6 +20,7 @@ from tfft.runs.restore import built_head
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.execution import set_precision
 from tfft.training.feature_cache import cache
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.placement import gain
@@ -260,7 +261,10 @@ def test_every_change_makes_new_features(tmp_path):
     found = names(tiny(layers=3))
     assert len(found) == 10
     assert names(tiny(layers=3)) == found
+    half = tiny(layers=3)
+    set_precision(half, None, "mixed_bfloat16")
     others = [
+        names(half),
         names(tiny(layers=3, seed=1)),
         names(tiny(layers=3, sequence_length=32)),
         names(tiny("electra", layers=3)),

@@ -284,6 +284,8 @@ def test_gradual_unfreezing_is_a_chain_of_stages(body):
         ("up from 1", 1),
         ("up from 0", 0),
     ]
+    slowly = chain([Stage(unfreeze="top_down")], body)
+    assert [one.freeze_layers for one in slowly] == ["all", 2, 1, 0]
     plain = Stage("plain", freeze_layers=1)
     assert chain([plain], body) == (plain,)
     ends = chain([Stage(unfreeze="top_down", freeze_layers=2)], body)
