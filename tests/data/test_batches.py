@@ -125,11 +125,12 @@ def test_truncation_is_counted():
 COMPILED = """
 import numpy as np, pathlib, sys, tfft
 import tfft
-from tfft import loop
 from tfft.backbones.text.tiny import tiny
+from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged
-from tfft.data.batches import Inputs, count_shapes
-from tfft.training.stage import prepare
+from tfft.data.length_buckets import count_shapes
+from tfft.training import loop
+from tfft.training.prepare_stage import prepare
 lengths = np.random.default_rng(0).integers(3, 40, 50)
 offsets = np.concatenate([[0], np.cumsum(lengths)])
 tokens = Ragged(np.full(offsets[-1], 5, np.int32), offsets)

@@ -36,7 +36,7 @@ def direct(figure, truth, outputs, draws=400):
     """Returns the interval of a figure over resampled examples."""
     rows = np.random.default_rng(5).integers(0, len(truth), (draws, len(truth)))
     drawn = np.array([figure(truth[row], outputs[row]) for row in rows])
-    found = confidence_confidence_intervals.corrected(figure(truth, outputs), drawn)
+    found = confidence_intervals.corrected(figure(truth, outputs), drawn)
     return found["low"], found["high"]
 
 
