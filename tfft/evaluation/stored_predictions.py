@@ -6,14 +6,16 @@ import collections
 import dataclasses
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfft.baselines.base import Floor
-from tfft.data.examples import Examples
 from tfft.metrics import aggregates
 from tfft.storage.workdir import Workdir
+
+if TYPE_CHECKING:  # comparing runs loads no TensorFlow
+    from tfft.data.examples import Examples
 
 SCHEMA = 3
 
