@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
-from tfft.backbones import model_folders
+from tfft.backbones.model_folders import find
 from tfft.backbones.presets import handles
 from tfft.errors import WeightsError, near
 from tfft.storage.downloads import fetch
@@ -34,7 +34,7 @@ def resolve_preset(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
             valid=near(preset, [*weights, *known]),
             see="tfft list presets",
         )
-    return model_folders.find(preset), ()
+    return find(preset), ()
 
 
 def download(handle: str) -> pathlib.Path:

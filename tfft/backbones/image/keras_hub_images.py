@@ -11,11 +11,11 @@ import keras_hub
 import numpy as np
 
 from tfft.argument_checks.validated import ANY, COUNT, FILLED, validated
-from tfft.backbones import model_folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import Block, cut
 from tfft.backbones.image.image_backbone import ImageBackbone
 from tfft.backbones.keras_hub_downloads import download, short
+from tfft.backbones.model_folders import read_json
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 
@@ -102,7 +102,7 @@ def _folder(preset: str) -> pathlib.Path:
 
 
 def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> Any:
-    name = str(model_folders.read_json(folder / "config.json").get("class_name"))
+    name = str(read_json(folder / "config.json").get("class_name"))
     kinds = {kind.__name__: kind for kind in KINDS}
     if name not in kinds:
         raise WeightsError(

@@ -9,9 +9,10 @@ import h5py
 import safetensors
 
 from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, Range, validated
-from tfft.backbones import model_folders
 from tfft.backbones.base import Backbone
 from tfft.backbones.keras_hub_downloads import resolve_preset, short
+from tfft.backbones.model_folders import layout, read_json
+from tfft.backbones.model_folders import notes as notes_of_folder
 from tfft.backbones.text import tokenizer_loading, transformers_weights
 from tfft.backbones.text.decoder_architectures import ALL, of_class, of_type
 from tfft.backbones.text.encoder_architectures import Architecture
@@ -77,7 +78,7 @@ def keras_hub(
         with_long_texts(preprocessor, long_texts, window_overlap, most_windows),
         pooling=pooling,
         preset=preset,
-        notes=tuple(dict.fromkeys((*notes, *model_folders.notes(folder), *more))),
+        notes=tuple(dict.fromkeys((*notes, *notes_of_folder(folder), *more))),
         average=window_average,
     )
 
@@ -85,19 +86,19 @@ def keras_hub(
 def _load(
     folder: pathlib.Path, length: int, dtype: str | None
 ) -> tuple[Any, Architecture, TextPreprocessor, tuple[str, ...]]:
-    if model_folders.layout(folder) == "hub":
+    if layout(folder) == "hub":
         model, architecture = _load_hub(folder, dtype)
         tokenizer = tokenizer_loading.hub_folder_tokenizer(folder)
         preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         notes: tuple[str, ...] = ()
         size = tokenizer.vocabulary_size()
-    elif found := of_type(str(model_folders.read_json(folder / "config.json").get("model_type"))):
+    elif found := of_type(str(read_json(folder / "config.json").get("model_type"))):
         architecture, notes = found, ()
         model, tokenizer = _load_converted(folder, found, dtype)
         preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         size = tokenizer.vocabulary_size()
     else:
-        config = model_folders.read_json(folder / "config.json")
+        config = read_json(folder / "config.json")
         architecture = transformers_weights.architecture_of(folder, config)
         preprocessor, size = tokenizer_loading.from_folder(folder, architecture, length)
         model, architecture, notes = transformers_weights.load(folder, dtype)
@@ -112,7 +113,7 @@ def _load(
 
 
 def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architecture]:
-    name = str(model_folders.read_json(folder / "config.json").get("class_name"))
+    name = str(read_json(folder / "config.json").get("class_name"))
     architecture = of_class(name)
     if architecture is None:
         known = [one.model.__name__ for one in ALL.values()]
@@ -148,7 +149,7 @@ def _load_converted(
             f"{folder} cannot be read as {architecture.name}: {short(error)}",
             valid="config.json, model.safetensors and the tokenizer's files of the same model",
         ) from error
-    epsilon = model_folders.read_json(folder / "config.json").get("rms_norm_eps")
+    epsilon = read_json(folder / "config.json").get("rms_norm_eps")
     for layer in model._flatten_layers(include_self=False):
         if epsilon is not None and hasattr(layer, "epsilon"):  # some converters leave it out
             layer.epsilon = float(epsilon)

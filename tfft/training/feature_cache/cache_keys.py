@@ -85,14 +85,8 @@ def _group_hash(group: Any) -> str:
     """Returns a hash of a group's weights and of what its layers do with them."""
     digest = hashlib.sha256(group.name.encode())
     for layer in group.layers:
-        inner = layer._flatten_layers()
-        adapters = [part for part in inner if isinstance(part, Part)]
-        # An adapter that does nothing yet leaves the outputs as they are without it.
-        neutral = [part for part in adapters if part.is_neutral()]
-        left_out = {
-            id(each) for part in neutral for each in (*part._flatten_layers(), *part.weights)
-        }
-        for part in inner:
+        left_out = _neutral(layer)
+        for part in layer._flatten_layers():
             if id(part) in left_out:
                 continue
             activation = getattr(part, "activation", None)
