@@ -111,7 +111,9 @@ def row(name: str, runs: list[dict[str, Any]]) -> str:
         found = runs[0]["accuracy"]
         accuracy = f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"
     first = runs[0]
-    cost = f"{first['cpu_seconds']:.0f} | {100 * first['trained']:.3g} %"
+    # Runs that were measured before 2026-11-30 have seconds of the clock alone.
+    seconds = f"{first['cpu_seconds']:.0f}" if "cpu_seconds" in first else "–"
+    cost = f"{seconds} | {100 * first['trained']:.3g} %"
     return (
         f"| `{name}` | {header(name, 'when')} | {accuracy} | {len(runs)} "
         f"| {cost} | {first['peak_gib']:.1f} GiB |"

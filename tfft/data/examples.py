@@ -69,6 +69,11 @@ def readable(preprocessor: Any, inputs: Columns) -> tuple[list[int], dict[int, s
     return kept, problems
 
 
+def evaluated_split(source: Any) -> str:
+    """Returns the split that a run evaluates: "test", or the last one where there is none."""
+    return "test" if "test" in source.splits else source.splits[-1]
+
+
 def of_split(source: Any, split: str, tokens: Any) -> Examples:
     """Returns a split of a source whose tokens are there already, with their targets if any."""
     return Examples(*read(source, split), tokens.targets, tokens)

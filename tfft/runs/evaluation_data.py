@@ -46,7 +46,7 @@ def held_out_examples(source: Any, files: Workdir, say: Any) -> LabelledExamples
     changed = run_files.data_change(files, opened)
     if changed:
         say.warn(changed)
-    split = "test" if "test" in opened.splits else opened.splits[-1]
+    split = examples.evaluated_split(opened)
     inputs, answers = examples.read(opened, split)
     columns = opened.columns(split)
     return LabelledExamples(

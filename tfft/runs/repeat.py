@@ -180,7 +180,7 @@ def _check_weights(backbone: Any, wanted: str) -> None:
 def _chosen(name: str, task: Any, backbone: Any, source: Source, files: Workdir) -> Run:
     folder = Workdir(files.path / name)
     task, _, model = restore(task, backbone, folder)
-    split = "test" if "test" in source.splits else source.splits[-1]
-    held_out = run_files.load_held_out(folder) or examples.columns(source, split)
+    held_out = run_files.load_held_out(folder)
+    held_out = held_out or examples.columns(source, examples.evaluated_split(source))
     content = folder.read_json("report.json") or {}
     return Run(model, task, backbone, folder.path, held_out, content)

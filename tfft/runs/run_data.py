@@ -51,7 +51,7 @@ class RunData:
             say.info(note)
         self._show_labels(say)
         calibration.check(self.task, source)
-        self.split = evaluated_split(source)
+        self.split = examples.evaluated_split(source)
         self.groups = slice_groups(source, slices)
 
     def _show_labels(self, say: Any) -> None:
@@ -86,20 +86,14 @@ class RunData:
         Args:
           tokens: The encoded split, as the trainer has it.
         """
-        known = (
-            self.held_out if split == self.split else Examples(*examples.read(self.source, split))
-        )
-        return Examples(known.inputs, known.answers, tokens.targets, tokens)
-
-
-def evaluated_split(source: Source) -> str:
-    """Returns the name of the split that a run evaluates."""
-    return "test" if "test" in source.splits else source.splits[-1]
+        if split != self.split:
+            return examples.of_split(self.source, split, tokens)
+        return Examples(self.held_out.inputs, self.held_out.answers, tokens.targets, tokens)
 
 
 def slice_groups(source: Source, slices: Slices) -> Any:
     """Returns how columns and functions divide the evaluated examples of a source."""
-    split = evaluated_split(source)
+    split = examples.evaluated_split(source)
     texts = examples.columns(source, split)[0] if slices else []
     return grouped(texts, slices, source.columns(split))
 

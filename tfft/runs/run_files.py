@@ -191,8 +191,7 @@ def load_or_read_held_out(files: Workdir, source: Any, say: Any) -> tuple[Sequen
         opened = source() if callable(source) else source
     if opened is None:
         raise WorkdirError(f"{files.path} holds no {HELD_OUT}.", valid=AGAIN)
-    split = "test" if "test" in opened.splits else opened.splits[-1]
-    return examples.columns(opened, split)
+    return examples.columns(opened, examples.evaluated_split(opened))
 
 
 def damaged(path: pathlib.Path, reason: str) -> WorkdirError:
