@@ -30,11 +30,13 @@ demo: fetch
 	TF_CPP_MIN_LOG_LEVEL=3 $(BIN)/python examples/serve.py $(RUN)/export
 
 test: fetch
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "not slow and not extras" tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope -m "not slow and not extras" tests
 
-# The rest of the tests: more places to stop a run at, the other cells of the matrices.
+# The rest of the tests: more places to stop a run at, the other cells of the matrices, and the
+# tests of properties on more examples.
 test-all: fetch
-	$(BIN)/python -m pytest -q -n 2 --dist worksteal -m "slow and not extras" tests
+	$(BIN)/python -m pytest -q -n 2 --dist loadscope --hypothesis-profile=thorough \
+	  -m "(slow or hypothesis) and not extras" tests
 
 # By hand: a step of each run of docs/results.md that needs fetched weights or data.
 test-extras: fetch

@@ -16,13 +16,15 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ["TFFT_STORE"] = tempfile.mkdtemp(prefix="tfft-store-")
 # Two test processes share two cores.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-# TensorFlow's graphs are many objects, of which each full collection visits all.
+# TensorFlow's graphs are many objects. A full collection visits all that are not frozen.
 gc.set_threshold(50_000, 20, 20)
-# The same examples each time, so that a failure belongs to a change. To try others:
-# pytest --hypothesis-profile=new --hypothesis-seed=7
-for name, same in (("new", False), ("fixed", True)):
-    hypothesis.settings.register_profile(name, derandomize=same, database=None, deadline=None)
-hypothesis.settings.load_profile("fixed")
+# The same examples each time, so that a failure belongs to a change: 25 in `make test`, 100 in
+# `make test-all`. To try others: pytest --hypothesis-profile=new --hypothesis-seed=7
+for name, same, count in (("new", False, 100), ("thorough", True, 100), ("quick", True, 25)):
+    hypothesis.settings.register_profile(
+        name, derandomize=same, max_examples=count, database=None, deadline=None
+    )
+hypothesis.settings.load_profile("quick")
 
 
 MARKERS = (
@@ -69,3 +71,32 @@ def fresh_processes(monkeypatch):
             return forks.run(command, modules=forks.TENSORFLOW, **given)
 
         monkeypatch.setattr(export, "subprocess", types.SimpleNamespace(run=run))
+
+
+@pytest.fixture(scope="session")
+def finished_run(tmp_path_factory, worker_id):
+    """Returns a function from one of `finished_runs` to the folder that it makes."""
+    import finished_runs
+
+    root = tmp_path_factory.getbasetemp()
+    root = (root if worker_id == "master" else root.parent) / "finished"
+    return lambda make: finished_runs.finished(root, make)
+
+
+@pytest.fixture
+def restored_state():
+    """Restores what `make_deterministic` changes, for tests that call it."""
+    from tfft.runs import environment
+
+    with environment.preserve_process_state():
+        yield
+
+
+@pytest.fixture(autouse=True, scope="module")
+def module_end():
+    """Frees what a module leaves; fails where operations stay deterministic for the next one."""
+    gc.freeze()
+    yield
+    gc.collect()
+    if config := sys.modules.get("tensorflow.python.framework.config"):
+        assert not config.is_op_determinism_enabled()

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import time
 import forks
 import numpy as np
 import pytest
+from finished_runs import STAGES, two_stages
+from finished_runs import train_synthetic as train
 from trainings import newest, same, slow
 
 import tfft
@@ -23,10 +26,6 @@ from tfft.export import saved_model
 from tfft.reports.console import Console
 from tfft.runs import exported
 
-STAGES = (
-    tfft.Stage("head", freeze_layers="all", epochs=1, learning_rate=1e-2),
-    tfft.Stage("upper", freeze_layers=1, epochs=3, learning_rate=3e-3),
-)
 SCRIPT = """
 import sys, tfft
 from tfft.data.sources.synthetic import synthetic
@@ -39,15 +38,11 @@ tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(256
 """
 
 
-def train(folder, **settings):
-    settings = {"stages": STAGES, "say": Console(quiet=True)} | settings
-    task, body = tfft.tasks.TextClassification(), tiny()
-    return api.train(task, body, synthetic(256), workdir=folder, **settings)
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    return train(tmp_path_factory.mktemp("run"))
+def trained(finished_run, tmp_path_factory):
+    """The run of two stages, opened from a copy of its folder."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    return train(shutil.copytree(finished_run(two_stages), folder))
 
 
 def lines(path):
@@ -116,7 +111,7 @@ def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_l
     task, body = tfft.tasks.TextClassification(), tiny(pooling="pooler")
     stage = tfft.Stage(freeze_layers=freeze_layers, epochs=2, learning_rate=3e-3)
     found = api.train(
-        task, body, synthetic(256), (stage,), workdir=tmp_path, say=Console(quiet=True)
+        task, body, synthetic(256), (stage,), workdir=tmp_path, say=Console(quiet=True), plots=False
     )
     losses = [record["loss"] for record in lines(tmp_path / "metrics.jsonl")]
     assert losses[-1] < losses[0]
@@ -125,6 +120,7 @@ def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_l
     np.testing.assert_allclose(found.outputs(texts), found.outputs(texts[::-1])[::-1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_gradual_unfreezing_trains_stage_after_stage(tmp_path):
     stage = tfft.Stage("up", unfreeze="top_down", epochs=1, learning_rate=3e-3, layer_decay=0.8)
     found = train(tmp_path / "run", stages=(stage,))
@@ -188,10 +184,13 @@ def test_a_body_with_sentence_pieces_that_was_used_before_is_trained(tmp_path):
     body = tiny("xlm_roberta")
     body.preprocessor(["a film"])
     task, stage = tfft.tasks.TextClassification(), tfft.Stage(freeze_layers=1, epochs=1)
-    found = api.train(task, body, synthetic(64), [stage], workdir=tmp_path, say=Console(quiet=True))
+    found = api.train(
+        task, body, synthetic(64), [stage], workdir=tmp_path, say=Console(quiet=True), plots=False
+    )
     assert found.report["curves"]
 
 
+@pytest.mark.slow
 def test_features_from_memory_give_the_result_of_none(tmp_path):
     runs = []
     for features in ("memory", "off"):
@@ -337,6 +336,7 @@ train.backbone = @tiny()
 train.source = @synthetic()
 synthetic.examples = 128
 train.stages = (@Stage(),)
+train.plots = False
 Stage.freeze_layers = 1
 Stage.epochs = 1
 Stage.learning_rate = 1e-3

@@ -109,6 +109,7 @@ def train(
     config_text: str | None = None,
     checkpoint_steps: int = 200,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
+    plots: bool = True,
     say: Console | None = None,
     part: RepeatMember | None = None,
 ) -> Run:
@@ -135,6 +136,7 @@ def train(
       slices: parts of the held-out texts that the report has figures on, by the name of each
         division: a function from a text to the name of its part, or a regular expression, which
         divides them into those in which it is found and the others.
+      plots: whether report.html has plots beside its tables. They take about a second.
       say: the console.
       part: of a plan, set by `repeat`.
 
@@ -154,6 +156,7 @@ def train(
         start(backbone, stages, say)
         settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
         settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
+        settings["plots"] = plots
         one = functools.partial(train, task, backbone, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
         return repeat(RepeatPlan(seed, seeds, folds), one, has_slices(slices), *what)
@@ -190,7 +193,7 @@ def train(
         held_out, is_image = data.held_out.inputs, task.modality == "image"
         run_files.save_held_out(files, data.split, held_out, COMPARED, is_image)
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
-        run.report = done or evaluate_and_report(job, run, data, position, floors, base)
+        run.report = done or evaluate_and_report(job, run, data, position, floors, base, plots)
         log.finish(run.report)
         show_report(run.report, say)
         terminal.show_comparisons(run.report, say)

@@ -70,7 +70,7 @@ def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypat
     stage = tfft.Stage(freeze_layers="all", epochs=1)
     data = synthetic(64)
     task = tfft.tasks.TextClassification()
-    api.train(task, body, data, (stage,), workdir=tmp_path, say=Console(quiet=True))
+    api.train(task, body, data, (stage,), workdir=tmp_path, say=Console(quiet=True), plots=False)
     title = f"our_encoder ({body.name})"
     assert json.loads((tmp_path / "report.json").read_text())["backbone"] == title
     assert title in (tmp_path / "report.html").read_text()

@@ -24,6 +24,7 @@ files.validation = "validation.csv"
 files.test = "test.csv"
 files.classes = {classes}
 train.stages = (@Stage(),)
+train.plots = False
 Stage.epochs = 1
 Stage.batch_size = 16
 """

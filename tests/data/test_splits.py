@@ -50,7 +50,7 @@ def tables(draw):
 
 
 @given(tables(), st.booleans(), st.booleans(), st.randoms(use_true_random=False))
-@settings(max_examples=300)
+@settings(max_examples=3 * settings.default.max_examples)
 def test_any_split_covers_each_row_once_and_separates_no_unit(rows, classes, grouped, random):
     options = {"classes": classes, "group": 2 if grouped else None}
     made = attempt(rows, **options)
@@ -74,7 +74,7 @@ def test_any_split_covers_each_row_once_and_separates_no_unit(rows, classes, gro
 
 
 @given(st.lists(st.integers(1, 60), min_size=2, max_size=8), st.sampled_from([0.1, 0.25, 0.4]))
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_singletons_are_split_exactly_and_each_frequent_label_is_everywhere(counts, share):
     rows = [
         (f"{label} {n}", f"l{label}") for label, count in enumerate(counts) for n in range(count)
@@ -99,7 +99,6 @@ def test_singletons_are_split_exactly_and_each_frequent_label_is_everywhere(coun
 
 
 @given(st.integers(3, 300), st.floats(0.01, 0.45), st.floats(0.01, 0.45))
-@settings(max_examples=100)
 def test_answers_that_are_no_labels_are_split_exactly(count, validation, test):
     made = split(
         [(f"text {n}", f"{n}") for n in range(count)],
@@ -112,7 +111,7 @@ def test_answers_that_are_no_labels_are_split_exactly(count, validation, test):
 
 
 @given(st.lists(st.tuples(LABELS, st.integers(1, 4)), min_size=9, max_size=40))
-@settings(max_examples=200)
+@settings(max_examples=2 * settings.default.max_examples)
 def test_repeated_texts_with_one_label_leave_every_label_everywhere(texts):
     rows = [(f"text {n}", label) for n, (label, times) in enumerate(texts) for _ in range(times)]
     units = collections.Counter(label for label, _ in texts)

@@ -31,14 +31,20 @@ def plain(tmp_path_factory):
     """A run without a decision."""
     folder = tmp_path_factory.mktemp("plain") / "run"
     return api.train(
-        TextClassification(), tiny(), synthetic(256), (STAGE,), workdir=folder, say=QUIET
+        TextClassification(),
+        tiny(),
+        synthetic(256),
+        (STAGE,),
+        workdir=folder,
+        say=QUIET,
+        plots=False,
     )
 
 
 def decide(folder, **more):
     task = TextClassification(calibrate=True, threshold=thresholds.recall_at_precision(0.7))
     settings = {"feature_floor": True, "against": "previous", "workdir": folder, "say": QUIET}
-    return api.train(task, tiny(), synthetic(256), (STAGE,), **settings, **more)
+    return api.train(task, tiny(), synthetic(256), (STAGE,), **settings, **more, plots=False)
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +181,9 @@ def test_a_decision_without_validation_data_is_refused(tmp_path):
     data = memory(pairs, test=pairs[:4])
     for task in (TextClassification(calibrate=True), TextClassification(threshold=thresholds.f1())):
         with pytest.raises(ConfigError, match="settled on validation data"):
-            api.train(task, tiny(), data, (STAGE,), workdir=tmp_path / "run", say=QUIET)
+            api.train(
+                task, tiny(), data, (STAGE,), workdir=tmp_path / "run", say=QUIET, plots=False
+            )
         with pytest.raises(ConfigError, match="settled on validation data"):
             api.check(task, tiny(), data, (STAGE,), say=QUIET)
 
@@ -209,6 +217,7 @@ def test_a_run_to_compare_with_is_looked_for_before_training(tmp_path):
             workdir=tmp_path / "run",
             against=str(tmp_path),
             say=QUIET,
+            plots=False,
         )
     assert Workdir(tmp_path / "run").read_json("run.json") is None
 

@@ -65,7 +65,7 @@ def source(lengths=(2, 40), count=160):
 def train(folder, body, data=None, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
     task = TextClassification()
-    return api.train(task, body, data or source(), [stage], workdir=folder, say=QUIET)
+    return api.train(task, body, data or source(), [stage], workdir=folder, say=QUIET, plots=False)
 
 
 def by_hand(ids, length, overlap, most):
@@ -152,6 +152,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     np.testing.assert_allclose(found.sum(-1), 1, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
 def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
     data = source((2, 12))
@@ -178,9 +179,15 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     assert set(read.report["ledger"]["figure"]) == {"windows"}
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("average", ["features", "probabilities"])
-@pytest.mark.parametrize("freeze_layers", [1, "all"])
+@pytest.mark.parametrize(
+    "average,freeze_layers",
+    [
+        ("features", 1),
+        slow("probabilities", 1),
+        slow("features", "all"),
+        slow("probabilities", "all"),
+    ],
+)
 def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freeze_layers):
     runs = [
         train(tmp_path / kind, windows(average), features=kind, freeze_layers=freeze_layers)
@@ -207,6 +214,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     assert record["step"] == 5  # 160 texts in batches of 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
     settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
@@ -231,9 +239,15 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
     assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("average", ["features", "probabilities"])
-@pytest.mark.parametrize("pooling", ["mean", "cls"])
+@pytest.mark.parametrize(
+    "average,pooling",
+    [
+        ("features", "mean"),
+        slow("features", "cls"),
+        slow("probabilities", "mean"),
+        slow("probabilities", "cls"),
+    ],
+)
 def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
     version = found.export(tmp_path / "export", say=QUIET)
@@ -267,6 +281,7 @@ def test_a_model_of_one_s_own_loop_takes_what_the_preprocessor_gives():
     assert np.isfinite(found["loss"]) and model(inputs).shape == (2, 2)
 
 
+@pytest.mark.slow
 def test_lengths_of_batches_may_be_given(tmp_path):
     found = train(tmp_path, windows(), lengths=(16, 48, 128), epochs=1)
     assert found.report["curves"]
@@ -386,9 +401,10 @@ def train_folds(folder, average, features, data, **settings):
         tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features=features),
     ]
     settings = {"workdir": folder, "feature_floor": True, "say": QUIET} | settings
-    return api.train(TextClassification(), windows(average), data, stages, **settings)
+    return api.train(TextClassification(), windows(average), data, stages, **settings, plots=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("average,features", [slow("features", "off"), ("probabilities", "memory")])
 def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
     filled, fill = [], cache.Features._fill

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import few, newest, same, slow, steps, stopped_after
+from trainings import newest, same, slow, steps, stopped_after
 
 import tfft
 from tfft import api
@@ -294,9 +294,9 @@ def job_of(folder, architecture, stage):
     return job
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("method", ["lora", "ia3", "adapters"])
-@pytest.mark.parametrize("architecture", few(ARCHITECTURES))
+@pytest.mark.usefixtures("restored_state")
+@pytest.mark.parametrize("method", ["lora", slow("ia3"), slow("adapters")])
+@pytest.mark.parametrize("architecture", ["bert", *map(slow, list(ARCHITECTURES)[1:])])
 def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, method):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     depth = 0 if architecture == "albert" else 1  # layers that share weights freeze together
@@ -334,7 +334,9 @@ STAGES = (
 def train(folder, stages=STAGES, body=None, **settings):
     task = tfft.tasks.TextClassification()
     settings = {"say": QUIET, "checkpoint_steps": 2} | settings
-    return api.train(task, body or tiny(), synthetic(256), stages, workdir=folder, **settings)
+    return api.train(
+        task, body or tiny(), synthetic(256), stages, workdir=folder, **settings, plots=False
+    )
 
 
 # Checkpoints in the stage of the head, in the first epoch of lora, and in its second.
@@ -398,7 +400,7 @@ def test_an_export_is_plain_and_agrees(trained, tmp_path):
     assert operations_of(version) == operations_of(plain)
 
 
-@pytest.mark.parametrize("method", [ia3(), adapters(size=4)])
+@pytest.mark.parametrize("method", [slow(ia3()), adapters(size=4)])
 def test_other_methods_export_too(tmp_path, method):
     stage = Stage(method=method, epochs=3, learning_rate=1e-2)  # after one, some outputs are ties
     found = train(tmp_path / "run", (stage,))
@@ -406,6 +408,7 @@ def test_other_methods_export_too(tmp_path, method):
     assert any("adapter" in name for name in variables_of(version)) == (method.name == "adapters")
 
 
+@pytest.mark.slow
 def test_mixed_precision_is_exported(tmp_path):
     stage = Stage(method=lora(rank=2), epochs=1, learning_rate=1e-2, precision="mixed_bfloat16")
     assert train(tmp_path / "run", (stage,)).export(tmp_path / "export", say=QUIET).exists()
@@ -417,6 +420,7 @@ train.backbone = @tiny()
 train.source = @synthetic()
 synthetic.examples = 128
 train.stages = (@Stage(),)
+train.plots = False
 Stage.method = @lora()
 Stage.epochs = 2
 Stage.learning_rate = 1e-2

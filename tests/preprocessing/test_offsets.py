@@ -140,7 +140,7 @@ def byte_pairs(tokenizer, prefix):
     return right
 
 
-@pytest.mark.parametrize("prefix", [False, True])
+@pytest.mark.parametrize("prefix", [False, slow(True)])
 def test_byte_pairs(prefix):
     subwords = tiny("roberta").preprocessor.subwords
     if prefix:
@@ -263,7 +263,7 @@ def test_folded_texts_are_cut_where_their_pieces_are(lower):
             assert part == whole or (several and part in whole) or not spans, (text, part, whole)
 
 
-@pytest.mark.parametrize("kind", ["word_piece", "roberta", slow("xlm_roberta"), slow("albert")])
+@pytest.mark.parametrize("kind", ["word_piece", *map(slow, ("roberta", "xlm_roberta", "albert"))])
 def test_saved_model_gives_the_same(kind, tmp_path):
     if kind == "word_piece":
         subwords = WordPiece(vocabulary())

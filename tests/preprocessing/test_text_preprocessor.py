@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.python.eager import context
+from trainings import slow
 
 from tfft import backbones
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
@@ -139,7 +140,7 @@ def test_nothing_here_imports_a_tokenizer_that_is_only_for_tests():
     assert not any("import tokenizers" in path.read_text() for path in folder.glob("*.py"))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [slow(k) if k == "roberta" else k for k in KINDS])
 def test_a_tokenizer_outlives_a_seed_that_is_set_after_it_was_built(kind, preprocessors):
     """Setting a seed empties TensorFlow's cache of operations, and their resources with it."""
     preprocessor = preprocessors[kind]

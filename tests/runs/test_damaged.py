@@ -4,10 +4,10 @@ import contextlib
 import json
 import pathlib
 import random
-import shutil
 
 import numpy as np
 import pytest
+from finished_runs import copy_of, reviews
 from safetensors.numpy import load_file, save_file
 from trainings import newest
 
@@ -21,19 +21,13 @@ from tfft.export.saved_model import read_card
 from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
 
-CONFIG = """
-train.task = @TextClassification()
-TextClassification.calibrate = True
-train.backbone = @tiny()
-train.source = @files()
-files.data = "reviews.csv"
-train.stages = (@Stage(),)
-Stage.freeze_layers = "all"
-Stage.epochs = 1
-"""
 CHECKPOINT = "the newest checkpoint"
-PREDICT = ("predict", "--workdir=out", "--input=reviews.csv", "--output=predictions.jsonl")
-EVALUATE = (("evaluate", "--workdir=out"), ("evaluate", "--workdir=out", "--input=reviews.csv"))
+INPUT = "--input=data/reviews.csv"
+PREDICT = ("predict", "--workdir=out", INPUT, "--output=predictions.jsonl")
+EVALUATE = (
+    ("evaluate", "--workdir=out"),
+    ("evaluate", "--workdir=out", INPUT),
+)
 EXPORT, COMPARE = ("export", "--workdir=out"), ("compare", "out")
 TRAIN = ("train", "--gin_file=run.gin", "--workdir=out")
 OF_RUN = {  # the commands that read each file
@@ -67,24 +61,10 @@ DAMAGES = {
 }
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A folder with data, a config, and a finished run with its export."""
-    home = tmp_path_factory.mktemp("home")
-    rows = [f"the film of plot {n} mark{n % 2},{'good' if n % 2 else 'bad'}" for n in range(160)]
-    (home / "reviews.csv").write_text("\n".join(["text,label", *rows]) + "\n")
-    (home / "run.gin").write_text(CONFIG)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        assert cli.command(["train", "--gin_file=run.gin", "--workdir=out", "--quiet"]) == 0
-        assert cli.command(["export", "--workdir=out", "--quiet"]) == 0
-    return home
-
-
 @pytest.fixture
-def home(finished, tmp_path, monkeypatch):
-    shutil.copytree(finished, tmp_path / "home")
-    monkeypatch.chdir(tmp_path / "home")
+def home(finished_run, tmp_path, monkeypatch):
+    """A copy of a folder with data, a config, and a finished run with its export."""
+    monkeypatch.chdir(copy_of(finished_run(reviews), tmp_path / "home"))
     return tmp_path / "home"
 
 
@@ -108,9 +88,9 @@ def ends_well(capsys, *arguments):
     return status == 0
 
 
-def test_the_files_of_a_run_are_known(finished):
-    inside = [path for path in (finished / "out").rglob("*") if path.is_file()]
-    names = {str(path.relative_to(finished / "out")) for path in inside}
+def test_the_files_of_a_run_are_known(home):
+    inside = [path for path in (home / "out").rglob("*") if path.is_file()]
+    names = {str(path.relative_to(home / "out")) for path in inside}
     known = {*OF_RUN, *OF_EXPORT, ".lock"}
     others = {name for name in names - known if not name.startswith(("tensorboard/", "checkpo"))}
     assert others == set()
@@ -134,8 +114,7 @@ def test_a_damaged_run_works_or_is_refused(home, capsys, name, kind):
 def test_a_damaged_export_works_or_is_refused(home, capsys, name, kind):
     damage(home / "out" / name, kind)
     done = [
-        ends_well(capsys, verb, "--workdir=out/export", "--input=reviews.csv")
-        for verb in ("predict", "evaluate")
+        ends_well(capsys, verb, "--workdir=out/export", INPUT) for verb in ("predict", "evaluate")
     ]
     if name.endswith(("tfft.json", "saved_model.pb", "variables.index")):
         assert not any(done)
@@ -156,7 +135,7 @@ def test_a_damaged_export_works_or_is_refused(home, capsys, name, kind):
 def test_a_foreign_card_is_refused(home, capsys, card):
     (home / "out/export/1/tfft.json").write_text(json.dumps(card))
     for verb in ("predict", "evaluate"):
-        assert not ends_well(capsys, verb, "--workdir=out/export", "--input=reviews.csv")
+        assert not ends_well(capsys, verb, "--workdir=out/export", INPUT)
 
 
 def test_an_export_without_its_card_is_refused(home):
@@ -166,17 +145,17 @@ def test_an_export_without_its_card_is_refused(home):
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export", "compare", "train"])
-@pytest.mark.parametrize("workdir", ["reviews.csv", "reviews.csv/out", "missing/out", "x" * 300])
+@pytest.mark.parametrize("workdir", ["run.gin", "run.gin/out", "missing/out", "x" * 300])
 def test_an_impossible_workdir_is_refused(home, capsys, verb, workdir):
     words = [workdir] if verb == "compare" else [f"--workdir={workdir}"]
-    words += ["--input=reviews.csv"] if verb in ("evaluate", "predict") else []
+    words += [INPUT] if verb in ("evaluate", "predict") else []
     words += ["--gin_file=run.gin"] if verb == "train" else []
     if (verb, workdir) != ("train", "missing/out"):
         assert not ends_well(capsys, verb, *words)
 
 
 def test_a_folder_as_output_is_refused(home, capsys):
-    arguments = ["--workdir=out", "--input=reviews.csv", "--output=out", "--force"]
+    arguments = ["--workdir=out", INPUT, "--output=out", "--force"]
     assert not ends_well(capsys, "predict", *arguments)
     assert (home / "out" / "report.json").exists()
 
@@ -197,7 +176,7 @@ def diverged(home):
 def test_weights_that_are_not_finite_are_refused(home, capsys, verb):
     with diverged(home) as name:
         words = ["--output=new.jsonl"] if verb == "predict" else []
-        words += ["--input=reviews.csv"] if verb != "export" else []
+        words += [INPUT] if verb != "export" else []
         assert cli.command([verb, "--workdir=out", *words]) == 2
     shown = capsys.readouterr().err
     assert "the training diverged: 1 of " in shown and name in shown
@@ -215,7 +194,7 @@ def test_outputs_that_are_not_finite_are_refused(home, capsys, monkeypatch):
 
     monkeypatch.setattr("tfft.api.inference.predict", overflows)
     task = tfft.tasks.TextClassification()
-    settings = {"input": "reviews.csv", "say": Console(quiet=True)}
+    settings = {"input": "data/reviews.csv", "say": Console(quiet=True)}
     for verb, more in ((api.predict, {"output": "new.jsonl"}), (api.evaluate, {})):
         with pytest.raises(WorkdirError, match="2 of 160 examples, first for example 3"):
             verb(task, tiny(), "out", **settings, **more)

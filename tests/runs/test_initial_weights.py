@@ -32,7 +32,7 @@ class Listener(Console):
 
 def train(body, data=PAIRS, stage=STAGE, say=None, **settings):
     task = tfft.tasks.TextClassification()
-    return tfft.train(task, body, data, stage, say=say or QUIET, **settings)
+    return tfft.train(task, body, data, stage, say=say or QUIET, **settings, plots=False)
 
 
 def weights(body):

@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+from finished_runs import copy_of, review, reviews
 
 from tfft.cli import main as cli
 from tfft.data.sources.conll import conll
@@ -14,44 +15,11 @@ from tfft.reports.console import Console
 from tfft.runs.prediction_files import read_input, read_rows
 from tfft.tasks.text.token_classification import TokenClassification
 
-CONFIG = """
-train.task = @TextClassification()
-train.backbone = @tiny()
-train.source = @files()
-files.data = "data/reviews.csv"
-files.text = "review"
-files.label = "stars"
-train.stages = (@Stage(),)
-Stage.freeze_layers = 1
-Stage.epochs = 1
-Stage.learning_rate = 3e-3
-"""
-
-
-def review(number):
-    return f"the film of plot {number} mark{number % 2}"
-
-
-def rows_of(count):
-    return [
-        f"{review(n)},{'good' if n % 2 else 'bad'},http://a.b/{'x' * 60}{n}" for n in range(count)
-    ]
-
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory):
+def home(finished_run, tmp_path_factory):
     """A folder with data, a config and a finished run that was exported."""
-    home = tmp_path_factory.mktemp("home")
-    (home / "data").mkdir()
-    (home / "run.gin").write_text(CONFIG)
-    (home / "data" / "reviews.csv").write_text(
-        "\n".join(["review,stars,url", *rows_of(160)]) + "\n"
-    )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        assert cli.command(["train", "--gin_file=run.gin", "--workdir=out", "--quiet"]) == 0
-        assert cli.command(["export", "--workdir=out", "--quiet"]) == 0
-    return home
+    return copy_of(finished_run(reviews), tmp_path_factory.mktemp("predict") / "home")
 
 
 @pytest.fixture(params=["out", "out/export"])

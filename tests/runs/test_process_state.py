@@ -6,6 +6,7 @@ import locale
 import logging
 import os
 import random
+import shutil
 import signal
 import sys
 import threading
@@ -19,6 +20,7 @@ import pytest
 import sklearn
 import tensorflow as tf
 from absl import logging as absl_logging
+from finished_runs import two_stages
 from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config as tensorflow_config
@@ -115,14 +117,14 @@ def body():
 def train(folder=None, say=QUIET, **settings):
     arguments = {"stages": [STAGE], "workdir": folder, "say": say, **settings}
     task = tfft.tasks.TextClassification(labels=["class_0", "class_1"])
-    return api.train(task, body(), synthetic(64), **arguments)
+    return api.train(task, body(), synthetic(64), **arguments, plots=False)
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(finished_run, tmp_path_factory):
     """Returns the folder of a run with an export, and a labelled file."""
-    folder = tmp_path_factory.mktemp("trained")
-    train(folder).export(say=QUIET)
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    shutil.copytree(finished_run(two_stages), folder)
     texts, labels = zip(*synthetic(64).rows("test"), strict=True)
     with open(folder / "new.csv", "w") as file:
         csv.writer(file).writerows([("text", "label"), *zip(texts, labels, strict=True)])

@@ -34,7 +34,7 @@ QUIET = Console(quiet=True)
 def train(folder, examples=128, **settings):
     settings = {"stages": STAGES, "say": QUIET} | settings
     task = tfft.tasks.TextClassification()
-    return api.train(task, tiny(), synthetic(examples), workdir=folder, **settings)
+    return api.train(task, tiny(), synthetic(examples), workdir=folder, **settings, plots=False)
 
 
 def best(folder):
@@ -92,7 +92,7 @@ def newest(folder):
     return sorted((folder / "checkpoints").iterdir())[-1]
 
 
-@pytest.mark.parametrize("within", [False, True])
+@pytest.mark.parametrize("within", [slow(False), True])
 def test_a_stopped_plan_continues_to_the_same_bits(plan, tmp_path, within):
     """Stopped between two runs, and after the last checkpoint but one of the second run."""
     folder, again = plan[0].workdir.parent, tmp_path / "again"
@@ -179,6 +179,7 @@ def test_without_validation_the_first_run_is_taken_unless_something_is_watched()
     )
 
 
+@pytest.mark.slow
 def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
     stages = (STAGES[0], dataclasses.replace(STAGES[1], monitor="loss"))
     found = train(tmp_path, stages=stages, seeds=2)
@@ -289,6 +290,7 @@ def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, fi
         (tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="off"),),
         workdir=tmp_path / "alone",
         say=QUIET,
+        plots=False,
     )
     losses = [[row["val_loss"] for row in one["curves"]] for one in (reports[1], alone.report)]
     assert np.allclose(*losses, atol=1e-5)
@@ -303,6 +305,7 @@ def dated(*splits):
     return MemorySource("dated", rows, columns=["year"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("splits", [("train", "validation", "test"), slow(("train", "validation"))])
 def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
     stage = tfft.Stage(freeze_layers="all", epochs=1, learning_rate=1e-2)
@@ -310,7 +313,7 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
     def sliced(**slices):
         task, source = tfft.tasks.TextClassification(), dated(*splits)
         settings = {"folds": 3, "slices": slices, "workdir": tmp_path, "say": QUIET}
-        api.train(task, tiny(), source, (stage,), **settings)
+        api.train(task, tiny(), source, (stage,), **settings, plots=False)
         return source, [run_comparison.open_run(tmp_path / f"fold-{n}").report for n in range(3)]
 
     source, reports = sliced(film=r"\bfilm\b", even=lambda text: len(text) % 2 == 0)
@@ -360,6 +363,7 @@ def test_a_verb_on_a_plan_names_its_runs(tmp_path, capsys):
     assert "holds a plan of 2 runs" in told and f"--workdir={tmp_path / 'out/seed-0'}" in told
 
 
+@pytest.mark.slow
 def test_each_run_of_a_plan_makes_its_own_adapters(tmp_path):
     stage = tfft.Stage("lora", method=tfft.methods.lora(), epochs=1, learning_rate=3e-3)
     train(tmp_path / "plan", stages=(stage,), seed=3, seeds=2)

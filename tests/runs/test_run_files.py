@@ -19,6 +19,7 @@ train.source = @files()
 files.data = "data/reviews.csv"
 files.text = "review"
 train.stages = (@Stage(),)
+train.plots = False
 Stage.freeze_layers = 1
 Stage.epochs = 1
 """

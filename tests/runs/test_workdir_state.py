@@ -23,7 +23,7 @@ def parts(**changes):
 def train(folder, **changes):
     three, settings = parts(**changes)
     return api.train(
-        *three, workdir=folder, say=Console(quiet=True), checkpoint_steps=1, **settings
+        *three, workdir=folder, say=Console(quiet=True), checkpoint_steps=1, **settings, plots=False
     )
 
 
@@ -70,6 +70,7 @@ def test_the_stages_of_a_run(tmp_path, capsys):
     assert check(folder, capsys) == "this run is complete; train would show its report"
 
 
+@pytest.mark.slow
 def test_several_runs(tmp_path, capsys):
     folder = tmp_path / "plan"
     plan = {"seeds": 2, "stages": STAGES[:1]}

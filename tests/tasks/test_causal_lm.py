@@ -136,6 +136,7 @@ def test_a_body_that_gives_something_else_is_refused():
         body("llama").read_for(TextClassification())
 
 
+@pytest.mark.usefixtures("restored_state")
 @pytest.mark.parametrize("kind", [slow("llama"), "gemma"])
 def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
     method = lora(rank=2, targets=("*/query", "*/value"))
@@ -157,11 +158,12 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
         np.testing.assert_allclose(one, two, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_made_format_is_learned_and_exported(tmp_path):
     stage = tfft.Stage(epochs=12, learning_rate=1e-2, warmup=0, batch_size=32)
     data, task = source(prompted, 512, 16, 48), CausalLM(max_new_tokens=8)
     where = {"feature_floor": True, "workdir": tmp_path / "run", "say": QUIET}
-    found = tfft.train(task, body("llama", dim=32), data, [stage], **where)
+    found = tfft.train(task, body("llama", dim=32), data, [stage], **where, plots=False)
     report = found.report
     assert report["floors"]["pretrained"]["exact_match"]["value"] == 0.0
     assert report["floors"]["pretrained"]["perplexity"]["value"] > 2
@@ -214,7 +216,7 @@ def test_a_packed_run_learns_the_same_format(tmp_path):
         freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0, batch_size=4, features="memory"
     )
     task = CausalLM(max_new_tokens=8, packing=True)
-    found = tfft.train(task, body("llama"), data, [stage], workdir=tmp_path, say=QUIET)
+    found = tfft.train(task, body("llama"), data, [stage], workdir=tmp_path, say=QUIET, plots=False)
     losses = [record["loss"] for record in found.report["curves"]]
     assert losses[1] < losses[0]
     assert found.report["truncation"]["train"]["texts"] == 96

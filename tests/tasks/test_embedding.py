@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+from trainings import slow
 
 import tfft
 from tfft import api
@@ -58,7 +59,7 @@ def train(folder, task=None, feature_floor=False, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
     where = {"feature_floor": feature_floor, "workdir": folder, "say": QUIET}
     task = task or Embedding()
-    return api.train(task, tiny(), source(task.kind), [stage], **where)
+    return api.train(task, tiny(), source(task.kind), [stage], **where, plots=False)
 
 
 class TestEmbedding(TaskCase):
@@ -135,7 +136,7 @@ def test_targets_are_groups_or_cosines():
         Embedding("cosine").targets(given)
 
 
-@pytest.mark.parametrize("freeze_layers", [1, "all"])
+@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers):
     runs = [
         train(tmp_path / kind, Embedding(projection=8), features=kind, freeze_layers=freeze_layers)
@@ -195,7 +196,7 @@ def test_a_head_with_weights_of_its_own_has_no_such_floor(tmp_path):
         train(tmp_path, Embedding(projection=8), True)
 
 
-@pytest.mark.parametrize("loss", ["cosine", "triplet"])
+@pytest.mark.parametrize("loss", [slow("cosine"), "triplet"])
 def test_other_losses_train(tmp_path, loss):
     found = train(tmp_path, Embedding(loss, dims=(8,)), freeze_layers=0, method=lora(rank=2))
     losses = [row["loss"] for row in found.report["curves"]]

@@ -27,6 +27,7 @@ files.data = "rows.jsonl"
 files.text = ("{input}",)
 files.classes = False
 train.stages = (@Stage(),)
+train.plots = False
 Stage.epochs = {epochs}
 Stage.batch_size = 16
 Stage.learning_rate = 1e-2
@@ -92,7 +93,9 @@ def test_a_stopped_run_continues_to_the_same_bits(kind, tmp_path):
         else:
             task, rows = CausalLM(max_new_tokens=8, packing=True), prompted
         read, where = body(kind, dropout=0.1), {"workdir": tmp_path / folder, "say": QUIET}
-        return tfft.train(task, read, source(rows, 96, 16, 8), [stage], checkpoint_steps=2, **where)
+        return tfft.train(
+            task, read, source(rows, 96, 16, 8), [stage], checkpoint_steps=2, **where, plots=False
+        )
 
     whole = train("whole")
     steps = lines(whole.workdir / "metrics.jsonl")[0]["step"]

@@ -9,7 +9,7 @@ import pictures
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
-from trainings import newest, same, steps, stopped_after
+from trainings import newest, same, slow, steps, stopped_after
 
 from tfft import api
 from tfft.backbones.image.tiny_image import tiny_image
@@ -47,7 +47,7 @@ class TestImageClassification(TaskCase):
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
+def store(tmp_path, monkeypatch, restored_state):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
 
 
@@ -100,11 +100,13 @@ def averaged(folder, **settings):
     stage = dataclasses.replace(AVERAGED, **settings)
     source = pictures.source(32)
     arguments = {"workdir": folder, "checkpoint_steps": 2, "say": QUIET}
-    found = api.train(ImageClassification(), tiny_image(), source, (stage,), **arguments)
+    found = api.train(
+        ImageClassification(), tiny_image(), source, (stage,), **arguments, plots=False
+    )
     return found, load_file(folder / "best/weights.safetensors")
 
 
-@pytest.mark.parametrize("settings", [{"average": "swa"}, {"wise_ft": (0.5,)}], ids=str)
+@pytest.mark.parametrize("settings", [{"average": "swa"}, slow({"wise_ft": (0.5,)})], ids=str)
 def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monkeypatch):
     """Those of one pass over the training data; frozen ones stay bit-identical."""
     before = named_variables(tiny_image())
@@ -123,7 +125,7 @@ def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monke
             np.testing.assert_array_equal(variable, before[name])
 
 
-@pytest.mark.parametrize("at", [3, 5])
+@pytest.mark.parametrize("at", [slow(3), 5])
 def test_recomputed_statistics_survive_a_stop(at, tmp_path):
     averaged(tmp_path / "whole", average="ema")
     with stopped_after(at):
@@ -139,7 +141,9 @@ def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
 
     def train(folder):
         settings = {"workdir": tmp_path / folder, "checkpoint_steps": 2, "say": QUIET}
-        return api.train(ImageClassification(), tiny_image(), source, stages, **settings)
+        return api.train(
+            ImageClassification(), tiny_image(), source, stages, **settings, plots=False
+        )
 
     train("whole")
     with stopped_after(3):
@@ -158,7 +162,7 @@ def trained(tmp_path_factory):
     task, body = ImageClassification(), tiny_image(2, fit="pad")
     stages = (dataclasses.replace(TOP, epochs=6),)
     settings = {"workdir": room / "out", "say": QUIET, "feature_floor": True}
-    return api.train(task, body, images(str(folder)), stages, **settings), room
+    return api.train(task, body, images(str(folder)), stages, **settings, plots=False), room
 
 
 def verb(call, room, **settings):
@@ -230,9 +234,23 @@ def test_a_file_that_is_no_image_ends_the_run(trained, tmp_path):
 
 def test_a_source_of_texts_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="image_classification reads images, and synthetic holds"):
-        api.train(ImageClassification(), tiny_image(), synthetic(24), say=QUIET, workdir=tmp_path)
+        api.train(
+            ImageClassification(),
+            tiny_image(),
+            synthetic(24),
+            say=QUIET,
+            workdir=tmp_path,
+            plots=False,
+        )
     with pytest.raises(ConfigError, match="text_classification reads texts, and pictures holds"):
-        api.train(TextClassification(), tiny(), pictures.source(24), say=QUIET, workdir=tmp_path)
+        api.train(
+            TextClassification(),
+            tiny(),
+            pictures.source(24),
+            say=QUIET,
+            workdir=tmp_path,
+            plots=False,
+        )
 
 
 def test_floors_of_pixels():

@@ -13,6 +13,7 @@ import unicodedata
 
 import keras_hub
 import pytest
+from trainings import slow
 
 import tfft
 from tfft import api, tasks
@@ -201,7 +202,10 @@ def check_predictions(name, found):
         assert {row["label"] for row in found} <= set(KINDS)
 
 
-@pytest.mark.parametrize("case", list(CASES))
+QUICK = ("TextClassification", "TokenClassification", "QuestionAnswering", "MultipleChoice")
+
+
+@pytest.mark.parametrize("case", [case if case in QUICK else slow(case) for case in CASES])
 def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     settings, make, columns, right = CASES[case]
     name = case.partition(" ")[0]
@@ -213,7 +217,7 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     source = memory(rows * 10, test=rows, inputs=task.inputs, **kind)
     settings = {"learning_rate": 1e-2, "warmup": 0, "batch_size": len(rows)}
     stage = tfft.Stage(epochs=EPOCHS.get(name, 1), **settings)
-    run = tfft.train(task, body, source, [stage], workdir=tmp_path / "run", say=QUIET)
+    run = tfft.train(task, body, source, [stage], workdir=tmp_path / "run", say=QUIET, plots=False)
     check_report(run.workdir, [row[:-1] for row in source.rows("test")])
 
     served, read = run.answering

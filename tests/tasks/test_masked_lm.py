@@ -46,7 +46,13 @@ def train(folder, **settings):
     stage = {"epochs": 30, "learning_rate": 1e-2, "freeze_layers": 0, "batch_size": 50}
     body, task = tiny(layers=1, dim=32, dropout=0.0), MaskedLM(rate=0.2)
     return api.train(
-        task, body, source(), [tfft.Stage(**stage | settings)], workdir=folder, say=QUIET
+        task,
+        body,
+        source(),
+        [tfft.Stage(**stage | settings)],
+        workdir=folder,
+        say=QUIET,
+        plots=False,
     )
 
 
@@ -104,6 +110,7 @@ def test_the_export_answers_as_the_model(finished, tmp_path):
     assert place["words"][0]["word"] == "movie"
 
 
+@pytest.mark.slow
 def test_two_runs_have_the_same_bits(tmp_path):
     whole = train(tmp_path / "whole", epochs=2)
     again = train(tmp_path / "again", epochs=2)
@@ -228,6 +235,7 @@ def test_labels_of_a_source_are_not_looked_at(tmp_path):
         [tfft.Stage(epochs=1)],
         workdir=tmp_path,
         say=QUIET,
+        plots=False,
     )
     assert found.report["metrics"]["perplexity"]["value"] > 1
 

@@ -6,8 +6,9 @@ import re
 
 import numpy as np
 import pytest
+from trainings import slow
 
-from tfft.backbones.text.decoder_architectures import ALL
+from tfft.backbones.text.decoder_architectures import ALL, GENERATORS
 from tfft.backbones.text.generative_backbones import kind_of
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines import base
@@ -49,9 +50,15 @@ def fits(name, kind):
     return case(name).make_task().reads in kind_of(ALL[kind]).offers
 
 
+def cell(name, kind):
+    """Returns a cell; of the bodies that write, `make test` trains one of each form."""
+    return (slow if kind in set(GENERATORS) - {"llama", "t5"} else pytest.param)(name, kind)
+
+
+@pytest.mark.usefixtures("restored_state")
 @pytest.mark.matrix
 @pytest.mark.parametrize(
-    ("name", "kind"), [(name, kind) for name in NAMES for kind in ALL if fits(name, kind)]
+    ("name", "kind"), [cell(name, kind) for name in NAMES for kind in ALL if fits(name, kind)]
 )
 def test_a_task_trains_and_answers_on_a_body(name, kind):
     stage = Stage(freeze_layers=2 if kind == "albert" else 1, epochs=1, batch_size=8, warmup=0)

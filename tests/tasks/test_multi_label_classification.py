@@ -111,6 +111,7 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
         [tfft.Stage(epochs=3, learning_rate=3e-3, warmup=0)],
         workdir=tmp_path / "run",
         say=Console(quiet=True),
+        plots=False,
     )
     report = found.report
     assert report["main"] == "micro_f1" and "confusions" not in report
@@ -262,7 +263,6 @@ NAMED = NAMED.map(str.strip).filter(lambda name: name and name[0] not in "[{01")
 ANSWERS = st.lists(st.lists(NAMED, max_size=4, unique=True), min_size=1, max_size=8)
 
 
-@hypothesis.settings(max_examples=80)
 @hypothesis.given(ANSWERS, st.sampled_from(["list", "object", "|", ";", ","]))
 def test_labels_come_back_however_they_are_written(sets, form):
     everything = sorted({name for names in sets for name in names})

@@ -15,6 +15,7 @@ from tfft.data.sources.memory import memory
 from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.reports.console import Console
+from tfft.runs import environment
 from tfft.runs.restore import built_head
 from tfft.tasks import encoding
 from tfft.tasks.multi_task import data as shares
@@ -115,7 +116,9 @@ def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_pat
 
 def test_a_run_learns_both_and_reports_each(tmp_path):
     stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, warmup=0)]
-    run = tfft.train(two_tasks(), tiny(), two_sources(), stages, workdir=tmp_path, say=QUIET)
+    run = tfft.train(
+        two_tasks(), tiny(), two_sources(), stages, workdir=tmp_path, say=QUIET, plots=False
+    )
     metrics = run.report["metrics"]
     assert run.report["main"] == "topic/accuracy"
     assert metrics["topic/accuracy"]["value"] == 1.0 and metrics["names/f1"]["value"] == 1.0
@@ -131,6 +134,7 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
 
 
+@pytest.mark.usefixtures("restored_state")
 @pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
@@ -138,12 +142,14 @@ def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
     for kind in ("off", "memory"):
         case = TestMultiTask()
         case.stage = Stage(freeze_layers=freeze_layers, epochs=2, batch_size=16, features=kind)
-        job, _ = case.prepared(tmp_path / kind)
+        environment.make_deterministic(0, [case.stage], QUIET)
+        job, _ = case.prepare(tmp_path / kind)
         found[kind], outputs, _ = steps(job, case.stage)
         assert len(outputs) == job.splits["test"].size
     np.testing.assert_allclose(found["memory"], found["off"], rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_rates_continues_to_the_same_bits(tmp_path):
     parts = memory(topics(64)), memory(tagged(64), classes=False)
     source = mixture(parts, tasks=("topic", "names"), rates=(1, 2))
@@ -152,7 +158,9 @@ def test_a_stopped_run_of_rates_continues_to_the_same_bits(tmp_path):
     def train(folder):
         body = tiny(layers=2, dropout=0.1)
         settings = {"workdir": tmp_path / folder, "say": QUIET, "checkpoint_steps": 3}
-        return tfft.train(two_tasks(), body, source, [stage], **settings).report["metrics"]
+        return tfft.train(two_tasks(), body, source, [stage], **settings, plots=False).report[
+            "metrics"
+        ]
 
     whole = train("whole")
     with stopped_after(7):

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from trainings import slow
 
 import tfft
 from tfft import api
@@ -47,7 +48,9 @@ def source(count=160, **settings):
 
 def train(folder, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
-    return api.train(MultipleChoice(), tiny(), source(), [stage], workdir=folder, say=QUIET)
+    return api.train(
+        MultipleChoice(), tiny(), source(), [stage], workdir=folder, say=QUIET, plots=False
+    )
 
 
 class TestMultipleChoice(TaskCase):
@@ -169,7 +172,7 @@ def test_the_model_scores_each_choice_by_itself(frozen):
             np.testing.assert_allclose(found[row, place], head(pooled)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("freeze_layers", [1, "all"])
+@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers):
     runs = [
         train(tmp_path / kind, features=kind, freeze_layers=freeze_layers)

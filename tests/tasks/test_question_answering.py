@@ -182,6 +182,7 @@ def test_settings_that_cannot_be_are_told():
     assert tfft.build(QuestionAnswering(), windows).output_shape == (None, None, None, 2)
 
 
+@pytest.mark.usefixtures("restored_state")
 def test_features_kept_or_not_train_alike(tmp_path):
     stage = tfft.Stage(freeze_layers=1, epochs=2, batch_size=16, learning_rate=3e-3)
     found = {}
@@ -209,7 +210,13 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     task = QuestionAnswering(null_threshold="validation", longest_answer=4)
     body = tiny(layers=1, sequence_length=24, dropout=0.0)
     found = tfft.train(
-        task, body, source(length=20, sizes=(320, 40, 40)), stages, workdir=tmp_path, say=QUIET
+        task,
+        body,
+        source(length=20, sizes=(320, 40, 40)),
+        stages,
+        workdir=tmp_path,
+        say=QUIET,
+        plots=False,
     )
     report = found.report
     assert report["main"] == "f1" and set(report["floors"]) == {"sliding_window", "no_answer"}

@@ -116,6 +116,7 @@ def test_the_probability_is_that_of_the_formula():
     assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()
 
 
+@pytest.mark.usefixtures("restored_state")
 @pytest.mark.parametrize("depth", [slow(1), 3])
 def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
     stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
@@ -147,12 +148,19 @@ def test_settings_that_cannot_be_are_told(monkeypatch):
     assert Seq2Seq(figure="rouge_l").measure == "mean"
 
 
+@pytest.mark.slow
 def test_a_made_transformation_is_learned_and_exported(tmp_path):
     stage = tfft.Stage(epochs=20, learning_rate=3e-3, warmup=0.1, batch_size=32)
     task = Seq2Seq(max_new_tokens=8, figure="chrf")
     data = source(translated, 2000, 16, 64)
     found = tfft.train(
-        task, body("t5", dim=32, heads=4), data, [stage], workdir=tmp_path / "run", say=QUIET
+        task,
+        body("t5", dim=32, heads=4),
+        data,
+        [stage],
+        workdir=tmp_path / "run",
+        say=QUIET,
+        plots=False,
     )
     report = found.report
     assert report["main"] == "chrf" and report["metrics"]["exact_match"]["value"] == 1.0

@@ -109,6 +109,7 @@ def test_a_run_beats_what_reads_words_alone(tmp_path):
         [tfft.Stage(epochs=1, warmup=0)],
         workdir=tmp_path,
         say=Console(quiet=True),
+        plots=False,
     )
     assert set(found.report["floors"]) == {
         "majority",

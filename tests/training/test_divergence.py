@@ -39,6 +39,7 @@ def train(folder, *stages, source=None, task=None, **settings):
         workdir=folder,
         say=settings.pop("say", Console(quiet=True)),
         **settings,
+        plots=False,
     )
 
 

@@ -39,7 +39,7 @@ class Say(Console):
 
 
 @pytest.fixture(autouse=True)
-def store(tmp_path, monkeypatch):
+def store(tmp_path, monkeypatch, restored_state):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
 
 

@@ -96,6 +96,7 @@ def train(folder, stages, say=None, task=None, source=None):
         workdir=folder,
         checkpoint_steps=4,
         say=say or Console(quiet=True),
+        plots=False,
     )
 
 
@@ -109,6 +110,7 @@ def test_a_stopped_run_with_everything_on_continues_to_the_same_bits(tmp_path):
     assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_stored_features_change_nothing_with_everything_on(tmp_path):
     from dataclasses import replace
 
@@ -139,6 +141,7 @@ def test_early_stopping_ends_a_stage_and_goes_on_from_the_best(tmp_path):
     assert curves[-1]["val_loss"] == pytest.approx(best["val_loss"], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stage_that_had_stopped_stays_stopped_after_a_resume(tmp_path):
     stages = (
         Stage("up", epochs=9, learning_rate=0.05, schedule="constant", warmup=0, patience=1),
@@ -232,13 +235,13 @@ def test_random_generators_follow_from_the_seed_and_the_stage():
         assert not set(first) & set(other)
 
 
+@pytest.mark.usefixtures("restored_state")
 def test_the_first_weights_of_a_head_follow_from_the_seed():
     task, body = tfft.tasks.TextClassification(["a", "b"]), tiny(layers=1)
 
     def weights(seed):
-        with environment.preserve_process_state():
-            environment.make_deterministic(seed, [Stage()], Console(quiet=True))
-            return np.array(built_head(task, body).weights[0])
+        environment.make_deterministic(seed, [Stage()], Console(quiet=True))
+        return np.array(built_head(task, body).weights[0])
 
     assert np.array_equal(weights(0), weights(0))
     assert not np.array_equal(weights(0), weights(1))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from trainings import newest, same, slow, stopped_after
+from trainings import newest, same, stopped_after
 
 import tfft
 from tfft import api
@@ -129,10 +129,11 @@ STAGES = (
 def train(folder, stages=STAGES):
     task = tfft.tasks.TextClassification()
     settings = {"workdir": folder, "say": QUIET, "checkpoint_steps": 2}
-    return api.train(task, tiny(), synthetic(128), stages, **settings)
+    return api.train(task, tiny(), synthetic(128), stages, **settings, plots=False)
 
 
-@pytest.mark.parametrize("at", [slow(4), 7, slow(13)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [4, 7, 13])
 def test_a_stopped_run_does_it_once(tmp_path, at):
     train(tmp_path / "whole")
     with stopped_after(at):

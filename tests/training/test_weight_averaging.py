@@ -124,6 +124,7 @@ def train(folder, **settings):
         workdir=folder,
         checkpoint_steps=3,
         say=Console(quiet=True),
+        plots=False,
     )
     last = sorted(pathlib.Path(folder, "checkpoints").glob("step-*"))[-1]
     return found, load_file(pathlib.Path(folder, "best/weights.safetensors")), load_file(last)
@@ -257,6 +258,7 @@ def test_the_next_stage_starts_from_the_average(tmp_path):
         stages,
         workdir=tmp_path,
         say=Console(quiet=True),
+        plots=False,
     )
     kept = sorted(pathlib.Path(tmp_path, "checkpoints").glob("step-*"))
     first, second = (weights(load_file(path)) for path in kept[-2:])

@@ -13,7 +13,7 @@ from tfft.evaluation.run_comparison import Opened, answers, difference, judged, 
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report, result_line
 from tfft.reports import tables as report_tables
-from tfft.reports.templates import read_template
+from tfft.reports.templates import template
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 
 NONE: Mapping[str, Any] = {"value": None}
@@ -156,17 +156,11 @@ def page(
       named: figures to draw, by name; undefined ones are left out.
       figure: what they are.
     """
-    from jinja2 import Environment, StrictUndefined
-
     from tfft.reports import plots
 
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
     drawn = [(name, interval(entry)) for name, entry in named if entry["value"] is not None]
     figure = report_tables.sentence(figure)
-    template = read_template("compare.html.jinja")
-    return environment.from_string(template).render(
+    return template("compare.html.jinja").render(
         title=title,
         tables=shown,
         warnings=warnings,

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfft.data.truncation import tables as long_texts
 from tfft.reports.highlighted_spans import pieces
-from tfft.reports.result_line import answer, main_name, number, strongest
+from tfft.reports.result_line import answer, main_name, strongest
 from tfft.reports.tables import (
     STANDS,
     class_columns,
@@ -18,29 +18,15 @@ from tfft.reports.tables import (
     worded,
     worse,
 )
-from tfft.reports.templates import read_template
+from tfft.reports.templates import template
 
 SHOWN_SLICES = 12  # on the page without unfolding
 SHOWN_PAIRS = 10
 
 
-def page(content: Mapping[str, Any]) -> str:
-    """Returns report.html."""
-    from jinja2 import Environment, FunctionLoader, StrictUndefined
-
-    environment = Environment(
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        loader=FunctionLoader(read_template),
-    )
-    environment.filters |= {
-        "number": number,
-        "count": lambda value: f"{value:,}",
-        "visible": visible,
-    }
-    return environment.get_template("report.html.jinja").render(
+def page(content: Mapping[str, Any], plots: bool = True) -> str:
+    """Returns report.html, with its plots or with tables alone."""
+    return template("report.html.jinja").render(
         content=content,
         answer=answer(content),
         main=content["metrics"][content["main"]],
@@ -56,7 +42,8 @@ def page(content: Mapping[str, Any]) -> str:
         shown_slices=SHOWN_SLICES,
         shown_pairs=SHOWN_PAIRS,
         slice_ends=_ends(content),
-        pictures=_pictures(content),
+        plots=plots,
+        pictures=_pictures(content) if plots else {},
         longest_phase=max([*content["seconds"].values(), 1e-9]),
     )
 

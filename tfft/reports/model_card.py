@@ -5,15 +5,12 @@ The front matter is YAML in which every value is written as JSON, which YAML inc
 
 from __future__ import annotations
 
-import html
-import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from tfft.reports.result_line import answer, main_name, number, share
-from tfft.reports.tables import STANDS, class_columns, models, remarks, units, visible, worded
-from tfft.reports.templates import read_template
+from tfft.reports.result_line import answer, main_name
+from tfft.reports.tables import STANDS, class_columns, models, remarks, units, worded
+from tfft.reports.templates import template
 
 SHOWN_SLICES = 10
 SHOWN_LABELS = 50
@@ -23,21 +20,10 @@ HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}
 
 def card(content: Mapping[str, Any]) -> str:
     """Returns report.md."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters |= {
-        "json": lambda value: json.dumps(value, ensure_ascii=True),
-        "cell": cell,
-        "share": share,
-        "number": number,
-        "count": lambda value: f"{value:,}",
-    }
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
     areas = ("roc_auc", "average_precision")  # on the page
     columns = worded(class_columns(content["metrics"]), content)
-    template = read_template("report.md.jinja")
-    return environment.from_string(template).render(
+    return template("report.md.jinja").render(
         content=content,
         answer=answer(content),
         models=models(content),
@@ -51,9 +37,3 @@ def card(content: Mapping[str, Any]) -> str:
         shown_slices=SHOWN_SLICES,
         shown_labels=SHOWN_LABELS,
     )
-
-
-def cell(text: str) -> str:
-    """Returns a text that stands in a line or a table of Markdown as it is, on one line."""
-    tidy = " ".join(visible(str(text)).split())
-    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", html.escape(tidy, quote=False))

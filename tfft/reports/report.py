@@ -207,10 +207,15 @@ def write(
     folder: str | os.PathLike[str],
     content: Mapping[str, Any],
     write_file: Callable[[pathlib.Path, str], None],
+    plots: bool = True,
 ) -> None:
-    """Writes report.html, report.md and, last, report.json with `write_file(path, text)`."""
+    """Writes report.html, report.md and, last, report.json with `write_file(path, text)`.
+
+    Args:
+      plots: whether report.html has plots beside its tables.
+    """
     folder = pathlib.Path(folder)
-    write_file(folder / "report.html", page(content))
+    write_file(folder / "report.html", page(content, plots))
     write_file(folder / "report.md", card(content))
     text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
     write_file(folder / "report.json", text + "\n")

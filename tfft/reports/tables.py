@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +27,12 @@ Table = tuple[str, list[str], list[list[str]]]
 def visible(text: str) -> str:
     """Returns a text whose control characters can be seen."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f]", "\N{REPLACEMENT CHARACTER}", text)
+
+
+def cell(text: str) -> str:
+    """Returns a text that stands in a line or a table of Markdown as it is, on one line."""
+    tidy = " ".join(visible(str(text)).split())
+    return re.sub(r"([\\`*_\[\]|#~$])", r"\\\1", html.escape(tidy, quote=False))
 
 
 def sentence(text: str) -> str:

@@ -46,6 +46,7 @@ def evaluate_and_report(
     position: checkpointing.Position,
     floors: Mapping[str, Any],
     base: pathlib.Path | None,
+    plots: bool,
 ) -> Any:
     """Evaluates the best weights on the held-out split beside the floors; writes the report.
 
@@ -53,6 +54,7 @@ def evaluate_and_report(
       data: of the run.
       floors: those that are there already.
       base: the folder of a run to compare with.
+      plots: whether report.html has plots.
     """
     split = data.split
     if split != "test":
@@ -102,7 +104,7 @@ def evaluate_and_report(
             "comparisons": run_comparison.comparisons(kept, base, job.say),
         },
     )
-    report.write(run.workdir, content, write_atomic)
+    report.write(run.workdir, content, write_atomic, plots)
     return content
 
 

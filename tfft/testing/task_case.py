@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import tempfile
 from typing import Any
 
 import numpy as np
@@ -19,13 +20,14 @@ from tfft.tasks import encoding
 from tfft.tasks.base import Answers
 from tfft.training import checkpointing, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
+from tfft.training.prepare_stage import Prepared
 from tfft.training.stage import Stage
 
 
 class TaskCase:
     """Checks that a task builds, learns, freezes, is saved, and serves what it predicts.
 
-    A subclass gives `make_task`, `make_source` and `make_body`.
+    A subclass gives `make_task`, `make_source` and `make_body`. One model is built for all tests.
     """
 
     stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, warmup=0)
@@ -39,16 +41,22 @@ class TaskCase:
     def make_body(self) -> Any:
         raise NotImplementedError
 
-    def setup_method(self) -> None:
-        self._process_state = environment.preserve_process_state()
-        self._process_state.__enter__()
+    @classmethod
+    def setup_class(cls) -> None:
+        cls._process_state = environment.preserve_process_state()
+        cls._process_state.__enter__()
+        environment.make_deterministic(0, [cls.stage], Console(quiet=True))
+        cls._room = tempfile.TemporaryDirectory(prefix="tfft-task-")
+        cls.job, cls.prepared = cls().prepare(pathlib.Path(cls._room.name, "run"))
 
-    def teardown_method(self) -> None:
-        self._process_state.__exit__(None, None, None)
+    @classmethod
+    def teardown_class(cls) -> None:
+        del cls.job, cls.prepared
+        cls._room.cleanup()
+        cls._process_state.__exit__(None, None, None)
 
-    def prepared(self, folder: pathlib.Path) -> tuple[trainer.Trainer, Any]:
-        """Returns a job with its splits encoded, and the stage ready to train."""
-        environment.make_deterministic(0, [self.stage], Console(quiet=True))
+    def prepare(self, folder: pathlib.Path) -> tuple[trainer.Trainer, Prepared]:
+        """Returns a run's trainer with its splits encoded, and the stage that is ready to train."""
         source = self.make_source()
         task = self.make_task().with_labels(source.labels, source.label_counts("train"))
         encoding.check(task, source)
@@ -58,10 +66,8 @@ class TaskCase:
         job.encode(source)
         return job, job.prepare(self.stage, 30, False)
 
-    def test_training_lowers_the_loss_and_leaves_frozen_weights(
-        self, tmp_path: pathlib.Path
-    ) -> None:
-        job, prepared = self.prepared(tmp_path)
+    def test_training_lowers_the_loss_and_leaves_frozen_weights(self) -> None:
+        job, prepared = self.job, self.prepared
         before = checksums(job.backbone, job.head)
         schedule = loop.Schedule(job.splits["train"], self.stage, (0,))
         data = loop.Inputs(job.splits["train"]).dataset(schedule.plan(0))
@@ -69,15 +75,14 @@ class TaskCase:
         assert losses[-1] < losses[0]
         assert prove_freeze(before, prepared, job.backbone, job.head)["frozen_bit_identical"] > 0
 
-    def test_save_and_load_agree(self, tmp_path: pathlib.Path) -> None:
-        job, prepared = self.prepared(tmp_path)
-        model, encoded = job.task.outputs_of(prepared.split.full), job.splits["test"]
+    def test_save_and_load_agree(self) -> None:
+        job = self.job
+        model, encoded = job.task.outputs_of(self.prepared.split.full), job.splits["test"]
         expected = inference.predict(model, encoded)
         variables = named_variables(job.backbone, job.head)
         job.files.save("weights.safetensors", checkpointing.values(variables), {})
-        checkpointing.assign(
-            variables, {n: np.zeros(v.shape, v.dtype) for n, v in variables.items()}
-        )
+        zeros = {name: np.zeros(v.shape, v.dtype) for name, v in variables.items()}
+        checkpointing.assign(variables, zeros)
         assert not _equal(inference.predict(model, encoded), expected)
         checkpointing.assign(variables, job.files.load("weights.safetensors")[0])
         assert _equal(inference.predict(model, encoded), expected)
@@ -85,8 +90,8 @@ class TaskCase:
     def test_the_export_agrees_with_the_model_and_predictions_have_names(
         self, tmp_path: pathlib.Path
     ) -> None:
-        job, prepared = self.prepared(tmp_path)
-        model, task = prepared.split.full, job.task.served
+        job = self.job
+        model, task = self.prepared.split.full, job.task.served
         body = job.backbone.read_for(task)
         inputs = job.task.asked(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)

@@ -19,7 +19,7 @@ from tfft.data.formats.tables import read
 from tfft.data.sources import conll, squad
 from tfft.errors import DataError
 
-QUICK = settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+QUICK = settings(suppress_health_check=[HealthCheck.too_slow])
 # A line end that is not "\n" comes back from no CSV file as it was written.
 CHARACTERS = st.characters(exclude_categories=["Cs"], exclude_characters="\r\0")
 COMMON = st.sampled_from([",", ";", "\t", "|", '"', "\n", "'", " ", "a", "ü", "漢", "🙂", "\u2028"])
@@ -128,7 +128,7 @@ PARTS = st.sampled_from(
 CONTENTS = st.one_of(st.binary(max_size=300), st.lists(PARTS, max_size=25).map(b"".join))
 
 
-@settings(QUICK, max_examples=100)
+@QUICK
 @given(CONTENTS, st.sampled_from(NAMES), st.sampled_from(["", ".gz", ".zst"]), st.booleans())
 def test_any_bytes_give_rows_or_a_data_error(content, name, suffix, labelled):
     with tempfile.TemporaryDirectory() as folder:
@@ -140,7 +140,7 @@ def test_any_bytes_give_rows_or_a_data_error(content, name, suffix, labelled):
             assert not labelled or all(label.encode() for label in table.labels)
 
 
-@settings(QUICK, max_examples=100)
+@QUICK
 @given(st.data(), st.sampled_from(["parquet", "arrow", "gz", "zst"]))
 def test_damaged_binary_files_give_rows_or_a_data_error(data, kind):
     table = pyarrow.table({"text": ["a", "b"] * 9, "label": ["x", "y"] * 9})
@@ -176,7 +176,7 @@ def test_a_column_name_that_is_not_utf8_is_a_damaged_file(tmp_path):
         read(str(path))
 
 
-@settings(QUICK, max_examples=100)
+@QUICK
 @given(CONTENTS, st.sampled_from(["a.conll", "a.json", "a.jsonl", "a.conll.gz"]))
 def test_any_bytes_give_sentences_or_questions_or_a_data_error(content, name):
     with tempfile.TemporaryDirectory() as folder:

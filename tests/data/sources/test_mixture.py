@@ -147,7 +147,7 @@ def test_folds_keep_the_rates():
 def test_a_run_reports_on_each_source(tmp_path):
     source = mixture([part("a", 60, 40), part("b", 20, 40)], rates=[1, 1], names=["old", "new"])
     task, stage = tfft.tasks.TextClassification(), Stage(epochs=1, batch_size=16)
-    found = tfft.train(task, tiny(), source, [stage], workdir=tmp_path, say=QUIET)
+    found = tfft.train(task, tiny(), source, [stage], workdir=tmp_path, say=QUIET, plots=False)
     rows = {row["value"]: row for row in found.report["slices"] if row["by"] == "source"}
     assert {name: row["texts"] for name, row in rows.items()} == {"old": 40, "new": 40}
     assert found.report["curves"][0]["step"] == 8  # 120 examples in batches of 16

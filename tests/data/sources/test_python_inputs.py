@@ -286,7 +286,7 @@ def test_predictions_of_images():
 
 def test_one_stage_needs_no_list():
     with pytest.raises(UserError, match="depth|freeze_layers"):
-        tfft.train(TextClassification(), tiny(), PAIRS, tfft.Stage(freeze_layers=99))
+        tfft.train(TextClassification(), tiny(), PAIRS, tfft.Stage(freeze_layers=99), plots=False)
 
 
 @pytest.mark.parametrize(
