@@ -97,6 +97,11 @@ def module_end():
     """Frees what a module leaves; fails where operations stay deterministic for the next one."""
     gc.freeze()
     yield
+    if ops := sys.modules.get("tensorflow.python.framework.ops"):
+        # TensorFlow keeps each custom gradient, and with it the graph that it was traced in.
+        registry = ops.gradient_registry._registry
+        for name in [name for name in registry if name.startswith("CustomGradient-")]:
+            del registry[name]
     gc.collect()
     if config := sys.modules.get("tensorflow.python.framework.config"):
         assert not config.is_op_determinism_enabled()

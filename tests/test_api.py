@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from finished_runs import STAGES, two_stages
 from finished_runs import train_synthetic as train
-from trainings import newest, same, slow
+from trainings import newest, same
 
 import tfft
 from tfft import api
@@ -49,45 +49,33 @@ def lines(path):
     return [json.loads(line) for line in path.read_text().splitlines()]
 
 
-def start(folder):
+def kill(folder, steps):
+    """Starts the run in a process that is killed once it has a checkpoint at `steps` or later."""
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     command = [sys.executable, "-c", SCRIPT, str(folder)]
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-
-
-def stop_after(folder, steps, number):
-    """Starts the run and sends it a signal once it has saved a checkpoint at `steps` or later."""
-    process = start(folder)
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
     while process.poll() is None:
         with contextlib.suppress(IndexError, FileNotFoundError):
             if int(newest(folder).stem.split("-")[1]) >= steps:
-                process.send_signal(number)
+                process.kill()
                 break
         time.sleep(0.002)
-    return process.communicate()[1], process.returncode
+    return process.wait()
 
 
-def test_a_killed_run_continues_to_the_same_bits(tmp_path):
-    whole = start(tmp_path / "whole")
-    error = whole.communicate()[1]
-    assert whole.returncode == 0, error
+def test_a_killed_run_continues_to_the_same_bits(finished_run, tmp_path, capsys):
+    whole, killed = finished_run(two_stages), tmp_path / "killed"
     # 8 batches an epoch: step 18 is in the second epoch of the second stage.
-    _, code = stop_after(tmp_path / "killed", 18, signal.SIGKILL)
-    assert code == -signal.SIGKILL and not (tmp_path / "killed/report.json").exists()
-    again = start(tmp_path / "killed")
-    said = again.communicate()[1]
-    assert again.returncode == 0 and "continuing in" in said and "stage 2, epoch" in said
-    assert newest(tmp_path / "whole").name == newest(tmp_path / "killed").name
-    assert same(newest(tmp_path / "whole"), newest(tmp_path / "killed"))
-    for name in ("best/weights.safetensors",):
-        assert same(tmp_path / "whole" / name, tmp_path / "killed" / name)
-    curves = [lines(tmp_path / name / "metrics.jsonl") for name in ("whole", "killed")]
+    assert kill(killed, 18) == -signal.SIGKILL and not (killed / "report.json").exists()
+    train(killed, checkpoint_steps=2, say=Console())
+    said = capsys.readouterr().err
+    assert "continuing in" in said and "stage 2, epoch" in said
+    assert newest(whole).name == newest(killed).name
+    assert same(newest(whole), newest(killed))
+    assert same(*(folder / "best/weights.safetensors" for folder in (whole, killed)))
+    curves = [lines(folder / "metrics.jsonl") for folder in (whole, killed)]
     for one, two in zip(*curves, strict=True):
-        assert {k: v for k, v in one.items() if k != "seconds"} == {
-            k: v for k, v in two.items() if k != "seconds"
-        }
+        assert {**one, "seconds": 0} == {**two, "seconds": 0}
 
 
 def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
@@ -106,7 +94,8 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
     assert ends[0][1] == ends[1][1]
 
 
-@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_layers):
     task, body = tfft.tasks.TextClassification(), tiny(pooling="pooler")
     stage = tfft.Stage(freeze_layers=freeze_layers, epochs=2, learning_rate=3e-3)

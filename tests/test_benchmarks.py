@@ -67,6 +67,7 @@ def test_an_unknown_name_is_refused(capsys):
     assert "end_to_end" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("TFFT_TEST_GPU" in __import__("os").environ, reason="there is a GPU")
 def test_the_gpu_benchmark_says_that_there_is_none():
     done = subprocess.run(

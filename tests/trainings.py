@@ -17,11 +17,6 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
-def few(kinds):
-    """Returns kinds of bodies, of which `make test` has those that differ most."""
-    return [k if k in ("bert", "albert", "deberta_v3") else slow(k) for k in kinds]
-
-
 def steps(job, stage):
     """Returns the loss of each step, the outputs on the test split, and the training inputs."""
     adapt([stage], job.backbone, 0)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from trainings import slow
 
 from tfft import backbones
 from tfft.backbones.text.decoder_architectures import GENERATORS
@@ -127,7 +128,7 @@ def test_windows_are_refused():
         backbones.tiny("t5", long_texts="windows")
 
 
-@pytest.mark.parametrize("kind", [*PIECES, "gpt2"])
+@pytest.mark.parametrize("kind", [*PIECES, slow("gpt2")])
 def test_written_and_read_back(kind, tmp_path):
     one = backbones.tiny(kind, layers=1, heads=2, dim=8)
     one.model.save_to_preset(str(tmp_path))

@@ -4,6 +4,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from trainings import slow
 
 from tfft import backbones
 from tfft.backbones.image.block_splitting import cut
@@ -26,7 +27,7 @@ DEPTHS = {
 }
 
 
-@pytest.mark.parametrize("name", DEPTHS)
+@pytest.mark.parametrize("name", [n if n in ("VGG16", "ResNet50") else slow(n) for n in DEPTHS])
 def test_a_model_is_cut_at_its_blocks(name):
     model = getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(32, 32, 3)

@@ -30,6 +30,7 @@ def stage_values(found, parameter):
     return re.findall(pattern, found.text, re.MULTILINE)
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("quick", QUICK)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_takes_the_macros_of_each_quick_config(quick, recipe):

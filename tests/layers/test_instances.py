@@ -153,7 +153,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
 def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
     data = source((2, 12))
     bodies = {"cut": tiny(sequence_length=LENGTH), "windows": windows()}
@@ -168,7 +168,8 @@ def test_nothing_changes_where_no_text_is_long(tmp_path, freeze_layers):
         assert first | {"seconds": 0} == second | {"seconds": 0}
 
 
-@pytest.mark.parametrize("average", [slow("features"), "probabilities"])
+@pytest.mark.slow
+@pytest.mark.parametrize("average", ["features", "probabilities"])
 def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     data, settings = source((20, 40), 320), {"freeze_layers": 0, "epochs": 8, "learning_rate": 1e-2}
     cut = train(tmp_path / "cut", tiny(sequence_length=LENGTH), data, **settings)
@@ -179,13 +180,14 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
     assert set(read.report["ledger"]["figure"]) == {"windows"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "average,freeze_layers",
     [
         ("features", 1),
-        slow("probabilities", 1),
-        slow("features", "all"),
-        slow("probabilities", "all"),
+        ("probabilities", 1),
+        ("features", "all"),
+        ("probabilities", "all"),
     ],
 )
 def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freeze_layers):
@@ -199,7 +201,8 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freez
     assert np.allclose(runs[0].outputs(texts), runs[1].outputs(texts), atol=1e-4)
 
 
-@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
 def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     data = source()
     found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)
@@ -215,7 +218,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
     settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
     train(tmp_path / "whole", windows(), **settings)
@@ -332,7 +335,8 @@ def test_another_average_is_another_run_with_the_same_tokens():
     assert one.preprocessor.fingerprint() == two.preprocessor.fingerprint()
 
 
-@pytest.mark.parametrize("freeze_layers", [slow(0), 1, slow("all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
 def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
     settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
     found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
@@ -340,6 +344,7 @@ def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_laye
     assert np.isfinite(found.outputs([told(50, "good"), "bad"])).all()
 
 
+@pytest.mark.slow
 def test_features_of_texts_are_mixed_and_probabilities_are_not(tmp_path):
     found = train(tmp_path / "1", windows(), mixup=0.4, epochs=1)
     assert np.isfinite(found.report["curves"][0]["loss"])
@@ -405,7 +410,7 @@ def train_folds(folder, average, features, data, **settings):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("average,features", [slow("features", "off"), ("probabilities", "memory")])
+@pytest.mark.parametrize("average,features", [("features", "off"), ("probabilities", "memory")])
 def test_each_fold_is_the_run_on_its_own_split(tmp_path, monkeypatch, average, features):
     filled, fill = [], cache.Features._fill
 

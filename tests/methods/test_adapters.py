@@ -340,7 +340,8 @@ def train(folder, stages=STAGES, body=None, **settings):
 
 
 # Checkpoints in the stage of the head, in the first epoch of lora, and in its second.
-@pytest.mark.parametrize("at", [slow(4), 11, slow(19)])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [4, 11, 19])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, at):
     train(tmp_path / "whole")
     with stopped_after(at):
@@ -400,7 +401,8 @@ def test_an_export_is_plain_and_agrees(trained, tmp_path):
     assert operations_of(version) == operations_of(plain)
 
 
-@pytest.mark.parametrize("method", [slow(ia3()), adapters(size=4)])
+@pytest.mark.slow
+@pytest.mark.parametrize("method", [ia3(), adapters(size=4)])
 def test_other_methods_export_too(tmp_path, method):
     stage = Stage(method=method, epochs=3, learning_rate=1e-2)  # after one, some outputs are ties
     found = train(tmp_path / "run", (stage,))

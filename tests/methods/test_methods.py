@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from trainings import slow
 
 import tfft
 from tfft.backbones import Group
@@ -153,7 +154,9 @@ def test_a_later_stage_may_move_statistics_again():
     assert sum("moving" in name for name in moved) == 4
 
 
-@pytest.mark.parametrize("first", [{"method": bitfit()}, {"method": None, "freeze": ("*/bias",)}])
+@pytest.mark.parametrize(
+    "first", [{"method": bitfit()}, slow({"method": None, "freeze": ("*/bias",)})]
+)
 def test_a_later_stage_trains_what_an_earlier_one_froze_in_part(first):
     body = tiny(layers=2)
     one_step(body, **first)

@@ -12,6 +12,7 @@ from sklearn.metrics import (
     matthews_corrcoef,
     roc_auc_score,
 )
+from trainings import slow
 
 from tfft.metrics import confidence_intervals
 from tfft.metrics.classification.class_metrics import classification_metrics
@@ -40,9 +41,8 @@ def direct(figure, truth, outputs, draws=400):
     return found["low"], found["high"]
 
 
-@pytest.mark.matrix
-@pytest.mark.parametrize("classes", [2, 3])
-@pytest.mark.parametrize("digits", [None, 1])  # with one digit most probabilities are equal
+# With one digit most probabilities are equal.
+@pytest.mark.parametrize("digits,classes", [(1, 2), slow(1, 3), slow(None, 2), slow(None, 3)])
 def test_figures_and_intervals_agree_with_scikit_learn(classes, digits):
     truth, outputs = made(200, classes, digits=digits)
     outputs = outputs + 1e-3

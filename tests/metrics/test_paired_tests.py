@@ -28,6 +28,7 @@ def examples(count=400, classes=3, seed=0):
     return truth, base, other
 
 
+@pytest.mark.slow
 def test_the_differences_and_their_intervals():
     truth, base, other = examples()
     found = compare_predictions(truth, base, other)

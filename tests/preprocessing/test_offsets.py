@@ -76,6 +76,7 @@ def differing(rows, right):
     return [(r[0], r[2], e.offsets) for r, e in pairs if r[2] != e.offsets]
 
 
+@pytest.mark.matrix
 @pytest.mark.parametrize("clean", [True, False])
 @pytest.mark.parametrize(
     "lower, strip", [(True, None), (True, False), (False, None), (False, True)]
@@ -157,6 +158,7 @@ def test_byte_pairs(prefix):
     assert tokenizer.compute_dtype == "int32"
 
 
+@pytest.mark.slow
 def test_byte_pairs_that_the_vocabulary_lacks():
     letters = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "<mask>": 4, "a": 5, "Ġ": 6, "Ġa": 7}
     tokenizer = type(hub_tokenizer("roberta"))(vocabulary=letters, merges=["Ġ a"])
@@ -224,7 +226,12 @@ def unlike(rows, proto):
 
 @pytest.mark.parametrize(
     "rule, fallback",
-    [("nmt_nfkc", False), ("nmt_nfkc", True), ("nmt_nfkc_cf", True), ("identity", True)],
+    [
+        ("nmt_nfkc", True),
+        slow("nmt_nfkc", False),
+        slow("nmt_nfkc_cf", True),
+        slow("identity", True),
+    ],
 )
 def test_sentence_piece(rule, fallback):
     kind = type(hub_tokenizer("xlm_roberta"))

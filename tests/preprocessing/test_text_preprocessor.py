@@ -60,6 +60,7 @@ def test_the_same_in_eager_code_in_data_and_in_a_function(kind, preprocessors):
             assert values.dtype == other[name].dtype == tf.int32
 
 
+@pytest.mark.slow
 def test_in_a_saved_model(preprocessors, tmp_path):
     for kind, preprocessor in preprocessors.items():
         served = Served(preprocessor)

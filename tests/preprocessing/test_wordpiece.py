@@ -12,6 +12,7 @@ import judge
 import pytest
 import tensorflow as tf
 import tokenizers
+from trainings import slow
 
 from tfft.errors import WeightsError
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
@@ -94,9 +95,10 @@ def test_edges(minilm):
 
 
 @pytest.mark.fetched
-def test_unicode_lines(minilm):
+@pytest.mark.parametrize("count", [20_000, slow(100_000)])
+def test_unicode_lines(minilm, count):
     text, right, words = minilm
-    lines = judge.unicode_lines(100_000, 0, [word for word in words if word.isalpha()])
+    lines = judge.unicode_lines(count, 0, [word for word in words if word.isalpha()])
     assert len(report(judge.differing(right, ids(text, lines), lines))) <= MAY_DIFFER
 
 
@@ -120,6 +122,7 @@ def test_letters_of_special_tokens_cannot_be_typed():
     assert ids(text, [" ".join(typed)]) == [[words["[UNK]"]] * len(typed)]
 
 
+@pytest.mark.slow
 def test_turkish_machine_gives_the_same_ids():
     """`tf.strings.lower` follows the locale; the ids of a served model must not."""
     code = (

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from trainings import slow
 
 import tfft
 from tfft.backbones.text.tiny import tiny
@@ -55,7 +56,7 @@ def test_a_backbone_whose_lowest_group_has_no_layer():
 
 @pytest.mark.parametrize(
     "first",
-    [STAGE, tfft.Stage(epochs=1, batch_size=8, method=tfft.methods.lora(rank=2))],
+    [STAGE, slow(tfft.Stage(epochs=1, batch_size=8, method=tfft.methods.lora(rank=2)))],
     ids=["plain", "lora"],
 )
 def test_a_second_run_starts_from_the_weights_that_were_loaded(first):
@@ -87,6 +88,7 @@ def test_a_check_leaves_the_backbone_as_it_was(method):
     assert same(before, weights(body))
 
 
+@pytest.mark.slow
 def test_a_check_after_a_run_leaves_the_run_as_it_was(tmp_path):
     body = tiny()
     run = train(body, workdir=tmp_path / "run")

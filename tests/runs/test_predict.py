@@ -7,6 +7,7 @@ import types
 import numpy as np
 import pytest
 from finished_runs import copy_of, review, reviews
+from trainings import slow
 
 from tfft.cli import main as cli
 from tfft.data.sources.conll import conll
@@ -22,7 +23,7 @@ def home(finished_run, tmp_path_factory):
     return copy_of(finished_run(reviews), tmp_path_factory.mktemp("predict") / "home")
 
 
-@pytest.fixture(params=["out", "out/export"])
+@pytest.fixture(params=["out", slow("out/export")])
 def call(request, home, monkeypatch, capsys):
     """Calls a command on the run or its export; returns its status, results and messages."""
     monkeypatch.chdir(home)

@@ -25,7 +25,7 @@ from keras.src.backend.common import global_state
 from tensorflow.python.eager import context
 from tensorflow.python.framework import config as tensorflow_config
 from tensorflow.python.ops import summary_ops_v2
-from trainings import newest, same
+from trainings import newest, same, slow
 
 import tfft
 from tfft import api
@@ -178,6 +178,9 @@ VERBS = {
 }
 
 
+SLOW = ("seeds", "stop", "check", "evaluate", "evaluate_export")
+
+
 @pytest.fixture
 def of_a_user():
     """Gives the process settings of a user's own, and takes them back."""
@@ -199,7 +202,7 @@ def of_a_user():
     del eager._rng
 
 
-@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize("verb", [slow(v) if v in SLOW else v for v in VERBS])
 def test_a_verb_leaves_the_process_as_it_was(verb, tmp_path, trained):
     before = process_state()
     VERBS[verb](tmp_path, trained)
@@ -207,7 +210,7 @@ def test_a_verb_leaves_the_process_as_it_was(verb, tmp_path, trained):
     assert not before["determinism"]
 
 
-@pytest.mark.parametrize("verb", ["train", "error", "predict"])
+@pytest.mark.parametrize("verb", ["train", slow("error"), slow("predict")])
 def test_a_verb_leaves_settings_of_a_user(verb, tmp_path, trained, of_a_user):
     before = process_state()
     VERBS[verb](tmp_path, trained)

@@ -74,6 +74,7 @@ def plan(tmp_path_factory, filled):
     return found, dict(filled)
 
 
+@pytest.mark.slow
 def test_each_run_of_a_plan_is_the_run_alone(plan, tmp_path):
     folder = plan[0].workdir.parent
     assert sorted(path.name for path in folder.glob("seed-*")) == ["seed-3", "seed-4"]
@@ -268,6 +269,7 @@ def test_a_plan_keeps_the_groups_of_its_source():
     assert set.union(*made) == {row["page"] for row in rows}
 
 
+@pytest.mark.slow
 def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, filled):
     filled.clear()
     stage = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="memory")
@@ -306,7 +308,7 @@ def dated(*splits):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("splits", [("train", "validation", "test"), slow(("train", "validation"))])
+@pytest.mark.parametrize("splits", [("train", "validation", "test"), ("train", "validation")])
 def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
     stage = tfft.Stage(freeze_layers="all", epochs=1, learning_rate=1e-2)
 

@@ -53,6 +53,7 @@ def test_a_new_folder(tmp_path, capsys):
     assert check(tmp_path, capsys) == "train would begin a new run, beside 1 other files"
 
 
+@pytest.mark.slow
 def test_the_stages_of_a_run(tmp_path, capsys):
     folder = tmp_path / "run"
     with stopped_after(4):

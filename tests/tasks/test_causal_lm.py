@@ -136,8 +136,9 @@ def test_a_body_that_gives_something_else_is_refused():
         body("llama").read_for(TextClassification())
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_state")
-@pytest.mark.parametrize("kind", [slow("llama"), "gemma"])
+@pytest.mark.parametrize("kind", ["llama", "gemma"])
 def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
     method = lora(rank=2, targets=("*/query", "*/value"))
     stage = tfft.Stage(
@@ -185,7 +186,7 @@ def test_a_made_format_is_learned_and_exported(tmp_path):
     assert figures["metrics"]["exact_match"]["value"] == 1.0
 
 
-@pytest.mark.parametrize("kind", ["llama", "gpt2"])
+@pytest.mark.parametrize("kind", ["llama", slow("gpt2")])
 def test_losses_of_packed_examples_are_those_of_each_alone(kind):
     task = CausalLM(max_new_tokens=12, packing=True)
     read = body(kind).read_for(task)
@@ -210,6 +211,7 @@ def losses(model, encoded):
     return (total - right)[targets >= 0]
 
 
+@pytest.mark.slow
 def test_a_packed_run_learns_the_same_format(tmp_path):
     data = source(prompted, 96, 8, 8)
     stage = tfft.Stage(

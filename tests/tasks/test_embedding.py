@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import slow
 
 import tfft
 from tfft import api
@@ -136,7 +135,8 @@ def test_targets_are_groups_or_cosines():
         Embedding("cosine").targets(given)
 
 
-@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers):
     runs = [
         train(tmp_path / kind, Embedding(projection=8), features=kind, freeze_layers=freeze_layers)
@@ -148,6 +148,7 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers)
     assert np.allclose(one, two, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_exports_single_texts(tmp_path):
     found = train(tmp_path, freeze_layers=0, epochs=4)
     metrics, floors = found.report["metrics"], found.report["floors"]
@@ -176,6 +177,7 @@ def test_a_run_learns_and_exports_single_texts(tmp_path):
     assert again["metrics"] == metrics
 
 
+@pytest.mark.slow
 def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_is(tmp_path):
     one, other = (train(tmp_path / str(asked), None, asked) for asked in (True, False))
     assert set(one.report["floors"]) == {"bm25", "pretrained"}
@@ -196,7 +198,8 @@ def test_a_head_with_weights_of_its_own_has_no_such_floor(tmp_path):
         train(tmp_path, Embedding(projection=8), True)
 
 
-@pytest.mark.parametrize("loss", [slow("cosine"), "triplet"])
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["cosine", "triplet"])
 def test_other_losses_train(tmp_path, loss):
     found = train(tmp_path, Embedding(loss, dims=(8,)), freeze_layers=0, method=lora(rank=2))
     losses = [row["loss"] for row in found.report["curves"]]

@@ -16,7 +16,7 @@ from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
 REFUSED = {"masked_lm"}
-QUICK = ("text_classification", "question_answering")
+QUICK = ("text_classification",)
 CELLS = [
     name if name in QUICK else pytest.param(name, marks=pytest.mark.slow)
     for name in [*NAMES, "image_classification"]

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 from generating import body, prompted, source, translated
-from trainings import newest, same, slow, stopped_after
+from trainings import newest, same, stopped_after
 
 import tfft
 from tfft.cli import main as cli
@@ -52,7 +52,8 @@ def lines(path, rows=None):
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
 
 
-@pytest.mark.parametrize("task", ["causal_lm", slow("seq2seq")])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["causal_lm", "seq2seq"])
 def test_every_verb_of_the_command_line(task, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words, rows = TASKS[task]
@@ -81,7 +82,8 @@ def test_every_verb_of_the_command_line(task, tmp_path, monkeypatch, capsys):
     assert lines("served.jsonl") == found
 
 
-@pytest.mark.parametrize("kind", ["llama", slow("t5")])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_stopped_run_continues_to_the_same_bits(kind, tmp_path):
     stage = tfft.Stage(
         epochs=2, freeze_layers=1, batch_size=8, learning_rate=3e-3, accumulate=2, dropout=0.1

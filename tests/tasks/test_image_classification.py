@@ -61,7 +61,7 @@ def make(folder, body=None):
     return job
 
 
-@pytest.mark.parametrize("depth", [1, 2, "all"])
+@pytest.mark.parametrize("depth", [slow(1), 2, slow("all")])
 def test_stored_features_train_as_without(tmp_path, depth):
     found = {}
     for kind in ("off", "memory", "disk"):
@@ -125,7 +125,8 @@ def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monke
             np.testing.assert_array_equal(variable, before[name])
 
 
-@pytest.mark.parametrize("at", [slow(3), 5])
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [3, 5])
 def test_recomputed_statistics_survive_a_stop(at, tmp_path):
     averaged(tmp_path / "whole", average="ema")
     with stopped_after(at):
@@ -136,6 +137,7 @@ def test_recomputed_statistics_survive_a_stop(at, tmp_path):
     assert same(*names)
 
 
+@pytest.mark.slow
 def test_a_stopped_run_ends_with_the_same_bits(tmp_path):
     source, stages = pictures.source(32), (dataclasses.replace(TOP, freeze_layers=0),)
 

@@ -95,6 +95,7 @@ def test_predictions_name_words_with_their_places(finished):
     assert all(0.5 < word["probability"] <= 1 for word in best)
 
 
+@pytest.mark.slow
 def test_the_export_answers_as_the_model(finished, tmp_path):
     folder = finished.export(tmp_path)
     served = tf.saved_model.load(str(folder)).signatures["serving_default"]
@@ -226,6 +227,7 @@ def test_a_body_without_a_mask_token_is_refused(monkeypatch):
         body.read_for(MaskedLM())
 
 
+@pytest.mark.slow
 def test_labels_of_a_source_are_not_looked_at(tmp_path):
     rows = [(text, "ab"[i % 2]) for i, text in enumerate(texts(40, 0))]
     found = api.train(

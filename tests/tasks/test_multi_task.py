@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from trainings import newest, same, slow, steps, stopped_after
+from trainings import newest, same, steps, stopped_after
 
 import tfft
 from tfft import thresholds
@@ -114,6 +114,7 @@ def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_pat
         )
 
 
+@pytest.mark.slow
 def test_a_run_learns_both_and_reports_each(tmp_path):
     stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, warmup=0)]
     run = tfft.train(
@@ -134,8 +135,9 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_state")
-@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     found = {}

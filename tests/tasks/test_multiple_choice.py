@@ -4,7 +4,6 @@ import json
 
 import numpy as np
 import pytest
-from trainings import slow
 
 import tfft
 from tfft import api
@@ -172,7 +171,8 @@ def test_the_model_scores_each_choice_by_itself(frozen):
             np.testing.assert_allclose(found[row, place], head(pooled)[0], atol=1e-5)
 
 
-@pytest.mark.parametrize("freeze_layers", [1, slow("all")])
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers):
     runs = [
         train(tmp_path / kind, features=kind, freeze_layers=freeze_layers)
@@ -187,6 +187,7 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers)
         np.testing.assert_allclose(first, second, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     found = train(tmp_path, freeze_layers=0, epochs=6, learning_rate=1e-2)
     metrics, floors = found.report["metrics"], found.report["floors"]

@@ -85,6 +85,7 @@ class TestQuestionAnswering(TaskCase):
         return end - start == len(text) and (start < 0) == (not text)
 
 
+@pytest.mark.slow
 class TestOtherBody(TestQuestionAnswering):
     """No segments, every question answered."""
 
@@ -182,6 +183,7 @@ def test_settings_that_cannot_be_are_told():
     assert tfft.build(QuestionAnswering(), windows).output_shape == (None, None, None, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_state")
 def test_features_kept_or_not_train_alike(tmp_path):
     stage = tfft.Stage(freeze_layers=1, epochs=2, batch_size=16, learning_rate=3e-3)
@@ -200,6 +202,7 @@ def test_features_kept_or_not_train_alike(tmp_path):
         np.testing.assert_allclose(one, two, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     from tfft.methods.lora import lora
 

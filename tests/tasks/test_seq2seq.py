@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from generating import body, made, source, translated, translation
-from trainings import slow, steps
+from trainings import steps
 
 import tfft
 from tfft.backbones.text.tiny import tiny
@@ -63,7 +63,8 @@ def test_the_decoder_reads_the_answer_and_learns_the_next_token():
     assert batch["decoder_token_ids"].tolist() == [[pad]] * 3
 
 
-@pytest.mark.parametrize(("kind", "beams"), [slow("t5", 1), ("t5", 3), slow("bart", 1)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "beams"), [("t5", 1), ("t5", 3), ("bart", 1)])
 def test_each_text_is_answered_alone_as_in_a_batch(kind, beams):
     task = Seq2Seq(max_new_tokens=5, num_beams=beams)
     read = body(kind, seed=1, heads=4).read_for(task)
@@ -101,6 +102,7 @@ def greedy(read, batch, longest):
     return ids[first:]
 
 
+@pytest.mark.slow
 def test_the_probability_is_that_of_the_formula():
     task = Seq2Seq(max_new_tokens=8)
     read = body("t5").read_for(task)
@@ -116,8 +118,9 @@ def test_the_probability_is_that_of_the_formula():
     assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("restored_state")
-@pytest.mark.parametrize("depth", [slow(1), 3])
+@pytest.mark.parametrize("depth", [1, 3])
 def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
     stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
     found = {}

@@ -101,6 +101,7 @@ def test_a_source_of_one_text_is_refused():
         encoding.check(tfft.tasks.TextClassification(), source())
 
 
+@pytest.mark.slow
 def test_a_run_beats_what_reads_words_alone(tmp_path):
     found = tfft.train(
         TextPairClassification(),

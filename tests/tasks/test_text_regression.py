@@ -50,6 +50,7 @@ class TestTextRegression(TaskCase):
         return 3_000 < prediction["value"] < 25_000  # in the units of the data
 
 
+@pytest.mark.slow
 class TestPairs(TestTextRegression):
     def make_task(self):
         return TextRegression(loss="huber", pair=True)

@@ -5,7 +5,7 @@ import math
 
 import keras
 import pytest
-from trainings import newest
+from trainings import newest, slow
 
 import tfft
 from tfft import api
@@ -48,8 +48,8 @@ def train(folder, *stages, source=None, task=None, **settings):
     [
         {},
         {"steps_per_execution": 4},
-        {"accumulate": 3},
-        {"r_drop": 0.5},
+        slow({"accumulate": 3}),
+        slow({"r_drop": 0.5}),
         {"precision": "mixed_float16"},
     ],
     ids=lambda settings: "-".join(settings) or "plain",

@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from trainings import few, slow, steps
+from trainings import slow, steps
 
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -54,7 +54,7 @@ def make(folder, body=None, rows=96):
 
 @pytest.mark.matrix
 @pytest.mark.parametrize("depth", ["all", "half"])
-@pytest.mark.parametrize("architecture", few(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", ["bert", *map(slow, list(ARCHITECTURES)[1:])])
 def test_every_body_trains_as_without(tmp_path, architecture, depth):
     # Layers that share their weights can only be frozen together.
     layers = {"all": "all", "half": 2 if architecture == "albert" else 1}[depth]
@@ -102,7 +102,8 @@ def train(job, *stages):
     return made, position
 
 
-@pytest.mark.parametrize("kind", [slow("memory"), "disk"])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
     stages = [
         Stage(f"stage {n}", freeze_layers=n, features=kind, epochs=2, learning_rate=1e-3)
@@ -118,6 +119,7 @@ def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
     assert len(job.features._memory) == (2 if kind == "memory" else 0)  # the last stage's alone
 
 
+@pytest.mark.slow
 def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
     stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in ("all", 2)]
     job = make(tmp_path, rows=40)
@@ -132,6 +134,7 @@ def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
     assert any("no room for layer 2" in line for line in job.say.lines)
 
 
+@pytest.mark.slow
 def test_upper_layers_first_then_the_head_alone(tmp_path):
     job = make(tmp_path, rows=40)
     stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in (2, "all")]
@@ -142,6 +145,7 @@ def test_upper_layers_first_then_the_head_alone(tmp_path):
     ]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
     stage = Stage(freeze_layers="all", features="disk", epochs=2)
     assert len(train(make(tmp_path / "1"), stage)[0]) == 2

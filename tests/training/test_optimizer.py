@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from trainings import slow
 
 from tfft.training.learning_rate import WarmupDecay
 from tfft.training.optimizer import AdamW, make_optimizer, rated
@@ -194,7 +195,7 @@ def test_restarts_by_hand():
     assert WarmupDecay.from_config(schedule.get_config())(36) == 2.0
 
 
-@pytest.mark.parametrize("total,cycles", [(7, 3), (100, 7), (1999, 6), (3000, 9)])
+@pytest.mark.parametrize("total,cycles", [(7, 3), (100, 7), slow(1999, 6), slow(3000, 9)])
 def test_a_cycle_begins_at_the_peak(total, cycles):
     schedule = WarmupDecay(1.0, total, 0, "restarts", cycles=cycles)
     rates = np.array([float(schedule(step)) for step in range(total)])

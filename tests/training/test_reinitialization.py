@@ -142,6 +142,7 @@ def test_a_stopped_run_does_it_once(tmp_path, at):
     assert same(newest(tmp_path / "whole"), newest(tmp_path / "stopped"))
 
 
+@pytest.mark.slow
 def test_stored_features_are_of_the_new_weights(tmp_path, monkeypatch):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
     found = []

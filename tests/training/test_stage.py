@@ -6,6 +6,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from trainings import slow
 
 from tfft.backbones.splitting import Prefix, Upper
 from tfft.backbones.text.tiny import tiny
@@ -134,7 +135,7 @@ def test_fit_refuses_a_mask_changed_by_hand(body):
         prepared.trained.train_on_batch(BATCH, TARGETS)
 
 
-@pytest.mark.parametrize("name", ["adamw", "Adam", "sgd", "lion", "adafactor"])
+@pytest.mark.parametrize("name", ["adamw", slow("Adam"), slow("sgd"), slow("lion"), "adafactor"])
 def test_optimizers_by_name(body, name):
     prepared, _ = make(body, freeze_layers=2, optimizer=name, learning_rate=1e-2)
     assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
@@ -177,6 +178,7 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(body):
     assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
 
 
+@pytest.mark.slow
 def test_xla_on_request_trains_and_says_so(tmp_path):
     # In a process of its own: deterministic operations, which exclude XLA, cannot be taken back.
     code = (
@@ -339,7 +341,7 @@ def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("settings", [{}, {"freeze_layers": 0}, {"layer_decay": 0.5}])
+@pytest.mark.parametrize("settings", [{}, slow({"freeze_layers": 0}), {"layer_decay": 0.5}])
 @pytest.mark.parametrize("reuse", [False, True])
 def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings, reuse):
     settings = {"freeze_layers": 1, "precision": "mixed_float16"} | settings

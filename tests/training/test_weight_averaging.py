@@ -203,14 +203,15 @@ ALL = {"l2_sp": 20.0, "layer_decay": 0.8, "wise_ft": (0.3, 0.6), "schedule": "re
 ALL |= {"cycles": 2}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings,where",
     [
         ({**ALL, "average": "ema", "ema_momentum": 0.9}, 10),
-        slow({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
-        slow({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
-        slow({**ALL, "average": "swa"}, "mix"),
-        slow({**ALL, "patience": 2}, "mix"),
+        ({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
+        ({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
+        ({**ALL, "average": "swa"}, "mix"),
+        ({**ALL, "patience": 2}, "mix"),
     ],
 )
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, monkeypatch):
@@ -246,6 +247,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
     assert where != "mix" or whole.report["best"]["alpha"] == again.report["best"]["alpha"] == 0.6
 
 
+@pytest.mark.slow
 def test_the_next_stage_starts_from_the_average(tmp_path):
     stages = [
         Stage("one", freeze_layers=1, epochs=2, learning_rate=3e-3, average="swa"),

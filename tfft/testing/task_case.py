@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import tempfile
 from typing import Any
@@ -31,6 +32,10 @@ class TaskCase:
     """
 
     stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, warmup=0)
+    job: trainer.Trainer
+    prepared: Prepared
+    _process_state: contextlib.AbstractContextManager[None]
+    _room: tempfile.TemporaryDirectory[str]
 
     def make_task(self) -> Any:
         raise NotImplementedError

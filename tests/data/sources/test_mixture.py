@@ -144,6 +144,7 @@ def test_folds_keep_the_rates():
     assert fold.mixed("test") is None
 
 
+@pytest.mark.slow
 def test_a_run_reports_on_each_source(tmp_path):
     source = mixture([part("a", 60, 40), part("b", 20, 40)], rates=[1, 1], names=["old", "new"])
     task, stage = tfft.tasks.TextClassification(), Stage(epochs=1, batch_size=16)
