@@ -121,19 +121,17 @@ def spent(costs: dict[str, float]) -> float:
 
 
 def table(run: dict[str, Any], most: int = 25) -> list[str]:
-    """Returns a run's costs by file, fixture and test, as Markdown."""
+    """Returns a run's costs by file, fixture and test, as Markdown: the most expensive of each."""
     lines = ["| file | tests | assertions | set up, s | call, s | all, s |", "|" + "---|" * 6]
-    files = by_file(run["tests"])
-    for name, costs in files.items():
+    files = list(by_file(run["tests"]).items())
+    others = sum((costs for _, costs in files[most:]), collections.Counter())
+    total = sum((costs for _, costs in files), collections.Counter())
+    rows = [*files[:most], (f"{len(files) - most} others", others), ("all", total)]
+    for name, costs in rows if len(files) > most else [*files, ("all", total)]:
         lines.append(
             f"| {name} | {costs['tests']:.0f} | {costs['assertions']:.0f} | {costs['setup']:.1f} "
             f"| {costs['call']:.1f} | {spent(costs):.1f} |"
         )
-    total = sum(files.values(), collections.Counter())
-    lines.append(
-        f"| all | {total['tests']:.0f} | {total['assertions']:.0f} | {total['setup']:.1f} "
-        f"| {total['call']:.1f} | {spent(total):.1f} |"
-    )
     lines += ["", "| fixture | times | s, without those that it requests |", "|---|---|---|"]
     dear = sorted(run["fixtures"].items(), key=lambda each: -each[1][1])[:most]
     lines += [f"| {name} | {times} | {seconds:.1f} |" for name, (times, seconds) in dear]

@@ -17,6 +17,13 @@ def slow(*values):
     return pytest.param(*values, marks=pytest.mark.slow)
 
 
+def stored(job, stage):
+    """Returns the training inputs of a stage, with its stored features, without training."""
+    adapt([stage], job.backbone, 0)
+    cut, via = job.cuts([stage])
+    return job.inputs(stage, "train", cut, stage.features, via)
+
+
 def steps(job, stage):
     """Returns the loss of each step, the outputs on the test split, and the training inputs."""
     adapt([stage], job.backbone, 0)

@@ -9,7 +9,7 @@ import pictures
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
-from trainings import newest, same, slow, steps, stopped_after
+from trainings import newest, same, slow, steps, stopped_after, stored
 
 from tfft import api
 from tfft.backbones.image.tiny_image import tiny_image
@@ -64,19 +64,19 @@ def make(folder, body=None):
 @pytest.mark.parametrize("depth", [slow(1), 2, slow("all")])
 def test_stored_features_train_as_without(tmp_path, depth):
     found = {}
-    for kind in ("off", "memory", "disk"):
+    for kind, call in (("off", steps), ("memory", steps), ("disk", stored)):
         stage = dataclasses.replace(TOP, freeze_layers=depth, features=kind)
-        found[kind] = steps(make(tmp_path), stage)
-    assert len(found["off"][0]) == 12
-    for kind in ("memory", "disk"):
-        np.testing.assert_allclose(found[kind][0], found["off"][0], atol=1e-5)
-        np.testing.assert_allclose(found[kind][1], found["off"][1], atol=1e-4)
-        inputs = found[kind][2]
+        found[kind] = call(make(tmp_path), stage)
+    losses, outputs, memory = found["memory"]
+    assert len(losses) == 12
+    np.testing.assert_allclose(losses, found["off"][0], atol=1e-5)
+    np.testing.assert_allclose(outputs, found["off"][1], atol=1e-4)
+    for inputs in (memory, found["disk"]):
         assert inputs.pooled == (depth == "all")
         shape = {1: (12, 12, 8), 2: (6, 6, 8), "all": (8,)}[depth]
         assert inputs.features.values.shape == (96, *shape)
-    values = [found[kind][2].features.values for kind in ("memory", "disk")]
-    assert np.array_equal(*values) and isinstance(values[1], np.memmap)
+    disk = found["disk"].features.values
+    assert np.array_equal(memory.features.values, disk) and isinstance(disk, np.memmap)
 
 
 def test_the_statistics_of_frozen_norms_stay_bit_identical(tmp_path):

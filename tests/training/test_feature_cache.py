@@ -6,7 +6,7 @@ import threading
 import keras
 import numpy as np
 import pytest
-from trainings import slow, steps
+from trainings import slow, steps, stored
 
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
@@ -60,17 +60,17 @@ def test_every_body_trains_as_without(tmp_path, architecture, depth):
     layers = {"all": "all", "half": 2 if architecture == "albert" else 1}[depth]
     stage = Stage(freeze_layers=layers, epochs=2, batch_size=16, learning_rate=3e-3)
     found = {}
-    for kind in ("off", "memory", "disk"):
+    for kind, call in (("off", steps), ("memory", steps), ("disk", stored)):
         job = make(tmp_path, tiny(architecture, layers=2, dropout=0.2))
-        found[kind] = steps(job, dataclasses.replace(stage, features=kind))
-    assert len(found["off"][0]) > 8
-    for kind in ("memory", "disk"):
-        np.testing.assert_allclose(found[kind][0], found["off"][0], atol=1e-5)
-        np.testing.assert_allclose(found[kind][1], found["off"][1], atol=1e-4)
-        assert found[kind][2].pooled == (depth == "all" or architecture == "albert")
-    values = [found[kind][2].features.values for kind in ("memory", "disk")]
-    assert np.array_equal(*values)
-    assert isinstance(values[1], np.memmap)
+        found[kind] = call(job, dataclasses.replace(stage, features=kind))
+    losses, outputs, memory = found["memory"]
+    assert len(losses) > 8
+    np.testing.assert_allclose(losses, found["off"][0], atol=1e-5)
+    np.testing.assert_allclose(outputs, found["off"][1], atol=1e-4)
+    disk = found["disk"]
+    assert memory.pooled == disk.pooled == (depth == "all" or architecture == "albert")
+    assert np.array_equal(memory.features.values, disk.features.values)
+    assert isinstance(disk.features.values, np.memmap)
 
 
 def count_layers(monkeypatch, body):
