@@ -124,6 +124,7 @@ def test_the_workdir_holds_what_it_should(trained):
     names = {path.name for path in trained.workdir.iterdir()}
     assert {"run.json", "metrics.jsonl", "checkpoints", "best", "report.json"} <= names
     assert {"report.html", "report.md", "tensorboard"} <= names
+    assert "train.plots = False" in (trained.workdir / "report.html").read_text()
     found = json.loads((trained.workdir / "report.json").read_text())
     assert set(found["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert {"training", "encoding", "evaluation"} <= set(found["seconds"])

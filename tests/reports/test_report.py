@@ -227,6 +227,13 @@ def test_colours_follow_the_page(content):
     assert re.findall(r"#[0-9a-f]{6}\b", drawn) == []
 
 
+def test_a_page_without_plots_has_its_tables_and_says_so(content):
+    page, plain = checked(report.page(content)), checked(report.page(content, plots=False))
+    assert page.count("<figure") > 3 and "train.plots" not in page
+    assert "<svg" not in plain and "This page has no plots: train.plots = False." in plain
+    assert page.count("<table") == plain.count("<table") > 3
+
+
 def test_the_same_content_gives_the_same_page(content):
     assert report.page(content) == report.page(content)
 

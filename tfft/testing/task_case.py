@@ -34,8 +34,7 @@ class TaskCase:
     stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, warmup=0)
     job: trainer.Trainer
     prepared: Prepared
-    _process_state: contextlib.AbstractContextManager[None]
-    _room: tempfile.TemporaryDirectory[str]
+    _resources: contextlib.ExitStack
 
     def make_task(self) -> Any:
         raise NotImplementedError
@@ -48,17 +47,17 @@ class TaskCase:
 
     @classmethod
     def setup_class(cls) -> None:
-        cls._process_state = environment.preserve_process_state()
-        cls._process_state.__enter__()
-        environment.make_deterministic(0, [cls.stage], Console(quiet=True))
-        cls._room = tempfile.TemporaryDirectory(prefix="tfft-task-")
-        cls.job, cls.prepared = cls().prepare(pathlib.Path(cls._room.name, "run"))
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(environment.preserve_process_state())
+            room = stack.enter_context(tempfile.TemporaryDirectory(prefix="tfft-task-"))
+            environment.make_deterministic(0, [cls.stage], Console(quiet=True))
+            cls.job, cls.prepared = cls().prepare(pathlib.Path(room, "run"))
+            cls._resources = stack.pop_all()
 
     @classmethod
     def teardown_class(cls) -> None:
         del cls.job, cls.prepared
-        cls._room.cleanup()
-        cls._process_state.__exit__(None, None, None)
+        cls._resources.close()
 
     def prepare(self, folder: pathlib.Path) -> tuple[trainer.Trainer, Prepared]:
         """Returns a run's trainer with its splits encoded, and the stage that is ready to train."""
