@@ -5,6 +5,7 @@ import pathlib
 import shutil
 
 import pytest
+from finished_runs import copy_of
 from pictures import folder
 
 from tfft.cli import main as cli
@@ -58,14 +59,9 @@ def finished(tmp_path_factory):
 @pytest.fixture
 def home(finished, tmp_path, monkeypatch):
     """A copy of it; the current folder is another one."""
-    shutil.copytree(finished, tmp_path / "home")
-    path = tmp_path / "home" / "out" / "run.json"
-    described = json.loads(path.read_text())
-    assert described["folder"] == str(finished)
-    path.write_text(json.dumps({**described, "folder": str(tmp_path / "home")}))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    return tmp_path / "home"
+    return copy_of(finished, tmp_path / "home")
 
 
 def call(verb, home, *flags):
