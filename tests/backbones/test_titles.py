@@ -62,6 +62,7 @@ def test_reports_name_the_folder(tmp_path, capsys):
     assert body.title == "our_encoder (bert)"
 
 
+@pytest.mark.slow
 def test_report_page_card_and_compare_have_the_title(tmp_path, capsys, monkeypatch):
     from tfft.reports import comparison
 

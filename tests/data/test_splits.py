@@ -110,6 +110,7 @@ def test_answers_that_are_no_labels_are_split_exactly(count, validation, test):
     assert len(made["validation"]) == max(1, min(round(validation * count), count - 1 - held))
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(LABELS, st.integers(1, 4)), min_size=9, max_size=40))
 @settings(max_examples=2 * settings.default.max_examples)
 def test_repeated_texts_with_one_label_leave_every_label_everywhere(texts):

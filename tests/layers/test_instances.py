@@ -242,13 +242,14 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
     assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "average,pooling",
     [
         ("features", "mean"),
-        slow("features", "cls"),
-        slow("probabilities", "mean"),
-        slow("probabilities", "cls"),
+        ("features", "cls"),
+        ("probabilities", "mean"),
+        ("probabilities", "cls"),
     ],
 )
 def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):

@@ -295,7 +295,7 @@ def job_of(folder, architecture, stage):
 
 
 @pytest.mark.usefixtures("restored_state")
-@pytest.mark.parametrize("method", ["lora", slow("ia3"), slow("adapters")])
+@pytest.mark.parametrize("method", [slow("lora"), slow("ia3"), slow("adapters")])
 @pytest.mark.parametrize("architecture", ["bert", *map(slow, list(ARCHITECTURES)[1:])])
 def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, method):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))

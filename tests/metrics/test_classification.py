@@ -40,6 +40,7 @@ def test_wilson_interval_of_a_known_case():
     assert (round(found["low"], 4), round(found["high"], 4)) == (0.2553, 0.3662)
 
 
+@pytest.mark.slow
 def test_bootstrap_agrees_with_resampled_examples():
     rng = np.random.default_rng(1)
     truth = rng.integers(0, 2, 400)

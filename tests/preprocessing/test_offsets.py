@@ -114,6 +114,7 @@ def test_removed_marks_and_special_tokens():
     assert [row[2] for row in rows] == spans
 
 
+@pytest.mark.slow
 def test_tokens_reach_behind_marks_that_no_token_has():
     words = {"[UNK]": 0, "cafe": 1, "##มาน": 2, "a": 3, "มาน": 4, "##า": 5}
     texts = ["Cafe\u0301 a\u0302\u0323", "มานีา", "", "\u0301", "a", "\u0301a\u200d\u0301"]

@@ -95,7 +95,7 @@ def test_edges(minilm):
 
 
 @pytest.mark.fetched
-@pytest.mark.parametrize("count", [20_000, slow(100_000)])
+@pytest.mark.parametrize("count", [2_000, slow(20_000), slow(100_000)])
 def test_unicode_lines(minilm, count):
     text, right, words = minilm
     lines = judge.unicode_lines(count, 0, [word for word in words if word.isalpha()])

@@ -56,7 +56,7 @@ def test_a_backbone_whose_lowest_group_has_no_layer():
 
 @pytest.mark.parametrize(
     "first",
-    [STAGE, slow(tfft.Stage(epochs=1, batch_size=8, method=tfft.methods.lora(rank=2)))],
+    [slow(STAGE), slow(tfft.Stage(epochs=1, batch_size=8, method=tfft.methods.lora(rank=2)))],
     ids=["plain", "lora"],
 )
 def test_a_second_run_starts_from_the_weights_that_were_loaded(first):

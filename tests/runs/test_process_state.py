@@ -178,7 +178,7 @@ VERBS = {
 }
 
 
-SLOW = ("seeds", "stop", "check", "evaluate", "evaluate_export")
+SLOW = ("seeds", "stop", "check", "evaluate", "evaluate_export", "export")
 
 
 @pytest.fixture
@@ -229,6 +229,7 @@ def test_build_changes_nothing_but_the_random_numbers_that_its_weights_take():
     assert {**process_state(), "python": None} == {**before, "python": None}
 
 
+@pytest.mark.slow
 def test_random_operations_work_after_a_run(tmp_path):
     found = train(tmp_path)
     list(tf.data.Dataset.range(8).shuffle(8))

@@ -83,6 +83,7 @@ def test_each_run_of_a_plan_is_the_run_alone(plan, tmp_path):
     assert not same(best(folder / "seed-3"), best(folder / "seed-4"))
 
 
+@pytest.mark.slow
 def test_frozen_features_and_floors_are_computed_once(plan):
     # The first stage's pooled features by way of the second stage's depth.
     cuts = [(split, *cut) for split in ("train", "validation") for cut in ((1, False), (2, True))]

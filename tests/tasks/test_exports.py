@@ -47,6 +47,7 @@ def equal(one, other):
     return one == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     made = made_case(name)

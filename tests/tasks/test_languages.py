@@ -202,7 +202,7 @@ def check_predictions(name, found):
         assert {row["label"] for row in found} <= set(KINDS)
 
 
-QUICK = ("TextClassification", "QuestionAnswering")
+QUICK = ("QuestionAnswering",)
 
 
 @pytest.mark.parametrize("case", [case if case in QUICK else slow(case) for case in CASES])

@@ -75,6 +75,7 @@ def finished(tmp_path_factory):
     return train(tmp_path_factory.mktemp("masked"))
 
 
+@pytest.mark.slow
 def test_a_run_learns_which_word_follows(finished):
     report = finished.report
     figures, floor = report["metrics"], report["floors"]["frequency"]
@@ -188,6 +189,7 @@ def test_the_loss_is_the_mean_over_hidden_tokens_of_the_tied_scores():
     assert len(head.weights) == 5  # the embedding is the body's
 
 
+@pytest.mark.slow
 def test_the_tied_embedding_is_frozen_with_the_body_and_learns_with_it(tmp_path):
     frozen = train(tmp_path / "frozen", epochs=1, freeze_layers=1)
     assert np.array_equal(

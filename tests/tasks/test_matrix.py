@@ -42,6 +42,7 @@ FILES = (
     for entry in configurables().values()
     if entry.kind == "task"
 )
+ALIKE = ("distilbert", "electra", "roberta", "xlm_roberta")  # in what a task sees of the backbone
 NAMES = sorted(name for name in FILES if case(name).make_task().modality == "text")
 
 
@@ -55,7 +56,8 @@ def cell(name, kind):
 
     Each task has a `TaskCase` on one kind of body beside them.
     """
-    return (pytest.param if name == "text_classification" else slow)(name, kind)
+    quick = name == "text_classification" and kind not in ALIKE
+    return (pytest.param if quick else slow)(name, kind)
 
 
 @pytest.mark.usefixtures("restored_state")

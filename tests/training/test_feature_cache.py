@@ -53,7 +53,7 @@ def make(folder, body=None, rows=96):
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("depth", ["all", "half"])
+@pytest.mark.parametrize("depth", ["all", slow("half")])
 @pytest.mark.parametrize("architecture", ["bert", *map(slow, list(ARCHITECTURES)[1:])])
 def test_every_body_trains_as_without(tmp_path, architecture, depth):
     # Layers that share their weights can only be frozen together.
