@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from safetensors.numpy import load_file
-from trainings import slow
 
 import tfft
 from tfft import api
