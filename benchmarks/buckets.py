@@ -12,6 +12,8 @@ import statistics
 
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
+from tfft.training.batching import Batching
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.stage import Stage
 
 REACH = 3.0
@@ -27,8 +29,8 @@ def run(quick: bool, pairs: int) -> Outcome:
             freeze_layers=4,
             epochs=epochs,
             learning_rate=RATE,
-            features="memory",
-            lengths=lengths,
+            feature_cache=FeatureCache(where="memory"),
+            batching=Batching(padded_lengths=lengths),
         )
         side = Product(reviews(rows), stage)
         side.body.packed = packed  # before the first call, which makes the graph

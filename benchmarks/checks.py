@@ -26,6 +26,7 @@ from tfft.config.load import load
 from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.data.sources.memory import MemorySource
 from tfft.reports.console import Console
+from tfft.training.early_stopping import EarlyStopping
 
 Rows = list[tuple[str, str]]
 
@@ -80,8 +81,12 @@ def noisy(seeds: Sequence[int]) -> list[dict[str, Any]]:
         )
         settings: dict[str, Any] = {"epochs": 15, "learning_rate": 2e-4, "freeze_layers": 4}
         entry: dict[str, Any] = {"seed": seed}
-        for name, more in (("stopped", {"patience": 3}), ("last", {"monitor": "loss"})):
-            run, curves = trained(data, tfft.Stage(**settings, **more), seed)
+        for name, early_stopping in (
+            ("stopped", EarlyStopping(patience=3)),
+            ("last", EarlyStopping(monitor="loss")),
+        ):
+            stage = tfft.Stage(**settings, early_stopping=early_stopping)
+            run, curves = trained(data, stage, seed)
             entry[name] = run.report["metrics"]["accuracy"]["value"]
             entry[f"{name}_epochs"] = len(curves)
             entry[f"{name}_used"] = run.report["best"]["epoch"]
@@ -104,7 +109,7 @@ def rare(seeds: Sequence[int]) -> list[dict[str, Any]]:
         entry: dict[str, Any] = {"seed": seed}
         made = recipe("imbalanced")
         [stage] = made["stages"]
-        plain = dataclasses.replace(stage, monitor=None, patience=None)
+        plain = dataclasses.replace(stage, early_stopping=EarlyStopping())
         whole = [row for row in movie_reviews().rows("test")]
         for name, each, task in (("plain", plain, None), ("imbalanced", stage, made["task"])):
             run, _ = trained(data, each, seed, task)

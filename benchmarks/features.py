@@ -11,7 +11,7 @@ import dataclasses
 from benchmarks.harness import Outcome, interleave, note
 from benchmarks.sides import RATE, Product, reviews
 from tfft.backbones.text.tiny import tiny
-from tfft.training.feature_cache.placement import gain
+from tfft.training.feature_cache.placement import FeatureCache, gain
 from tfft.training.stage import Stage
 
 REACH = 3.0
@@ -21,11 +21,18 @@ LAYERS, EPOCHS = 12, 10
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns the seconds without over those with stored features."""
     source = reviews(128 if quick else 384, 100)
-    stage = Stage(freeze_layers=LAYERS - 1, epochs=EPOCHS, learning_rate=RATE, features="memory")
+    stage = Stage(
+        freeze_layers=LAYERS - 1,
+        epochs=EPOCHS,
+        learning_rate=RATE,
+        feature_cache=FeatureCache(where="memory"),
+    )
 
     def make(kind: str) -> Product:
         body = tiny(layers=LAYERS, dim=384, heads=12, sequence_length=128)
-        return Product(source, dataclasses.replace(stage, features=kind), body)
+        return Product(
+            source, dataclasses.replace(stage, feature_cache=FeatureCache(where=kind)), body
+        )
 
     ours, theirs = make("memory"), make("off")
     bound = gain(LAYERS, 1, EPOCHS)

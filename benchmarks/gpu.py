@@ -24,6 +24,7 @@ from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.text_backbone import TextBackbone
 from tfft.backbones.text.tiny import tiny
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.execution import Execution
 from tfft.training.prepare_stage import prepare
 from tfft.training.stage import Stage
 
@@ -58,7 +59,11 @@ def ours(batch: int, precision: str) -> Any:
     body = TextBackbone(bert(precision), ARCHITECTURES["bert"], preprocessor, pooling="cls")
     task = TextClassification(["a", "b"])
     return prepare(
-        Stage(precision=precision, xla=True, batch_size=batch), body, task.head(), task, 10_000
+        Stage(execution=Execution(dtype_policy=precision, jit_compile=True), batch_size=batch),
+        body,
+        task.head(),
+        task,
+        10_000,
     ).trained
 
 

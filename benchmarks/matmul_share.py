@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from benchmarks.harness import Outcome, note
 from benchmarks.sides import RATE, Product, reviews, tail_flops
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.stage import Stage
 
 REACH = 0.7
@@ -34,7 +35,15 @@ def matmul_rate() -> float:
 def run(quick: bool, pairs: int) -> Outcome:
     """Returns the share, a pair at a time."""
     source = reviews(512 if quick else 2048, 100)
-    ours = Product(source, Stage(freeze_layers=4, epochs=1, learning_rate=RATE, features="memory"))
+    ours = Product(
+        source,
+        Stage(
+            freeze_layers=4,
+            epochs=1,
+            learning_rate=RATE,
+            feature_cache=FeatureCache(where="memory"),
+        ),
+    )
     lengths, plan = ours.job.splits["train"].tokens.lengths, ours.schedule.plan(0)
     flops = tail_flops(ours.body, lengths, plan, 2)
     inputs = ours._inputs(ours.job)

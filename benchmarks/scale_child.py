@@ -12,6 +12,7 @@ import sys
 from benchmarks.sides import Product
 from tfft.backbones.text.tiny import WORDS, tiny
 from tfft.data.sources.files import files
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.stage import Stage
 
 
@@ -26,7 +27,9 @@ def main(rows: int, folder: str) -> None:
             words = [*draw.choices(WORDS, k=draw.randint(3, 9)), label, str(number)]
             writer.writerow([" ".join(words), label])
     body = tiny(layers=2, dim=128, heads=2)
-    stage = Stage(freeze_layers="all", epochs=2, learning_rate=3e-3, features="disk")
+    stage = Stage(
+        freeze_layers="all", epochs=2, learning_rate=3e-3, feature_cache=FeatureCache(where="disk")
+    )
     product = Product(files(str(data)), stage, body)
     product.warm()
     seconds = product.run(0)

@@ -66,7 +66,7 @@ class Product:
         self.first = checkpointing.values(self.kept)
         self.cut, _ = self.job.cuts([stage])
         self.schedule = loop.Schedule(self.job.splits["train"], stage, (0, 0))
-        self.kind = stage.features
+        self.kind = stage.feature_cache.where
         if self.kind == "auto":
             self.kind = self.job.decide(stage, self.cut, self.schedule).kind
         self.prepared = self.job.prepare(stage, self.schedule.total_steps, self.kind != "off")

@@ -69,21 +69,27 @@ RECIPES = (
     "layerwise lora reinit_top small_data"
 )
 TEXTS = f"{BERT} DATA='texts.csv' TEST='new_texts.csv'"
-BOTH = """Stage.r_drop=0.5 Stage.mixup=0.3 Stage.adversarial=0.5 Stage.noise=2.0 Stage.dropout=0.2
-Stage.layer_decay=0.9 Stage.rates={"head/*":3.0} Stage.accumulate=2 Stage.oversample=True"""
+BOTH = """RDrop.alpha=0.5 Mixup.alpha=0.3 AdversarialStep.length=0.5 NoisyEmbeddings.alpha=2.0
+Dropout.rate=0.2 Batching.gradient_accumulation_steps=2 Batching.oversample=True"""
+REGULARIZERS = "@RDrop(),@Mixup(),@AdversarialStep(),@NoisyEmbeddings(),@Dropout()"
 ALL_OF_TEXT = f"""{TEXTS} {BOTH} EPOCHS=4 LEARNING_RATE=1e-3 FREEZE_LAYERS=1
 TextClassification.label_smoothing=0.1 TextClassification.calibrate=True
-Stage.freeze=("layer_2/*bias",) Stage.l2_sp=10.0 Stage.wise_ft=(0.3,0.7) Stage.average="ema"
-Stage.ema_momentum=0.8 Stage.schedule="cosine" Stage.monitor="val_loss" Stage.patience=2"""
+Stage.regularizers=({REGULARIZERS},@L2SP()) L2SP.strength=10.0
+Stage.averaging=(@EMA(),@WiseFT()) EMA.momentum=0.8 WiseFT.shares=(0.3,0.7)
+AdamW.layer_decay=0.9 AdamW.learning_rate_multipliers={{"head/*":3.0}}
+Stage.freeze=("layer_2/*bias",) Stage.schedule=@Cosine()
+EarlyStopping.monitor="val_loss" EarlyStopping.patience=2"""
 # What excludes those: SWA beside EMA, new layers beside L2-SP and WiSE-FT. And other norms.
 ALL_OF_IMAGES = f"""{BOTH} train.task=@ImageClassification() train.source=@images()
 images.data="pictures" train.backbone=@tiny_image() train.stages=(@Stage(),)
 ImageClassification.label_smoothing=0.1 Stage.epochs=4 Stage.batch_size=8
-Stage.learning_rate=1e-3 Stage.reinit_layers=1 Stage.average="swa" Stage.swa_start=0.3
-Stage.schedule="restarts" Stage.cycles=2 Stage.optimizer="lion" """
+Stage.learning_rate=1e-3 Stage.regularizers=({REGULARIZERS},@ReinitTop())
+Stage.averaging=(@SWA(),) SWA.start=0.3 Stage.schedule=@CosineRestarts()
+Stage.optimizer=@KerasOptimizer() KerasOptimizer.name="lion" KerasOptimizer.layer_decay=0.9
+KerasOptimizer.learning_rate_multipliers={{"head/*":3.0}} """
 FOLDS = f"{TEXTS} train.folds=2"
-SEEDS = f"""{TEXTS} train.seeds=2 train.feature_floor=True Stage.features="disk"
-Stage.half_features=True LONG_TEXTS="windows" SEQUENCE_LENGTH=12"""
+SEEDS = f"""{TEXTS} train.seeds=2 train.feature_floor=True FeatureCache.where="disk"
+FeatureCache.dtype="float16" LONG_TEXTS="windows" SEQUENCE_LENGTH=12"""
 TEXT = QUICK.format("text")
 RUNS = {
     **{

@@ -83,17 +83,17 @@ tfft/training/checkpointing.py: the last epoch counts as the best
   + best = True or early_stopping.better(
   tests/training/test_loop.py::test_the_best_epoch_is_that_of_the_monitored_figure
 tfft/training/loop.py: a stage that stopped early keeps its last weights
-  - if stage.patience is not None:
-  + if stage.patience is None:
+  - if stage.early_stopping.patience is not None:
+  + if stage.early_stopping.patience is None:
   tests/training/test_loop.py::test_early_stopping_ends_a_stage_and_goes_on_from_the_best
 tfft/training/early_stopping.py: early stopping waits one epoch more
-  - if best is None or waited < stage.patience:
-  + if best is None or waited <= stage.patience:
+  - if best is None or waited < settings.patience:
+  + if best is None or waited <= settings.patience:
   tests/training/test_early_stopping.py::test_patience_counts_epochs_without_a_change_that_is_large_enough
-tfft/training/weight_averaging.py: stochastic weight averaging forgets the earlier epochs
+tfft/training/averaging/swa.py: stochastic weight averaging forgets the earlier epochs
   - mean.assign((before * mean + variable) / (before + 1.0))
   + mean.assign((mean + variable) / 2.0)
-  tests/training/test_weight_averaging.py::test_swa_by_hand
+  tests/training/averaging/test_averaging.py::test_swa_by_hand
 tfft/training/feature_cache/cache.py: the cache serves another layer
   - lower = Cut(depth)
   + lower = Cut(max(depth - 1, 0))
@@ -200,7 +200,7 @@ tfft/tasks/text/multi_label_classification.py: labels of an example get the name
   - labels, names = self.labels or (), np.array(self.labels)
   + labels, names = self.labels or (), np.array(self.labels)[::-1]
   tests/tasks/test_multi_label_classification.py::test_a_prediction_reads_names
-tfft/training/optimizer.py: gradients are not accumulated
+tfft/training/optimizers/build.py: gradients are not accumulated
   - gradient_accumulation_steps=every if every > 1 else None,
   + gradient_accumulation_steps=None,
   tests/training/test_batch_plan.py::test_accumulated_steps_are_those_of_the_large_batch

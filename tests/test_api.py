@@ -83,7 +83,11 @@ def test_several_steps_in_one_execution_train_and_count_alike(tmp_path):
     ends = []
     for steps in (1, 3):
         stage = tfft.Stage(
-            "head", freeze_layers="all", epochs=2, learning_rate=1e-2, steps_per_execution=steps
+            "head",
+            freeze_layers="all",
+            epochs=2,
+            learning_rate=1e-2,
+            execution=tfft.Execution(steps_per_execution=steps),
         )
         folder = tmp_path / str(steps)
         train(folder, stages=(stage,), checkpoint_steps=2)
@@ -111,7 +115,11 @@ def test_a_body_pooled_by_its_first_token_trains_and_predicts(tmp_path, freeze_l
 
 @pytest.mark.slow
 def test_gradual_unfreezing_trains_stage_after_stage(tmp_path):
-    stage = tfft.Stage("up", unfreeze="top_down", epochs=1, learning_rate=3e-3, layer_decay=0.8)
+    stage = tfft.GradualUnfreezing(
+        tfft.Stage(
+            "up", epochs=1, learning_rate=3e-3, optimizer=tfft.optimizers.AdamW(layer_decay=0.8)
+        )
+    )
     found = train(tmp_path / "run", stages=(stage,))
     depths = [f"up from {depth}" for depth in range(found.backbone.depth - 1, -1, -1)]
     assert [one["name"] for one in found.report["stages"]] == ["up head", *depths]
@@ -184,7 +192,12 @@ def test_a_body_with_sentence_pieces_that_was_used_before_is_trained(tmp_path):
 def test_features_from_memory_give_the_result_of_none(tmp_path):
     runs = []
     for features in ("memory", "off"):
-        stage = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features=features)
+        stage = tfft.Stage(
+            freeze_layers=1,
+            epochs=2,
+            learning_rate=3e-3,
+            feature_cache=tfft.FeatureCache(where=features),
+        )
         runs.append(train(tmp_path / features, stages=[stage]))
     losses = [[row["loss"] for row in each.report["curves"]] for each in runs]
     assert np.allclose(*losses, atol=1e-5)

@@ -21,7 +21,7 @@ def stored(job, stage):
     """Returns the training inputs of a stage, with its stored features, without training."""
     adapt([stage], job.backbone, 0)
     cut, via = job.cuts([stage])
-    return job.inputs(stage, "train", cut, stage.features, via)
+    return job.inputs(stage, "train", cut, stage.feature_cache.where, via)
 
 
 def steps(job, stage):
@@ -29,10 +29,11 @@ def steps(job, stage):
     adapt([stage], job.backbone, 0)
     schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
     cut, via = job.cuts([stage])
+    where = stage.feature_cache.where
     kept = job.trained_variables([stage])
-    prepared = job.prepare(stage, schedule.total_steps, stage.features != "off")
+    prepared = job.prepare(stage, schedule.total_steps, where != "off")
     loop.reseed(kept, (0, 0))
-    inputs = job.inputs(stage, "train", cut, stage.features, via)
+    inputs = job.inputs(stage, "train", cut, where, via)
     losses = []
     for epoch in range(schedule.epochs):
         for batch, targets in inputs.dataset(schedule.plan(epoch)):

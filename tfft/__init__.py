@@ -8,9 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _NAMES = {
+    "Batching": "tfft.training.batching",
+    "EarlyStopping": "tfft.training.early_stopping",
+    "Execution": "tfft.training.execution",
+    "FeatureCache": "tfft.training.feature_cache.placement",
+    "GradualUnfreezing": "tfft.training.stage",
     "Run": "tfft.api",
     "Stage": "tfft.training.stage",
     "UserError": "tfft.errors",
@@ -19,8 +24,12 @@ _NAMES = {
     "train": "tfft.api",
 }
 _MODULES = {
+    "averaging": "tfft.training.averaging",
     "backbones": "tfft.backbones",
     "methods": "tfft.methods",
+    "optimizers": "tfft.training.optimizers",
+    "regularizers": "tfft.training.regularizers",
+    "schedules": "tfft.training.schedules",
     "sources": "tfft.data.sources",
     "tasks": "tfft.tasks",
     "thresholds": "tfft.evaluation.thresholds",

@@ -44,15 +44,23 @@ from tfft.runs.repeat_member import RepeatMember
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import COMPARED, Run
 from tfft.runs.run_data import RunData, has_slices
+from tfft.runs.workdir_state import run_identity
 from tfft.storage.atomic_write import refuse_existing
+from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task
-from tfft.training import early_stopping, weight_averaging
+from tfft.training.callbacks import check_callbacks
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
-from tfft.training.reinitialization import reinitialise
-from tfft.training.stage import Stage, chain
+from tfft.training.stage import (
+    GradualUnfreezing,
+    Stage,
+    begin_stage,
+    chain,
+    check_stage_settings,
+    refuse_own_loop,
+)
 
 __all__ = ["Run", "build", "check", "evaluate", "evaluate_export", "export", "predict"]
 __all__ += ["predict_export", "train"]
@@ -76,9 +84,9 @@ def build(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
     stage, head = stage or Stage(), built_head(task, backbone)
-    weight_averaging.refuse_own_loop(stage)
+    refuse_own_loop(stage)
     adapt([stage], backbone, 0)
-    reinitialise([stage], 0, backbone, head, 0, Console())
+    begin_stage([stage], 0, backbone, head, 0, Console())
     return prepare(stage, backbone, head, task, steps).split.full
 
 
@@ -97,7 +105,7 @@ def train(
     task: Task,
     backbone: Backbone,
     source: Any,
-    stages: Stage | Sequence[Stage] = (Stage(),),
+    stages: Stage | GradualUnfreezing | Sequence[Stage | GradualUnfreezing] = (Stage(),),
     *,
     seed: int = 0,
     seeds: int = 1,
@@ -110,6 +118,7 @@ def train(
     checkpoint_steps: int = 200,
     slices: Mapping[str, Callable[[str], str] | str] | None = None,
     plots: bool = True,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     say: Console | None = None,
     part: RepeatMember | None = None,
 ) -> Run:
@@ -137,34 +146,35 @@ def train(
         division: a function from a text to the name of its part, or a regular expression, which
         divides them into those in which it is found and the others.
       plots: whether report.html has plots beside its tables. They take about a second.
+      callbacks: of Keras, which see each stage as one long `fit`, see docs/callbacks.md.
       say: the console.
       part: of a plan, set by `repeat`.
 
     Returns:
-      The run; of a plan, the one whose best epoch is the best by the last stage's `monitor`.
+      The run; of a plan, the one whose best epoch is the best by `EarlyStopping.monitor` of the
+      last stage.
 
     Raises:
       UserError: the data, the stages, the slices or the workdir cannot be what was meant.
     """
     say = say or Console()
     backbone = backbone.read_for(task)
-    given = (stages,) if isinstance(stages, Stage) else tuple(stages)
-    stages = chain(given, backbone)
+    given, stages = stages, chain(stages, backbone)
     source = as_source(source, task)
     start = functools.partial(initial_weights.start_run, keep=config_text is None)
     if part is None and (seeds, folds) != (1, 1):
         start(backbone, stages, say)
-        settings: Any = {"feature_floor": feature_floor, "mlflow": mlflow, "say": say}
-        settings |= {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
-        settings["plots"] = plots
-        one = functools.partial(train, task, backbone, **settings)
+        settings: Any = {"stages": given, "checkpoint_steps": checkpoint_steps, "slices": slices}
+        settings |= {"feature_floor": feature_floor, "mlflow": mlflow, "plots": plots}
+        one = functools.partial(train, task, backbone, callbacks=callbacks, say=say, **settings)
         what = (task, backbone, source, stages, workdir, config_text, against, say)
         return repeat(RepeatPlan(seed, seeds, folds), one, has_slices(slices), *what)
     environment.make_deterministic(seed, stages, say)
     data = RunData(source, task, slices, say)
     task = data.task
     for stage in stages:
-        early_stopping.check(stage, task, data.has_validation)
+        check_stage_settings(stage, task, backbone, data.has_validation)
+        check_callbacks(callbacks, stage)
     if part is None:
         start(backbone, stages, say)
     head = built_head(task, backbone)
@@ -172,15 +182,16 @@ def train(
         say.info(note)
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
-    job = trainer.Trainer(task, backbone, head, seed, files, say, part=part)
+    job = trainer.Trainer(task, backbone, head, seed, files, say, part=part, callbacks=callbacks)
     with job.clock("fingerprints"):
         fingerprint = data.source.fingerprint()
-        identity = trainer.identity(task, backbone, fingerprint, stages, seed, config_text)
+        identity = run_identity(task, backbone, fingerprint, stages, seed, config_text)
     with files.open(identity), signals.stoppable() as stopped:
         if config_text:
             files.write("config.gin", config_text)
         described = {"identity": identity, "folder": os.getcwd(), "data": data.description()}
-        files.write_json("run.json", {**described, **environment.describe_machine()})
+        machine = environment.describe_machine()
+        files.write_json("run.json", {KEY: WORKDIR, **described, **machine})
         log = trackers.begin(mlflow, files)
         job.encode(data.source)
         done = stored_predictions.finished(files)
@@ -207,7 +218,7 @@ def check(
     task: Task,
     backbone: Backbone,
     source: Any,
-    stages: Stage | Sequence[Stage] = (Stage(),),
+    stages: Stage | GradualUnfreezing | Sequence[Stage | GradualUnfreezing] = (Stage(),),
     *,
     seed: int = 0,
     seeds: int = 1,
@@ -236,7 +247,7 @@ def check(
     if plan:
         say.info(f"each of {len(plan.names)} runs is as follows")
     backbone = backbone.read_for(task)
-    stages, given = chain([stages] if isinstance(stages, Stage) else stages, backbone), task
+    stages, given = chain(stages, backbone), task
     source = as_source(source, task)
     environment.make_deterministic(seed, stages, say)
     data = RunData(source, task, slices, say)
@@ -245,10 +256,10 @@ def check(
         if workdir is not None:
             fingerprint = data.source.fingerprint()
             same = (given if plan else task, backbone, fingerprint, stages, seed, config_text)
-            identity, names = trainer.identity(*same), plan.names if plan else ()
+            identity, names = run_identity(*same), plan.names if plan else ()
             say.result(workdir_state.describe(Workdir(workdir), identity, len(stages), names))
         for stage in stages:
-            early_stopping.check(stage, task, data.has_validation)
+            check_stage_settings(stage, task, backbone, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
         with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
@@ -380,8 +391,7 @@ def export(
     """Exports a run's best weights below its folder; returns the version's folder.
 
     Args:
-      source: opens the run's own data; called only for a run of an earlier version, which has not
-        kept the examples that an export is compared on.
+      source: opens the run's own data, if the run has kept no examples to compare on.
     """
     say, backbone = say or Console(), backbone.read_for(task)
     files = Workdir(workdir)

@@ -17,6 +17,7 @@ import pytest
 
 import tfft
 from tfft.argument_checks.annotations import resolve
+from tfft.argument_checks.renamed_arguments import RENAMED
 from tfft.argument_checks.validated import Range, constraints_of, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.tiny import tiny
@@ -27,6 +28,11 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, UserError
 from tfft.tasks.base import Task
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.averaging import EMA
+from tfft.training.batching import Batching
+from tfft.training.execution import Execution
+from tfft.training.optimizers import AdamW
+from tfft.training.regularizers import Mixup, RDrop
 from tfft.training.stage import Stage
 
 VALUES = [
@@ -47,9 +53,12 @@ class Stop(Backbone):
         raise Reached("accepted")
 
 
+KNOWN = configurables()
+
+
 def public():
     """Returns all that a person calls, by name: found, not listed."""
-    found = {name: entry.load() for name, entry in configurables().items()}
+    found = {name: entry.load() for name, entry in KNOWN.items()}
     names = [name for name in tfft._NAMES if callable(getattr(tfft, name))]
     found |= {name: getattr(tfft, name) for name in names}
     found["Run.export"] = tfft.Run.export
@@ -221,7 +230,7 @@ def test_the_types_of_annotations_are_known_when_they_are_checked(name):
                 assert resolve(node, scope) is not None, f"{name}: {node.id} is known to mypy alone"
 
 
-@pytest.mark.parametrize("name", ["Stage", "keras_hub", "train"])
+@pytest.mark.parametrize("name", ["Stage", "Batching", "AdamW", "RDrop", "keras_hub", "train"])
 def test_unknown_arguments_name_the_nearest(name):
     wrong = next(iter(parameters_of(PUBLIC[name]))) + "s"
     with pytest.raises(ConfigError) as caught:
@@ -243,10 +252,41 @@ def test_unknown_arguments_name_the_nearest(name):
             "a whole number or None: 1 or more",
         ),
         (
-            lambda: Stage(schedule="poly"),
-            'Stage.schedule must be "constant", "linear", "cosine", "restarts". Received: '
-            "schedule='poly'.",
-            '"constant", "linear", "cosine", "restarts"',
+            lambda: Execution(dtype_policy="float64"),
+            'Execution.dtype_policy must be "float32", "mixed_bfloat16", "mixed_float16". '
+            "Received: dtype_policy='float64'.",
+            '"float32", "mixed_bfloat16", "mixed_float16"',
+        ),
+        (
+            lambda: Stage(schedule="linear"),
+            "Stage.schedule must be a Schedule. Received: schedule='linear'.",
+            "a Schedule",
+        ),
+        (
+            lambda: Stage(optimizer=EMA()),
+            "Stage.optimizer must be an Optimizer. Received: optimizer=an object of the class EMA.",
+            "an Optimizer",
+        ),
+        (
+            lambda: Stage(regularizers=(EMA(),)),
+            "Stage.regularizers must be a list, each a Regularizer. Received: regularizers=(",
+            "a list, each a Regularizer",
+        ),
+        (
+            lambda: Stage(regularizers=RDrop(1.0)),
+            "Stage.regularizers must be a list, each a Regularizer. Received: regularizers=an "
+            "object of the class RDrop.",
+            "a list, each a Regularizer",
+        ),
+        (
+            lambda: Stage(accumulate=2),
+            "Stage has no argument 'accumulate'.",
+            "Batching.gradient_accumulation_steps",
+        ),
+        (
+            lambda: Mixup(alpha=0),
+            "Mixup.alpha must be above 0. Received: alpha=0.",
+            "a number: above 0",
         ),
         (
             lambda: Stage(learning_rate="1e-3"),
@@ -291,8 +331,10 @@ def test_unknown_arguments_name_the_nearest(name):
             None,
         ),
         (
-            lambda: Stage(freeze=("layer_0",), rates={"layer_0": 0.5}),
-            "Stage.rates has a factor for 'layer_0', which Stage.freeze freezes.",
+            lambda: Stage(
+                freeze=("layer_0",), optimizer=AdamW(learning_rate_multipliers={"layer_0": 0.5})
+            ),
+            "learning_rate_multipliers has a factor for 'layer_0', which Stage.freeze freezes.",
             "the pattern in one of the two",
         ),
     ],
@@ -305,9 +347,33 @@ def test_errors_say_what_was_received_and_what_is_valid(made, problem, valid):
     assert "--" not in str(caught.value)
 
 
+def test_the_error_of_an_old_name_is_written_for_python():
+    with pytest.raises(ConfigError) as caught:
+        Stage(r_drop=1.0)
+    assert str(caught.value) == (
+        "Stage has no argument 'r_drop'.\n"
+        "  valid   RDrop.alpha, with Stage.regularizers = (RDrop(),)"
+    )
+
+
+@pytest.mark.parametrize("old", RENAMED["Stage"])
+def test_the_new_place_of_an_old_name_exists(old):
+    """Its words with a dot are parameters, and those after an @ are configurables."""
+    place = RENAMED["Stage"][old]
+    named = re.findall(r"\b([A-Za-z]\w*)\.(\w+)", place)
+    assert named and old not in KNOWN["Stage"].parameters
+    assert all(parameter in KNOWN[owner].parameters for owner, parameter in named)
+    assert set(re.findall(r"@(\w+)\(\)", place)) <= KNOWN.keys()
+
+
 def test_values_of_numpy_and_paths_become_plain_ones():
-    stage = Stage(epochs=np.int64(2), learning_rate=np.float32(0.5), lengths=np.array([8, 16]))
-    assert (stage.epochs, stage.learning_rate, stage.lengths) == (2, 0.5, [8, 16])
+    stage = Stage(
+        epochs=np.int64(2),
+        learning_rate=np.float32(0.5),
+        batching=Batching(padded_lengths=np.array([8, 16])),
+    )
+    assert (stage.epochs, stage.learning_rate) == (2, 0.5)
+    assert stage.batching.padded_lengths == [8, 16]
     assert type(stage.epochs) is int and type(stage.learning_rate) is float
     assert TextClassification(np.array(["b", "a"])).labels == ("b", "a")
     assert TextClassification({"b": 1, "a": 2}.keys() and ["b", "a"]).labels == ("b", "a")

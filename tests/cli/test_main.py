@@ -293,6 +293,38 @@ def test_show_prints_the_table_and_the_mistakes(verbs, capsys):
     assert "tfft: Stage has no parameter 'epoch'." in shown.err
 
 
+def test_show_prints_the_parts_of_a_stage_with_their_lines(capsys):
+    files = ["--gin_file=quick/text.gin", "--gin_file=recipes/small_data.gin", "--gin.DATA=a.csv"]
+    assert cli.command(["show", *files, "--gin.EarlyStopping.patience=2"]) == 0
+    shown = capsys.readouterr()
+    rows = [re.split("  +", line) for line in shown.out.splitlines()]
+    assert ["Stage.early_stopping", "@EarlyStopping()", "default"] in rows
+    assert ["EarlyStopping.patience", "2", "--gin.EarlyStopping.patience=2"] in rows
+    (strength,) = [row for row in rows if row[0] == "L2SP.strength"]
+    assert re.search(r"configs/recipes/small_data.gin:\d+$", strength[2])
+    assert shown.err == ""
+
+
+def test_show_says_what_a_flag_dropped(capsys):
+    files = ["--gin_file=quick/text.gin", "--gin_file=recipes/bitfit.gin", "--gin.DATA=a.csv"]
+    flags = ["--gin.Stage.optimizer=@KerasOptimizer()", "--gin.KerasOptimizer.name=sgd"]
+    assert cli.command(["show", *files, *flags]) == 0
+    shown = capsys.readouterr()
+    assert "AdamW" not in shown.out
+    assert re.search(
+        r"^AdamW.weight_decay = 0.0 \(.*configs/recipes/bitfit.gin:\d+\) is dropped: nothing uses "
+        r"AdamW with --gin.Stage.optimizer=@KerasOptimizer\(\)$",
+        shown.err,
+        re.MULTILINE,
+    )
+
+
+def test_show_a_part_of_a_stage(capsys):
+    assert cli.command(["show", "AdamW"]) == 0
+    text = capsys.readouterr().out
+    assert re.search("^layer_decay +1.0 +a number +the learning rate of each layer", text, re.M)
+
+
 def test_show_a_name(capsys):
     assert cli.command(["show", "Stage"]) == 0
     text = capsys.readouterr().out
@@ -322,6 +354,12 @@ def test_list_answers_within_a_second_without_tensorflow():
         "models/minilm_l6.gin",
         "results/movie_reviews.gin",
         "@files()",
+        "Parts of a stage",
+        "@lora()",
+        "@Cosine()",
+        "@KerasOptimizer()",
+        "@RDrop()",
+        "@WiseFT()",
     ):
         assert name in done.stdout
     # The machine may be busy: what counts is that TensorFlow, which takes longer, is not loaded.

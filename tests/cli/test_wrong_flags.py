@@ -135,15 +135,26 @@ def test_a_name_that_is_not_utf8_is_no_traceback(tmp_path):
 
 
 KNOWN = configurables()
-PARAMETERS = [
-    (name, parameter)
+# Parameters of a stage, by the kind of what they are made of.
+PARTS = {
+    "method": "method = @{}()",
+    "schedule": "schedule = @{}()",
+    "optimizer": "optimizer = @{}()",
+    "regularizer": "regularizers = (@{}(),)",
+    "averaging": "averaging = (@{}(),)",
+    "batching": "batching = @{}()",
+    "earlystopping": "early_stopping = @{}()",
+    "featurecache": "feature_cache = @{}()",
+    "execution": "execution = @{}()",
+}
+NAMES = sorted(
+    name
     for name, entry in KNOWN.items()
-    if entry.kind in ("task", "stage", "source", "method", "threshold")
-    for parameter in entry.parameters
-]
+    if entry.kind in ("task", "stage", "source", "threshold", *PARTS) and entry.parameters
+)
 
 
-@pytest.mark.parametrize("name", sorted({name for name, _ in PARAMETERS}))
+@pytest.mark.parametrize("name", NAMES)
 def test_any_value_of_a_parameter_is_taken_or_refused(name, tmp_path, monkeypatch):
     """Constructors of sources read files, and are not called."""
     monkeypatch.chdir(tmp_path)
@@ -151,9 +162,9 @@ def test_any_value_of_a_parameter_is_taken_or_refused(name, tmp_path, monkeypatc
     place = {"task": "task", "source": "source"}.get(entry.kind, "stages")
     text = f"train.{place} = @{name}()\n" if place != "stages" else ""
     if entry.kind == "stage":
-        text = "train.stages = (@Stage(),)\n"
-    elif entry.kind == "method":
-        text = f"train.stages = (@Stage(),)\nStage.method = @{name}()\n"
+        text = f"train.stages = (@{name}(),)\n"
+    elif entry.kind in PARTS:
+        text = f"train.stages = (@Stage(),)\nStage.{PARTS[entry.kind].format(name)}\n"
     elif entry.kind == "threshold":
         text = f"train.task = @TextClassification()\nTextClassification.threshold = @{name}()\n"
     (tmp_path / "run.gin").write_text(text)

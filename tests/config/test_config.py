@@ -955,21 +955,29 @@ def test_annotations(annotation, good, bad):
 
 def test_annotations_in_words():
     assert describe("int | Literal['all', 2]") == 'a whole number or "all", 2'
-    assert (
-        describe("Sequence[Stage] | None") == "a list of a Stage, as @name(), in brackets or None"
-    )
+    text = "a list in brackets, each a Stage, as @name() or None"
+    assert describe("Sequence[Stage] | None") == text
+    assert describe("Sequence[Stage] | None", python=True) == "a list, each a Stage or None"
+    assert describe("tuple[int, ...]") == "a list in brackets, each a whole number"
+    assert describe("list[str]") == "a list of text in quotes, in brackets"
+    assert describe("Optimizer") == "an Optimizer, as @name()"
     assert describe("Any") == "any value"
 
 
 def test_stages_of_a_later_file_replace_the_earlier_ones_whole(folder):
     """Nothing of the first recipe's stage stays on in the second, and its scopes may differ."""
-    (folder / "run.gin").write_text(WHOLE + "Stage.layer_decay = 0.5\n")
+    (folder / "run.gin").write_text(WHOLE + "Stage.learning_rate = 0.5\n")
     (folder / "two.gin").write_text(
         "train.stages = (@one/Stage(), @two/Stage())\n"
         'one/Stage.freeze_layers = "all"\ntwo/Stage.freeze_layers = 2\n'
     )
-    text = load("run.gin", "two.gin").text
-    assert "layer_decay" not in text and "two/Stage.freeze_layers = 2" in text
+    found = load("run.gin", "two.gin")
+    assert "learning_rate = 0.5" not in found.text
+    assert "two/Stage.freeze_layers = 2" in found.text
+    assert found.notes == (
+        "two.gin has its own stages: Stage.epochs = %EPOCHS (run.gin:9) and "
+        "Stage.learning_rate = 0.5 (run.gin:11) are dropped",
+    )
     with pytest.raises(ConfigError, match="nothing uses the macro EPOCHS"):
         load("run.gin", "two.gin", EPOCHS="5")
 

@@ -6,6 +6,7 @@ import pytest
 
 from tfft.config import includes
 from tfft.config import load as config
+from tfft.config.catalog import configurables
 from tfft.errors import ConfigError
 
 QUICK = sorted(path.stem for path in (includes.packaged() / "quick").glob("*.gin"))
@@ -14,6 +15,12 @@ VALUES = {"EPOCHS": "5", "BATCH_SIZE": "7", "LEARNING_RATE": "0.0125", "FREEZE_L
 NEEDED = {"DATA": "data.csv", "TAGGED": "tags.conll"}
 # Tasks without one label an example have no weights by class.
 WEIGHED = ("images", "multi_task", "pairs", "text")
+KNOWN = configurables()
+
+
+def load_config(files, overrides=None, **options):
+    """Loads configs with what the package offers, which is read once for all tests."""
+    return config.load(files, overrides, configurables=KNOWN, **options)
 
 
 def load(quick, recipe, **macros):
@@ -21,7 +28,7 @@ def load(quick, recipe, **macros):
     needed = {name: value for name, value in NEEDED.items() if f"%{name}" in text}
     if "quick/text.gin" in text:  # included
         needed["DATA"] = NEEDED["DATA"]
-    return config.load([f"quick/{quick}.gin", f"recipes/{recipe}.gin"], {**needed, **macros})
+    return load_config([f"quick/{quick}.gin", f"recipes/{recipe}.gin"], {**needed, **macros})
 
 
 def stage_values(found, parameter):
@@ -60,8 +67,29 @@ def test_a_recipe_has_defaults_of_its_own_and_names_its_macros(recipe):
     macros = re.findall(r"^([A-Z_]+) = ", text, re.MULTILINE)
     assert set(VALUES) <= set(macros)
     assert all(name in header.partition("# macros")[2] for name in macros)
-    alone = config.load(["quick/text.gin", f"recipes/{recipe}.gin"], {"DATA": "a.csv"})
+    alone = load_config(["quick/text.gin", f"recipes/{recipe}.gin"], {"DATA": "a.csv"})
     assert all(f"%{name}" not in alone.text for name in macros)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_has_the_usual_schedule_and_decay_but_for_what_it_sets(recipe):
+    text = load("text", recipe).text
+    scopes = ["head/", "unfrozen/"] if recipe == "head_then_unfreeze" else [""]
+    decay = 0.0 if recipe in ("bitfit", "ia3") else 0.01
+    layer_decay = {"layerwise": 0.9, "small_data": 0.95}.get(recipe, 1.0)
+    for scope in scopes:
+        assert f"{scope}Stage.schedule = @{scope}Linear()\n" in text
+        assert f"{scope}Linear.warmup = 0.1\n" in text
+        assert f"{scope}AdamW.weight_decay = {decay}\n" in text
+        assert f"{scope}AdamW.layer_decay = {layer_decay}\n" in text
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_part_of_a_stage_is_set_directly(recipe):
+    found = load("text", recipe, **{"Batching.oversample": "True", "AdamW.global_clipnorm": "None"})
+    assert "Batching.oversample = True\n" in found.text
+    assert "Batching.oversample = False\n" not in found.text
+    assert "AdamW.global_clipnorm = None\n" in found.text
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -94,7 +122,7 @@ def test_a_macro_that_a_line_replaced_names_the_line(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own.gin").write_text('include "quick/text.gin"\n\nStage.epochs = 7\n')
     with pytest.raises(ConfigError) as caught:
-        config.load(["own.gin"], {"DATA": "a.csv", "EPOCHS": "5"})
+        load_config(["own.gin"], {"DATA": "a.csv", "EPOCHS": "5"})
     assert caught.value.problem == (
         "nothing uses the macro EPOCHS: own.gin:3 sets Stage.epochs = 7 directly."
     )

@@ -17,6 +17,7 @@ from tfft.data.length_buckets import Batch, batch_shapes, bucket_lengths, count_
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.training import loop
+from tfft.training.batching import Batching
 from tfft.training.stage import Stage
 
 
@@ -135,7 +136,13 @@ lengths = np.random.default_rng(0).integers(3, 40, 50)
 offsets = np.concatenate([[0], np.cumsum(lengths)])
 tokens = Ragged(np.full(offsets[-1], 5, np.int32), offsets)
 encoded = Encoded(tokens, np.arange(50, dtype=np.int32) % 2, lengths, 0)
-stage = tfft.Stage(epochs=3, batch_size=8, lengths=(24, 40), xla=True, warmup=0)
+stage = tfft.Stage(
+    epochs=3,
+    batch_size=8,
+    schedule=tfft.schedules.Linear(warmup=0),
+    batching=tfft.Batching(padded_lengths=(24, 40)),
+    execution=tfft.Execution(jit_compile=True),
+)
 schedule = loop.Schedule(encoded, stage, (0,))
 task = tfft.tasks.TextClassification(labels=["a", "b"])
 body = tfft.backbones.tiny(layers=1)
@@ -161,26 +168,30 @@ def test_xla_compiles_once_a_shape(tmp_path):
 
 
 def test_a_length_of_zero_is_refused():
-    with pytest.raises(ConfigError, match="Stage.lengths must be 1 or more"):
-        Stage(lengths=(0, 50))
+    with pytest.raises(ConfigError, match="Batching.padded_lengths must be 1 or more"):
+        Stage(batching=Batching(padded_lengths=(0, 50)))
 
 
 @pytest.mark.parametrize("lengths", [(), (8, 49)])
 def test_lengths_with_no_room_for_the_longest_text_are_refused(lengths):
-    schedule = loop.Schedule(encoded([3, 50]), Stage(lengths=lengths), (0,))
+    schedule = loop.Schedule(
+        encoded([3, 50]), Stage(batching=Batching(padded_lengths=lengths)), (0,)
+    )
     with pytest.raises(ConfigError, match="longest text has 50 tokens") as caught:
         schedule.plan(0)
     assert "50 or more" in caught.value.valid
 
 
 def test_given_lengths_are_used():
-    schedule = loop.Schedule(encoded([3, 50, 9]), Stage(lengths=(64, 16), batch_size=1), (0,))
+    schedule = loop.Schedule(
+        encoded([3, 50, 9]), Stage(batching=Batching(padded_lengths=(64, 16)), batch_size=1), (0,)
+    )
     assert sorted(batch.length for batch in schedule.plan(0)) == [16, 16, 64]
 
 
 def test_lengths_that_the_backbone_cannot_read_are_refused():
     data = [(f"a {word} film {n}", word) for n in range(40) for word in ("fine", "dull")]
-    body, stage = tiny(), Stage(lengths=(1000,))
+    body, stage = tiny(), Stage(batching=Batching(padded_lengths=(1000,)))
     settings = {"say": Console(quiet=True)}
     with pytest.raises(ConfigError, match="a length above the sequence length") as caught:
         tfft.check(tfft.tasks.TextClassification(), body, data, stage, **settings)

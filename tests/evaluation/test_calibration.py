@@ -200,7 +200,12 @@ def test_a_threshold_for_a_label_without_validation_examples_is_refused(tmp_path
 
 def test_what_a_later_stage_watches_is_checked_before_the_first(tmp_path):
     data = memory([(f"the film {n}", f"class_{n % 2}") for n in range(20)], validation_share=0.0)
-    stages = (STAGE, tfft.Stage("second", freeze_layers=1, monitor="val_accuracy"))
+    stages = (
+        STAGE,
+        tfft.Stage(
+            "second", freeze_layers=1, early_stopping=tfft.EarlyStopping(monitor="val_accuracy")
+        ),
+    )
     for verb in (api.train, api.check):
         with pytest.raises(ConfigError, match="stage 'second' watches val_accuracy"):
             verb(TextClassification(), tiny(), data, stages, say=QUIET, workdir=tmp_path / "run")

@@ -29,6 +29,7 @@ from tfft.training import checkpointing
 from tfft.training.feature_cache import cache
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble
+from tfft.training.regularizers import AdversarialStep, Mixup, NoisyEmbeddings, RDrop
 
 WORDS = ["the", "film", "is", "a", "plot", "of", "it", "and", "movie", "on", "was", "with"]
 LENGTH, OVERLAP = 16, 4
@@ -191,7 +192,12 @@ def test_windows_find_what_a_cut_text_lacks(tmp_path, average):
 )
 def test_stored_features_give_what_the_whole_model_does(tmp_path, average, freeze_layers):
     runs = [
-        train(tmp_path / kind, windows(average), features=kind, freeze_layers=freeze_layers)
+        train(
+            tmp_path / kind,
+            windows(average),
+            feature_cache=tfft.FeatureCache(where=kind),
+            freeze_layers=freeze_layers,
+        )
         for kind in ("memory", "off")
     ]
     losses = [[row["loss"] for row in one.report["curves"]] for one in runs]
@@ -219,7 +225,11 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
 @pytest.mark.slow
 @pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_layers):
-    settings = {"freeze_layers": freeze_layers, "epochs": 3, "steps_per_execution": 1}
+    settings = {
+        "freeze_layers": freeze_layers,
+        "epochs": 3,
+        "execution": tfft.Execution(steps_per_execution=1),
+    }
     train(tmp_path / "whole", windows(), **settings)
     count = checkpointing.Recorder.on_train_batch_end
 
@@ -286,11 +296,13 @@ def test_a_model_of_one_s_own_loop_takes_what_the_preprocessor_gives():
 
 @pytest.mark.slow
 def test_lengths_of_batches_may_be_given(tmp_path):
-    found = train(tmp_path, windows(), lengths=(16, 48, 128), epochs=1)
+    given = tfft.Batching(padded_lengths=(16, 48, 128))
+    found = train(tmp_path, windows(), batching=given, epochs=1)
     assert found.report["curves"]
     with pytest.raises(ConfigError, match="the longest text has 64 tokens"):
-        train(tmp_path / "2", windows(), lengths=(16, 48), epochs=1)
-    found = train(tmp_path / "3", windows(), batch_tokens=512, epochs=1)
+        given = tfft.Batching(padded_lengths=(16, 48))
+        train(tmp_path / "2", windows(), batching=given, epochs=1)
+    found = train(tmp_path / "3", windows(), batching=tfft.Batching(max_size=512), epochs=1)
     assert found.report["curves"]
 
 
@@ -338,18 +350,19 @@ def test_another_average_is_another_run_with_the_same_tokens():
 @pytest.mark.slow
 @pytest.mark.parametrize("freeze_layers", [0, 1, "all"])
 def test_noise_shift_and_two_passes_work_on_padded_windows(tmp_path, freeze_layers):
-    settings = {"noise": 5.0, "adversarial": 0.1, "r_drop": 0.5}
-    found = train(tmp_path, windows(), freeze_layers=freeze_layers, **settings)
+    regularizers = (NoisyEmbeddings(5.0), AdversarialStep(0.1), RDrop(0.5))
+    found = train(tmp_path, windows(), freeze_layers=freeze_layers, regularizers=regularizers)
     assert np.isfinite([row["loss"] for row in found.report["curves"]]).all()
     assert np.isfinite(found.outputs([told(50, "good"), "bad"])).all()
 
 
 @pytest.mark.slow
 def test_features_of_texts_are_mixed_and_probabilities_are_not(tmp_path):
-    found = train(tmp_path / "1", windows(), mixup=0.4, epochs=1)
+    mixed = {"regularizers": (Mixup(0.4),), "epochs": 1}
+    found = train(tmp_path / "1", windows(), **mixed)
     assert np.isfinite(found.report["curves"][0]["loss"])
     with pytest.raises(ConfigError, match="mixes the features of two texts"):
-        train(tmp_path / "2", windows("probabilities"), mixup=0.4, epochs=1)
+        train(tmp_path / "2", windows("probabilities"), **mixed)
 
 
 def test_some_texts_of_a_split_are_as_they_are_alone():
@@ -402,8 +415,16 @@ def of_fold(data, number, count):
 
 def train_folds(folder, average, features, data, **settings):
     stages = [
-        tfft.Stage("head", freeze_layers="all", epochs=1, features=features),
-        tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features=features),
+        tfft.Stage(
+            "head", freeze_layers="all", epochs=1, feature_cache=tfft.FeatureCache(where=features)
+        ),
+        tfft.Stage(
+            "upper",
+            freeze_layers=1,
+            epochs=2,
+            learning_rate=3e-3,
+            feature_cache=tfft.FeatureCache(where=features),
+        ),
     ]
     settings = {"workdir": folder, "feature_floor": True, "say": QUIET} | settings
     return api.train(TextClassification(), windows(average), data, stages, **settings, plots=False)

@@ -25,10 +25,14 @@ from tfft.reports.console import Console
 from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head, restore
 from tfft.storage.workdir import Workdir
+from tfft.training.execution import Execution
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, rate_factors
+from tfft.training.optimizers import AdamW
 from tfft.training.prepare_stage import prepare
+from tfft.training.schedules import Constant
 from tfft.training.stage import Stage
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
@@ -53,7 +57,7 @@ QUIET = Console(quiet=True)
 def made(body, method, **settings):
     head = TASK.head()
     head.build((None, body.dim))
-    settings = {"learning_rate": 1e-2, "warmup": 0, "schedule": "constant"} | settings
+    settings = {"learning_rate": 1e-2, "schedule": Constant(warmup=0)} | settings
     return prepare(Stage(method=method, **settings), body, head, TASK, 4), head
 
 
@@ -90,7 +94,7 @@ def test_the_start_is_the_pretrained_body_to_the_bit(architecture, method, packe
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_only_adapters_and_the_head_move(architecture, method):
     body = tiny(architecture)
-    prepared, head = made(body, METHODS[method], weight_decay=0.0)
+    prepared, head = made(body, METHODS[method], optimizer=AdamW(weight_decay=0.0))
     added = attachment.added_variables(body)
     variables = named_variables(body, head)
     before = checksums(body, head)
@@ -260,9 +264,10 @@ def test_a_chain_creates_adapters_once_and_other_stages_leave_them():
 
 def test_rates_and_decay_reach_adapters():
     body = tiny(layers=2)
-    prepared, head = made(
-        body, lora(rank=2), layer_decay=0.5, rates={"*/lora/b": 4.0}, weight_decay=0.1
+    optimizer = AdamW(
+        weight_decay=0.1, layer_decay=0.5, learning_rate_multipliers={"*/lora/b": 4.0}
     )
+    prepared, head = made(body, lora(rank=2), optimizer=optimizer)
     found = rate_factors(prepared.stage, body, head)
     named = {name: factor for name, factor in found.items() if "/lora/" in name}
     for name, factor in named.items():
@@ -277,7 +282,7 @@ def test_rates_and_decay_reach_adapters():
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_trains_float32_adapters(method, precision):
     body = tiny()
-    prepared, head = made(body, METHODS[method], precision=precision)
+    prepared, head = made(body, METHODS[method], execution=Execution(dtype_policy=precision))
     before = checksums(body, head)
     for _ in range(2):
         assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
@@ -302,7 +307,10 @@ def test_stored_features_train_as_without(tmp_path, monkeypatch, architecture, m
     depth = 0 if architecture == "albert" else 1  # layers that share weights freeze together
     method = METHODS[method]
     stage = Stage(freeze_layers=depth, method=method, epochs=2, batch_size=16, learning_rate=3e-3)
-    stages = {kind: dataclasses.replace(stage, features=kind) for kind in ("off", "memory")}
+    stages = {
+        kind: dataclasses.replace(stage, feature_cache=FeatureCache(where=kind))
+        for kind in ("off", "memory")
+    }
     found = {kind: steps(job_of(tmp_path, architecture, s), s) for kind, s in stages.items()}
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     np.testing.assert_allclose(found["memory"][1], found["off"][1], atol=1e-4)
@@ -412,7 +420,12 @@ def test_other_methods_export_too(tmp_path, method):
 
 @pytest.mark.slow
 def test_mixed_precision_is_exported(tmp_path):
-    stage = Stage(method=lora(rank=2), epochs=1, learning_rate=1e-2, precision="mixed_bfloat16")
+    stage = Stage(
+        method=lora(rank=2),
+        epochs=1,
+        learning_rate=1e-2,
+        execution=Execution(dtype_policy="mixed_bfloat16"),
+    )
     assert train(tmp_path / "run", (stage,)).export(tmp_path / "export", say=QUIET).exists()
 
 

@@ -13,6 +13,7 @@ from tfft.methods import bitfit, norm_tuning
 from tfft.methods.base import Method
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.prepare_stage import prepare
+from tfft.training.schedules import Constant
 from tfft.training.stage import Stage
 
 TASK = tfft.tasks.TextClassification(["a", "b"])
@@ -28,7 +29,7 @@ def one_step(body, method, **settings):
     """Returns the names of the variables that one step moved, and the prepared stage."""
     head = TASK.head()
     head.build((None, body.dim))
-    stage = Stage(method=method, learning_rate=1e-2, warmup=0, schedule="constant", **settings)
+    stage = Stage(method=method, learning_rate=1e-2, schedule=Constant(warmup=0), **settings)
     prepared = prepare(stage, body, head, TASK, 4)
     before = checksums(body, head)
     prepared.trained.train_on_batch(BATCH, TARGETS)

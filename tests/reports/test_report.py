@@ -441,7 +441,11 @@ def test_every_key_of_a_real_report_is_documented(tmp_path, request):
     from tfft.reports.console import Console
 
     stage = tfft.Stage(
-        freeze_layers=1, epochs=2, learning_rate=3e-3, layer_decay=0.9, half_features=True
+        freeze_layers=1,
+        epochs=2,
+        learning_rate=3e-3,
+        optimizer=tfft.optimizers.AdamW(layer_decay=0.9),
+        feature_cache=tfft.FeatureCache(dtype="float16"),
     )
     task, body = tfft.tasks.TextClassification(), tfft.backbones.tiny()
     slices = {"film": r"\bfilm\b"}

@@ -149,7 +149,14 @@ def broken(folder):
 
 def refused(folder):
     with pytest.raises(ConfigError):
-        train(folder, stages=[tfft.Stage(freeze_layers=1, monitor="val_nothing")])
+        train(
+            folder,
+            stages=[
+                tfft.Stage(
+                    freeze_layers=1, early_stopping=tfft.EarlyStopping(monitor="val_nothing")
+                )
+            ],
+        )
 
 
 VERBS = {

@@ -22,11 +22,24 @@ from tfft.evaluation import run_comparison
 from tfft.reports.console import Console
 from tfft.runs import repeat, repeat_summary
 from tfft.storage.workdir import Workdir
+from tfft.training.early_stopping import EarlyStopping
 from tfft.training.feature_cache import cache
 
 STAGES = (
-    tfft.Stage("head", freeze_layers="all", epochs=2, learning_rate=1e-2, features="memory"),
-    tfft.Stage("upper", freeze_layers=1, epochs=2, learning_rate=3e-3, features="memory"),
+    tfft.Stage(
+        "head",
+        freeze_layers="all",
+        epochs=2,
+        learning_rate=1e-2,
+        feature_cache=tfft.FeatureCache(where="memory"),
+    ),
+    tfft.Stage(
+        "upper",
+        freeze_layers=1,
+        epochs=2,
+        learning_rate=3e-3,
+        feature_cache=tfft.FeatureCache(where="memory"),
+    ),
 )
 QUIET = Console(quiet=True)
 
@@ -183,7 +196,10 @@ def test_without_validation_the_first_run_is_taken_unless_something_is_watched()
 
 @pytest.mark.slow
 def test_a_plan_tells_what_its_last_stage_watches(tmp_path):
-    stages = (STAGES[0], dataclasses.replace(STAGES[1], monitor="loss"))
+    stages = (
+        STAGES[0],
+        dataclasses.replace(STAGES[1], early_stopping=EarlyStopping(monitor="loss")),
+    )
     found = train(tmp_path, stages=stages, seeds=2)
     content = found.summary
     watched = {row["name"]: row["watched"] for row in content["runs"]}
@@ -273,7 +289,12 @@ def test_a_plan_keeps_the_groups_of_its_source():
 @pytest.mark.slow
 def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, filled):
     filled.clear()
-    stage = tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="memory")
+    stage = tfft.Stage(
+        freeze_layers=1,
+        epochs=2,
+        learning_rate=3e-3,
+        feature_cache=tfft.FeatureCache(where="memory"),
+    )
     found = train(tmp_path / "folds", folds=3, stages=(stage,), feature_floor=True)
     assert filled.pop("floors") == 3  # each on training data of its own
     assert filled == {("pool", 1, False): 1, ("pool", 2, True): 1, ("test", 2, True): 1}
@@ -290,7 +311,14 @@ def test_folds_share_features_and_agree_with_a_run_on_the_same_data(tmp_path, fi
         tfft.tasks.TextClassification(),
         tiny(),
         folds.FoldSource(source, pool, numbers),
-        (tfft.Stage(freeze_layers=1, epochs=2, learning_rate=3e-3, features="off"),),
+        (
+            tfft.Stage(
+                freeze_layers=1,
+                epochs=2,
+                learning_rate=3e-3,
+                feature_cache=tfft.FeatureCache(where="off"),
+            ),
+        ),
         workdir=tmp_path / "alone",
         say=QUIET,
         plots=False,

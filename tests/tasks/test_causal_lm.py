@@ -25,6 +25,7 @@ from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
+from tfft.training.feature_cache.placement import FeatureCache
 
 QUIET = Console(quiet=True)
 PROMPTS = ["good film is", "bad is", "plot great good bad is", "film plot is"]
@@ -142,7 +143,12 @@ def test_a_body_that_gives_something_else_is_refused():
 def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
     method = lora(rank=2, targets=("*/query", "*/value"))
     stage = tfft.Stage(
-        freeze_layers=1, epochs=2, batch_size=16, learning_rate=3e-3, method=method, warmup=0
+        freeze_layers=1,
+        epochs=2,
+        batch_size=16,
+        learning_rate=3e-3,
+        method=method,
+        schedule=tfft.schedules.Linear(warmup=0),
     )
     found = {}
     for features in ("off", "memory"):
@@ -153,7 +159,9 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
             task, read, built_head(task, read), 0, Workdir(tmp_path / features), QUIET
         )
         job.encode(source(prompted, 48, 8, 8))
-        found[features] = steps(job, dataclasses.replace(stage, features=features))
+        found[features] = steps(
+            job, dataclasses.replace(stage, feature_cache=FeatureCache(where=features))
+        )
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     for one, two in zip(found["memory"][1], found["off"][1], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-4)
@@ -161,7 +169,9 @@ def test_features_kept_or_not_train_alike_with_lora(tmp_path, kind):
 
 @pytest.mark.slow
 def test_a_made_format_is_learned_and_exported(tmp_path):
-    stage = tfft.Stage(epochs=12, learning_rate=1e-2, warmup=0, batch_size=32)
+    stage = tfft.Stage(
+        epochs=12, learning_rate=1e-2, schedule=tfft.schedules.Linear(warmup=0), batch_size=32
+    )
     data, task = source(prompted, 512, 16, 48), CausalLM(max_new_tokens=8)
     where = {"feature_floor": True, "workdir": tmp_path / "run", "say": QUIET}
     found = tfft.train(task, body("llama", dim=32), data, [stage], **where, plots=False)
@@ -215,7 +225,12 @@ def losses(model, encoded):
 def test_a_packed_run_learns_the_same_format(tmp_path):
     data = source(prompted, 96, 8, 8)
     stage = tfft.Stage(
-        freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0, batch_size=4, features="memory"
+        freeze_layers=1,
+        epochs=2,
+        learning_rate=1e-2,
+        schedule=tfft.schedules.Linear(warmup=0),
+        batch_size=4,
+        feature_cache=tfft.FeatureCache(where="memory"),
     )
     task = CausalLM(max_new_tokens=8, packing=True)
     found = tfft.train(task, body("llama"), data, [stage], workdir=tmp_path, say=QUIET, plots=False)

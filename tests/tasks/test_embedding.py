@@ -139,7 +139,12 @@ def test_targets_are_groups_or_cosines():
 @pytest.mark.parametrize("freeze_layers", [1, "all"])
 def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers):
     runs = [
-        train(tmp_path / kind, Embedding(projection=8), features=kind, freeze_layers=freeze_layers)
+        train(
+            tmp_path / kind,
+            Embedding(projection=8),
+            feature_cache=tfft.FeatureCache(where=kind),
+            freeze_layers=freeze_layers,
+        )
         for kind in ("memory", "off")
     ]
     losses = [[row["loss"] for row in one.report["curves"]] for one in runs]

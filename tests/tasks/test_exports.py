@@ -12,6 +12,7 @@ from tfft.data import examples
 from tfft.errors import ExportError
 from tfft.reports.console import Console
 from tfft.runs import exported
+from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
@@ -52,7 +53,7 @@ def equal(one, other):
 def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     made = made_case(name)
     source, task, body = made.make_source(), made.make_task(), made.make_body()
-    stage = Stage(freeze_layers=1, epochs=2, learning_rate=1e-2, warmup=0)
+    stage = Stage(freeze_layers=1, epochs=2, learning_rate=1e-2, schedule=Linear(warmup=0))
     found = api.train(task, body, source, [stage], workdir=tmp_path / "out", say=QUIET, plots=False)
     folder = str(found.export(say=QUIET).parent)
     file = write(source, task.inputs, "test", tmp_path / "new.jsonl")

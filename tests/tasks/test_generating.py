@@ -86,7 +86,12 @@ def test_every_verb_of_the_command_line(task, tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize("kind", ["llama", "t5"])
 def test_a_stopped_run_continues_to_the_same_bits(kind, tmp_path):
     stage = tfft.Stage(
-        epochs=2, freeze_layers=1, batch_size=8, learning_rate=3e-3, accumulate=2, dropout=0.1
+        epochs=2,
+        freeze_layers=1,
+        batch_size=8,
+        learning_rate=3e-3,
+        batching=tfft.Batching(gradient_accumulation_steps=2),
+        regularizers=(tfft.regularizers.Dropout(0.1),),
     )
 
     def train(folder):

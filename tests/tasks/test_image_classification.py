@@ -27,11 +27,21 @@ from tfft.storage.workdir import Workdir
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
-from tfft.training import weight_averaging
+from tfft.training.averaging import EMA, SWA, WiseFT
+from tfft.training.averaging.norm_statistics import NormStatistics
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.freeze_proof import checksums
+from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
 
-TOP = Stage(name="top", freeze_layers=1, epochs=2, batch_size=16, learning_rate=1e-2, warmup=0)
+TOP = Stage(
+    name="top",
+    freeze_layers=1,
+    epochs=2,
+    batch_size=16,
+    learning_rate=1e-2,
+    schedule=Linear(warmup=0),
+)
 QUIET = Console(quiet=True)
 
 
@@ -65,7 +75,9 @@ def make(folder, body=None):
 def test_stored_features_train_as_without(tmp_path, depth):
     found = {}
     for kind, call in (("off", steps), ("memory", steps), ("disk", stored)):
-        stage = dataclasses.replace(TOP, freeze_layers=depth, features=kind)
+        stage = dataclasses.replace(
+            TOP, freeze_layers=depth, feature_cache=FeatureCache(where=kind)
+        )
         found[kind] = call(make(tmp_path), stage)
     losses, outputs, memory = found["memory"]
     assert len(losses) == 12
@@ -82,7 +94,7 @@ def test_stored_features_train_as_without(tmp_path, depth):
 def test_the_statistics_of_frozen_norms_stay_bit_identical(tmp_path):
     job = make(tmp_path)
     before = checksums(job.backbone, job.head)
-    steps(job, dataclasses.replace(TOP, features="off"))
+    steps(job, dataclasses.replace(TOP, feature_cache=FeatureCache(where="off")))
     after = checksums(job.backbone, job.head)
     moved = {name for name in after if after[name] != before[name]}
     statistics = {name for name in after if "moving_" in name}
@@ -92,12 +104,9 @@ def test_the_statistics_of_frozen_norms_stay_bit_identical(tmp_path):
     assert {name.split("/")[0] for name in moved} == {"block2", "block3", "head"}
 
 
-AVERAGED = dataclasses.replace(TOP, epochs=3, swa_start=0.3)
-
-
-def averaged(folder, **settings):
-    """Trains with averages; returns the run and its best weights."""
-    stage = dataclasses.replace(AVERAGED, **settings)
+def averaged(folder, averaging):
+    """Trains with an average of weights; returns the run and its best weights."""
+    stage = dataclasses.replace(TOP, epochs=3, averaging=(averaging,))
     source = pictures.source(32)
     arguments = {"workdir": folder, "checkpoint_steps": 2, "say": QUIET}
     found = api.train(
@@ -106,17 +115,17 @@ def averaged(folder, **settings):
     return found, load_file(folder / "best/weights.safetensors")
 
 
-@pytest.mark.parametrize("settings", [{"average": "swa"}, slow({"wise_ft": (0.5,)})], ids=str)
-def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monkeypatch):
+@pytest.mark.parametrize("averaging", [SWA(start=0.3), slow(WiseFT((0.5,)))], ids=str)
+def test_averaged_weights_have_statistics_of_their_own(averaging, tmp_path, monkeypatch):
     """Those of one pass over the training data; frozen ones stay bit-identical."""
     before = named_variables(tiny_image())
-    found, best = averaged(tmp_path / "new", **settings)
-    monkeypatch.setattr(weight_averaging.NormStatistics, "recompute", lambda self: None)
-    _, left_behind = averaged(tmp_path / "old", **settings)
+    found, best = averaged(tmp_path / "new", averaging)
+    monkeypatch.setattr(NormStatistics, "recompute", lambda self: None)
+    _, left_behind = averaged(tmp_path / "old", averaging)
     statistics = [name for name in best if "moving_" in name]
     assert len(statistics) == 4  # of the 2 norms that are trained
     changed = [name for name in best if not np.array_equal(best[name], left_behind[name])]
-    if "average" in settings or found.report["best"].get("alpha", 1.0) < 1.0:
+    if isinstance(averaging, SWA) or found.report["best"].get("alpha", 1.0) < 1.0:
         assert changed and set(changed) <= set(statistics)
     else:
         assert not changed
@@ -128,10 +137,10 @@ def test_averaged_weights_have_statistics_of_their_own(settings, tmp_path, monke
 @pytest.mark.slow
 @pytest.mark.parametrize("at", [3, 5])
 def test_recomputed_statistics_survive_a_stop(at, tmp_path):
-    averaged(tmp_path / "whole", average="ema")
+    averaged(tmp_path / "whole", EMA())
     with stopped_after(at):
-        averaged(tmp_path / "parts", average="ema")
-    averaged(tmp_path / "parts", average="ema")
+        averaged(tmp_path / "parts", EMA())
+    averaged(tmp_path / "parts", EMA())
     assert same(newest(tmp_path / "whole"), newest(tmp_path / "parts"))
     names = (tmp_path / part / "best/weights.safetensors" for part in ("whole", "parts"))
     assert same(*names)

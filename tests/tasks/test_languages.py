@@ -215,8 +215,12 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     rows = [dict(zip(names, row, strict=True)) for row in table]
     kind = {"classes": bool(task.classes), "columns": ["script"]}
     source = memory(rows * 10, test=rows, inputs=task.inputs, **kind)
-    settings = {"learning_rate": 1e-2, "warmup": 0, "batch_size": len(rows)}
-    stage = tfft.Stage(epochs=EPOCHS.get(name, 1), **settings)
+    stage = tfft.Stage(
+        epochs=EPOCHS.get(name, 1),
+        learning_rate=1e-2,
+        schedule=tfft.schedules.Linear(warmup=0),
+        batch_size=len(rows),
+    )
     run = tfft.train(task, body, source, [stage], workdir=tmp_path / "run", say=QUIET, plots=False)
     check_report(run.workdir, [row[:-1] for row in source.rows("test")])
 

@@ -22,6 +22,7 @@ from tfft.tasks import encoding
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 from tfft.training.prepare_stage import prepare
+from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs/tasks.md"
@@ -66,7 +67,12 @@ def cell(name, kind):
     ("name", "kind"), [cell(name, kind) for name in NAMES for kind in ALL if fits(name, kind)]
 )
 def test_a_task_trains_and_answers_on_a_body(name, kind):
-    stage = Stage(freeze_layers=2 if kind == "albert" else 1, epochs=1, batch_size=8, warmup=0)
+    stage = Stage(
+        freeze_layers=2 if kind == "albert" else 1,
+        epochs=1,
+        batch_size=8,
+        schedule=Linear(warmup=0),
+    )
     environment.make_deterministic(0, [stage], Console(quiet=True))
     made = case(name)
     source = made.make_source()

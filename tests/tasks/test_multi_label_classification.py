@@ -108,7 +108,7 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
         MultiLabelClassification(threshold=f1()),
         tiny(layers=1),
         source(),
-        [tfft.Stage(epochs=3, learning_rate=3e-3, warmup=0)],
+        [tfft.Stage(epochs=3, learning_rate=3e-3, schedule=tfft.schedules.Linear(warmup=0))],
         workdir=tmp_path / "run",
         say=Console(quiet=True),
         plots=False,

@@ -29,6 +29,8 @@ from tfft.tasks.text.text_regression import TextRegression
 from tfft.tasks.text.token_classification import TokenClassification
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
+from tfft.training.feature_cache.placement import FeatureCache
+from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
@@ -116,7 +118,7 @@ def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_pat
 
 @pytest.mark.slow
 def test_a_run_learns_both_and_reports_each(tmp_path):
-    stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, warmup=0)]
+    stages = [Stage(epochs=20, learning_rate=1e-2, batch_size=16, schedule=Linear(warmup=0))]
     run = tfft.train(
         two_tasks(), tiny(), two_sources(), stages, workdir=tmp_path, say=QUIET, plots=False
     )
@@ -143,7 +145,12 @@ def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
     found = {}
     for kind in ("off", "memory"):
         case = TestMultiTask()
-        case.stage = Stage(freeze_layers=freeze_layers, epochs=2, batch_size=16, features=kind)
+        case.stage = Stage(
+            freeze_layers=freeze_layers,
+            epochs=2,
+            batch_size=16,
+            feature_cache=FeatureCache(where=kind),
+        )
         environment.make_deterministic(0, [case.stage], QUIET)
         job, _ = case.prepare(tmp_path / kind)
         found[kind], outputs, _ = steps(job, case.stage)

@@ -24,6 +24,7 @@ from tfft.tasks import encoding
 from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
+from tfft.training.feature_cache.placement import FeatureCache
 
 INPUTS = ("question", "context")
 NAMES = ["film", "plot", "movie", "one"]
@@ -196,7 +197,7 @@ def test_features_kept_or_not_train_alike(tmp_path):
         job = trainer.Trainer(task, body, head, 0, Workdir(tmp_path / kind), QUIET)
         job.encode(source(sizes=(48, 8, 8), length=30))
         assert job.splits["train"].windows.counts.max() > 1
-        found[kind] = steps(job, dataclasses.replace(stage, features=kind))
+        found[kind] = steps(job, dataclasses.replace(stage, feature_cache=FeatureCache(where=kind)))
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     for one, two in zip(found["memory"][1], found["off"][1], strict=True):
         np.testing.assert_allclose(one, two, atol=1e-4)
@@ -207,7 +208,9 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     from tfft.methods.lora import lora
 
     stages = [
-        tfft.Stage(epochs=6, learning_rate=1e-2, warmup=0, batch_size=16),
+        tfft.Stage(
+            epochs=6, learning_rate=1e-2, schedule=tfft.schedules.Linear(warmup=0), batch_size=16
+        ),
         tfft.Stage(name="lora", method=lora(rank=2), epochs=1),
     ]
     task = QuestionAnswering(null_threshold="validation", longest_answer=4)

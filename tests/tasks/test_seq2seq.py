@@ -21,6 +21,7 @@ from tfft.storage.workdir import Workdir
 from tfft.tasks.text.seq2seq import Seq2Seq
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
+from tfft.training.feature_cache.placement import FeatureCache
 
 QUIET = Console(quiet=True)
 SOURCES = ["good film", "bad plot film good", "plot"]
@@ -122,7 +123,13 @@ def test_the_probability_is_that_of_the_formula():
 @pytest.mark.usefixtures("restored_state")
 @pytest.mark.parametrize("depth", [1, 3])
 def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
-    stage = tfft.Stage(freeze_layers=depth, epochs=2, batch_size=16, learning_rate=3e-3, warmup=0)
+    stage = tfft.Stage(
+        freeze_layers=depth,
+        epochs=2,
+        batch_size=16,
+        learning_rate=3e-3,
+        schedule=tfft.schedules.Linear(warmup=0),
+    )
     found = {}
     for features in ("off", "memory"):
         environment.make_deterministic(0, [stage], QUIET)
@@ -131,7 +138,9 @@ def test_features_of_the_encoder_kept_or_not_train_alike(tmp_path, depth):
         where = Workdir(tmp_path / features)
         job = trainer.Trainer(task, read, built_head(task, read), 0, where, QUIET)
         job.encode(source(translated, 48, 8, 8))
-        found[features] = steps(job, dataclasses.replace(stage, features=features))
+        found[features] = steps(
+            job, dataclasses.replace(stage, feature_cache=FeatureCache(where=features))
+        )
     assert found["memory"][2].features.values.shape[1] == 16
     np.testing.assert_allclose(found["memory"][0], found["off"][0], atol=1e-5)
     for one, two in zip(found["memory"][1], found["off"][1], strict=True):
@@ -153,7 +162,9 @@ def test_settings_that_cannot_be_are_told(monkeypatch):
 
 @pytest.mark.slow
 def test_a_made_transformation_is_learned_and_exported(tmp_path):
-    stage = tfft.Stage(epochs=20, learning_rate=3e-3, warmup=0.1, batch_size=32)
+    stage = tfft.Stage(
+        epochs=20, learning_rate=3e-3, schedule=tfft.schedules.Linear(warmup=0.1), batch_size=32
+    )
     task = Seq2Seq(max_new_tokens=8, figure="chrf")
     data = source(translated, 2000, 16, 64)
     found = tfft.train(

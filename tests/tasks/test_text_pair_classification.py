@@ -107,7 +107,7 @@ def test_a_run_beats_what_reads_words_alone(tmp_path):
         TextPairClassification(),
         tiny(layers=1),
         source(),
-        [tfft.Stage(epochs=1, warmup=0)],
+        [tfft.Stage(epochs=1, schedule=tfft.schedules.Linear(warmup=0))],
         workdir=tmp_path,
         say=Console(quiet=True),
         plots=False,

@@ -111,7 +111,14 @@ def test_a_run_is_reported_and_read_again_in_units(tmp_path):
         task,
         tiny(layers=1),
         source(),
-        [tfft.Stage(epochs=8, learning_rate=1e-2, warmup=0, patience=8)],
+        [
+            tfft.Stage(
+                epochs=8,
+                learning_rate=1e-2,
+                schedule=tfft.schedules.Linear(warmup=0),
+                early_stopping=tfft.EarlyStopping(patience=8),
+            )
+        ],
         workdir=tmp_path,
         say=quiet,
         plots=False,

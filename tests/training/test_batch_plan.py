@@ -17,8 +17,13 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.training.averaging import EMA, SWA
 from tfft.training.batch_plan import Schedule, without_effect
+from tfft.training.batching import Batching
+from tfft.training.early_stopping import EarlyStopping
+from tfft.training.optimizers import AdamW, KerasOptimizer
 from tfft.training.prepare_stage import prepare
+from tfft.training.schedules import CosineRestarts, Linear
 from tfft.training.stage import Stage
 
 
@@ -43,7 +48,8 @@ def test_the_order_follows_from_the_seed_the_stage_and_the_epoch():
 def test_oversampling_makes_classes_equally_frequent_in_every_epoch():
     targets = np.array([0] * 50 + [1] * 7 + [2] * 3)
     data = encoded(np.random.default_rng(1).integers(3, 20, 60), targets)
-    schedule = Schedule(data, Stage(oversample=True, batch_size=8, epochs=3), (0, 0))
+    stage = Stage(batching=Batching(oversample=True), batch_size=8, epochs=3)
+    schedule = Schedule(data, stage, (0, 0))
     for epoch in range(3):
         rows = np.concatenate([batch.rows for batch in schedule.plan(epoch)])
         assert np.bincount(targets[rows]).tolist() == [50, 50, 50]
@@ -56,7 +62,8 @@ def test_oversampling_makes_classes_equally_frequent_in_every_epoch():
 
 def test_the_weights_of_a_group_make_each_example_count_alike():
     data = encoded(np.random.default_rng(1).integers(3, 20, 45), np.zeros(45))
-    schedule = Schedule(data, Stage(accumulate=4, batch_size=8, epochs=3), (0, 0))
+    batching = Batching(gradient_accumulation_steps=4)
+    schedule = Schedule(data, Stage(batching=batching, batch_size=8, epochs=3), (0, 0))
     assert schedule.steps_per_epoch == 6 and schedule.total_steps == 16
     assert "4 steps of 4 batches; the last 2 are left out" in schedule.describe(20, "")[1]
     plans = [schedule.plan(epoch) for epoch in range(3)]
@@ -74,7 +81,8 @@ def test_the_weights_of_a_group_make_each_example_count_alike():
 @pytest.mark.parametrize("accumulate", [2, 5, 11])
 def test_groups_longer_than_an_epoch_weigh_each_example_alike(accumulate):
     data = encoded(np.random.default_rng(1).integers(3, 20, 11), np.zeros(11))
-    schedule = Schedule(data, Stage(accumulate=accumulate, batch_size=4, epochs=8), (0, 0))
+    batching = Batching(gradient_accumulation_steps=accumulate)
+    schedule = Schedule(data, Stage(batching=batching, batch_size=4, epochs=8), (0, 0))
     epochs = range(schedule.epochs)
     sizes = [len(batch.rows) for epoch in epochs for batch in schedule.plan(epoch)]
     weights = [weight for epoch in epochs for weight in schedule.weights(epoch)]
@@ -87,8 +95,9 @@ def test_groups_longer_than_an_epoch_weigh_each_example_alike(accumulate):
 
 def test_fewer_batches_than_a_step_needs_are_refused():
     data = encoded([4] * 10, np.zeros(10))
-    with pytest.raises(ConfigError, match="3 batches, and accumulate=4"):
-        _ = Schedule(data, Stage(accumulate=4, batch_size=4, epochs=1), (0, 0)).total_steps
+    stage = Stage(batching=Batching(gradient_accumulation_steps=4), batch_size=4, epochs=1)
+    with pytest.raises(ConfigError, match="3 batches, and gradient_accumulation_steps=4"):
+        _ = Schedule(data, stage, (0, 0)).total_steps
 
 
 @pytest.mark.parametrize(
@@ -105,12 +114,10 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
         body = tiny(layers=2, dropout=0.0)
         stage = Stage(
             batch_size=size,
-            accumulate=accumulate,
+            batching=Batching(gradient_accumulation_steps=accumulate),
             epochs=4,
             learning_rate=1e-2,
-            clip_norm=0.3,
-            layer_decay=layer_decay,
-            optimizer=optimizer,
+            optimizer=KerasOptimizer(optimizer, global_clipnorm=0.3, layer_decay=layer_decay),
             # Keras clips by another norm where an embedding's gradient is rows.
             freeze=("embeddings",) if optimizer == "sgd" else (),
         )
@@ -136,28 +143,39 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
 @pytest.mark.parametrize("warmup", [-1, -0.1])
 def test_a_negative_warmup_is_refused(warmup):
     with pytest.raises(ConfigError, match=f"0 or more. Received: warmup={warmup}"):
-        Stage(warmup=warmup)
+        Stage(schedule=Linear(warmup=warmup))
 
 
 @pytest.mark.parametrize("warmup", [1.0, 2.0, 1000.0])
 def test_a_warmup_that_is_neither_a_share_nor_a_number_of_steps_is_refused(warmup):
     with pytest.raises(ConfigError, match="number of steps") as caught:
-        Stage(warmup=warmup)
+        Stage(schedule=Linear(warmup=warmup))
     assert f"Received: warmup={warmup}" in str(caught.value)
 
 
 USELESS = [
-    ({"warmup": 1000}, "warm-up of 1,000 steps .* of 24 steps: .* reaches 1.2e-06 of 5e-05"),
-    ({"warmup": 24}, "the learning rate reaches 5e-05"),
-    ({"schedule": "restarts", "cycles": 15, "warmup": 0}, "less than two steps for each cycle"),
+    (
+        {"schedule": Linear(warmup=1000)},
+        "warm-up of 1,000 steps .* of 24 steps: .* reaches 1.2e-06 of 5e-05",
+    ),
+    ({"schedule": Linear(warmup=24)}, "the learning rate reaches 5e-05"),
+    ({"schedule": CosineRestarts(warmup=24)}, "the learning rate reaches 5e-05"),
+    ({"schedule": CosineRestarts(cycles=15, warmup=0)}, "less than two steps for each cycle"),
     ({"learning_rate": 0.0}, "learning_rate=0 changes no weight"),
     ({"learning_rate": 1e-12}, "learning_rate=1e-12 changes no weight"),
-    ({"learning_rate": 3.0}, "learning_rate=3 is large for adamw"),
-    ({"patience": 3}, "patience=3 cannot end the stage early: it has 3 epochs"),
-    ({"patience": 2}, "acts from epoch 3 on"),
-    ({"min_change": 0.1}, "no effect without patience"),
-    ({"average": "swa", "swa_start": 0.9}, "averages one epoch"),
-    ({"average": "ema", "ema_momentum": 0.999}, "98% of the weights of the first step"),
+    ({"learning_rate": 3.0}, "learning_rate=3 is large for AdamW"),
+    ({"learning_rate": 3.0, "optimizer": KerasOptimizer("adam")}, "is large for adam$"),
+    (
+        {"early_stopping": EarlyStopping(patience=3)},
+        "patience=3 cannot end the stage early: it has 3 epochs",
+    ),
+    ({"early_stopping": EarlyStopping(patience=2)}, "acts from epoch 3 on"),
+    (
+        {"early_stopping": EarlyStopping(min_delta=0.1)},
+        "min_delta=0.1 .* no effect without patience",
+    ),
+    ({"averaging": (SWA(0.9),)}, "averages one epoch"),
+    ({"averaging": (EMA(0.999),)}, "98% of the weights of the first step"),
 ]
 
 
@@ -172,12 +190,12 @@ def test_a_setting_that_cannot_act_is_named(settings, message):
     "settings",
     [
         {},
-        {"warmup": 23},
-        {"schedule": "restarts", "cycles": 12, "warmup": 0},
-        {"learning_rate": 3.0, "optimizer": "sgd"},
-        {"patience": 1, "min_change": 0.1, "monitor": "val_loss"},
-        {"average": "swa"},
-        {"average": "ema", "ema_momentum": 0.9},
+        {"schedule": Linear(warmup=23)},
+        {"schedule": CosineRestarts(cycles=12, warmup=0)},
+        {"learning_rate": 3.0, "optimizer": KerasOptimizer("sgd")},
+        {"early_stopping": EarlyStopping(patience=1, min_delta=0.1, monitor="val_loss")},
+        {"averaging": (SWA(),)},
+        {"averaging": (EMA(0.9),)},
     ],
 )
 def test_settings_that_act_are_not_named(settings):
@@ -185,10 +203,11 @@ def test_settings_that_act_are_not_named(settings):
 
 
 def test_one_epoch_to_choose_and_a_group_whose_rate_is_too_small():
-    assert "one epoch to choose" in without_effect(Stage(monitor="loss"), 8, 1)[0]
-    assert without_effect(Stage(monitor="loss"), 8, 1, only_stage=False) == []
+    stage = Stage(early_stopping=EarlyStopping(monitor="loss"))
+    assert "one epoch to choose" in without_effect(stage, 8, 1)[0]
+    assert without_effect(stage, 8, 1, only_stage=False) == []
     factors = {"embeddings": 1e-8, "layer_0": 1e-4, "head": 1.0}
-    [found] = without_effect(Stage(layer_decay=1e-4), 24, 3, rate_factors=factors)
+    [found] = without_effect(Stage(optimizer=AdamW(layer_decay=1e-4)), 24, 3, rate_factors=factors)
     assert "leave embeddings with a learning rate of 5e-13" in found
 
 
@@ -197,7 +216,13 @@ def test_train_and_check_warn():
         def warn(self, text):
             lines.append(text)
 
-    stage = Stage("s", freeze_layers="all", epochs=2, warmup=1000, patience=7)
+    stage = Stage(
+        "s",
+        freeze_layers="all",
+        epochs=2,
+        schedule=Linear(warmup=1000),
+        early_stopping=EarlyStopping(patience=7),
+    )
     for verb in (api.train, api.check):
         lines = []
         verb(TextClassification(), tiny(layers=1), synthetic(64), [stage], say=Lines(quiet=True))

@@ -13,9 +13,14 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import DivergenceError, UserError
 from tfft.reports.console import Console
+from tfft.training.batching import Batching
+from tfft.training.execution import Execution
+from tfft.training.optimizers import KerasOptimizer
+from tfft.training.regularizers import RDrop
+from tfft.training.schedules import Constant, Linear
 from tfft.training.stage import Stage
 
-BURST = {"optimizer": "sgd", "clip_norm": None, "schedule": "constant", "warmup": 0}
+BURST = {"optimizer": KerasOptimizer("sgd", global_clipnorm=None), "schedule": Constant(warmup=0)}
 BURST |= {"learning_rate": 1e30, "batch_size": 8}
 
 
@@ -47,23 +52,25 @@ def train(folder, *stages, source=None, task=None, **settings):
     "settings",
     [
         {},
-        {"steps_per_execution": 4},
-        slow({"accumulate": 3}),
-        slow({"r_drop": 0.5}),
-        {"precision": "mixed_float16"},
+        {"execution": Execution(steps_per_execution=4)},
+        slow({"batching": Batching(gradient_accumulation_steps=3)}),
+        slow({"regularizers": (RDrop(0.5),)}),
+        {"execution": Execution("mixed_float16")},
     ],
-    ids=lambda settings: "-".join(settings) or "plain",
+    ids=["plain", "steps_per_execution", "gradient_accumulation_steps", "r_drop", "mixed_float16"],
 )
 def test_a_loss_that_is_not_finite_stops_the_stage(settings, tmp_path):
+    stage = Stage("burst", epochs=40, **BURST, **settings)
     with pytest.raises(DivergenceError) as caught:
-        train(tmp_path, Stage("burst", epochs=40, **BURST, **settings))
+        train(tmp_path, stage)
     error = caught.value
     assert isinstance(error, UserError)
     assert "of stage 'burst' is" in error.problem and "epoch 1 (step" in error.problem
     assert "at learning rate 1e+30" in error.problem
-    assert error.set_in == "Stage.learning_rate=1e+30" and "Stage.clip_norm" in error.valid
-    assert ("mixed_bfloat16" in error.valid) == (settings.get("precision") == "mixed_float16")
-    if "steps_per_execution" in settings:
+    assert error.set_in == "Stage.learning_rate=1e+30" and "global_clipnorm = 1.0" in error.valid
+    half = stage.execution.dtype_policy == "mixed_float16"
+    assert ('Execution.dtype_policy = "mixed_bfloat16"' in error.valid) == half
+    if stage.execution.steps_per_execution == 4:
         assert "in batches 1 to 4 of epoch 1 (step 4 of the run)" in error.problem
 
 
@@ -91,7 +98,7 @@ def test_check_stops_too():
             return lambda y, out: keras.ops.mean(out) * float("nan")
 
     with pytest.raises(DivergenceError, match="in the first step, at learning rate 5e-05"):
-        stage = Stage(warmup=0, epochs=1)
+        stage = Stage(schedule=Linear(warmup=0), epochs=1)
         api.check(Broken(), tiny(layers=1), synthetic(32), [stage], say=Console(quiet=True))
 
 

@@ -7,7 +7,7 @@ from tfft.errors import ConfigError
 from tfft.tasks.multi_task.multi_task import MultiTask
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.tasks.text.text_regression import TextRegression
-from tfft.training.early_stopping import better, check, exhausted, lower_is_better
+from tfft.training.early_stopping import EarlyStopping, better, check, exhausted, lower_is_better
 from tfft.training.stage import Stage
 
 TASK = TextClassification(["a", "b"], metrics=("accuracy", "macro_f1"))
@@ -39,7 +39,9 @@ def test_a_best_epoch_of_another_stage_without_the_figure_is_the_worst():
 
 
 def test_patience_counts_epochs_without_a_change_that_is_large_enough():
-    stage = Stage(name="s", patience=2, monitor="val_accuracy", min_change=0.01)
+    stage = Stage(
+        name="s", early_stopping=EarlyStopping(patience=2, monitor="val_accuracy", min_delta=0.01)
+    )
     assert exhausted(records("val_accuracy", [0.5, 0.6, 0.605]), 0, stage) is None
     why = exhausted(records("val_accuracy", [0.5, 0.6, 0.605, 0.609]), 0, stage)
     assert why == (
@@ -51,21 +53,21 @@ def test_patience_counts_epochs_without_a_change_that_is_large_enough():
 
 def test_other_stages_and_no_patience_do_not_count():
     falling = records("val_accuracy", [0.9, 0.8, 0.7])
-    assert exhausted(falling, 1, Stage(patience=1)) is None
+    assert exhausted(falling, 1, Stage(early_stopping=EarlyStopping(patience=1))) is None
     assert exhausted(falling, 0, Stage()) is None
-    assert exhausted(falling, 0, Stage(patience=1))
+    assert exhausted(falling, 0, Stage(early_stopping=EarlyStopping(patience=1)))
 
 
-def test_a_figure_that_no_epoch_has_is_refused():
-    check(Stage(monitor="val_macro_f1"), TASK, True)
-    check(Stage(monitor="loss", patience=2), TASK, False)
+def test_a_metric_that_no_epoch_has_is_refused():
+    check(Stage(early_stopping=EarlyStopping(monitor="val_macro_f1")), TASK, True)
+    check(Stage(early_stopping=EarlyStopping(monitor="loss", patience=2)), TASK, False)
     with pytest.raises(ConfigError, match="val_macrof1") as caught:
-        check(Stage(monitor="val_macrof1"), TASK, True)
+        check(Stage(early_stopping=EarlyStopping(monitor="val_macrof1")), TASK, True)
     assert "val_macro_f1" in str(caught.value)
     with pytest.raises(ConfigError, match="no validation split"):
-        check(Stage(patience=2), TASK, False)
-    with pytest.raises(ConfigError, match="'loss_val' is no figure"):
-        check(Stage(monitor="loss_val"), TASK, False)
+        check(Stage(early_stopping=EarlyStopping(patience=2)), TASK, False)
+    with pytest.raises(ConfigError, match="'loss_val' is no metric"):
+        check(Stage(early_stopping=EarlyStopping(monitor="loss_val")), TASK, False)
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), float("-inf")])
@@ -76,7 +78,7 @@ def test_a_value_that_is_not_finite_never_wins_and_never_blocks(broken, lower):
         assert not better(bad, good, monitor, lower=lower)
         assert better(good, bad, monitor, lower=lower)
         assert not better(bad, bad, monitor, lower=lower)
-    stage = Stage(name="s", patience=2, monitor="val_figure")
+    stage = Stage(name="s", early_stopping=EarlyStopping(patience=2, monitor="val_figure"))
     one = {"stage_number": 0, "epoch": 1, "val_loss": 1.0}
     values = [{**one, "val_figure": value} for value in (broken, 0.5, broken, 0.6, broken)]
     assert exhausted(values, 0, stage) is None
@@ -104,30 +106,30 @@ def test_the_task_says_if_a_smaller_value_is_better():
     names = {"loss": True, "gap": True, "p": False, "error_free": False, "cost": True}
     for name, lower in names.items():
         for prefix in ("", "val_"):
-            assert lower_is_better(Stage(monitor=prefix + name), task) is lower
+            assert lower_is_better(EarlyStopping(monitor=prefix + name), task) is lower
     tasks = MultiTask({"a": TextRegression(), "b": TASK})
     for name, lower in {"a_mae": True, "b_accuracy": False, "loss": True}.items():
-        assert lower_is_better(Stage(monitor=f"val_{name}"), tasks) is lower
+        assert lower_is_better(EarlyStopping(monitor=f"val_{name}"), tasks) is lower
 
 
 def test_an_unknown_direction_is_refused_and_can_be_given():
     task = Own(["a", "b"])
     with pytest.raises(ConfigError, match="does not declare") as caught:
-        check(Stage(monitor="val_counted"), task, True)
-    assert "Stage.monitor_mode = 'max' or 'min'" in str(caught.value)
+        check(Stage(early_stopping=EarlyStopping(monitor="val_counted")), task, True)
+    assert "EarlyStopping.mode = 'max' or 'min'" in str(caught.value)
     for mode, lower in (("min", True), ("max", False)):
-        stage = Stage(monitor="val_counted", monitor_mode=mode)
+        stage = Stage(early_stopping=EarlyStopping(monitor="val_counted", mode=mode))
         check(stage, task, True)
-        assert lower_is_better(stage, task) is lower
+        assert lower_is_better(stage.early_stopping, task) is lower
     with pytest.raises(ConfigError, match="largest loss"):
-        check(Stage(monitor="val_loss", monitor_mode="max"), task, True)
+        check(Stage(early_stopping=EarlyStopping(monitor="val_loss", mode="max")), task, True)
 
 
 def test_the_direction_decides_what_is_better():
     low, high = {"val_cost": 0.1, "val_loss": 1.0}, {"val_cost": 0.2, "val_loss": 1.0}
     assert better(low, high, "val_cost", lower=True)
     assert not better(low, high, "val_cost")
-    stage = Stage(name="s", patience=1, monitor="val_cost")
+    stage = Stage(name="s", early_stopping=EarlyStopping(patience=1, monitor="val_cost"))
     falling = [{"stage_number": 0, "epoch": 1, **high}, {"stage_number": 0, "epoch": 2, **low}]
     assert exhausted(falling, 0, stage, lower=True) is None
     assert exhausted(falling, 0, stage, lower=False)

@@ -20,10 +20,10 @@ from tfft.runs.restore import built_head
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
-from tfft.training.execution import set_precision
+from tfft.training.execution import Execution, set_precision
 from tfft.training.feature_cache import cache
 from tfft.training.feature_cache.cache_keys import Cut
-from tfft.training.feature_cache.placement import gain
+from tfft.training.feature_cache.placement import FeatureCache, gain
 from tfft.training.stage import Stage
 
 
@@ -62,7 +62,7 @@ def test_every_body_trains_as_without(tmp_path, architecture, depth):
     found = {}
     for kind, call in (("off", steps), ("memory", steps), ("disk", stored)):
         job = make(tmp_path, tiny(architecture, layers=2, dropout=0.2))
-        found[kind] = call(job, dataclasses.replace(stage, features=kind))
+        found[kind] = call(job, dataclasses.replace(stage, feature_cache=FeatureCache(where=kind)))
     losses, outputs, memory = found["memory"]
     assert len(losses) > 8
     np.testing.assert_allclose(losses, found["off"][0], atol=1e-5)
@@ -106,7 +106,13 @@ def train(job, *stages):
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
     stages = [
-        Stage(f"stage {n}", freeze_layers=n, features=kind, epochs=2, learning_rate=1e-3)
+        Stage(
+            f"stage {n}",
+            freeze_layers=n,
+            feature_cache=FeatureCache(where=kind),
+            epochs=2,
+            learning_rate=1e-3,
+        )
         for n in ("all", 4, 2)
     ]
     job = make(tmp_path, tiny(layers=6), rows=40)
@@ -121,7 +127,10 @@ def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
 
 @pytest.mark.slow
 def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
-    stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in ("all", 2)]
+    stages = [
+        Stage(f"{n}", freeze_layers=n, feature_cache=FeatureCache(where="memory"), epochs=2)
+        for n in ("all", 2)
+    ]
     job = make(tmp_path, rows=40)
     room = job.features.size(Cut(2))
     memory = cache.psutil.virtual_memory()._replace(available=room)
@@ -137,7 +146,10 @@ def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_upper_layers_first_then_the_head_alone(tmp_path):
     job = make(tmp_path, rows=40)
-    stages = [Stage(f"{n}", freeze_layers=n, features="memory", epochs=2) for n in (2, "all")]
+    stages = [
+        Stage(f"{n}", freeze_layers=n, feature_cache=FeatureCache(where="memory"), epochs=2)
+        for n in (2, "all")
+    ]
     made, _ = train(job, *stages)
     assert [step[1:] for step in made if step[0] == "train"] == [
         (None, Cut(2)),
@@ -147,13 +159,14 @@ def test_upper_layers_first_then_the_head_alone(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
-    stage = Stage(freeze_layers="all", features="disk", epochs=2)
+    stage = Stage(freeze_layers="all", feature_cache=FeatureCache(where="disk"), epochs=2)
     assert len(train(make(tmp_path / "1"), stage)[0]) == 2
     calls = []
     monkeypatch.setattr(cache.Features, "_stretch", lambda *arguments: calls.append(arguments))
     for number, kind in enumerate(("disk", "auto", "memory")):
         job = make(tmp_path / f"sweep {number}")
-        train(job, dataclasses.replace(stage, learning_rate=0.1 / (number + 1), features=kind))
+        settings = {"learning_rate": 0.1 / (number + 1), "feature_cache": FeatureCache(kind)}
+        train(job, dataclasses.replace(stage, **settings))
     assert not calls
 
 
@@ -162,7 +175,12 @@ def test_a_sweep_of_whole_runs_computes_no_body(tmp_path, monkeypatch):
 @pytest.mark.parametrize("kind", ["memory", "disk"])
 def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kind):
     job = make(tmp_path, rows=40)
-    stage = Stage(freeze_layers=2, features=kind, precision=precision, half_features=half, epochs=2)
+    stage = Stage(
+        freeze_layers=2,
+        feature_cache=FeatureCache(where=kind, dtype="float16" if half else "float32"),
+        execution=Execution(dtype_policy=precision),
+        epochs=2,
+    )
     _, position = train(job, stage)
     kept = job.features.get("train", Cut(2), kind, half).values
     assert str(kept.dtype) == ("float16" if half else "bfloat16")
@@ -182,7 +200,9 @@ def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kin
 def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
     job = make(tmp_path, tiny(layers=6), rows=40)
     calls = count_layers(monkeypatch, job.backbone)
-    stages = [Stage(freeze_layers=n, features="memory") for n in ("all", 4, 2)]
+    stages = [
+        Stage(freeze_layers=n, feature_cache=FeatureCache(where="memory")) for n in ("all", 4, 2)
+    ]
     seen = []
     for number in range(3):
         cut, via = job.cuts(stages[number:])
@@ -195,7 +215,7 @@ def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
 
 
 def test_a_sweep_on_disk_computes_no_body(tmp_path, monkeypatch):
-    stage = Stage(freeze_layers="all", epochs=2, features="disk")
+    stage = Stage(freeze_layers="all", epochs=2, feature_cache=FeatureCache(where="disk"))
     first = make(tmp_path)
     cut, via = first.cuts([stage])
     kept = first.inputs(stage, "train", cut, "disk", via).features.values
@@ -296,8 +316,8 @@ def test_half_precision_is_measured(tmp_path):
     assert 0 < measured["relative_rms_difference"] < 1e-3
 
 
-def decided(job, epochs=3.0, **settings):
-    stage = Stage(freeze_layers=2, **settings)
+def decided(job, epochs=3.0, where="auto"):
+    stage = Stage(freeze_layers=2, feature_cache=FeatureCache(where))
     cut, _ = job.cuts([stage])
     random = "masking is random" if getattr(job.task, "random_inputs", False) else None
     return job.features.decide(stage, cut, epochs, random)
@@ -311,7 +331,7 @@ def test_the_reasoning_is_one_line_with_figures(tmp_path):
     assert f"expected gain {gain(3, 1, 3):.1f} over 3 epochs" in found.reason
     assert "memory" in found.reason and "disk free" in found.reason
     assert decided(job, epochs=1.0).kind == "off"
-    assert decided(job, features="off").kind == "off"
+    assert decided(job, where="off").kind == "off"
 
 
 def test_size_decides_between_memory_disk_and_none(tmp_path, monkeypatch):
@@ -339,7 +359,7 @@ def test_random_inputs_are_never_stored(tmp_path, kind):
     object.__setattr__(job.task, "random_inputs", True)
     assert "masking is random" in decided(job).reason
     with pytest.raises(ConfigError, match="masking is random"):
-        decided(job, features=kind)
+        decided(job, where=kind)
 
 
 def test_a_prefix_that_is_no_fixed_function_is_noticed(tmp_path, monkeypatch):
@@ -353,12 +373,12 @@ def test_a_prefix_that_is_no_fixed_function_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(job.backbone, "embed", embed)
     assert "other outputs for the same input" in decided(job).reason
     with pytest.raises(ConfigError, match="other outputs"):
-        decided(job, features="memory")
+        decided(job, where="memory")
 
 
 def test_nothing_frozen_at_the_bottom_cannot_be_stored(tmp_path):
     job = make(tmp_path)
-    stage = Stage(freeze_layers=0, features="memory")
+    stage = Stage(freeze_layers=0, feature_cache=FeatureCache(where="memory"))
     with pytest.raises(ConfigError, match="nothing at the bottom is frozen"):
         job.features.decide(stage, job.cuts([stage])[0], 3.0)
 

@@ -19,8 +19,14 @@ from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
 from tfft.training import loop
-from tfft.training.dropout import set_dropout
+from tfft.training.batching import Batching
+from tfft.training.early_stopping import EarlyStopping
+from tfft.training.execution import Execution
+from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.prepare_stage import prepare
+from tfft.training.regularizers import AdversarialStep, Dropout, Mixup, NoisyEmbeddings, RDrop
+from tfft.training.regularizers.dropout import set_dropout
+from tfft.training.schedules import Constant
 from tfft.training.stage import Stage
 
 EVERYTHING = Stage(
@@ -29,15 +35,15 @@ EVERYTHING = Stage(
     epochs=3,
     learning_rate=3e-3,
     batch_size=16,
-    accumulate=3,
-    oversample=True,
-    dropout={"*attention*": 0.0},
-    monitor="val_loss",
-    patience=3,
-    r_drop=0.5,
-    mixup=0.3,
-    adversarial=0.3,
-    noise=2.0,
+    batching=Batching(gradient_accumulation_steps=3, oversample=True),
+    regularizers=(
+        Dropout({"*attention*": 0.0}),
+        Mixup(0.3),
+        NoisyEmbeddings(2.0),
+        AdversarialStep(0.3),
+        RDrop(0.5),
+    ),
+    early_stopping=EarlyStopping(monitor="val_loss", patience=3),
 )
 
 
@@ -116,7 +122,7 @@ def test_stored_features_change_nothing_with_everything_on(tmp_path):
 
     losses = []
     for kind in ("off", "memory"):
-        train(tmp_path / kind, (replace(EVERYTHING, features=kind),))
+        train(tmp_path / kind, (replace(EVERYTHING, feature_cache=FeatureCache(where=kind)),))
         lines = (tmp_path / kind / "metrics.jsonl").read_text().splitlines()
         losses.append([json.loads(line)["loss"] for line in lines])
     np.testing.assert_allclose(*losses, atol=1e-5)
@@ -125,7 +131,13 @@ def test_stored_features_change_nothing_with_everything_on(tmp_path):
 def test_early_stopping_ends_a_stage_and_goes_on_from_the_best(tmp_path):
     """A rate that grows worse after the first epochs: the best is not the last."""
     stages = (
-        Stage("up", epochs=12, learning_rate=0.05, schedule="constant", warmup=0, patience=2),
+        Stage(
+            "up",
+            epochs=12,
+            learning_rate=0.05,
+            schedule=Constant(warmup=0),
+            early_stopping=EarlyStopping(patience=2),
+        ),
         Stage("then", freeze_layers="all", epochs=1, learning_rate=1e-6),
     )
     say = Interrupting(0)
@@ -144,8 +156,20 @@ def test_early_stopping_ends_a_stage_and_goes_on_from_the_best(tmp_path):
 @pytest.mark.slow
 def test_a_stage_that_had_stopped_stays_stopped_after_a_resume(tmp_path):
     stages = (
-        Stage("up", epochs=9, learning_rate=0.05, schedule="constant", warmup=0, patience=1),
-        Stage("then", freeze_layers="all", epochs=3, learning_rate=1e-3, steps_per_execution=1),
+        Stage(
+            "up",
+            epochs=9,
+            learning_rate=0.05,
+            schedule=Constant(warmup=0),
+            early_stopping=EarlyStopping(patience=1),
+        ),
+        Stage(
+            "then",
+            freeze_layers="all",
+            epochs=3,
+            learning_rate=1e-3,
+            execution=Execution(steps_per_execution=1),
+        ),
     )
     task, source = tfft.tasks.TextClassification, synthetic(240)
     train(tmp_path / "whole", stages, None, task(), source)
@@ -160,8 +184,12 @@ def test_a_stage_that_had_stopped_stays_stopped_after_a_resume(tmp_path):
 def test_the_best_epoch_is_that_of_the_monitored_figure(tmp_path):
     """At a rate with which the second epoch is worse than the first."""
     task = tfft.tasks.TextClassification(metrics=("accuracy", "macro_f1"))
-    fast = {"learning_rate": 0.02, "schedule": "constant", "warmup": 0}
-    stage = Stage(epochs=2, monitor="val_macro_f1", **fast)
+    stage = Stage(
+        epochs=2,
+        learning_rate=0.02,
+        schedule=Constant(warmup=0),
+        early_stopping=EarlyStopping(monitor="val_macro_f1"),
+    )
     found = train(tmp_path, (stage,), task=task, source=synthetic(240))
     curves = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     best = max(curves, key=lambda r: (r["val_macro_f1"], -r["val_loss"]))
@@ -172,7 +200,7 @@ def test_patience_without_validation_data_is_refused_before_training(tmp_path):
     bare = synthetic(64)
     bare.splits = tuple(split for split in bare.splits if split != "validation")
     with pytest.raises(ConfigError, match="no validation split"):
-        train(tmp_path, (Stage(patience=1),), source=bare)
+        train(tmp_path, (Stage(early_stopping=EarlyStopping(patience=1)),), source=bare)
     assert not list(tmp_path.glob("checkpoints/*"))
 
 
@@ -196,7 +224,7 @@ def test_dropout_at_named_places_and_back():
     assert set(rates(body).values()) == {0.3}
     set_dropout(body, None)
     assert set(rates(body).values()) == {0.2}
-    with pytest.raises(FreezeError, match=r"Stage\.dropout matches no"):
+    with pytest.raises(FreezeError, match=r"Dropout\.rate matches no"):
         set_dropout(body, {"layer_9": 0.1})
     with pytest.raises(ConfigError, match="cannot have the rate 1.5"):
         set_dropout(body, 1.5)
@@ -209,17 +237,23 @@ def test_dropout_of_a_stage_is_used():
         "token_ids": np.random.default_rng(0).integers(5, 20, (4, 6)).astype("int32"),
         "padding_mask": np.ones((4, 6), "int32"),
     }
-    model = prepare(Stage(dropout=0.0), body, head, task, 4).trained
+    model = prepare(Stage(regularizers=(Dropout(0.0),)), body, head, task, 4).trained
     calm = [np.array(model(batch, training=True)) for _ in range(2)]
     assert np.array_equal(*calm)
-    model = prepare(Stage(dropout=0.9), body, head, task, 4).trained
+    model = prepare(Stage(regularizers=(Dropout(0.9),)), body, head, task, 4).trained
     assert not np.array_equal(*[np.array(model(batch, training=True)) for _ in range(2)])
 
 
 def test_settings_that_make_no_sense_are_refused():
-    for settings in ({"accumulate": 0}, {"patience": 0}, {"noise": -1.0}, {"r_drop": -0.1}):
+    for build in (
+        lambda: Batching(gradient_accumulation_steps=0),
+        lambda: EarlyStopping(patience=0),
+        lambda: NoisyEmbeddings(-1.0),
+        lambda: RDrop(-0.1),
+        lambda: Mixup(0.0),
+    ):
         with pytest.raises(ConfigError, match="must be"):
-            Stage(**settings)
+            build()
 
 
 def test_random_generators_follow_from_the_seed_and_the_stage():

@@ -1,5 +1,6 @@
 """Stages: masks, schedules, optimizers, inference mode and the freeze proof."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -8,17 +9,26 @@ import numpy as np
 import pytest
 from trainings import slow
 
+from tfft import api
 from tfft.backbones.splitting import Prefix, Upper
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, DepthError, FreezeError
 from tfft.layers.inspection import named_variables
 from tfft.tasks.text.text_classification import TextClassification
+from tfft.tasks.text.text_regression import TextRegression
+from tfft.tasks.text.token_classification import TokenClassification
+from tfft.training.averaging import EMA, SWA, WiseFT
+from tfft.training.batching import Batching
+from tfft.training.execution import Execution
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import frozen_depth, frozen_names, rate_factors
 from tfft.training.learning_rate import WarmupDecay
-from tfft.training.optimizer import make_optimizer
+from tfft.training.optimizers import AdamW, KerasOptimizer
+from tfft.training.optimizers.build import make_optimizer
 from tfft.training.prepare_stage import prepare
-from tfft.training.stage import Stage, chain
+from tfft.training.regularizers import L2SP, Mixup, RDrop, ReinitTop
+from tfft.training.schedules import Constant, Linear
+from tfft.training.stage import GradualUnfreezing, Stage, chain, check_stage_settings
 
 TASK = TextClassification(["a", "b"])
 BATCH = {
@@ -36,7 +46,7 @@ def body():
 def make(body, reuse=False, steps=4, **settings):
     head = TASK.head()
     head.build((None, body.dim))
-    settings = {"learning_rate": 1e-3, "warmup": 0, "schedule": "constant"} | settings
+    settings = {"learning_rate": 1e-3, "schedule": Constant(warmup=0)} | settings
     return prepare(Stage(**settings), body, head, TASK, steps, reuse), head
 
 
@@ -137,18 +147,18 @@ def test_fit_refuses_a_mask_changed_by_hand(body):
 
 @pytest.mark.parametrize("name", ["adamw", slow("Adam"), slow("sgd"), slow("lion"), "adafactor"])
 def test_optimizers_by_name(body, name):
-    prepared, _ = make(body, freeze_layers=2, optimizer=name, learning_rate=1e-2)
+    prepared, _ = make(body, freeze_layers=2, optimizer=KerasOptimizer(name), learning_rate=1e-2)
     assert np.isfinite(prepared.trained.train_on_batch(BATCH, TARGETS)[0])
 
 
 def test_an_unknown_optimizer_names_the_nearest():
     with pytest.raises(ConfigError, match="'adamm' is no optimizer") as caught:
-        make_optimizer(Stage(optimizer="adamm"), 10)
+        make_optimizer(Stage(optimizer=KerasOptimizer("adamm")), 10)
     assert "adam" in caught.value.valid
 
 
 def test_biases_and_norms_are_not_decayed(body):
-    prepared, _ = make(body, learning_rate=1e-3, weight_decay=0.5)
+    prepared, _ = make(body, learning_rate=1e-3, optimizer=AdamW(weight_decay=0.5))
     optimizer = prepared.trained.optimizer
     decayed = {
         v.path for v in prepared.trained.trainable_variables if optimizer._use_weight_decay(v)
@@ -166,12 +176,12 @@ def test_schedules(shape, end):
 
 
 def test_warmup_as_steps_and_as_a_share():
-    assert Stage(warmup=7).warmup_steps(100) == 7
-    assert Stage(warmup=0.25).warmup_steps(100) == 25
+    assert Linear(warmup=7).warmup_steps(100) == 7
+    assert Linear(warmup=0.25).warmup_steps(100) == 25
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32_weights(body):
-    prepared, _ = make(body, precision="mixed_bfloat16", freeze_layers=1)
+    prepared, _ = make(body, execution=Execution("mixed_bfloat16"), freeze_layers=1)
     assert prepared.split.prefix.output.dtype == "bfloat16"
     assert {v.dtype for v in prepared.split.full.weights} == {"float32"}
     assert prepared.split.full(BATCH).dtype == "float32"
@@ -184,7 +194,8 @@ def test_xla_on_request_trains_and_says_so(tmp_path):
     code = (
         "import sys, tfft\n"
         "from tfft.data.sources.synthetic import synthetic\n"
-        "stage = tfft.Stage(freeze_layers=1, steps=2, epochs=None, xla=True)\n"
+        "stage = tfft.Stage(freeze_layers=1, steps=2, epochs=None,\n"
+        "                   execution=tfft.Execution(jit_compile=True))\n"
         "run = tfft.train(tfft.tasks.TextClassification(), tfft.backbones.tiny(), synthetic(64),\n"
         "                 [stage], workdir=sys.argv[1])\n"
     )
@@ -211,7 +222,7 @@ def test_what_comes_out_of_a_part_is_what_keras_would_find(monkeypatch, precisio
 
         monkeypatch.setattr(part, "compute_output_spec", both)
     for freeze_layers in (0, 1, "all"):
-        make(tiny(pooling=pooling), freeze_layers=freeze_layers, precision=precision)
+        make(tiny(pooling=pooling), freeze_layers=freeze_layers, execution=Execution(precision))
     assert {(None, None, 16), (None, 16)} == set(seen)
 
 
@@ -221,6 +232,16 @@ def test_what_comes_out_of_a_part_is_what_keras_would_find(monkeypatch, precisio
 def test_senseless_numbers_are_refused(settings):
     with pytest.raises(ConfigError, match="must be"):
         Stage(**settings)
+
+
+def test_a_stage_has_one_part_of_each_class():
+    with pytest.raises(ConfigError, match="Stage.regularizers has RDrop twice"):
+        Stage(regularizers=(RDrop(1.0), RDrop(2.0)))
+    with pytest.raises(ConfigError, match="Stage.averaging has EMA and SWA") as caught:
+        Stage(averaging=(EMA(), WiseFT(), SWA()))
+    assert caught.value.set_in == "Stage.averaging"
+    with pytest.raises(ConfigError, match="Stage.regularizers must be"):
+        Stage(regularizers=(EMA(),))
 
 
 def test_save_and_load_agree(body, tmp_path):
@@ -237,7 +258,11 @@ def test_save_and_load_agree(body, tmp_path):
 def test_layer_decay_goes_down_from_the_head(body):
     head = TASK.head()
     head.build((None, body.dim))
-    stage = Stage(layer_decay=0.5, rates={"layer_1/*/bias": 10.0, "head": 3.0})
+    stage = Stage(
+        optimizer=AdamW(
+            layer_decay=0.5, learning_rate_multipliers={"layer_1/*/bias": 10.0, "head": 3.0}
+        )
+    )
     found = rate_factors(stage, body, head)
     steps = {"embeddings": 4, "layer_0": 3, "layer_1": 2, "layer_2": 1, "head": 0}
     for name, factor in found.items():
@@ -253,21 +278,24 @@ def test_every_variable_moves_at_its_own_rate(body):
     head = TASK.head()
     head.build((None, body.dim))
     first = {n: np.array(v) for n, v in named_variables(body, head).items()}
-    settings = {"optimizer": "sgd", "weight_decay": 0.0, "clip_norm": None, "learning_rate": 0.5}
 
     def moved(**more):
         for name, variable in named_variables(body, head).items():
             variable.assign(first[name])
-        prepared = prepare(
-            Stage(warmup=0, schedule="constant", **settings, **more), body, head, TASK, 4
+        stage = Stage(
+            freeze_layers=1,
+            learning_rate=0.5,
+            schedule=Constant(warmup=0),
+            optimizer=KerasOptimizer("sgd", weight_decay=0.0, global_clipnorm=None, **more),
         )
+        prepared = prepare(stage, body, head, TASK, 4)
         prepared.trained.train_on_batch(BATCH, TARGETS)
         found = named_variables(body, head)
         return prepared, {n: np.array(v) - first[n] for n, v in found.items() if "seed" not in n}
 
-    _, plain = moved(freeze_layers=1)
-    prepared, decayed = moved(freeze_layers=1, layer_decay=0.5)
-    factors = rate_factors(Stage(layer_decay=0.5), body, head)
+    _, plain = moved()
+    prepared, decayed = moved(layer_decay=0.5)
+    factors = rate_factors(Stage(optimizer=AdamW(layer_decay=0.5)), body, head)
     for name, change in plain.items():
         np.testing.assert_allclose(decayed[name], change * factors[name], rtol=2e-3, atol=2e-7)
     rows = {row["group"]: row.get("rate_factors") for row in prepared.table}
@@ -275,30 +303,98 @@ def test_every_variable_moves_at_its_own_rate(body):
 
 
 def test_a_rate_for_nothing_names_the_nearest(body):
-    with pytest.raises(FreezeError, match="'layer_7' in Stage.rates matches no group"):
-        make(body, rates={"layer_7": 2.0})
+    with pytest.raises(
+        FreezeError, match="'layer_7' in learning_rate_multipliers matches no group"
+    ) as caught:
+        make(body, optimizer=AdamW(learning_rate_multipliers={"layer_7": 2.0}))
+    assert "layer_2" in caught.value.valid
 
 
 def test_gradual_unfreezing_is_a_chain_of_stages(body):
-    found = chain([Stage("up", unfreeze="top_down", unfreeze_layers=2, epochs=1)], body)
+    found = chain([GradualUnfreezing(Stage("up", epochs=1), layers=2)], body)
     assert [(one.name, one.freeze_layers) for one in found] == [
         ("up head", "all"),
         ("up from 1", 1),
         ("up from 0", 0),
     ]
-    slowly = chain([Stage(unfreeze="top_down")], body)
+    slowly = chain([GradualUnfreezing(Stage())], body)
     assert [one.freeze_layers for one in slowly] == ["all", 2, 1, 0]
     plain = Stage("plain", freeze_layers=1)
     assert chain([plain], body) == (plain,)
-    ends = chain([Stage(unfreeze="top_down", freeze_layers=2)], body)
+    ends = chain([GradualUnfreezing(Stage(freeze_layers=2))], body)
     assert [one.freeze_layers for one in ends] == ["all", 2]
 
 
 def test_unfreezing_down_to_all_is_refused(body):
     with pytest.raises(ConfigError, match="unfreezes nothing"):
-        chain([Stage(unfreeze="top_down", freeze_layers="all")], body)
-    with pytest.raises(ConfigError, match="stands for several"):
+        GradualUnfreezing(Stage(freeze_layers="all"))
+
+
+def test_gradual_unfreezing_takes_no_new_weights_and_no_layers_of_zero():
+    with pytest.raises(ConfigError, match="freezes the layers first that ReinitTop"):
+        GradualUnfreezing(Stage(regularizers=(ReinitTop(1),)))
+    with pytest.raises(ConfigError, match="GradualUnfreezing.layers must be 1 or more"):
+        GradualUnfreezing(Stage(), layers=0)
+
+
+def test_gradual_unfreezing_is_no_stage(body):
+    """It is an element of `stages` of `tfft.train`."""
+    with pytest.raises(ConfigError, match="Stage has no argument 'unfreeze'") as caught:
         make(body, unfreeze="top_down")
+    assert "GradualUnfreezing" in caught.value.valid
+    with pytest.raises(ConfigError, match="build.stage must be"):
+        api.build(TASK, body, GradualUnfreezing(Stage()))
+
+
+def test_gradual_unfreezing_gives_its_settings_to_each_stage_and_wise_ft_to_the_last(body):
+    stage = Stage("up", epochs=2, averaging=(EMA(0.9), WiseFT((0.5,))), regularizers=(RDrop(),))
+    *before, last = chain([GradualUnfreezing(stage)], body)
+    assert [one.averaging for one in before] == [(EMA(0.9),)] * 3
+    assert last.averaging == stage.averaging
+    for one in (*before, last):
+        settings = {"name": one.name, "freeze_layers": one.freeze_layers}
+        expected = dataclasses.replace(stage, averaging=one.averaging, **settings)
+        assert one == expected
+
+
+@pytest.mark.parametrize(
+    "task, settings, message, set_in",
+    [
+        (
+            TextRegression(),
+            {"regularizers": (RDrop(),)},
+            "needs outputs that are a distribution over classes, and text_regression has none",
+            "Stage.regularizers",
+        ),
+        (
+            TokenClassification(["a", "b"]),
+            {"regularizers": (Mixup(),)},
+            "mixes the features of two texts, and this task reads none of whole texts",
+            "Stage.regularizers",
+        ),
+        (
+            TASK,
+            {"averaging": (WiseFT(),)},
+            "WiseFT of stage 's' chooses on validation data: there are none",
+            "Stage.averaging",
+        ),
+        (
+            TextRegression(),
+            {"batching": Batching(oversample=True)},
+            "needs a class for each example, and text_regression has none",
+            "Batching.oversample",
+        ),
+    ],
+    ids=["r_drop", "mixup", "wise_ft", "oversample"],
+)
+def test_settings_that_do_not_fit_the_task_or_the_data_are_refused(
+    body, task, settings, message, set_in
+):
+    has_validation = "averaging" not in settings
+    with pytest.raises(ConfigError, match=message) as caught:
+        check_stage_settings(Stage("s", **settings), task, body.read_for(task), has_validation)
+    assert caught.value.set_in == set_in
+    check_stage_settings(Stage("s", **settings), TASK, body.read_for(TASK), True)
 
 
 def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body):
@@ -309,13 +405,21 @@ def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body
     first = {n: np.array(v) for n, v in named.items()}
     rng = np.random.default_rng(0)
     start = {n: v + rng.normal(size=v.shape).astype("float32") for n, v in first.items()}
-    settings = {"optimizer": "sgd", "learning_rate": 0.01, "clip_norm": None, "layer_decay": 0.5}
-    settings |= {"warmup": 0, "schedule": "constant", "freeze_layers": 1}
 
-    def stepped(pretrained, **more):
+    def stage(weight_decay, *regularizers):
+        return Stage(
+            freeze_layers=1,
+            learning_rate=0.01,
+            schedule=Constant(warmup=0),
+            optimizer=KerasOptimizer(
+                "sgd", weight_decay=weight_decay, global_clipnorm=None, layer_decay=0.5
+            ),
+            regularizers=regularizers,
+        )
+
+    def stepped(pretrained, stage):
         for name, variable in named.items():
             variable.assign(first[name])
-        stage = Stage(**settings, **more)
         prepared = prepare(stage, body, head, TASK, 4, pretrained=pretrained)
         for name, variable in named_variables(body, head).items():
             if "seed" in name:
@@ -323,9 +427,9 @@ def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body
         prepared.trained.train_on_batch(BATCH, TARGETS)
         return {n: np.array(v) for n, v in named.items()}, prepared
 
-    plain, _ = stepped(None, weight_decay=0.0)
-    pulled, prepared = stepped(start, weight_decay=0.3, l2_sp=5.0)
-    factors = rate_factors(Stage(**settings), body, head)
+    plain, _ = stepped(None, stage(0.0))
+    pulled, prepared = stepped(start, stage(0.3, L2SP(5.0)))
+    factors = rate_factors(stage(0.3), body, head)
     for name, value in pulled.items():
         rate = 0.01 * factors[name]
         expected = plain[name] - rate * 5.0 * (first[name] - start[name])
@@ -335,16 +439,18 @@ def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body
             decayed = 0.3 if name.endswith("kernel") else 0.0
             expected = plain[name] - rate * decayed * first[name]
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=name)
-    held, _ = stepped(None, weight_decay=0.0, l2_sp=5.0)  # it is where it starts
+    held, _ = stepped(None, stage(0.0, L2SP(5.0)))  # it is where it starts
     for name, value in held.items():
         np.testing.assert_allclose(value, plain[name], rtol=1e-4, atol=1e-6, err_msg=name)
 
 
 @pytest.mark.matrix
-@pytest.mark.parametrize("settings", [{}, slow({"freeze_layers": 0}), {"layer_decay": 0.5}])
+@pytest.mark.parametrize(
+    "settings", [{}, slow({"freeze_layers": 0}), {"optimizer": AdamW(layer_decay=0.5)}]
+)
 @pytest.mark.parametrize("reuse", [False, True])
 def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings, reuse):
-    settings = {"freeze_layers": 1, "precision": "mixed_float16"} | settings
+    settings = {"freeze_layers": 1, "execution": Execution("mixed_float16")} | settings
     prepared, head = make(body, reuse=reuse, **settings)
     model, scaled = prepared.split.full, prepared.split.full.optimizer
     assert isinstance(scaled, keras.optimizers.LossScaleOptimizer)
@@ -361,9 +467,13 @@ def test_half_precision_scales_the_loss_and_survives_an_overflow(body, settings,
 
 
 def test_weights_that_are_replaced_are_not_gone_back_to(body):
-    for settings in ({"l2_sp": 1.0}, {"wise_ft": (0.5,)}):
+    new = ReinitTop(1)
+    for stage in (
+        Stage(regularizers=(new, L2SP(1.0))),
+        Stage(regularizers=(new,), averaging=(WiseFT((0.5,)),)),
+    ):
         with pytest.raises(ConfigError, match="goes back to the pretrained weights"):
-            chain((Stage(reinit_layers=1, **settings),), body)
+            chain((stage,), body)
 
 
 def test_asking_what_is_frozen_sets_nothing():

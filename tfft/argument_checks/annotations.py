@@ -85,12 +85,18 @@ def describe(annotation: str, python: bool = False) -> str:
     """
     words = dict.fromkeys(_describe(option) for option in _options(annotation))
     text = " or ".join(words)
-    return re.sub(r", (as @[\w.]+(\(\))?|in brackets|in braces)", "", text) if python else text
+    return re.sub(r",? (as @[\w.]+(\(\))?|in brackets|in braces)", "", text) if python else text
 
 
 def options(annotation: str) -> set[str]:
     """Returns the names of the types of a union, such as {"int", "None"}."""
     return {_name(option) for option in _options(annotation)}
+
+
+def names_in(annotation: str) -> set[str]:
+    """Returns all names of types, within containers too: {"tuple", "Task"} of "tuple[Task]"."""
+    nodes = ast.walk(ast.parse(annotation.strip(), mode="eval"))
+    return {node.id for node in nodes if isinstance(node, ast.Name)}
 
 
 def _options(annotation: str) -> Iterator[ast.expr]:
@@ -209,7 +215,10 @@ def _describe(node: ast.expr) -> str:
         choices = [ast.literal_eval(member) for member in members]
         return ", ".join(f'"{c}"' if isinstance(c, str) else repr(c) for c in choices)
     if name in _SEQUENCES and members:
-        return f"a list of {describe(ast.unparse(members[0]))}, in brackets"
+        item = describe(ast.unparse(members[0]))
+        if item.startswith(("a ", "an ")):
+            return f"a list in brackets, each {item}"
+        return f"a list of {item}, in brackets"
     if name in _MAPPINGS and len(members) == 2:
         key, value = (describe(ast.unparse(member)) for member in members)
         return f"a dict from {key} to {value}, in braces"
@@ -217,4 +226,5 @@ def _describe(node: ast.expr) -> str:
         return _WORDS["dict" if name in _MAPPINGS else "list"]
     if name in ("Any", "object"):
         return "any value"
-    return _WORDS.get(name, f"a {name}, as @name()")
+    article = "an" if name[0] in "AEIOU" else "a"
+    return _WORDS.get(name, f"{article} {name}, as @name()")

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from tfft.argument_checks.annotations import accepts, describe, options
+from tfft.argument_checks.renamed_arguments import new_place
 from tfft.errors import ConfigError, near
 
 Target = TypeVar("Target", bound=Callable[..., Any])
@@ -239,7 +240,8 @@ def _bound(
         wrong = next((name for name in kwargs if name not in known), None)
         if wrong and "kwargs" not in known:
             raise ConfigError(
-                f"{owner} has no argument {wrong!r}.", valid=near(wrong, known)
+                f"{owner} has no argument {wrong!r}.",
+                valid=new_place(owner, wrong) or near(wrong, known),
             ) from error
         raise ConfigError(
             f"{owner} was called with wrong arguments: {error}.",

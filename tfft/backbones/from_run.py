@@ -10,6 +10,7 @@ from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.inspection import named_variables
+from tfft.storage.format_versions import check_workdir
 from tfft.storage.workdir import BEST, Workdir
 
 
@@ -34,7 +35,10 @@ def from_run(backbone: Backbone, run: str) -> Backbone:
             set_in="from_run.run",
             valid="the --workdir of tfft train",
         )
-    arrays, state = Workdir(str(pathlib.Path(run).expanduser())).load(BEST)
+    files = Workdir(pathlib.Path(run).expanduser())
+    if content := files.read_json("run.json"):
+        check_workdir(content, files.path)
+    arrays, state = files.load(BEST)
     if state.get("adapters"):
         raise ConfigError(
             f"the run in {run} trained adapters, and a body alone cannot hold them.",

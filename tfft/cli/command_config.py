@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from tfft.cli.flags import Options
 from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
+from tfft.storage.format_versions import check_workdir
+from tfft.storage.workdir import Workdir
 
 
 def required_path(options: Options, flag: str, example: str) -> str:
@@ -72,20 +75,23 @@ def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    folder = _trained_in(path.parent)
+    content = Workdir(path.parent).read_json("run.json") or {}
+    if content:
+        check_workdir(content, path.parent)
+    folder = _trained_in(content)
     found = load.load([str(path)], allow=options.flags.allow_imports, folder=folder)
     for note in found.notes:
         say.info(note)
     return found
 
 
-def _trained_in(workdir: pathlib.Path) -> pathlib.Path | None:
+def _trained_in(content: Mapping[str, Any]) -> pathlib.Path | None:
     """Returns the folder that a run was trained in, None if it is this one or is not known."""
     try:
-        found = pathlib.Path(json.loads((workdir / "run.json").read_text("utf-8"))["folder"])
+        found = pathlib.Path(content["folder"])
         return found if found.is_dir() and not found.samefile(pathlib.Path.cwd()) else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # a run of an earlier version; what is damaged is refused where it is needed
+        return None  # what is damaged is refused where it is needed
 
 
 def is_export(workdir: str) -> bool:

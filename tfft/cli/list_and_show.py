@@ -17,20 +17,27 @@ from tfft.errors import ConfigError, UserError, near
 from tfft.storage.cache_store import told
 from tfft.storage.downloads import fetch
 
+PARTS = ("method", "schedule", "optimizer", "regularizer", "averaging")
 SHOWN_WORDS = 90  # characters of a preset's description
 
 
 def overview(say: Any) -> None:
-    """Shows tasks, models, configs and datasets."""
+    """Shows tasks, models, configs, parts of a stage and datasets."""
     known = configurables().values()
     tasks = [(entry.name, entry.about) for entry in known if entry.kind == "task"]
     bodies = [(f"@{entry.name}()", entry.about) for entry in known if entry.kind == "backbone"]
     sources = [(f"@{entry.name}()", entry.about) for entry in known if entry.kind == "source"]
+    parts = [
+        (f"@{entry.name}()", f"{entry.kind}: {entry.about}")
+        for entry in known
+        if entry.kind in PARTS
+    ]
     models = [row for row in _configs() if row[0].startswith("models/")]
     configs = [row for row in _configs() if not row[0].startswith("models/")]
     say.table("Tasks", ["name", "what"], tasks, result=True)
     say.table("Models", ["name", "what"], [*models, *_items("weights"), *bodies], result=True)
     say.table("Configs", ["--gin_file=", "what"], configs, result=True)
+    say.table("Parts of a stage", ["name", "what"], parts, result=True)
     say.table("Datasets", ["name", "what"], [*_items("data"), *sources], result=True)
     say.info("more: tfft show NAME, tfft show --gin_file=CONFIG, tfft list presets [WORD]")
 

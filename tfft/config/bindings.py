@@ -64,6 +64,9 @@ class Origin:
         return f"{self.file}:{self.line}" if self.line else self.file
 
 
+DEFAULT = Origin("default")
+
+
 @dataclasses.dataclass(frozen=True)
 class Binding:
     """One value as it was written. A macro has a name and no parameter."""
@@ -145,7 +148,7 @@ class Composition:
     Args:
       bindings: in the order in which they were read.
       configurables: by name.
-      dropped: bindings that a later file's own stages took the place of.
+      dropped: bindings that a later file or flag left without a use.
     """
 
     def __init__(
@@ -212,7 +215,7 @@ class Composition:
         name, scope = reference.name, reference.scope
         if name not in self.configurables:
             return
-        bindings = self._bindings_of(name, scope)
+        bindings = self._bindings_of(name, scope, reference.called)
         if only is not None:
             bindings = {key: value for key, value in bindings.items() if key in only}
         use = Use(scope, self.configurables[name], bindings, reference.called)
@@ -228,11 +231,11 @@ class Composition:
                     )
                 self._reach(inner, (*callers, use.key), found)
 
-    def _bindings_of(self, name: str, scope: str) -> dict[str, Binding]:
+    def _bindings_of(self, name: str, scope: str, called: bool) -> dict[str, Binding]:
         """Returns bindings by parameter, in the order of the signature.
 
         A binding of a base class reaches what inherits from it and takes the parameter; one of the
-        class itself comes first.
+        class itself comes first. What is called is bound to its defaults that call a configurable.
         """
         target = self.configurables[name]
         reached = {
@@ -243,19 +246,24 @@ class Composition:
             if (binding.scope, binding.name) == (level, owner)
             and (owner == name or binding.parameter in target.parameters)
         }
+        if called:
+            reached |= self._implied(target, reached, scope)
         order = [*target.parameters, *reached]
         return {key: reached[key] for key in dict.fromkeys(order) if key in reached}
 
-
-def replaced_stages(
-    before: list[Binding], after: list[Binding], known: Mapping[str, Configurable]
-) -> list[Binding]:
-    """Returns what earlier files say of their stages, when a later file brings its own."""
-    stages = f"{ROOT}.stages"
-    if all(binding.key != stages for binding in after):
-        return []
-    names = {use.target.name for use in Composition(before, known).uses(only=("stages",))}
-    return [binding for binding in before if binding.name in names - {ROOT}]
+    def _implied(
+        self, target: Configurable, bound: Mapping[str, Binding], scope: str
+    ) -> dict[str, Binding]:
+        """Returns a binding for each default that calls a configurable, as if a file had it."""
+        found = {}
+        for parameter in target.parameters.values():
+            names = [full_name(name, self.configurables) for name in parameter.made_by]
+            if parameter.name in bound or not names or set(names) - self.configurables.keys():
+                continue
+            made = tuple(map(Reference, names))
+            value: Any = made if (parameter.default or "").startswith("(") else made[0]
+            found[parameter.name] = Binding(scope, target.name, parameter.name, value, DEFAULT)
+        return found
 
 
 def written(value: Any, prefix: str = "") -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import pathlib
@@ -19,15 +20,29 @@ from typing import Any
 from tfft.errors import ConfigError
 
 PACKAGE = pathlib.Path(__file__).parents[1]
-# What is found in a folder: classes of tasks, and functions that return one of the others.
+# What is found in a folder: classes, or functions that return what they make.
 FOLDERS = {
     "tasks": "Task",
     "backbones": "Backbone",
     "data/sources": "Source",
     "methods": "Method",
     "evaluation/thresholds": "Threshold",
+    "training/schedules": "Schedule",
+    "training/optimizers": "Optimizer",
+    "training/regularizers": "Regularizer",
+    "training/averaging": "Averaging",
 }
-NAMED = {"train": ("api.py", "verb"), "Stage": ("training/stage.py", "stage")}
+CLASSES = ("Task", "Schedule", "Optimizer", "Regularizer", "Averaging")
+# Others, and their kinds.
+NAMED = {
+    "train": ("api.py", "verb"),
+    "Stage": ("training/stage.py", "stage"),
+    "GradualUnfreezing": ("training/stage.py", "stage"),
+    "Batching": ("training/batching.py", "batching"),
+    "EarlyStopping": ("training/early_stopping.py", "earlystopping"),
+    "FeatureCache": ("training/feature_cache/placement.py", "featurecache"),
+    "Execution": ("training/execution.py", "execution"),
+}
 # What classes of the folders inherit from. A config can bind their parameters, for all that inherit
 # from them, and not refer to them.
 BASES = ("tasks/classification.py",)
@@ -54,13 +69,22 @@ class Parameter:
         except (ValueError, SyntaxError):
             return ()
 
+    @functools.cached_property
+    def made_by(self) -> tuple[str, ...]:
+        """The names that a default of `Name()`, or of a tuple of these, calls; else empty."""
+        try:
+            return tuple(_called(ast.parse(self.default or "()", mode="eval").body))
+        except SyntaxError:  # what an imported object looks like
+            return ()
+
 
 @dataclasses.dataclass(frozen=True)
 class Configurable:
     """A class or function that a config can bind and refer to.
 
     Attributes:
-      kind: "task", "backbone", "source", "method", "threshold", "stage", "verb", "base" for a class
+      kind: "task", "backbone", "source", "method", "threshold", "schedule", "optimizer",
+        "regularizer", "averaging", "stage" or another part of a stage, "verb", "base" for a class
         that others inherit from, or "" for another.
       parameters: by name, in the order of the signature.
       doc: its docstring.
@@ -198,9 +222,12 @@ def _is_named_as(node: Definition, path: pathlib.Path) -> bool:
 
 
 def _is_of(node: Definition, made: str) -> bool:
-    if made == "Task" or isinstance(node, ast.ClassDef):
-        return made == "Task" and isinstance(node, ast.ClassDef)
-    return node.returns is not None and ast.unparse(node.returns) == made
+    """Returns True for a class of such a kind, or a function that returns one of the others."""
+    if made in CLASSES:
+        inherits = made == "Task" or made in map(_last, getattr(node, "bases", ()))
+        return isinstance(node, ast.ClassDef) and inherits
+    found = node.returns if isinstance(node, ast.FunctionDef) else None
+    return found is not None and ast.unparse(found) == made
 
 
 def _own_kind(node: Definition, bases: Mapping[str, Configurable]) -> str:
@@ -274,7 +301,12 @@ def _class_parameters(
             further = inherited if member.args.kwarg and inherited else []
             return [*own, *(p for p in further if p.name not in {q.name for q in own})]
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
-        fields = [member for member in node.body if isinstance(member, ast.AnnAssign)]
+        fields = [
+            member
+            for member in node.body
+            if isinstance(member, ast.AnnAssign)
+            and "ClassVar" not in ast.unparse(member.annotation)
+        ]
         own = [
             Parameter(ast.unparse(f.target), ast.unparse(f.annotation), _source(f.value))
             for f in fields
@@ -295,6 +327,19 @@ def _arguments(node: ast.FunctionDef) -> list[Parameter]:
 
 def _source(node: ast.expr | None) -> str | None:
     return None if node is None else ast.unparse(node)
+
+
+def _called(node: ast.expr) -> list[str]:
+    """Returns the names of calls without arguments, of one or of a tuple of them."""
+    calls = node.elts if isinstance(node, ast.Tuple) else [node]
+    plain = [
+        each.func.id
+        for each in calls
+        if isinstance(each, ast.Call)
+        and isinstance(each.func, ast.Name)
+        and not (each.args or each.keywords)
+    ]
+    return plain if len(plain) == len(calls) else []
 
 
 def _inspect(name: str, target: Any) -> Configurable:

@@ -30,11 +30,17 @@ from tfft.config.bindings import (
     Reference,
     Use,
     in_full,
-    replaced_stages,
-    written,
 )
 from tfft.config.catalog import PACKAGE, of_module, of_objects
 from tfft.config.catalog import configurables as offered
+from tfft.config.dropped_bindings import (
+    dropped_notes,
+    made_unreachable,
+    reached_keys,
+    replaced_stages,
+    seed_notes,
+    stage_notes,
+)
 from tfft.config.includes import find_config, flags_of, is_gin, read_config, relocated, shown
 from tfft.config.operative_config import (
     Setting,
@@ -155,12 +161,15 @@ def load(
     if folder and allow:
         add_to_path(pathlib.Path.cwd(), folder)
     reader, dropped = _Reader(tuple(allow), configurables), list[Binding]()
+    notes: list[str] = []
     for file in files:
         before, reader.bindings = reader.bindings, []
+        reader.earlier = before
         reader.read(find_config(file, pathlib.Path(), None))
         reader.bindings = [in_full(binding, reader.known) for binding in reader.bindings]
         gone = replaced_stages(before, reader.bindings, reader.known)
         dropped += gone
+        notes += stage_notes(gone, reader.bindings, file)
         reader.bindings = [b for b in before if b not in gone] + reader.bindings
     named = flags_of(files, reader.modules)
     see = f"tfft show {named}"
@@ -170,10 +179,13 @@ def load(
             *bindings,
             override(name, text, Composition(bindings, reader.known), _single_value, see),
         ]
-    notes = []
     if seed is not None:
         bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
-        notes = _seed_notes(bindings)
+        notes += seed_notes(bindings)
+    unreachable = made_unreachable(bindings, reader.reached, reader.known)
+    notes += dropped_notes(unreachable, bindings, reader.known)
+    bindings = [binding for binding in bindings if binding not in unreachable]
+    dropped += unreachable
     composition = Composition(bindings, reader.known, dropped)
     if folder:
         bindings, moved = relocated(composition, bindings, folder)
@@ -206,6 +218,8 @@ class _Reader:
         self.allow = allow
         self.known = offered() if objects is None else of_objects(objects)
         self.bindings: list[Binding] = []
+        self.earlier: list[Binding] = []  # of the files before this one
+        self.reached: set[tuple[str, Origin]] = set()  # at the end of some file
         self.modules: list[str] = []
         self.open: list[pathlib.Path] = []
 
@@ -218,6 +232,7 @@ class _Reader:
         for statement in _statements(path, origin):
             self._take(statement, path, set_here)
         self.open.pop()
+        self.reached |= reached_keys([*self.earlier, *self.bindings], self.known)
 
     def _take(self, statement: Any, path: pathlib.Path, set_here: dict[str, Origin]) -> None:
         origin = Origin(shown(path), statement.location.line_num)
@@ -304,14 +319,6 @@ def _single_value(text: str) -> Any:
     if parser.current_token.type not in (tokenize.NEWLINE, tokenize.ENDMARKER):
         raise SyntaxError("more than one value")
     return value
-
-
-def _seed_notes(bindings: Sequence[Binding]) -> list[str]:
-    replaced_by = {b.key: b for b in bindings[:-1]}.get(f"{ROOT}.seed")
-    if replaced_by is None:
-        return []
-    flag, value = bindings[-1].origin, written(replaced_by.value)
-    return [f"{flag} replaces {ROOT}.seed = {value} of {replaced_by.origin}"]
 
 
 class _Carried(BaseException):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from tfft.config.bindings import (
+    DEFAULT,
     ROOT,
     Binding,
     Composition,
@@ -179,6 +180,7 @@ def blamed(problem: str, composition: Composition, use: Use | None = None) -> st
         (each, binding)
         for each in ([use] if use else composition.uses())
         for binding in each.bindings.values()
+        if binding.origin != DEFAULT
     ]
     tests = [_is_named, _is_mentioned, _is_quoted] if use else [_is_named]
     for test in tests:

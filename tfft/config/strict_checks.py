@@ -7,10 +7,11 @@ that the command line supplies, a value of the wrong type, and a class passed wi
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.argument_checks.annotations import accepts, describe
+from tfft.argument_checks.annotations import accepts, describe, names_in, options
+from tfft.argument_checks.renamed_arguments import new_place
 from tfft.config.bindings import (
     ROOT,
     Binding,
@@ -37,6 +38,8 @@ SUPPLIED = {
 }
 # The kind of thing that an argument of the root is made of.
 TAKES = {"task": "task", "backbone": "backbone", "source": "source", "stages": "stage"}
+KIND_WORDS = {"averaging": "average"}
+SEQUENCES = {"tuple", "list", "Sequence"}
 
 
 def mistakes(composition: Composition, see: str) -> Iterator[ConfigError]:
@@ -119,7 +122,8 @@ def _check_target(binding: Binding, composition: Composition, see: str) -> Itera
         yield ConfigError(
             f"{binding.name} has no parameter {binding.parameter!r}.",
             set_in=where,
-            valid=near(binding.parameter, settable(target)),
+            valid=new_place(binding.name, binding.parameter)
+            or near(binding.parameter, settable(target)),
             see=_see(binding.name, composition),
         )
 
@@ -133,10 +137,12 @@ def _unknown(name: str, where: str, composition: Composition) -> ConfigError:
     known = composition.configurables
     several = [full for full in known if full.endswith(f".{name}")]
     short = {full.rpartition(".")[2] for full in known}
+    kind = [each for each, entry in known.items() if entry.kind == name.lower()]
+    nearest = _one_of(kind, known) if kind else near(name, short if "." not in name else known)
     return ConfigError(
         f"nothing is called {name!r}." if not several else f"{name!r} is {len(several)} things.",
         set_in=where,
-        valid=" or ".join(several) or near(name, short if "." not in name else known),
+        valid=" or ".join(several) or nearest,
         see="tfft list",
     )
 
@@ -181,7 +187,7 @@ def _check_macros(composition: Composition, see: str) -> Iterator[ConfigError]:
             yield ConfigError(
                 f"nothing uses the macro {name}{_replacement(name, composition)}.",
                 set_in=str(binding.origin),
-                valid=near(name, used),
+                valid=near(name, used) if used else "remove it",
                 see=see,
             )
 
@@ -192,7 +198,7 @@ def _replacement(macro: str, composition: Composition) -> str:
         if macro in macro_names(binding.value):
             now = composition.bindings.get(binding.key)
             if now is None:
-                return f": the config replaces {binding.key}, which read it"
+                return f": {binding.key}, which read it, is dropped"
             return f": {now.origin} sets {binding.key} = {written(now.value)} directly"
     return ""
 
@@ -234,17 +240,48 @@ def _see(name: str, composition: Composition) -> str:
 
 
 def _wrong_kind(binding: Binding, value: Any, composition: Composition) -> str:
-    """Returns what would be valid when an argument of the root is not made of its kind."""
-    kind = TAKES.get(binding.parameter) if binding.name == ROOT else None
-    names = [
-        name for name, entry in composition.configurables.items() if kind and entry.kind == kind
-    ]
+    """Returns what would be valid where an argument is not made of its kind of object."""
+    known, root = composition.configurables, binding.name == ROOT
+    if root:
+        kinds = {TAKES[binding.parameter]} if binding.parameter in TAKES else set()
+    else:
+        names = {name.lower() for name in names_in(_annotation(binding, composition) or "Any")}
+        kinds = names & ({entry.kind for entry in known.values()} - {"", "base", "verb"})
+    fits = [name for name, entry in known.items() if entry.kind in kinds]
     found = [part for part in parts(value) if not isinstance(part, list | tuple | Macro)]
+    accepted = root or accepts(_annotation(binding, composition), value)
+    if not root:
+        found = [part for part in found if isinstance(part, Reference) and part.called]
     # A person's own function says nothing of what it makes.
-    fits = [*names, *(n for n, entry in composition.configurables.items() if _is_open(entry))]
-    if not names or all(isinstance(p, Reference) and p.name in fits for p in found):
+    taken = [*fits, *(name for name, entry in known.items() if _is_open(entry))]
+    fitting = all(isinstance(part, Reference) and part.name in taken for part in found)
+    if not fits or fitting and accepted:
         return ""
-    return f"a {kind}: " + ", ".join(f"@{name}()" for name in names)
+    if root:
+        return _one_of(fits, known)
+    return _in_containers(binding, value, fits, composition)
+
+
+def _one_of(names: Sequence[str], known: Mapping[str, Configurable]) -> str:
+    """Returns configurables of the same kind as text: "a schedule: @Constant(), @Linear()"."""
+    kind = " or ".join(sorted({known[name].kind for name in names}))
+    kind = KIND_WORDS.get(kind, kind)
+    listed = ", ".join(f"@{name}()" for name in names)
+    if [name.lower() for name in names] == [kind]:  # the kind has one class, with the same name
+        return listed
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}: {listed}"
+
+
+def _in_containers(
+    binding: Binding, value: Any, fits: Sequence[str], composition: Composition
+) -> str:
+    """Returns which objects an argument can be made of, and in which brackets."""
+    types = options(_annotation(binding, composition) or "Any")
+    if isinstance(value, Reference) and value.name in fits and types & SEQUENCES:
+        return f"({value!r},)"
+    each = "a list in brackets, each " * bool(types & SEQUENCES)
+    each += "a dict in braces, each value " * ("Mapping" in types)
+    return each + _one_of(fits, composition.configurables) + " or None" * ("None" in types)
 
 
 def _is_open(entry: Configurable) -> bool:
@@ -276,14 +313,36 @@ def _check_reach(composition: Composition, see: str) -> Iterator[ConfigError]:
                 see=see,
             )
         else:
-            heirs = _heirs(binding.name, composition)
             yield ConfigError(
                 f"nothing uses {binding.key}: {_why_unused(binding, names, composition)}.",
                 set_in=str(binding.origin),
-                valid="remove it, or "
-                + (f"a task of {heirs}" if heirs else f"refer to @{binding.name}() from {ROOT}"),
+                valid=f"remove it, or {_how_used(binding, uses, composition)}",
                 see=see,
             )
+
+
+def _how_used(binding: Binding, uses: Sequence[Use], composition: Composition) -> str:
+    """Returns what would make a run use a configurable, of which something is set."""
+    name = binding.name
+    heirs = _heirs(name, composition)
+    if heirs:
+        return f"a task of {heirs}"
+    kind = composition.configurables[name].kind
+    others = [use for use in uses if use.target.name != ROOT]
+    if any(use.target.name == name for use in others) or not kind:
+        return f"refer to @{name}() from {ROOT}"
+    for use in others:
+        for parameter in use.target.parameters.values():
+            annotation = parameter.annotation or "Any"
+            if kind not in map(str.lower, names_in(annotation)):
+                continue
+            value: Any = Reference(name)
+            if options(annotation) & SEQUENCES:
+                bound = use.bindings.get(parameter.name)
+                there = composition.resolve(bound.value) if bound else ()
+                value = (*(there if isinstance(there, list | tuple) else ()), value)
+            return f"{use.key}.{parameter.name} = {value!r}"
+    return f"refer to @{name}() from {ROOT}"
 
 
 def _heirs(name: str, composition: Composition) -> str:

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfft.errors import DataError, ExportError
 from tfft.storage.atomic_write import explained, write_atomic
+from tfft.storage.format_versions import check_export
 from tfft.storage.subprocesses import python_command
 from tfft.tasks.base import Answers
 
@@ -221,6 +222,7 @@ def read_card(folder: str) -> dict[str, Any]:
         task, inputs = (card.get("task"), card.get("inputs")) if isinstance(card, dict) else (0, 0)
         named = isinstance(task, dict) and isinstance(task.get("task"), str)
         if named and isinstance(inputs, list) and all(isinstance(name, str) for name in inputs):
+            check_export(card, path.parent)
             return card
         problem = "is not what tfft export writes"
     raise ExportError(f"{path} {problem}.", set_in=str(path), valid=AGAIN)

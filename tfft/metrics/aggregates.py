@@ -157,7 +157,7 @@ def columns(measure: str, sums: Sums) -> np.ndarray:
         raise UserError(
             f"the figures of {broken:,} of {len(given[0]):,} examples are not finite: the training "
             "diverged.",
-            valid="a lower Stage.learning_rate, or Stage.clip_norm = 1.0",
+            valid="a lower Stage.learning_rate, or global_clipnorm = 1.0",
         )
     if "there" not in sums:
         return MEASURES[measure].columns(*given)

@@ -8,16 +8,15 @@ from collections.abc import Sequence
 from tfft.runs import trainer
 from tfft.training import early_stopping, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
-from tfft.training.optimizer import applied_rate
-from tfft.training.reinitialization import reinitialise
-from tfft.training.stage import Stage
+from tfft.training.optimizers.build import applied_rate
+from tfft.training.stage import Stage, begin_stage, check_stage_settings
 
 
 def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     stage = stages[number]
-    reinitialise(stages, number, job.backbone, job.head, job.seed, job.say)
-    early_stopping.check(stage, job.task, "validation" in job.splits)
+    begin_stage(stages, number, job.backbone, job.head, job.seed, job.say)
+    check_stage_settings(stage, job.task, job.backbone, "validation" in job.splits)
     schedule = loop.Schedule(job.learned, stage, (job.seed, number))
     cut, _ = job.cuts([stage])
     features = job.decide(stage, cut, schedule)
@@ -28,7 +27,7 @@ def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> i
     batch = plan[len(plan) // 2]
     inputs = loop.Inputs(job.learned).batch(batch)
     targets = job.learned.targets_of(batch.rows, batch.length)
-    for _ in range(stage.accumulate):  # batches that make one step
+    for _ in range(stage.batching.gradient_accumulation_steps):  # batches that make one step
         logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
         rate = applied_rate(prepared.trained.optimizer)
         early_stopping.refuse_divergence(stage, logs, "in the first step", rate)

@@ -56,15 +56,15 @@ def _default_keras_state() -> Iterator[None]:
     """Sets Keras' global state to that of a new process, and restores it at the end.
 
     The results of a run do not depend on what the process did before. The float type and the dtype
-    policy are float32: `Stage.precision` sets the precision of a stage.
+    policy are float32: `Execution.dtype_policy` sets the precision of a stage.
     """
     float_type, policy = keras.config.floatx(), global_state.get_global_attribute("dtype_policy")
     state = {name: global_state.get_global_attribute(name) for name in KERAS_STATE}
     if float_type != "float32" or policy is not None and policy.name != "float32":
         name = float_type if policy is None else policy.name
         Console().warn(
-            f"Keras' global dtype policy {name} does not apply here: Stage.precision sets the "
-            "precision of a stage"
+            f"Keras' global dtype policy {name} does not apply here: "
+            "Execution.dtype_policy sets the precision of a stage"
         )
     for name in KERAS_STATE:
         _set_keras_state(name, None)
@@ -113,7 +113,7 @@ def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
     """
     random.seed(seed)
     np.random.seed(seed)
-    xla = any(use_xla(stage.xla) for stage in stages)
+    xla = any(use_xla(stage.execution.jit_compile) for stage in stages)
     if xla:
         say.info(
             "XLA is on: TensorFlow's deterministic operations are off, for the two exclude "

@@ -20,7 +20,7 @@ from tfft.errors import ConfigError, WorkdirError
 from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.training.freezing import frozen_groups, names_matching
-from tfft.training.stage import Stage
+from tfft.training.stage import Stage, reinitialized_layers
 
 ANEW = 'a backbone loaded anew for each run, such as tfft.backbones.keras_hub("minilm_l6")'
 
@@ -142,7 +142,7 @@ def _trained(stages: Sequence[Stage], backbone: Any, variables: Mapping[str, Any
     names = [name for name in variables if not is_seed(name)]
     trained: set[str] = set()
     for stage in stages:
-        if stage.reinit_layers:
+        if reinitialized_layers(stage):
             return set(names)
         if stage.method is not None:
             for pattern in stage.method.trains:

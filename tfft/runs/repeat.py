@@ -15,11 +15,13 @@ from tfft.errors import ConfigError, FreezeError
 from tfft.evaluation import calibration, run_comparison, stored_predictions
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
-from tfft.runs import run_files, trainer
+from tfft.runs import run_files
 from tfft.runs.repeat_member import RepeatMember
 from tfft.runs.repeat_summary import summarize_plan, write
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
+from tfft.runs.workdir_state import run_identity
+from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt, frozen_names
@@ -95,18 +97,17 @@ def repeat(
       against: the folder of a run or plan to compare with, or "previous".
 
     Returns:
-      The run whose best epoch is the best by the last stage's `monitor`; its `summary` is the
-      content of the plan's report.json.
+      The run whose best epoch is the best by `EarlyStopping.monitor` of the last stage; its
+      `summary` is the content of the plan's report.json.
     """
     files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
     base = run_comparison.resolve(against, files.path, say)
-    identity = trainer.identity(
-        task, backbone, source.fingerprint(), stages, plan.seed, config_text
-    )
+    identity = run_identity(task, backbone, source.fingerprint(), stages, plan.seed, config_text)
     with files.open({**identity, "plan": plan.names}):
         if config_text:
             files.write("config.gin", config_text)
-        files.write_json("run.json", {"identity": {**identity, "plan": plan.names}})
+        whole = {**identity, "plan": plan.names}
+        files.write_json("run.json", {KEY: WORKDIR, "identity": whole})
         labelled = task.with_labels(source.labels, source.label_counts("train"))
         for _, _, data in _parts(plan, source) if task.undecided else ():
             calibration.check(labelled, data)
@@ -132,8 +133,8 @@ def repeat(
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
         content = files.read_json("report.json")
         if content is None or content["schema"] != stored_predictions.SCHEMA:
-            lower = early_stopping.lower_is_better(stages[-1], labelled)
-            watched = stages[-1].monitor
+            lower = early_stopping.lower_is_better(stages[-1].early_stopping, labelled)
+            watched = stages[-1].early_stopping.monitor
             content = summarize_plan(plan.kind, plan.names, files, base, watched, lower)
         write(files, content, say)
         best = _chosen(content["best"], task, backbone, source, files)

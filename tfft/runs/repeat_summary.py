@@ -76,7 +76,7 @@ def summarize_plan(
       names: of the runs, all complete.
       files: of the plan.
       base: a run or a plan to compare with.
-      watched: `monitor` of the runs' last stage, by which the best run is chosen.
+      watched: `EarlyStopping.monitor` of the runs' last stage, by which the best run is chosen.
       lower: whether a smaller value of it is better.
     """
     reports = {name: Workdir(files.path / name).read_json("report.json") or {} for name in names}

@@ -23,6 +23,7 @@ from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
 from tfft.runs import environment, initial_weights, run_files
+from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Answers, Task
@@ -106,9 +107,15 @@ class Run:
         most = min(most, body.preprocessor.batch)
         inputs = tuple(column[:most] for column in self.task.asked(self.held_out))
         raw = task.contents(inputs)
-        card = {"task": task.config(), "inputs": task.inputs, "backbone": body.config()}
+        card: dict[str, Any] = {
+            KEY: EXPORT,
+            "task": task.config(),
+            "inputs": task.inputs,
+            "backbone": body.config(),
+        }
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
-        card |= {"data": data.get("name"), "columns": data.get("columns")}
+        card |= {"backbone": body.config(), "data": data.get("name")}
+        card |= {"columns": data.get("columns")}
         served = Served(self.model, body.preprocessor, task)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.

@@ -11,6 +11,7 @@ from tfft.data import examples
 from tfft.data.folds import POOL
 from tfft.errors import DataError, WorkdirError
 from tfft.preprocessing.image.image_files import content, data_uri, name_of
+from tfft.storage.format_versions import check_workdir
 from tfft.storage.workdir import Workdir
 
 HELD_OUT = "held_out.json"
@@ -46,6 +47,8 @@ def read_run(files: Workdir) -> Mapping[str, Any]:
       WorkdirError: it is damaged.
     """
     found = files.read_json("run.json") or {}
+    if found:
+        check_workdir(found, files.path)
     data = found.get("data", {})
     kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
     kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")] if kinds[0][0] else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import json
 import threading
 from collections.abc import Sequence
 from importlib import metadata
@@ -24,17 +23,17 @@ from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import RepeatMember
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
-from tfft.training import checkpointing, early_stopping, loop, wise_ft
+from tfft.training import checkpointing, early_stopping, loop
 from tfft.training.batch_plan import without_effect
+from tfft.training.callbacks import StageCallbacks
 from tfft.training.execution import set_precision
 from tfft.training.feature_cache.cache import Features
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.placement import Decision
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depth, frozen_names
-from tfft.training.prepare_stage import Prepared, prepare
-from tfft.training.reinitialization import reinitialise
-from tfft.training.stage import Stage
+from tfft.training.prepare_stage import Prepared, prepare, pretrained_values
+from tfft.training.stage import Stage, begin_stage, check_stage_settings
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
 
@@ -52,6 +51,7 @@ class Trainer:
       say: the console.
       clock: seconds per phase.
       part: of a plan; None for a run of its own.
+      callbacks: the person's own.
       pool: of a fold, the texts that it is taken from.
     """
 
@@ -65,6 +65,7 @@ class Trainer:
     splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
     pretrained: dict[str, np.ndarray] | None = None  # where a stage goes back to it
     part: RepeatMember | None = None
+    callbacks: Sequence[keras.callbacks.Callback] = ()
     pool: Encoded | None = None
 
     @functools.cached_property
@@ -144,7 +145,7 @@ class Trainer:
             raise DivergenceError(**diverged)
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
-        self.pretrained = wise_ft.pretrained(stages, kept)
+        self.pretrained = pretrained_values(stages, kept)
         found = self.files.newest_checkpoint(self.say.warn)
         arrays, position = found[0] if found else None, checkpointing.Position()
         if found:
@@ -171,8 +172,8 @@ class Trainer:
     ) -> None:
         stage, begins = stages[position.stage], position.epoch == position.step == 0
         if begins:
-            reinitialise(stages, position.stage, self.backbone, self.head, self.seed, self.say)
-        early_stopping.check(stage, self.task, "validation" in self.splits)
+            begin_stage(stages, position.stage, self.backbone, self.head, self.seed, self.say)
+        check_stage_settings(stage, self.task, self.backbone, "validation" in self.splits)
         schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
         cut, via = self.cuts(stages[position.stage :])
         later = [Cut(depth) for depth in via]
@@ -194,7 +195,8 @@ class Trainer:
             self.say,
             checkpoint_steps,
             stopped,
-            early_stopping.lower_is_better(stage, self.task),
+            early_stopping.lower_is_better(stage.early_stopping, self.task),
+            self._stage_callbacks(prepared, schedule),
         )
         if begins:
             loop.reseed(kept, (self.seed, position.stage))
@@ -225,8 +227,20 @@ class Trainer:
         )
         position.stage, position.epoch, position.step = position.stage + 1, 0, 0
         position.reuse = position.before = None
+        position.stopped, position.callbacks, recorder.callbacks = False, [], None
         recorder.checkpoint()
         self.files.finish()
+
+    def _stage_callbacks(
+        self, prepared: Prepared, schedule: loop.Schedule
+    ) -> StageCallbacks | None:
+        """Returns the person's callbacks after their `on_train_begin`; None for none."""
+        if not self.callbacks:
+            return None
+        steps = schedule.steps_per_epoch
+        found = StageCallbacks(self.callbacks, prepared.trained, schedule.epochs, steps)
+        found.begin_stage()
+        return found
 
     def cuts(self, stages: Sequence[Stage]) -> tuple[Cut, list[int]]:
         """Returns the first stage's cut, and shallower depths that later ones continue from.
@@ -238,15 +252,16 @@ class Trainer:
             depth, whole = frozen_depth(stage, self.backbone, self.head)
             found.append(Cut(depth, whole))
         # What the frozen layers give depends on the precision.
-        set_precision(self.backbone, self.head, stages[0].precision)
+        policy = stages[0].execution.dtype_policy
+        set_precision(self.backbone, self.head, policy)
         self.features.begin_stage(found)
         via, least = set(), found[0].depth or 0
         for stage, cut in zip(stages[1:], found[1:], strict=True):
             if cut.depth is None:
                 break
             below = cut.depth < least or found[0].pooled and cut.depth == least
-            same = stage.precision == stages[0].precision
-            if below and same and not cut.pooled and stage.features != "off":
+            same = stage.execution.dtype_policy == policy
+            if below and same and not cut.pooled and stage.feature_cache.where != "off":
                 via.add(cut.depth)
             least = min(least, cut.depth)
         return found[0], sorted(via)
@@ -265,12 +280,14 @@ class Trainer:
         """Returns a stage that is ready to train.
 
         Raises:
-          ConfigError: `Stage.lengths` has a length that the backbone cannot read.
+          ConfigError: `Batching.padded_lengths` has a length that the backbone cannot read.
         """
         limit = getattr(self.backbone.preprocessor, "sequence_length", None)
-        if stage.lengths and limit and self.learned.windows is None and max(stage.lengths) > limit:
+        lengths = stage.batching.padded_lengths
+        if lengths and limit and self.learned.windows is None and max(lengths) > limit:
             raise ConfigError(
-                f"Stage.lengths={stage.lengths} has a length above the sequence length {limit}.",
+                f"Batching.padded_lengths={lengths} has a length above the sequence length "
+                f"{limit}.",
                 valid=f"at most {limit}, or None",
             )
         seed, parts = self.seed * 1000 + number, (self.backbone, self.head, self.task)
@@ -290,7 +307,7 @@ class Trainer:
             drawn = self.task.random_inputs and split == "train"
             return Inputs(encoded, drawn=self.task.drawn if drawn else None)
         with self.clock("frozen features"):
-            found = self.features.get(split, cut, kind, stage.half_features, via)
+            found = self.features.get(split, cut, kind, stage.feature_cache.half, via)
             return Inputs(encoded, found, cut.pooled)
 
     def describe(
@@ -314,11 +331,11 @@ class Trainer:
         )
         xla = "on" if prepared.trained.jit_compile else "off"
         limit = self.backbone.preprocessor.sequence_length
-        for line in schedule.describe(limit, f"XLA {xla}, {stage.precision}"):
+        for line in schedule.describe(limit, f"XLA {xla}, {stage.execution.dtype_policy}"):
             self.say.info(line)
         trained = [row for row in prepared.table if row["trainable"]]
         smallest = {row["group"]: row.get("rate_factors", (1.0,))[0] for row in trained}
-        steps = schedule.total_steps // stage.accumulate
+        steps = schedule.total_steps // stage.batching.gradient_accumulation_steps
         for message in without_effect(
             stage, steps, schedule.epochs, only_stage=only_stage, rate_factors=smallest
         ):
@@ -332,28 +349,6 @@ class Trainer:
                 f"continuing in {self.files.path}: stage {position.stage + 1}, "
                 f"epoch {position.epoch + 1}, batch {position.step + 1}"
             )
-
-
-def identity(
-    task: Any, backbone: Any, data: str, stages: Sequence[Stage], seed: int, config: str | None
-) -> dict[str, Any]:
-    """Returns what makes two runs the same run.
-
-    Args:
-      data: The fingerprint of the source.
-      config: The text of the config; None for a run from Python.
-    """
-    described = {
-        "task": task.config(),
-        "backbone": backbone.config(),
-        "stages": [dataclasses.asdict(stage) for stage in stages],
-    }
-    return {
-        "config": config or json.dumps(described, indent=1, sort_keys=True, default=str),
-        "data": data,
-        "weights": backbone.fingerprint(),
-        "seed": seed,
-    }
 
 
 def _rates(row: dict[str, Any], learning_rate: float) -> str:

@@ -1,13 +1,16 @@
-"""A description of a workdir for `tfft check`: what `train` would do with it."""
+"""What makes two runs the same run, and what `train` would do with a workdir."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.evaluation import stored_predictions
 from tfft.storage.workdir import Workdir
 from tfft.training.checkpointing import Position
+from tfft.training.stage import Stage
 
 
 def describe(files: Workdir, identity: dict[str, Any], stages: int, runs: Sequence[str]) -> str:
@@ -49,3 +52,37 @@ def _run(files: Workdir, stages: int) -> str:
         f"train would continue this run at stage {position.stage + 1} of {stages}, "
         f"epoch {position.epoch + 1}, batch {position.step + 1}"
     )
+
+
+def run_identity(
+    task: Any, backbone: Any, data: str, stages: Sequence[Stage], seed: int, config: str | None
+) -> dict[str, Any]:
+    """Returns what makes two runs the same run.
+
+    Args:
+      data: The fingerprint of the source.
+      config: The text of the config; None for a run from Python.
+    """
+    run = {
+        "task": task.config(),
+        "backbone": backbone.config(),
+        "stages": [described(stage) for stage in stages],
+    }
+    return {
+        "config": config or json.dumps(run, indent=1, sort_keys=True, default=str),
+        "data": data,
+        "weights": backbone.fingerprint(),
+        "seed": seed,
+    }
+
+
+def described(settings: Any) -> Any:
+    """Returns a stage's settings as JSON, each object with the name of its class."""
+    if dataclasses.is_dataclass(settings):
+        values = {f.name: getattr(settings, f.name) for f in dataclasses.fields(settings)}
+        return {"class": type(settings).__name__, **described(values)}
+    if isinstance(settings, Mapping):
+        return {key: described(value) for key, value in settings.items()}
+    if isinstance(settings, list | tuple):
+        return [described(value) for value in settings]
+    return settings

@@ -202,7 +202,7 @@ class Store:
             raise WorkdirError(
                 f"{told(size)} do not fit into the store's limit of {told(self.limit)}.",
                 set_in="the environment: TFFT_STORE_GB",
-                valid='a higher limit, or features="memory" or "off"',
+                valid='a higher limit, or FeatureCache.where = "memory" or "off"',
                 see="tfft store",
             )
         self._sweep()
@@ -218,7 +218,7 @@ class Store:
                 f"{told(size)} do not fit into the store beside what other processes compute "
                 f"({told(total)} of {told(self.limit)}).",
                 set_in="the environment: TFFT_STORE_GB",
-                valid='a higher limit, or features="memory" or "off"',
+                valid='a higher limit, or FeatureCache.where = "memory" or "off"',
                 see="tfft store",
             )
 
@@ -327,7 +327,7 @@ class Store:
         return WorkdirError(
             f"the store cannot be written: {error.strerror}.",
             set_in=f"{self.folder} (TFFT_STORE)",
-            valid='a folder with room that you may write to, or features="memory"',
+            valid='a folder with room that you may write to, or FeatureCache.where = "memory"',
             see="tfft store",
         )
 

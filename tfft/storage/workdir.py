@@ -21,6 +21,7 @@ from safetensors.numpy import load_file, save
 
 from tfft.errors import WorkdirError
 from tfft.storage.atomic_write import explained, write_atomic
+from tfft.storage.format_versions import check_workdir
 
 KEPT_CHECKPOINTS = 2
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
@@ -109,6 +110,7 @@ class Workdir:
         found = self.read_json("run.json")
         if found is None:
             return
+        check_workdir(found, self.path)
         if not isinstance(found.get("identity"), dict):
             raise self._unreadable("run.json", "it names no run")
         if found["identity"] == identity:

@@ -55,7 +55,7 @@ class Classification(Task):
         all alike, 2 is usual (focal loss: Lin et al., 2017).
       class_weights: what an example counts by its class's name; "balanced" gives each class the
         same sum, n / (classes * examples of the class).
-      metrics: shown after each epoch, and what `Stage.monitor` can watch.
+      metrics: shown after each epoch, and what `EarlyStopping.monitor` can watch.
       calibrate: divides the logits by a temperature that is fitted on the validation split, in the
         model and in its exports (Guo et al., 2017).
       threshold: of two classes, chosen on the validation split: `f1()`, `recall_at_precision(0.9)`;

@@ -22,6 +22,7 @@ from tfft.tasks.base import Answers
 from tfft.training import checkpointing, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.prepare_stage import Prepared
+from tfft.training.schedules.linear import Linear
 from tfft.training.stage import Stage
 
 
@@ -31,7 +32,7 @@ class TaskCase:
     A subclass gives `make_task`, `make_source` and `make_body`. One model is built for all tests.
     """
 
-    stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, warmup=0)
+    stage = Stage(freeze_layers=1, epochs=3, learning_rate=3e-3, schedule=Linear(warmup=0))
     job: trainer.Trainer
     prepared: Prepared
     _resources: contextlib.ExitStack

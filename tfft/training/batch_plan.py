@@ -15,8 +15,6 @@ from tfft.data.length_buckets import Batch, batch_shapes, count_shapes, plan_epo
 from tfft.errors import ConfigError
 from tfft.training.stage import Stage
 
-# Above this learning rate most trainings diverge. These optimizers scale the gradient otherwise.
-LARGE_RATE, LARGE_RATES = 0.1, dict.fromkeys(("sgd", "adadelta", "adagrad", "ftrl"), 10.0)
 SMALL_RATE = 1e-10  # a step of this size does not change a float32 weight of usual size
 
 
@@ -33,14 +31,16 @@ class Schedule:
         """The lengths that batches are padded to.
 
         Raises:
-          ConfigError: `Stage.lengths` has no room for the longest text.
+          ConfigError: `Batching.padded_lengths` has no room for the longest text.
         """
-        lengths, given = self.encoded.sizes, self.stage.lengths
+        lengths, batching = self.encoded.sizes, self.stage.batching
+        given = batching.padded_lengths
         if given is None:
-            return batch_shapes(lengths, self.stage.batch_size, self.stage.batch_tokens)
+            return batch_shapes(lengths, self.stage.batch_size, batching.max_size)
         if not given or min(given) < 1 or max(given) < lengths.max():
             raise ConfigError(
-                f"Stage.lengths={given}, and the longest text has {lengths.max()} tokens.",
+                f"Batching.padded_lengths={given}, and the longest text has {lengths.max()} "
+                "tokens.",
                 valid=f"lengths of which the last is {lengths.max()} or more; or None",
             )
         return tuple(sorted(set(map(int, given))))
@@ -72,15 +72,15 @@ class Schedule:
         Raises:
           ConfigError: oversampling, of a mixture, whose rates it would change.
         """
-        if self.stage.oversample and self.encoded.origins is not None:
+        if self.stage.batching.oversample and self.encoded.origins is not None:
             raise ConfigError(
-                "Stage.oversample repeats the examples of rarer classes, and the rates of a "
+                "Batching.oversample repeats the examples of rarer classes, and the rates of a "
                 "mixture would be others.",
-                set_in="Stage.oversample",
-                valid="Stage.oversample = False; class_weights do not repeat examples",
+                set_in="Batching.oversample",
+                valid="Batching.oversample = False; class_weights do not repeat examples",
             )
         encoded, rng = self.encoded, np.random.default_rng([*self.seed, 0])
-        if self.stage.oversample:
+        if self.stage.batching.oversample:
             kinds: Any = np.asarray(encoded.targets)
             shares = dict.fromkeys(np.unique(kinds).tolist(), 1.0)
         elif encoded.origins is not None and encoded.rates is not None:
@@ -98,14 +98,14 @@ class Schedule:
 
     @property
     def _repeats(self) -> bool:
-        return self.stage.oversample or self.encoded.origins is not None
+        return self.stage.batching.oversample or self.encoded.origins is not None
 
     def weights(self, epoch: int) -> list[float] | None:
         """Returns what each batch's examples weigh, so that groups of batches count as one batch.
 
         A group goes on in the next epochs where an epoch's batches make no whole number of groups.
         """
-        size = self.stage.accumulate
+        size = self.stage.batching.gradient_accumulation_steps
         if size == 1:
             return None
         start, places = epoch * self.steps_per_epoch, range(len(self.plan(epoch)))
@@ -131,20 +131,22 @@ class Schedule:
           how: the batches are computed.
         """
         stage, plan = self.stage, self.plan(0)
-        size = f"{stage.batch_tokens} tokens" if stage.batch_tokens else f"{stage.batch_size}"
+        batching = stage.batching
+        every = batching.gradient_accumulation_steps
+        size = f"{batching.max_size} tokens" if batching.max_size else f"{stage.batch_size}"
         padding = "" if limit is None else self._padding(plan, limit)
         found = [
             f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes{padding}; "
             f"{how}"
         ]
         if self._repeats:
-            why = "oversampling" if stage.oversample else "mixture"
+            why = "oversampling" if batching.oversample else "mixture"
             found.append(f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,}")
-        if stage.accumulate > 1:
-            left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % stage.accumulate
+        if every > 1:
+            left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % every
             found.append(
-                f"accumulation: {self.total_steps // stage.accumulate:,} steps of "
-                f"{stage.accumulate} batches" + (f"; the last {left} are left out" if left else "")
+                f"accumulation: {self.total_steps // every:,} steps of {every} batches"
+                + (f"; the last {left} are left out" if left else "")
             )
         return found
 
@@ -163,7 +165,7 @@ class Schedule:
         )
 
     def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
-        size, tokens = self.stage.batch_size, self.stage.batch_tokens
+        size, tokens = self.stage.batch_size, self.stage.batching.max_size
         plan = plan_epoch(self.encoded.sizes[self.rows], self.shapes, size, rng, tokens)
         if not self._repeats:
             return plan
@@ -187,57 +189,39 @@ def without_effect(
       rate_factors: the smallest factor of the learning rate in each group that is trained.
     """
     messages = [*_rate_messages(stage, steps), *_group_messages(stage, rate_factors or {})]
-    if stage.patience is not None and stage.patience > epochs - 2:
+    stopping = stage.early_stopping
+    if stopping.patience is not None and stopping.patience > epochs - 2:
         messages.append(
-            f"patience={stage.patience} cannot end the stage early: it has {epochs} epochs, and "
-            f"patience acts from epoch {stage.patience + 1} on"
+            f"patience={stopping.patience} cannot end the stage early: it has {epochs} epochs, and "
+            f"patience acts from epoch {stopping.patience + 1} on"
         )
-    if stage.patience is None and stage.min_change:
-        messages.append(f"min_change={stage.min_change:g} has no effect without patience")
-    if stage.monitor is not None and epochs == 1 and only_stage:
-        messages.append(f"monitor={stage.monitor!r} has no effect: there is one epoch to choose")
-    first = math.floor(stage.swa_start * steps)
-    if stage.average == "swa" and first >= (epochs - 1) * steps / epochs:
-        messages.append(
-            f"average='swa' averages one epoch: swa_start={stage.swa_start:g} leaves out those "
-            f"that end in the first {first} of {steps} steps"
-        )
-    left = stage.ema_momentum ** max(steps - 1, 0)
-    if stage.average == "ema" and left > 0.5:
-        messages.append(
-            f"average='ema' keeps {left:.0%} of the weights of the first step: ema_momentum="
-            f"{stage.ema_momentum:g} is too large for {steps} steps"
-        )
+    if stopping.patience is None and stopping.min_delta:
+        messages.append(f"min_delta={stopping.min_delta:g} has no effect without patience")
+    if stopping.monitor is not None and epochs == 1 and only_stage:
+        messages.append(f"monitor={stopping.monitor!r} has no effect: there is one epoch to choose")
+    for average in stage.averaging:
+        messages += average.warnings(steps, epochs)
     return [f"stage {stage.name!r}: {message}" for message in messages]
 
 
 def _rate_messages(stage: Stage, steps: int) -> list[str]:
     """Returns messages on the learning rate, the warm-up and the schedule after it."""
-    messages, peak, warmup = [], stage.learning_rate, stage.warmup_steps(steps)
+    messages, peak = [], stage.learning_rate
     if peak < SMALL_RATE:
         messages.append(f"learning_rate={peak:g} changes no weight")
-    elif peak > LARGE_RATES.get(stage.optimizer.lower(), LARGE_RATE):
-        messages.append(f"learning_rate={peak:g} is large for {stage.optimizer}")
-    if warmup >= steps and (warmup, steps) != (1, 1):
-        messages.append(
-            f"the warm-up of {warmup:,} steps does not end before the last of {steps:,} steps: the "
-            f"learning rate reaches {peak * steps / warmup:.3g} of {peak:.3g}"
-        )
-    elif stage.cycles * 2 > steps - warmup and stage.cycles > 1:
-        messages.append(
-            f"cycles={stage.cycles} has less than two steps for each cycle: {steps - warmup} steps "
-            "follow the warm-up, and the learning rate does not fall"
-        )
-    return messages
+    elif peak > stage.optimizer.large_rate:
+        messages.append(f"learning_rate={peak:g} is large for {stage.optimizer.title}")
+    return messages + stage.schedule.warnings(peak, steps)
 
 
 def _group_messages(stage: Stage, factors: Mapping[str, float]) -> list[str]:
-    """Returns a message if layer_decay or rates leave a group with a rate that changes nothing."""
+    """Returns a message if a group's learning rate is so small that it changes nothing."""
     rates = {group: factor * stage.learning_rate for group, factor in factors.items()}
     small = [group for group, rate in rates.items() if rate < SMALL_RATE <= stage.learning_rate]
     if not small:
         return []
     return [
-        f"layer_decay={stage.layer_decay:g} and rates leave {', '.join(small)} with a learning "
-        f"rate of {rates[small[0]]:.1g}, which changes no weight: freeze these groups instead"
+        f"layer_decay={stage.optimizer.layer_decay:g} and learning_rate_multipliers leave "
+        f"{', '.join(small)} with a learning rate of {rates[small[0]]:.1g}, which changes no "
+        "weight: freeze these groups instead"
     ]

@@ -15,8 +15,10 @@ import tensorflow as tf
 
 from tfft.data.length_buckets import Batch
 from tfft.storage.workdir import BEST, Workdir
-from tfft.training import early_stopping, weight_averaging
-from tfft.training.optimizer import applied_rate
+from tfft.training import early_stopping
+from tfft.training.averaging.averaged_weights import AveragedWeights
+from tfft.training.callbacks import StageCallbacks
+from tfft.training.optimizers.build import applied_rate
 from tfft.training.prepare_stage import Prepared
 
 
@@ -31,6 +33,8 @@ class Position:
       records: one a finished epoch.
       proofs: one a finished stage.
       reuse: where this stage's features are: memory, disk or off; None before that is decided.
+      stopped: whether a callback has ended this stage.
+      callbacks: the state of the person's callbacks.
     """
 
     stage: int = 0
@@ -41,6 +45,8 @@ class Position:
     records: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     proofs: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     reuse: str | None = None
+    stopped: bool = False
+    callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     before: dict[str, str] | None = None
 
 
@@ -58,7 +64,8 @@ class Recorder(keras.callbacks.Callback):
       checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
         executions.
       stopped: set when the run is asked to stop.
-      lower_is_better: whether a smaller value of `Stage.monitor` is better.
+      lower_is_better: whether a smaller value of `EarlyStopping.monitor` is better.
+      callbacks: the person's own; None for none.
     """
 
     def __init__(
@@ -72,13 +79,14 @@ class Recorder(keras.callbacks.Callback):
         checkpoint_steps: int,
         stopped: threading.Event,
         lower_is_better: bool = False,
+        callbacks: StageCallbacks | None = None,
     ):
         super().__init__()
         self.prepared, self.position, self.variables = prepared, position, variables
         self.workdir, self.extra, self.say = workdir, extra, say
         self.checkpoint_steps, self.stopped = checkpoint_steps, stopped
-        self.lower_is_better = lower_is_better
-        self.average = weight_averaging.Average(prepared.trained.optimizer)
+        self.lower_is_better, self.callbacks = lower_is_better, callbacks
+        self.average = AveragedWeights(prepared.trained.optimizer)
         self.mixed: list[dict[str, float]] = []
         self.metric_values: dict[str, np.ndarray] = {}
         self.plan: list[Batch] = []
@@ -93,6 +101,8 @@ class Recorder(keras.callbacks.Callback):
         for number, variable in enumerate(optimizer if saved else []):
             variable.assign(saved[f"optimizer/{number:04d}"])
         self.metric_values = {n: v for n, v in arrays.items() if n.startswith("metric/")}
+        if self.callbacks is not None:
+            self.callbacks.restore(self.position.callbacks, arrays, self.say.warn)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.began, self.first = time.monotonic(), self.position.step
@@ -110,7 +120,7 @@ class Recorder(keras.callbacks.Callback):
         before = position.total_steps
         position.total_steps += done - position.step
         position.step = done
-        if position.step == len(self.plan):
+        if position.step == len(self.plan) or self.model.stop_training:
             self.average.end_epoch()
             return  # the end of the epoch saves, with the validation figures
         due = position.total_steps // self.checkpoint_steps > before // self.checkpoint_steps
@@ -154,6 +164,7 @@ class Recorder(keras.callbacks.Callback):
         position = self.position
         self._refuse_divergence(logs or {}, position.step)
         position.epoch, position.step = epoch + 1, 0
+        position.stopped = bool(self.model.stop_training)
         record: dict[str, Any] = {
             "stage": self.prepared.stage.name,
             "stage_number": position.stage,
@@ -164,7 +175,7 @@ class Recorder(keras.callbacks.Callback):
             "seconds": time.monotonic() - self.began,
         }
         position.records.append(record)
-        watched, lower = self.prepared.stage.monitor, self.lower_is_better
+        watched, lower = self.prepared.stage.early_stopping.monitor, self.lower_is_better
         best = position.best is None or early_stopping.better(
             record, position.best, watched, lower=lower
         )
@@ -193,6 +204,9 @@ class Recorder(keras.callbacks.Callback):
             ("metric", model.metrics_variables if position.step else []),
         ]:
             others |= {f"{kind}/{i:04d}": np.array(v) for i, v in enumerate(variables)}
+        if self.callbacks is not None:
+            position.callbacks, arrays = self.callbacks.state()
+            others |= arrays
         state, steps = dataclasses.asdict(position), position.total_steps
 
         def write() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
+from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, validated
 from tfft.errors import ConfigError, DivergenceError, near
 
 LOSSES = ("loss", "val_loss")
@@ -13,53 +15,71 @@ USUAL = "val_accuracy"  # watched where a task has it; else the validation loss
 Record = Mapping[str, Any]
 
 
+@validated(monitor=FILLED, patience=COUNT, min_delta=NON_NEGATIVE)
+@dataclasses.dataclass(frozen=True)
+class EarlyStopping:
+    """Which epoch is the best one, and when a stage ends before its last epoch.
+
+    Args:
+      monitor: the metric that says which epoch is the best: "loss", "accuracy", or another of the
+        task's metrics, with "val_" before it for the validation split. None takes the validation
+        accuracy, then the loss.
+      mode: "min" or "max" for a metric of a task of your own that does not declare whether a
+        smaller or a larger value is better.
+      patience: ends the stage when so many epochs in a row were no better; the next stage starts
+        from the best weights (Prechelt 1998). None trains all epochs.
+      min_delta: by how much an epoch has to be better, for `patience`.
+    """
+
+    monitor: str | None = None
+    mode: Literal["auto", "min", "max"] = "auto"
+    patience: int | None = None
+    min_delta: float = 0.0
+
+
 def check(stage: Any, task: Any, validated: bool) -> None:
-    """Refuses a metric that no epoch will have, and a choice on data that there are not.
+    """Refuses a metric that no epoch will have.
 
     Raises:
       ConfigError: the name is unknown, or needs a validation split that there is not.
     """
-    if stage.wise_ft and not validated:
-        raise ConfigError(
-            f"stage {stage.name!r} chooses wise_ft={stage.wise_ft} on validation data: there are "
-            "none.",
-            set_in="Stage.wise_ft",
-            valid="a source with a validation split; or wise_ft=()",
-        )
-    if stage.monitor is None and stage.patience is None:
+    settings = stage.early_stopping
+    if settings.monitor is None and settings.patience is None:
         return
     names = ["loss", *(metric.name for metric in task.metrics())]
     known = [f"val_{name}" for name in names] if validated else []
-    wanted = stage.monitor or (USUAL if USUAL in known else "val_loss")
+    wanted = settings.monitor or (USUAL if USUAL in known else "val_loss")
     if wanted in [*names, *known]:
-        lower_is_better(stage, task)
+        lower_is_better(settings, task)
         return
     if wanted.startswith("val_") and not validated:
         raise ConfigError(
             f"stage {stage.name!r} watches {wanted}, and the data have no validation split.",
-            set_in="Stage.monitor" if stage.monitor else "Stage.patience",
-            valid=f"a validation split; or Stage.monitor of {', '.join(names)}",
+            set_in=f"EarlyStopping.{'monitor' if settings.monitor else 'patience'}",
+            valid=f"a validation split; or EarlyStopping.monitor of {', '.join(names)}",
         )
     raise ConfigError(
-        f"Stage.monitor={wanted!r} is no figure of an epoch.", valid=near(wanted, [*known, *names])
+        f"EarlyStopping.monitor={wanted!r} is no metric of an epoch.",
+        set_in="EarlyStopping.monitor",
+        valid=near(wanted, [*known, *names]),
     )
 
 
-def lower_is_better(stage: Any, task: Any) -> bool:
-    """Returns True if a smaller value of `Stage.monitor` is better.
+def lower_is_better(settings: EarlyStopping, task: Any) -> bool:
+    """Returns True if a smaller value of `EarlyStopping.monitor` is better.
 
-    A loss is better when it is smaller. `Stage.monitor_mode` decides for other metrics, then the
+    A loss is better when it is smaller. `EarlyStopping.mode` decides for other metrics, then the
     task, see `Task.lower_is_better`.
 
     Raises:
-      ConfigError: the direction is unknown, or `monitor_mode` contradicts it for a loss.
+      ConfigError: the direction is unknown, or `mode` contradicts it for a loss.
     """
-    name, mode = stage.monitor, stage.monitor_mode
+    name, mode = settings.monitor, settings.mode
     if name in LOSSES and mode == "max":
         raise ConfigError(
-            f"Stage.monitor={name!r} with Stage.monitor_mode='max' keeps the epoch with the "
-            "largest loss.",
-            set_in="Stage.monitor_mode",
+            f"EarlyStopping.monitor={name!r} with EarlyStopping.mode='max' keeps the epoch with "
+            "the largest loss.",
+            set_in="EarlyStopping.mode",
             valid='"auto" or "min"',
         )
     if name is None or name in LOSSES:
@@ -70,9 +90,9 @@ def lower_is_better(stage: Any, task: Any) -> bool:
     if lower is None:
         raise ConfigError(
             f"The task {task.name!r} does not declare if a larger or a smaller value of "
-            f"Stage.monitor={name!r} is better.",
-            set_in="Stage.monitor",
-            valid=f"Stage.monitor_mode = 'max' or 'min'; or {name.removeprefix('val_')!r} in the "
+            f"EarlyStopping.monitor={name!r} is better.",
+            set_in="EarlyStopping.monitor",
+            valid=f"EarlyStopping.mode = 'max' or 'min'; or {name.removeprefix('val_')!r} in the "
             "`figures` of the task, and in its `lower` if a smaller value is better",
         )
     return lower
@@ -125,26 +145,28 @@ def exhausted(
     Args:
       records: of the run's finished epochs.
       number: of the stage.
-      stage: with `patience`, `monitor` and `min_change`.
+      stage: with its `early_stopping`.
       lower: whether a smaller value of the monitored metric is better.
     """
-    if stage.patience is None:
+    settings = stage.early_stopping
+    if settings.patience is None:
         return None
     best: Record | None = None
     waited = 0
     for record in records:
         if record["stage_number"] != number:
             continue
-        if best is None or better(record, best, stage.monitor, stage.min_change, lower):
+        if best is None or better(record, best, settings.monitor, settings.min_delta, lower):
             best, waited = record, 0
         else:
             waited += 1
-    if best is None or waited < stage.patience:
+    if best is None or waited < settings.patience:
         return None
-    name = stage.monitor or (USUAL if USUAL in best else "val_loss")
+    name = settings.monitor or (USUAL if USUAL in best else "val_loss")
     return (
         f"stage {stage.name!r} ends early: {name} was {best[name]:.4f} after epoch "
-        f"{best['epoch']} and has not improved by more than {stage.min_change:g} in {waited} epochs"
+        f"{best['epoch']} and has not improved by more than {settings.min_delta:g} in {waited} "
+        "epochs"
     )
 
 
@@ -160,11 +182,13 @@ def refuse_divergence(stage: Any, logs: Record, place: str, learning_rate: float
     broken = [name for name in LOSSES if not math.isfinite(logs.get(name, 0.0))]
     if not broken:
         return
-    precision = ', Stage.precision = "mixed_bfloat16"' * (stage.precision == "mixed_float16")
+    precision = ', Execution.dtype_policy = "mixed_bfloat16"' * (
+        stage.execution.dtype_policy == "mixed_float16"
+    )
     raise DivergenceError(
         f"{broken[0]} of stage {stage.name!r} is {logs[broken[0]]} {place}, at learning rate "
         f"{learning_rate:.3g}. The training stopped.",
         set_in=f"Stage.learning_rate={stage.learning_rate:g}",
-        valid="a lower Stage.learning_rate, Stage.clip_norm = 1.0, a longer Stage.warmup"
+        valid="a lower Stage.learning_rate, global_clipnorm = 1.0, a longer warmup"
         f"{precision}, or finite inputs and targets; with another workdir",
     )

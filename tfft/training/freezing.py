@@ -83,16 +83,16 @@ def _left_alone(method: Method, names: list[str]) -> set[str]:
     return {name for name in names if name not in hits and name.split("/")[0] != "head"}
 
 
-def check_patterns(freeze: Collection[str], rates: Iterable[str]) -> None:
+def check_patterns(freeze: Collection[str], multipliers: Iterable[str]) -> None:
     """Refuses a pattern that is frozen and has a factor of the learning rate.
 
     Raises:
       ConfigError: says which.
     """
-    both = [pattern for pattern in rates if pattern in freeze]
+    both = [pattern for pattern in multipliers if pattern in freeze]
     if both:
         raise ConfigError(
-            f"Stage.rates has a factor for {both[0]!r}, which Stage.freeze freezes.",
+            f"learning_rate_multipliers has a factor for {both[0]!r}, which Stage.freeze freezes.",
             valid="the pattern in one of the two",
         )
 
@@ -117,21 +117,22 @@ def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
     """Returns what each variable's learning rate is multiplied by; empty where all rates are one.
 
     The head, and a pooler, have the stage's rate; the top layer `layer_decay` of it, the one below
-    `layer_decay ** 2`, and so on down to the embeddings. A pattern's factor in `rates` comes on
+    `layer_decay ** 2`, and so on down to the embeddings. A pattern's factor comes on
     top. Weights that several layers share have the rate of the lowest.
 
     Raises:
-      FreezeError: a pattern in `rates` matches nothing.
+      FreezeError: a pattern matches nothing.
     """
-    rates = stage.rates or {}
-    if stage.layer_decay == 1.0 and not rates:
+    optimizer = stage.optimizer
+    multipliers = optimizer.learning_rate_multipliers or {}
+    if optimizer.layer_decay == 1.0 and not multipliers:
         return {}
     names = [name for name in named_variables(body, head) if not is_seed(name)]
     groups = [group.name for group in body.groups[: body.depth + 1]]
     above = {name: len(groups) - place for place, name in enumerate(groups)}
-    found = {name: stage.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
-    for pattern, factor in rates.items():
-        for name in matching(pattern, names, "Stage.rates"):
+    found = {name: optimizer.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
+    for pattern, factor in multipliers.items():
+        for name in matching(pattern, names, "learning_rate_multipliers"):
             found[name] *= factor
     return found
 

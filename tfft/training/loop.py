@@ -15,7 +15,8 @@ import numpy as np
 from tfft.data.batches import Inputs
 from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.layers.inspection import is_seed
-from tfft.training import early_stopping, weight_averaging, wise_ft
+from tfft.training import early_stopping
+from tfft.training.averaging.norm_statistics import norm_statistics
 from tfft.training.batch_plan import Schedule
 from tfft.training.checkpointing import Recorder
 
@@ -29,22 +30,28 @@ def fit_stage(
     """Trains one stage from the recorder's position to its end.
 
     `fit` is called once an epoch: each has a plan of its own, and a resumed one begins within it.
+    A person's callbacks see one long `fit`, see `StageCallbacks`.
     """
     position, stage, lower = recorder.position, schedule.stage, recorder.lower_is_better
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
-    if stage.average or stage.wise_ft:
-        recorder.average.statistics = weight_averaging.norm_statistics(recorder, schedule, train)
+    if stage.averaging:
+        recorder.average.statistics = norm_statistics(recorder, schedule, train)
     with closing(recorder.writer):
         for epoch in range(position.epoch, schedule.epochs):
             if why := early_stopping.exhausted(position.records, position.stage, stage, lower):
                 recorder.say.info(why)
                 break
+            if position.stopped:
+                recorder.say.info(f"stage {stage.name!r} ends early: a callback stopped it")
+                break
             _fit_epoch(recorder, schedule, epoch, train, checked)
+    if recorder.callbacks is not None:
+        recorder.callbacks.end_stage()
     recorder.average.keep()
-    if stage.patience is not None:
+    if stage.early_stopping.patience is not None:
         recorder.restore_best()
-    if stage.wise_ft:
-        wise_ft.mix(recorder, checked)
+    for average in stage.averaging:
+        average.end_stage(recorder, checked)
 
 
 def _fit_epoch(
@@ -55,6 +62,9 @@ def _fit_epoch(
     recorder.plan = schedule.plan(epoch)
     rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
     title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
+    own = [] if recorder.callbacks is None else [recorder.callbacks]
+    for callbacks in own:
+        callbacks.resume_epoch(position.step)
     with recorder.say.progress(title, rows) as recorder.progress:
         recorder.prepared.trained.fit(
             train.dataset(
@@ -66,7 +76,7 @@ def _fit_epoch(
             initial_epoch=epoch,
             epochs=epoch + 1,
             validation_data=validation,
-            callbacks=[recorder],
+            callbacks=[*own, recorder],
             shuffle=False,
             verbose=0,
         )
@@ -75,7 +85,7 @@ def _fit_epoch(
 def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
     """Returns the batches of the validation split."""
     lengths = validation.encoded.sizes
-    size, given = schedule.stage.batch_size, schedule.stage.lengths
+    size, given = schedule.stage.batch_size, schedule.stage.batching.padded_lengths
     shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
     shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
     return plan_epoch(lengths, shapes, size)

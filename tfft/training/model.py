@@ -15,8 +15,9 @@ from typing import Any
 import keras
 
 from tfft.backbones.splitting import Pool, Prefix, Upper, inputs_beside, prefix_depth
-from tfft.errors import ConfigError, FreezeError
+from tfft.errors import FreezeError
 from tfft.layers.instances import Average, Each, average_of, flat, stacked
+from tfft.training.regularizers.training_step import TrainingStep
 
 REMEDY = (
     "`trainable` was changed after the model was compiled; Keras would ignore that. "
@@ -28,10 +29,10 @@ class FineTuned(keras.Model):
     """A functional model that refuses to train with a mask other than the compiled one.
 
     Attributes:
-      additions: what its training step does beyond Keras' own; None for nothing.
+      training_step: trains on a batch in place of Keras' own step; None for that.
     """
 
-    additions: Any = None
+    training_step: TrainingStep | None = None
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         super().compile(*args, **kwargs)
@@ -47,10 +48,10 @@ class FineTuned(keras.Model):
         return super().fit(*args, **kwargs)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """Trains on one batch, as `keras.Model.train_step` does where there are no additions."""
-        if self.additions is None:
+        """Trains on one batch; a loop of one's own can call it in `strategy.run`."""
+        if self.training_step is None:
             return super().train_step(data)
-        return self.additions.train_step(self, data)
+        return self.training_step(self, data)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains on one batch as `keras.Model.train_on_batch` does, with the check of `fit`."""
@@ -84,7 +85,7 @@ class Split:
 
 
 def assemble(
-    body: Any, head: keras.layers.Layer, frozen: frozenset[str], additions: Any = None
+    body: Any, head: keras.layers.Layer, frozen: frozenset[str], step: TrainingStep | None = None
 ) -> Split:
     """Builds the model for one stage around layers that exist already.
 
@@ -92,7 +93,7 @@ def assemble(
       body: a Backbone.
       head: from pooled features [b d], or from tokens [b t d], to the task's output.
       frozen: names of the groups of which no weight is trained.
-      additions: `Additions` whose layers stand before the trained part and before the head.
+      step: whose places stand before the trained part and before the head; None for none.
     """
     rows_of = () if average_of(body) is None else (None,)  # where an example is several rows
     inputs = {
@@ -104,8 +105,8 @@ def assemble(
     whole = body.pools and len(frozen) == len(body.groups)
     if depth is None:
         hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
-        pooled = _upper(body, 0, {**rows, "hidden": hidden}, frozen, additions)
-        outputs = answer(body, head, pooled, mask, additions)
+        pooled = _upper(body, 0, {**rows, "hidden": hidden}, frozen, step)
+        outputs = answer(body, head, pooled, mask, step)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     lower = Prefix(body, depth, pool=whole, name="prefix")
     hidden = lower(rows)
@@ -118,10 +119,10 @@ def assemble(
         between["padding_mask"] = keras.Input(mask.shape[1:], dtype="int32", name="padding_mask")
     rows = flat(body, between)
     if not whole:
-        pooled = _upper(body, depth, rows, frozen, additions)
+        pooled = _upper(body, depth, rows, frozen, step)
     else:
-        pooled = rows[name] if additions is None else additions.entrance(rows[name])
-    outputs = answer(body, head, pooled, between.get("padding_mask"), additions)
+        pooled = rows[name] if step is None else step.hidden(rows[name])
+    outputs = answer(body, head, pooled, between.get("padding_mask"), step)
     tail = FineTuned(between, outputs, name="tail")
     read = {**inputs, name: stacked(body, hidden, mask)}
     outputs = tail({key: read[key] for key in between})
@@ -129,7 +130,11 @@ def assemble(
 
 
 def _upper(
-    body: Any, depth: int, rows: Mapping[str, Any], frozen: frozenset[str], additions: Any
+    body: Any,
+    depth: int,
+    rows: Mapping[str, Any],
+    frozen: frozenset[str],
+    step: TrainingStep | None,
 ) -> Any:
     """From the input of layer `depth` to pooled features, or to the output of the top layer.
 
@@ -138,8 +143,8 @@ def _upper(
     """
     hidden, mask = rows["hidden"], rows.get("padding_mask")
     beside = {each: rows[each] for each in inputs_beside(body)} or None
-    if additions is not None:
-        hidden = additions.entrance(hidden, mask)
+    if step is not None:
+        hidden = step.hidden(hidden, mask)
     if depth < body.depth:
         still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
         hidden = Upper(body, depth, still, name="upper")(hidden, mask, beside)
@@ -150,7 +155,9 @@ def _upper(
     return pooled(hidden, mask)
 
 
-def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = None) -> Any:
+def answer(
+    body: Any, head: Any, read: Any, padding_mask: Any, step: TrainingStep | None = None
+) -> Any:
     """From what is read of all rows to the task's output, [b c].
 
     Args:
@@ -160,28 +167,13 @@ def answer(body: Any, head: Any, read: Any, padding_mask: Any, additions: Any = 
       head: from pooled features or tokens to the output.
       read: pooled features of all windows, [b*n d]; or tokens, [b*n t d], for [b t c] or [b n t c].
       padding_mask: int32 [b n t].
-      additions: `Additions` that mix the features of texts before the head; None for nothing.
-
-    Raises:
-      ConfigError: texts are to be mixed that have no features of the whole.
+      step: whose place for pooled features stands before the head; None for none.
     """
     average = average_of(body)
-    mixed = additions is not None and additions.mixup
-    if mixed and (average in ("probabilities", "each") or not body.pools):
-        raise ConfigError(
-            f"Stage.mixup={additions.mixup} mixes the features of two texts, and "
-            + (
-                'window_average="probabilities" has none of whole texts.'
-                if average == "probabilities"
-                else "this task reads none of whole texts."
-            ),
-            valid='window_average="features", or Stage.mixup = 0.0',
-            see="docs/long_texts.md",
-        )
     if average == "probabilities":
         return Average(name="average")(head(read), padding_mask)
     if average == "each":
         return Each(body.absent, name="each")(head(read), padding_mask)
     if average == "features":
         read = Average(name="average")(read, padding_mask)
-    return head(read if additions is None or not body.pools else additions.blend(read))
+    return head(read if step is None or not body.pools else step.pooled(read))

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
-from tfft.training import wise_ft
-from tfft.training.dropout import set_dropout
 from tfft.training.execution import set_precision, use_xla
 from tfft.training.freezing import adapt, freeze_table, frozen_names, rate_factors, set_trainable
 from tfft.training.model import Split, assemble
-from tfft.training.optimizer import build_optimizer, make_optimizer
-from tfft.training.regularizers.train_step import refuse
-from tfft.training.stage import SHORT_STEPS, Stage
+from tfft.training.optimizers.build import build_optimizer, make_optimizer
+from tfft.training.regularizers.base import acts_in_step
+from tfft.training.regularizers.dropout import set_dropout
+from tfft.training.regularizers.training_step import TrainingStep
+from tfft.training.stage import Stage, needs_pretrained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,46 +65,75 @@ def prepare(
       total_steps: the length of the schedule, in batches.
       reuse: train the tail on stored features rather than the whole model.
       seed: of the noise that the stage adds.
-      pretrained: the values that `l2_sp` and `wise_ft` go back to; those of now by default.
+      pretrained: the values that L2SP and WiseFT go back to; those of now by default.
 
     Raises:
-      ConfigError: the stage is one that `chain` must write out first.
+      ConfigError: the stage does not fit the task or the backbone.
     """
-    refuse(stage, task)
-    if stage.unfreeze:
-        raise ConfigError(
-            f"stage {stage.name!r} stands for several: unfreeze={stage.unfreeze!r}.",
-            valid="tfft.train, which goes through them; or a Stage with a freeze_layers of its own",
-        )
+    for regularizer in stage.regularizers:
+        regularizer.check(stage, task, body)
+    stage.batching.check(stage, task)
     if not head.built:
         head.build(body.head_shape)
     adapt([stage], body, 0)
     frozen = frozen_names(stage, body, head)
-    set_precision(body, head, stage.precision)
-    body.packed = not use_xla(stage.xla)
+    set_precision(body, head, stage.execution.dtype_policy)
+    compiled = use_xla(stage.execution.jit_compile)
+    body.packed = not compiled
     still = set_trainable(body, head, frozen)
-    set_dropout(body, stage.dropout)
-    additions = stage.additions(seed)
-    split = assemble(body, head, still, additions)
+    set_dropout(body, None)
+    for regularizer in stage.regularizers:
+        regularizer.prepare(body)
+    step = training_step(stage, seed)
+    split = assemble(body, head, still, step)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
     head_alone = trained is split.tail and len(still) == len(body.groups)
-    steps: Any = stage.steps_per_execution
-    if steps == "auto":
-        steps = SHORT_STEPS if head_alone else 1
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
             loss=task.loss_on(head),
             metrics=task.metrics(),
-            jit_compile=use_xla(stage.xla),
-            steps_per_execution=steps,
+            jit_compile=compiled,
+            steps_per_execution=stage.execution.batches_per_call(head_alone),
         )
-        model.additions = additions
+        model.training_step = step
     named = {id(v): name for name, v in named_variables(body, head).items()}
     variables = {named[id(v)]: v for v in trained.trainable_variables}
-    start = wise_ft.started(stage, variables, pretrained)
+    start = started(stage, variables, pretrained)
     factors = rate_factors(stage, body, head)
     build_optimizer(trained.optimizer, stage, variables, start, factors)
     table = freeze_table(body, head, frozen, factors)
     return Prepared(stage, split, trained, frozen, table, start)
+
+
+def training_step(stage: Stage, seed: int) -> TrainingStep | None:
+    """Returns what the stage does in place of Keras' training step; None for nothing."""
+    accumulated = stage.batching.gradient_accumulation_steps > 1
+    acting = [one for one in stage.regularizers if acts_in_step(one)]
+    return TrainingStep(acting, accumulated, seed) if acting or accumulated else None
+
+
+def pretrained_values(
+    stages: Sequence[Stage], variables: Mapping[str, Any]
+) -> dict[str, np.ndarray] | None:
+    """Returns copies of the variables where a stage goes back to them later; else None."""
+    if not any(map(needs_pretrained, stages)):
+        return None
+    return {name: np.array(variable) for name, variable in variables.items()}
+
+
+def started(
+    stage: Stage, variables: Mapping[str, Any], values: Mapping[str, np.ndarray] | None
+) -> dict[str, np.ndarray]:
+    """Returns where the backbone's trained variables began, if the stage goes back to it.
+
+    Args:
+      stage: the Stage.
+      variables: the trained ones, by name.
+      values: of `pretrained_values`; None takes those that the variables have.
+    """
+    if not needs_pretrained(stage):
+        return {}
+    own = {name: value for name, value in variables.items() if not name.startswith("head/")}
+    return {n: np.array(v) if values is None else values[n] for n, v in own.items()}

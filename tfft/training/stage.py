@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from tfft.argument_checks.validated import (
     COUNT,
     DISTINCT,
     FILLED,
-    FRACTION,
     NON_NEGATIVE,
-    Range,
     each,
     validated,
 )
 from tfft.errors import ConfigError
 from tfft.methods.base import Method
-from tfft.training import weight_averaging
-from tfft.training.freezing import (
-    check_patterns,
-)
-from tfft.training.regularizers.train_step import Additions
-
-SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
+from tfft.training import early_stopping
+from tfft.training.averaging.base import Averaging
+from tfft.training.batching import Batching
+from tfft.training.early_stopping import EarlyStopping
+from tfft.training.execution import Execution
+from tfft.training.feature_cache.placement import FeatureCache
+from tfft.training.freezing import check_patterns
+from tfft.training.optimizers.adamw import AdamW
+from tfft.training.optimizers.base import Optimizer
+from tfft.training.regularizers.base import Regularizer
+from tfft.training.regularizers.reinit_top import ReinitTop
+from tfft.training.schedules.base import Schedule
+from tfft.training.schedules.linear import Linear
 
 
 @validated(
-    **each("epochs steps batch_size batch_tokens accumulate lengths unfreeze_layers", COUNT),
-    **each("cycles patience steps_per_execution", COUNT),
-    **each("freeze_layers reinit_layers rates layer_decay warmup learning_rate", NON_NEGATIVE),
-    **each("weight_decay l2_sp min_change r_drop mixup adversarial noise", NON_NEGATIVE),
-    **each("dropout ema_momentum swa_start", FRACTION),
-    **each("name optimizer monitor", FILLED),
+    **each("epochs steps batch_size", COUNT),
+    **each("freeze_layers learning_rate", NON_NEGATIVE),
+    name=FILLED,
     freeze=DISTINCT,
-    wise_ft=Range(above=0, below=1),
-    clip_norm=Range(above=0),
 )
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One stretch of training.
+    """One period of training.
 
     Args:
       name: shown in the report and the logs.
@@ -50,112 +49,39 @@ class Stage:
         variable's ("layer_2/*/bias"), with the wildcards of `fnmatch`.
       method: trains few weights of the layers that are not frozen, or few new ones, beside the
         head: `bitfit()`, `norm_tuning()`, `lora()`, `adapters()`, `ia3()`.
-      reinit_layers: gives the top K layers and the pooler new weights before the first stage that
-        says so (Zhang et al. 2021, Revisiting few-sample BERT fine-tuning).
-      dropout: the rate of the body's dropout layers, one number for all or numbers for patterns
-        such as "layer_*/feedforward_dropout"; None leaves them as they are.
       epochs: how often the training split is seen; None when `steps` says how long.
       steps: the number of batches instead of epochs.
       batch_size: examples a batch.
-      batch_tokens: tokens a batch, padding included, instead of a number of examples; the rate
-        stays as it is and losses are reported per example.
-      accumulate: how many batches make one step of the optimizer, as if they were one: each example
-        has the same weight, and rate and warm-up count steps.
-      oversample: repeats the examples of rarer classes until all classes are equally frequent.
-      lengths: what batches are padded to; None chooses at most six lengths that waste the fewest
-        tokens of these data. `(128,)` pads every batch to 128.
       learning_rate: the peak of the schedule.
-      layer_decay: the rate of each layer as a share of the one above it, the head's being
-        `learning_rate` (Clark et al. 2020, ELECTRA; 0.9 to 0.95 is usual for fine-tuning).
-      rates: factors of the rate for patterns as in `freeze`, on top of `layer_decay`.
-      unfreeze: "top_down" trains the head alone first, then unfreezes `unfreeze_layers` more from
-        the top in each of a chain of stages, each of `epochs` or `steps`, until `freeze_layers` are
-        left (Howard and Ruder 2018, ULMFiT).
-      unfreeze_layers: how many at a time.
-      schedule: how the rate goes on after the warm-up; "linear" and "cosine" end at zero,
-        "restarts" is `cycles` cosines in a row (Loshchilov and Hutter 2017, SGDR).
-      cycles: how many.
-      warmup: steps (int) or share of all steps (float below 1) in which the rate rises from zero.
-      weight_decay: decoupled decay of all weights but biases and norms.
-      l2_sp: pulls the body's weights towards the pretrained ones instead: a step gives back
-        rate x `l2_sp` of the distance; the head keeps `weight_decay` (Li et al. 2018, L2-SP).
-      average: validates and keeps averages of the weights: "ema" a moving one over the steps
-        (Polyak and Juditsky 1992), "swa" the mean over the ends of epochs (Izmailov et al. 2018).
-      ema_momentum: the share of the old average after a step.
-      swa_start: the share of the steps after which epochs count.
-      wise_ft: mixes the pretrained body into the trained one when the stage ends: shares of the
-        latter, of which validation takes the best, 1 included (Wortsman et al. 2022, WiSE-FT).
-      optimizer: a name of `keras.optimizers`, in lower case.
-      clip_norm: the largest global norm of a gradient, None for no limit.
-      monitor: the figure that says which epoch is the best: "loss", "accuracy", or another of the
-        task's metrics, with "val_" before it for the validation split. None takes the validation
-        accuracy, then the loss.
-      monitor_mode: "min" or "max" for a metric of a task of your own that does not declare whether
-        a smaller or a larger value is better.
-      patience: ends the stage when so many epochs in a row brought no better figure; the next stage
-        starts from the best weights (early stopping: Prechelt 1998).
-      min_change: what counts as better, for `patience`.
-      r_drop: alpha of R-Drop (Liang et al. 2021): two passes with dropout that must agree; 0 is
-        off. Twice the time.
-      mixup: alpha of mixup of the pooled features (Zhang et al. 2018; Verma et al. 2019); 0 is off.
-      adversarial: the length of the shift of what the trained part reads (FGM: Miyato et al. 2017);
-        0 is off, 1 is usual. Twice the time.
-      noise: alpha of noise on what the trained part reads (NEFTune: Jain et al. 2024); 0 is off.
-      precision: the layers' dtype policy; weights stay in float32. "mixed_float16" scales the loss
-        and skips a step that overflows (Micikevicius et al. 2018).
-      xla: "auto" compiles on GPU and TPU, not on a CPU, where it gains nothing and compiles anew
-        for each shape.
-      features: "memory" and "disk" compute the frozen prefix once and train on its outputs, "disk"
-        keeps them for other stages and runs; "auto" takes what is on disk, else memory, else disk,
-        where that pays and fits; "off" computes the prefix at every step.
-      half_features: stores them in float16; the report says what that changed.
-      steps_per_execution: batches in one call of TensorFlow; progress, checkpoints and Ctrl-C wait
-        for its end. "auto" takes 16 where the head alone is trained on stored features, whose steps
-        are shorter than a call, else 1.
+      schedule: how the learning rate goes on: `Linear()`, `Cosine()`, `CosineRestarts()`,
+        `Constant()`, `KerasSchedule()`.
+      optimizer: `AdamW()`, or `KerasOptimizer()` for another one of Keras.
+      batching: how examples become batches.
+      regularizers: `Dropout()`, `L2SP()`, `Mixup()`, `NoisyEmbeddings()`, `AdversarialStep()`,
+        `RDrop()`, `ReinitTop()`.
+      averaging: averages of the weights that are validated and kept: `EMA()` or `SWA()`, and
+        `WiseFT()`.
+      early_stopping: which epoch is the best, and when the stage ends early.
+      feature_cache: whether the outputs of frozen layers are computed once.
+      execution: precision, XLA, and batches in one call.
     """
 
     name: str = "stage"
     freeze_layers: int | Literal["all"] = 0
     freeze: tuple[str, ...] = ()
     method: Method | None = None
-    dropout: float | Mapping[str, float] | None = None
-    reinit_layers: int = 0
     epochs: int | None = 3
     steps: int | None = None
     batch_size: int = 32
-    batch_tokens: int | None = None
-    accumulate: int = 1
-    oversample: bool = False
-    lengths: tuple[int, ...] | None = None
     learning_rate: float = 5e-5
-    layer_decay: float = 1.0
-    rates: Mapping[str, float] | None = None
-    unfreeze: Literal["top_down"] | None = None
-    unfreeze_layers: int = 1
-    schedule: Literal["constant", "linear", "cosine", "restarts"] = "linear"
-    cycles: int = 1
-    warmup: int | float = 0.1
-    weight_decay: float = 0.01
-    l2_sp: float = 0.0
-    average: Literal["ema", "swa"] | None = None
-    ema_momentum: float = 0.99
-    swa_start: float = 0.5
-    wise_ft: tuple[float, ...] = ()
-    optimizer: str = "adamw"
-    clip_norm: float | None = 1.0
-    monitor: str | None = None
-    monitor_mode: Literal["auto", "min", "max"] = "auto"
-    patience: int | None = None
-    min_change: float = 0.0
-    r_drop: float = 0.0
-    mixup: float = 0.0
-    adversarial: float = 0.0
-    noise: float = 0.0
-    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
-    xla: bool | Literal["auto"] = "auto"
-    features: Literal["auto", "memory", "disk", "off"] = "auto"
-    half_features: bool = False
-    steps_per_execution: int | Literal["auto"] = "auto"
+    schedule: Schedule = Linear()
+    optimizer: Optimizer = AdamW()
+    batching: Batching = Batching()
+    regularizers: tuple[Regularizer, ...] = ()
+    averaging: tuple[Averaging, ...] = ()
+    early_stopping: EarlyStopping = EarlyStopping()
+    feature_cache: FeatureCache = FeatureCache()
+    execution: Execution = Execution()
 
     def __post_init__(self) -> None:
         if (self.epochs is None) == (self.steps is None) and self.epochs != 3:
@@ -163,82 +89,160 @@ class Stage:
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
-        check_patterns(self.freeze, self.rates or ())
-        weight_averaging.check_settings(self)
+        check_patterns(self.freeze, self.optimizer.learning_rate_multipliers or ())
+        for field in ("regularizers", "averaging"):
+            names = [type(one).__name__ for one in getattr(self, field)]
+            twice = [name for name in names if names.count(name) > 1]
+            if twice:
+                raise ConfigError(
+                    f"Stage.{field} has {twice[0]} twice.", valid=f"one {twice[0]} for a stage"
+                )
+        averages = [one for one in self.averaging if not one.needs_pretrained]
+        if len(averages) > 1:
+            raise ConfigError(
+                "Stage.averaging has EMA and SWA: a stage keeps one average.",
+                set_in="Stage.averaging",
+                valid="one of the two",
+            )
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Returns how many batches the stage trains on: whole groups of `accumulate`.
+        """Returns how many batches the stage trains on: whole groups that make one step.
 
         Raises:
           ConfigError: there is no whole group.
         """
         total = self.steps if self.steps is not None else (self.epochs or 0) * steps_per_epoch
-        if total < self.accumulate:
+        size = self.batching.gradient_accumulation_steps
+        if total < size:
             raise ConfigError(
-                f"stage {self.name!r} has {total} batches, and accumulate={self.accumulate} of "
-                "them make one step.",
-                set_in="Stage.accumulate",
+                f"stage {self.name!r} has {total} batches, and "
+                f"gradient_accumulation_steps={size} of them make one step.",
+                set_in="Batching.gradient_accumulation_steps",
                 valid=f"1 to {total}",
             )
-        return total - total % self.accumulate
-
-    def additions(self, seed: int) -> Additions | None:
-        """Returns what the stage's training step does beyond Keras' own; None for nothing."""
-        some = self.r_drop or self.mixup or self.adversarial or self.noise
-        if not some and self.accumulate == 1:
-            return None
-        return Additions(
-            self.r_drop, self.mixup, self.adversarial, self.noise, self.accumulate > 1, seed
-        )
-
-    def warmup_steps(self, total: int) -> int:
-        return self.warmup if isinstance(self.warmup, int) else round(self.warmup * total)
+        return total - total % size
 
 
-def chain(stages: Sequence[Stage], body: Any) -> tuple[Stage, ...]:
-    """Returns the stages with those that unfreeze gradually written out, bottom layers last.
+def check_stage_settings(stage: Stage, task: Any, backbone: Any, has_validation: bool) -> None:
+    """Refuses settings that do not fit the task, the backbone or the data.
 
     Raises:
-      ConfigError: a stage has nothing to unfreeze, or two give other layers new weights.
+      ConfigError: what a part of the stage needs and there is not.
     """
-    asked = {stage.reinit_layers for stage in stages if stage.reinit_layers}
-    if len(asked) > 1:
+    stage.batching.check(stage, task)
+    for regularizer in stage.regularizers:
+        regularizer.check(stage, task, backbone)
+    for average in stage.averaging:
+        if average.needs_validation and not has_validation:
+            raise ConfigError(
+                f"{type(average).__name__} of stage {stage.name!r} chooses on validation data: "
+                "there are none.",
+                set_in="Stage.averaging",
+                valid="a source with a validation split; or Stage.averaging = ()",
+            )
+    early_stopping.check(stage, task, has_validation)
+
+
+@validated(layers=COUNT)
+@dataclasses.dataclass(frozen=True)
+class GradualUnfreezing:
+    """Stands for several stages that unfreeze a backbone from the top.
+
+    The first trains the head alone; each further one unfreezes more layers, until the stage's
+    `freeze_layers` are left (Howard and Ruder 2018, ULMFiT).
+
+    Args:
+      stage: what all of them have in common; each is as long as it.
+      layers: how many each stage unfreezes.
+    """
+
+    stage: Stage = Stage()
+    layers: int = 1
+
+    def __post_init__(self) -> None:
+        if self.stage.freeze_layers == "all":
+            raise ConfigError(
+                f"stage {self.stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
+                set_in="Stage.freeze_layers",
+                valid="0, or the number of layers that stay frozen",
+            )
+        if reinitialized_layers(self.stage):
+            raise ConfigError(
+                f"stage {self.stage.name!r} freezes the layers first that ReinitTop gives new "
+                "weights.",
+                set_in="Stage.regularizers",
+                valid="a Stage without GradualUnfreezing, or no ReinitTop",
+            )
+
+    def stages(self, depth: int) -> Iterator[Stage]:
+        """Yields the stages for a backbone of `depth` layers."""
+        stage, last = self.stage, int(self.stage.freeze_layers)
+        depths = [*range(depth - self.layers, last, -self.layers), last]
+        at_the_end = tuple(one for one in stage.averaging if one.needs_pretrained)
+        each = tuple(one for one in stage.averaging if one not in at_the_end)
+        base = dataclasses.replace(stage, averaging=each)
+        yield dataclasses.replace(base, name=f"{stage.name} head", freeze_layers="all")
+        for depth in depths[:-1]:
+            yield dataclasses.replace(base, name=f"{stage.name} from {depth}", freeze_layers=depth)
+        yield dataclasses.replace(stage, name=f"{stage.name} from {last}", freeze_layers=last)
+
+
+def chain(
+    stages: Stage | GradualUnfreezing | Sequence[Stage | GradualUnfreezing], backbone: Any
+) -> tuple[Stage, ...]:
+    """Returns the stages of a run, those of `GradualUnfreezing` one by one.
+
+    Raises:
+      ConfigError: two give other layers new weights, or one goes back to replaced weights.
+    """
+    found: list[Stage] = []
+    for one in (stages,) if isinstance(stages, Stage | GradualUnfreezing) else stages:
+        found += one.stages(backbone.depth) if isinstance(one, GradualUnfreezing) else [one]
+    layers = {reinitialized_layers(stage) for stage in found} - {0}
+    if len(layers) > 1:
         raise ConfigError(
-            f"stages ask for reinit_layers={' and '.join(map(str, sorted(asked)))}.",
-            valid="one number; the first stage that says so gives the weights",
+            f"stages have ReinitTop.layers={' and '.join(map(str, sorted(layers)))}.",
+            valid="one number; the first stage that has it gives the weights",
         )
-    back = [stage for stage in stages if stage.l2_sp or stage.wise_ft]
-    if asked and back:
+    back = [stage for stage in found if needs_pretrained(stage)]
+    if layers and back:
         raise ConfigError(
-            f"stage {back[0].name!r} goes back to the pretrained weights (l2_sp or wise_ft), and "
-            "reinit_layers replaces some of them.",
+            f"stage {back[0].name!r} goes back to the pretrained weights (L2SP or WiseFT), and "
+            "ReinitTop replaces some of them.",
             valid="one of the two",
         )
-    return tuple(part for stage in stages for part in _unfrozen(stage, body))
+    return tuple(found)
 
 
-def _unfrozen(stage: Stage, body: Any) -> Iterator[Stage]:
-    if stage.unfreeze is None:
-        yield stage
-        return
-    if stage.freeze_layers == "all":
-        raise ConfigError(
-            f"stage {stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
-            set_in="Stage.freeze_layers",
-            valid=f"0 to {body.depth - 1}",
-        )
-    if stage.reinit_layers:
-        raise ConfigError(
-            f"stage {stage.name!r} freezes the layers first that reinit_layers gives new weights.",
-            valid="unfreeze=None, or reinit_layers=0",
-        )
-    last = int(stage.freeze_layers)
-    depths = [*range(body.depth - stage.unfreeze_layers, last, -stage.unfreeze_layers), last]
-    whole = dataclasses.replace(stage, unfreeze=None, wise_ft=())
-    yield dataclasses.replace(whole, name=f"{stage.name} head", freeze_layers="all")
-    for depth in depths[:-1]:
-        yield dataclasses.replace(whole, name=f"{stage.name} from {depth}", freeze_layers=depth)
-    mixed = stage.wise_ft  # once, at the end of the chain
-    yield dataclasses.replace(
-        whole, name=f"{stage.name} from {last}", freeze_layers=last, wise_ft=mixed
-    )
+def begin_stage(
+    stages: Sequence[Stage], number: int, backbone: Any, head: Any, seed: int, console: Any
+) -> None:
+    """Lets the regularizers of stage `number` change weights; not when a run is resumed."""
+    for regularizer in stages[number].regularizers:
+        regularizer.begin_stage(stages, number, backbone, head, seed, console)
+
+
+def needs_pretrained(stage: Stage) -> bool:
+    """Returns True if a stage reads the pretrained weights while it trains."""
+    parts: list[Regularizer | Averaging] = [*stage.regularizers, *stage.averaging]
+    return any(part.needs_pretrained for part in parts)
+
+
+def refuse_own_loop(stage: Stage) -> None:
+    """Refuses averages that only the loop of `tfft.train` computes.
+
+    Raises:
+      ConfigError: says which.
+    """
+    for average in stage.averaging:
+        if average.needs_train_loop:
+            raise ConfigError(
+                "tfft.build gives a model for a loop of your own; "
+                f"{type(average).__name__} is computed by the loop of tfft.train.",
+                valid="EMA(), which Keras' fit puts into the model when it ends; or tfft.train",
+            )
+
+
+def reinitialized_layers(stage: Stage) -> int:
+    """Returns how many layers from the top a stage gives new weights."""
+    return sum(one.layers for one in stage.regularizers if isinstance(one, ReinitTop))

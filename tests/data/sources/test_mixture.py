@@ -12,6 +12,7 @@ from tfft.data.sources.mixture import mixture
 from tfft.errors import ConfigError, DataError
 from tfft.reports.console import Console
 from tfft.training.batch_plan import Schedule
+from tfft.training.batching import Batching
 from tfft.training.stage import Stage
 
 QUIET = Console(quiet=True)
@@ -84,7 +85,8 @@ def test_sources_that_do_not_go_together():
     with pytest.raises(ConfigError, match="rates must be above 0"):
         mixture([part("a", 30), part("b", 30)], names=["a", "b"], rates=[1, 0])
     with pytest.raises(ConfigError, match="rates of a mixture would be others"):
-        seen(mixture([part("a", 30), part("b", 30)], names=["a", "b"]), oversample=True)
+        twice = mixture([part("a", 30), part("b", 30)], names=["a", "b"])
+        seen(twice, batching=Batching(oversample=True))
 
 
 def held(*splits, **settings):

@@ -66,7 +66,7 @@ def classification_metrics(
         raise UserError(
             f"the model's probabilities of {broken:,} of {len(truth):,} examples are not finite: "
             "its training diverged.",
-            valid="a lower Stage.learning_rate, or Stage.clip_norm = 1.0",
+            valid="a lower Stage.learning_rate, or global_clipnorm = 1.0",
         )
     truth, rows = np.asarray(truth), _rows(probabilities)
     predicted = probabilities.argmax(-1) if predicted is None else predicted

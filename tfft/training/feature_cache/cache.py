@@ -63,7 +63,7 @@ class Features:
         """Says where a stage's features are kept, if at all, and why.
 
         Args:
-          stage: with `features` and `half_features`.
+          stage: with its `feature_cache`.
           cut: where its prefix ends.
           epochs: how often the training split is seen.
           random: why an input is not the same each time it is seen; None when it is.
@@ -71,25 +71,25 @@ class Features:
         Raises:
           ConfigError: "memory" or "disk" is asked for and cannot be.
         """
-        if stage.features == "off":
-            return Decision("off", 'computed at every step: features="off"')
+        if stage.feature_cache.where == "off":
+            return Decision("off", 'computed at every step: FeatureCache.where="off"')
         why = "nothing at the bottom is frozen" if cut.depth is None else random
         if why is None:
-            found = self._found(cut, stage.half_features)
+            found = self._found(cut, stage.feature_cache.half)
             decision = self._place(stage, cut, epochs, found)
             if found or decision.kind == "off" or self._is_fixed(cut):
                 return decision
             why = "the frozen layers give other outputs for the same input"
-        if stage.features != "auto":
+        if stage.feature_cache.where != "auto":
             raise ConfigError(
-                f'features="{stage.features}" cannot be: {why}.',
-                valid='features="auto" or "off"; or freeze_layers=1 or more',
+                f'FeatureCache.where="{stage.feature_cache.where}" cannot be: {why}.',
+                valid='FeatureCache.where = "auto" or "off"; or Stage.freeze_layers = 1 or more',
                 see="docs/features.md",
             )
         return Decision("off", f"computed at every step: {why}")
 
     def _place(self, stage: Any, cut: Cut, epochs: float, found: str | None) -> Decision:
-        size = self.size(cut, stage.half_features)
+        size = self.size(cut, stage.feature_cache.half)
         memory = psutil.virtual_memory().available
         disk = self.store.free_disk()
         layers, depth = self.body.depth, cut.depth or 0
@@ -99,10 +99,12 @@ class Features:
             f"{told(memory)} memory, {told(disk)} disk free"
         )
         where = f"found {'in memory' if found == 'memory' else 'on disk'}, nothing is computed"
-        if stage.features != "auto":
-            needed = size if stage.features == "memory" else 0
-            asked = f'"{stage.features}" as asked{", " + where if found else ""}: {costs}'
-            return Decision(stage.features, asked, needed)
+        if stage.feature_cache.where != "auto":
+            needed = size if stage.feature_cache.where == "memory" else 0
+            asked = (
+                f'"{stage.feature_cache.where}" as asked{", " + where if found else ""}: {costs}'
+            )
+            return Decision(stage.feature_cache.where, asked, needed)
         if found:
             return Decision(found, f"{where}: {costs}")
         if not depth and not cut.pooled:

@@ -21,8 +21,8 @@ def change(exact: np.ndarray, rounded: np.ndarray) -> dict[str, float]:
         raise ConfigError(
             f"{lost:,} frozen features are above the largest number of {rounded.dtype.name} and "
             "would be stored as infinity.",
-            set_in="Stage.half_features",
-            valid="half_features=False",
+            set_in="FeatureCache.dtype",
+            valid='FeatureCache.dtype = "float32"',
         )
     difference = exact.astype(np.float32) - rounded.astype(np.float32)
     return {

@@ -3,6 +3,30 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal
+
+from tfft.argument_checks.validated import validated
+
+
+@validated()
+@dataclasses.dataclass(frozen=True)
+class FeatureCache:
+    """Whether the outputs of the frozen layers are computed once, and where they are kept.
+
+    Args:
+      where: "memory" and "disk" compute the frozen prefix once and train on its outputs, "disk"
+        keeps them for other stages and runs; "auto" takes what is on disk, else memory, else disk,
+        where that pays and fits; "off" computes the prefix at every step.
+      dtype: "float16" stores them in half the space; the report says what that changed.
+    """
+
+    where: Literal["auto", "memory", "disk", "off"] = "auto"
+    dtype: Literal["float32", "float16"] = "float32"
+
+    @property
+    def half(self) -> bool:
+        """Whether features are stored in float16."""
+        return self.dtype == "float16"
 
 
 @dataclasses.dataclass(frozen=True)

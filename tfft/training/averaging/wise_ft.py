@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 
+from tfft.argument_checks.validated import Range, validated
+from tfft.errors import ConfigError
 from tfft.storage.workdir import BEST
 from tfft.training import early_stopping
+from tfft.training.averaging.base import Averaging
 
 
-def pretrained(stages: Sequence[Any], variables: dict[str, Any]) -> dict[str, np.ndarray] | None:
-    """Returns copies of the variables where a stage goes back to them later; else None."""
-    if not any(stage.l2_sp or stage.wise_ft for stage in stages):
-        return None
-    return {name: np.array(variable) for name, variable in variables.items()}
+@validated(shares=Range(above=0, below=1))
+@dataclasses.dataclass(frozen=True)
+class WiseFT(Averaging):
+    """Mixes the pretrained backbone into the trained one when the stage ends.
 
-
-def started(
-    stage: Any, variables: Mapping[str, Any], values: Mapping[str, np.ndarray] | None
-) -> dict[str, np.ndarray]:
-    """Returns where the body's trained variables began, by name, if the stage goes back to it.
+    Wortsman et al. 2022, WiSE-FT. The head and adapters stay as they were trained.
 
     Args:
-      stage: the Stage.
-      variables: the trained ones.
-      values: the pretrained ones of `pretrained`; None takes those that the variables have.
+      shares: of the trained weights in the mix; validation takes the best, 1 included.
     """
-    if not stage.l2_sp and not stage.wise_ft:
-        return {}
-    body = {name: value for name, value in variables.items() if not name.startswith("head/")}
-    return {n: np.array(v) if values is None else values[n] for n, v in body.items()}
+
+    needs_pretrained: ClassVar[bool] = True
+    needs_validation: ClassVar[bool] = True
+    needs_train_loop: ClassVar[bool] = True
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75)
+
+    def __post_init__(self) -> None:
+        if not self.shares:
+            raise ConfigError(
+                "WiseFT.shares is empty: nothing is mixed.",
+                set_in="WiseFT.shares",
+                valid="shares such as (0.25, 0.5, 0.75); or Stage.averaging without WiseFT",
+            )
+
+    def end_stage(self, recorder: Any, validation: Any) -> None:
+        mix(recorder, validation, self.shares)
 
 
-def wise_ft(
+def best_mix(
     variables: dict[str, Any],
     start: dict[str, np.ndarray],
     alphas: Sequence[float],
@@ -75,8 +84,8 @@ def wise_ft(
     return tried
 
 
-def mix(recorder: Any, validation: Any) -> None:
-    """Ends a stage with the best mix of its weights and the pretrained ones: `Stage.wise_ft`.
+def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
+    """Ends a stage with the best mix of its weights and the pretrained ones.
 
     The mix becomes the run's best weights if it is better than they are. A run that is killed
     between that and the next checkpoint finds it there.
@@ -84,13 +93,15 @@ def mix(recorder: Any, validation: Any) -> None:
     Args:
       recorder: a `checkpointing.Recorder` after the last epoch.
       validation: batches.
+      shares: of the trained weights.
     """
     prepared, position, files = recorder.prepared, recorder.position, recorder.workdir
     stage, variables = prepared.stage, recorder.variables
     if not prepared.start:
-        recorder.say.info(f"{stage.name}: no weight of the body was trained, wise_ft mixes nothing")
+        recorder.say.info(f"{stage.name}: no weight of the body was trained, WiseFT mixes nothing")
         return
-    watched = stage.monitor if (stage.monitor or "").startswith("val_") else None
+    monitor = stage.early_stopping.monitor or ""
+    watched = monitor if monitor.startswith("val_") else None
     better = functools.partial(
         early_stopping.better, monitor=watched, lower=recorder.lower_is_better
     )
@@ -114,14 +125,15 @@ def mix(recorder: Any, validation: Any) -> None:
     if done:
         for name, value in arrays.items():
             variables[name].assign(value)
-    recorder.mixed = done or wise_ft(
-        variables, prepared.start, stage.wise_ft, judge, better, settle
-    )
+    recorder.mixed = done or best_mix(variables, prepared.start, shares, judge, better, settle)
     best = recorder.mixed[0]
     rows = [[f"{value:.4g}" for value in row.values()] for row in recorder.mixed]
     title = f"{stage.name}: shares of the trained weights (WiSE-FT), the one that is kept first"
     recorder.say.table(title, list(best), rows)
-    restored = stage.patience is not None and position.best["stage_number"] == position.stage
+    restored = (
+        stage.early_stopping.patience is not None
+        and position.best["stage_number"] == position.stage
+    )
     record = {**(position.best if restored else position.records[-1]), **best}
     if best["alpha"] < 1.0 and (done or better(record, position.best)):
         position.best = record

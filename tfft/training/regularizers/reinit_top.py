@@ -4,6 +4,7 @@ BERT fine-tuning): what pretraining put there is made for its own task.
 
 from __future__ import annotations
 
+import dataclasses
 import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,37 +12,53 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfft.argument_checks.validated import COUNT, validated
 from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
 from tfft.methods.attachment import Part, flat_shape
 from tfft.training.freezing import frozen_names
+from tfft.training.regularizers.base import Regularizer
 
 
-def reinitialise(
-    stages: Sequence[Any], number: int, body: Any, head: Any, seed: int, say: Any
-) -> None:
-    """Draws the weights of the top layers anew where a stage is the first that asks for it.
+@validated(layers=COUNT)
+@dataclasses.dataclass(frozen=True)
+class ReinitTop(Regularizer):
+    """Gives the top layers and the pooler new weights before the first stage that has it.
 
-    Each variable gets a value of its layer's own initialiser: kernels and embeddings a random one
-    that follows from the seed and the variable's name, norms ones and zeros. Call it once, at the
-    start of the stage.
+    Zhang et al. 2021, Revisiting few-sample BERT fine-tuning.
 
     Args:
-      stages: of a run.
-      number: the place of the stage that begins.
+      layers: how many, counted from the top.
+    """
+
+    layers: int = 1
+
+    def begin_stage(
+        self, stages: Sequence[Any], number: int, backbone: Any, head: Any, seed: int, console: Any
+    ) -> None:
+        if not any(isinstance(r, ReinitTop) for s in stages[:number] for r in s.regularizers):
+            reinitialise(self.layers, stages[number], backbone, head, seed, console)
+
+
+def reinitialise(layers: int, stage: Any, body: Any, head: Any, seed: int, console: Any) -> None:
+    """Draws the weights of the top layers anew.
+
+    Each variable gets a value of its layer's own initialiser: kernels and embeddings a random one
+    that follows from the seed and the variable's name, norms ones and zeros.
+
+    Args:
+      layers: how many, counted from the top.
+      stage: that begins.
       body: a Backbone.
       head: the task's, which stays as it is.
       seed: of the run.
-      say: the console.
+      console: reports what was drawn.
 
     Raises:
       ConfigError: there are not so many layers, the stage freezes a part of them, or they share
         their weights with others.
     """
-    stage = stages[number]
-    if not stage.reinit_layers or any(one.reinit_layers for one in stages[:number]):
-        return
-    groups = _groups(stage.reinit_layers, body)
+    groups = _groups(layers, body)
     names = {id(v): name for name, v in named_variables(body, head).items()}
     frozen = frozen_names(stage, body, head)
     own = [
@@ -56,28 +73,30 @@ def reinitialise(
         raise ConfigError(
             f"stage {stage.name!r} gives {len(still)} weights new values and does not train them, "
             f"the first {still[0]}.",
-            valid="a smaller reinit_layers, or a stage that trains these layers whole",
+            valid="a smaller ReinitTop.layers, or a stage that trains these layers whole",
         )
     for part, variable in own:
         variable.assign(_drawn(part, variable, names[id(variable)], seed))
-    say.info(f"stage {stage.name!r}: new weights for {', '.join(group.name for group in groups)}")
+    console.info(
+        f"stage {stage.name!r}: new weights for {', '.join(group.name for group in groups)}"
+    )
 
 
 def _groups(layers: int, body: Any) -> list[Any]:
     """Returns the groups of the top layers and of the pooler."""
     if layers > body.depth:
         raise ConfigError(
-            f"reinit_layers={layers}, but this backbone has {body.depth} layers.",
-            valid=f"0 to {body.depth}",
+            f"ReinitTop.layers={layers}, but this backbone has {body.depth} layers.",
+            valid=f"1 to {body.depth}",
             see="tfft check --gin_file=FILE",
         )
     first = body.depth + 1 - layers
     below, top = body.groups[:first], body.groups[first:]
     if set(_ids(below)) & set(_ids(top)):
         raise ConfigError(
-            f"reinit_layers={layers}, but the layers of this body ({body.name}) share their "
+            f"ReinitTop.layers={layers}, but the layers of this body ({body.name}) share their "
             "weights with layers below.",
-            valid=f"0 or {body.depth}",
+            valid=f"{body.depth}, or no ReinitTop",
         )
     return list(top)
 
@@ -91,8 +110,8 @@ def _drawn(part: Any, variable: Any, name: str, seed: int) -> np.ndarray:
     kind = getattr(part, f"{variable.name}_initializer", None)
     if kind is None:
         raise ConfigError(
-            f"reinit_layers reaches {name}, whose layer does not say how it was initialised.",
-            valid="a smaller reinit_layers",
+            f"ReinitTop reaches {name}, whose layer does not say how it was initialised.",
+            valid="a smaller ReinitTop.layers",
         )
     config = dict(kind.get_config())
     if "seed" in config:

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import keras
 
+from tfft.argument_checks.validated import FRACTION, validated
 from tfft.errors import ConfigError
 from tfft.training.freezing import matching
+from tfft.training.regularizers.base import Regularizer
+
+
+@validated(rate=FRACTION)
+@dataclasses.dataclass(frozen=True)
+class Dropout(Regularizer):
+    """Other rates of the dropout layers that the backbone has.
+
+    Args:
+      rate: one number for all, or numbers for patterns such as "layer_*/feedforward_dropout".
+    """
+
+    rate: float | Mapping[str, float]
+
+    def prepare(self, backbone: Any) -> None:
+        set_dropout(backbone, self.rate)
 
 
 def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
@@ -24,13 +42,13 @@ def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
     if rates is not None and not isinstance(rates, Mapping):
         rates = {"*": rates}
     for pattern, rate in (rates or {}).items():
-        hits = matching(pattern, list(layers), "Stage.dropout")
+        hits = matching(pattern, list(layers), "Dropout.rate")
         wanted |= dict.fromkeys(hits, rate)
     for name, rate in wanted.items():
         if not 0 <= rate < 1 or rate and not hasattr(layers[name], "seed_generator"):
             raise ConfigError(
                 f"the dropout {name} cannot have the rate {rate}.",
-                set_in="Stage.dropout",
+                set_in="Dropout.rate",
                 valid="0 where the body was built without dropout, else 0 to below 1",
             )
         layers[name].rate = rate

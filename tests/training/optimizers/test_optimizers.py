@@ -1,13 +1,23 @@
-"""AdamW's fused update against Keras' own."""
+"""AdamW's fused update against Keras' own, and what a stage adds to an optimizer of Keras."""
+
+import dataclasses
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from trainings import slow
 
-from tfft.training.learning_rate import WarmupDecay
-from tfft.training.optimizer import AdamW, make_optimizer, rated
+import tfft
+from tfft.backbones.text.tiny import tiny
+from tfft.errors import ConfigError
+from tfft.training.averaging import EMA
+from tfft.training.execution import Execution
+from tfft.training.optimizers import AdamW, KerasOptimizer
+from tfft.training.optimizers.build import make_optimizer
+from tfft.training.optimizers.decoupled import rated
+from tfft.training.optimizers.fused_adamw import FusedAdamW
+from tfft.training.regularizers import L2SP
+from tfft.training.schedules import Constant, Linear
 from tfft.training.stage import Stage
 
 
@@ -32,7 +42,7 @@ def trained(kind, **arguments):
     [{}, {"global_clipnorm": 1.0}, {"clipnorm": 0.5}, {"amsgrad": True}, {"epsilon": 1e-3}],
 )
 def test_same_numbers_as_keras(arguments):
-    ours, own = trained(AdamW, **arguments)
+    ours, own = trained(FusedAdamW, **arguments)
     theirs, other = trained(keras.optimizers.AdamW, **arguments)
     pairs = zip([*ours, *own.variables], [*theirs, *other.variables], strict=True)
     for found, expected in pairs:
@@ -41,7 +51,7 @@ def test_same_numbers_as_keras(arguments):
 
 def test_a_gradient_that_is_not_finite_is_not_hidden():
     variable = keras.Variable(np.ones((2, 2), "float32"))
-    optimizer = AdamW(0.1, global_clipnorm=1.0)
+    optimizer = FusedAdamW(0.1, global_clipnorm=1.0)
     optimizer.build([variable])
     optimizer.apply([tf.constant([[np.inf, 0.0], [0.0, 0.0]], tf.float32)], [variable])
     assert np.isnan(np.asarray(variable)).any()
@@ -50,7 +60,7 @@ def test_a_gradient_that_is_not_finite_is_not_hidden():
 def test_rows_of_an_embedding_are_summed_before_they_are_clipped():
     """Keras' own norm of these rows would be 5, as if both were of different tokens."""
     variable = keras.Variable(np.zeros((3, 2), "float32"))
-    optimizer = AdamW(0.1, global_clipnorm=1.0, beta_1=0.0, epsilon=1.0, weight_decay=0.0)
+    optimizer = FusedAdamW(0.1, global_clipnorm=1.0, beta_1=0.0, epsilon=1.0, weight_decay=0.0)
     optimizer.build([variable])
     rows = tf.IndexedSlices(tf.constant([[3.0, 0.0], [4.0, 0.0]]), tf.constant([1, 1]), (3, 2))
     optimizer.apply([rows], [variable])
@@ -61,11 +71,13 @@ def test_rows_of_an_embedding_are_summed_before_they_are_clipped():
 
 
 def test_a_stage_takes_it_for_adamw():
-    assert type(make_optimizer(Stage(), 10)) is AdamW
-    assert type(make_optimizer(Stage(optimizer="adam"), 10)) is keras.optimizers.Adam
+    assert type(make_optimizer(Stage(), 10)) is FusedAdamW
+    adamw, adam = (Stage(optimizer=KerasOptimizer(name)) for name in ("AdamW", "adam"))
+    assert type(make_optimizer(adamw, 10)) is FusedAdamW
+    assert type(make_optimizer(adam, 10)) is keras.optimizers.Adam
 
 
-@pytest.mark.parametrize("kind", [AdamW, keras.optimizers.AdamW, keras.optimizers.Lion])
+@pytest.mark.parametrize("kind", [FusedAdamW, keras.optimizers.AdamW, keras.optimizers.Lion])
 def test_a_factor_is_a_rate_of_its_own(kind):
     """Each variable moves as in an optimizer that has the factor's rate for all of them."""
     factors = (1.0, 0.5, 0.1)
@@ -91,12 +103,11 @@ def test_a_factor_is_a_rate_of_its_own(kind):
 def test_factors_schedule_and_clipping_by_hand():
     """Two steps of gradient descent, computed on paper beside it."""
     stage = Stage(
-        optimizer="sgd",
+        optimizer=KerasOptimizer(
+            "sgd", weight_decay=0.0, global_clipnorm=1.0, learning_rate_multipliers={"a": 1}
+        ),
         learning_rate=0.1,
-        warmup=2,
-        weight_decay=0.0,
-        clip_norm=1.0,
-        rates={"a": 1},
+        schedule=Linear(warmup=2),
     )
     optimizer = make_optimizer(stage, 10)
     variables = [keras.Variable(np.array([1.0, 2.0], "float32")) for _ in range(2)]
@@ -113,11 +124,14 @@ def test_factors_schedule_and_clipping_by_hand():
         np.testing.assert_allclose(found, value, rtol=1e-6)
 
 
-def by_hand(**settings):
+PLAIN = {"weight_decay": 0.0, "global_clipnorm": None}
+SGD = KerasOptimizer("sgd", **PLAIN)
+
+
+def by_hand(optimizer=SGD, **settings):
     """Two variables with values and gradients, and the optimizer of a stage for them."""
-    plain = {"optimizer": "sgd", "learning_rate": 0.1, "warmup": 0, "schedule": "constant"}
-    plain |= {"weight_decay": 0.0, "clip_norm": None}
-    optimizer = make_optimizer(Stage(**(plain | settings)), 10)
+    settings = {"learning_rate": 0.1, "schedule": Constant(warmup=0), **settings}
+    optimizer = make_optimizer(Stage(optimizer=optimizer, **settings), 10)
     rng = np.random.default_rng(0)
     values = [rng.normal(size=(3, 2)).astype("float32") for _ in range(2)]
     gradients = [rng.normal(size=(3, 2)).astype("float32") for _ in range(2)]
@@ -129,7 +143,8 @@ def by_hand(**settings):
 @pytest.mark.parametrize("factors", [(), (1.0, 0.5)])
 def test_l2_sp_by_hand(factors):
     """The first weight is pulled to its start, the other, a head, decays to zero."""
-    optimizer, variables, values, gradients = by_hand(l2_sp=2.0, weight_decay=0.3)
+    sgd = dataclasses.replace(SGD, weight_decay=0.3)
+    optimizer, variables, values, gradients = by_hand(sgd, regularizers=(L2SP(2.0),))
     start = np.random.default_rng(1).normal(size=(3, 2)).astype("float32")
     optimizer.exclude_from_weight_decay(var_list=variables[:1])
     optimizer.strength, optimizer.starts = 2.0, (tf.constant(start), None)
@@ -148,7 +163,8 @@ def test_l2_sp_by_hand(factors):
 
 def test_l2_sp_is_decoupled_from_adam_s_moments():
     """A step of AdamW from where the pull left the weight."""
-    optimizer, variables, values, gradients = by_hand(optimizer="adamw", l2_sp=2.0)
+    regularizers = (L2SP(2.0),)
+    optimizer, variables, values, gradients = by_hand(AdamW(**PLAIN), regularizers=regularizers)
     start = np.zeros((3, 2), "float32")
     optimizer.strength, optimizer.starts = 2.0, (tf.constant(start), None)
     optimizer.apply([tf.constant(g) for g in gradients], variables)
@@ -158,15 +174,29 @@ def test_l2_sp_is_decoupled_from_adam_s_moments():
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("more", [{}, {"optimizer": "adamw"}, {"rates": {"a": 1}}, {"l2_sp": 1.0}])
+CLIPPED = dataclasses.replace(SGD, global_clipnorm=1.0)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"optimizer": AdamW(weight_decay=0.0, global_clipnorm=1.0)},
+        {"optimizer": dataclasses.replace(CLIPPED, learning_rate_multipliers={"a": 1})},
+        {"regularizers": (L2SP(1.0),)},
+    ],
+)
 def test_a_step_that_overflows_is_skipped_and_the_scale_halves(more):
-    optimizer, variables, values, gradients = by_hand(
-        precision="mixed_float16", average="ema", clip_norm=1.0, **more
-    )
+    settings = {
+        "optimizer": CLIPPED,
+        "execution": Execution(dtype_policy="mixed_float16"),
+        "averaging": (EMA(),),
+    }
+    optimizer, variables, values, gradients = by_hand(**{**settings, **more})
     inner = optimizer.inner_optimizer
-    if "rates" in more:
+    if more.get("optimizer", SGD).learning_rate_multipliers:
         inner.factors = (1.0, 0.5)
-    if "l2_sp" in more:
+    if "regularizers" in more:
         inner.strength, inner.starts = 1.0, tuple(map(tf.constant, values))
     state = [np.array(variable) for variable in inner.variables]
     scale = float(optimizer.dynamic_scale)
@@ -185,27 +215,64 @@ def test_a_step_that_overflows_is_skipped_and_the_scale_halves(more):
             np.testing.assert_allclose(found, value - 0.1 * gradient / norm, rtol=1e-5)
 
 
-def test_restarts_by_hand():
-    """A warm-up of 4 steps, then three cosines of 32 steps (SGDR, equation 5)."""
-    schedule = WarmupDecay(2.0, 100, 4, "restarts", cycles=3)
-    for step in range(101):
-        place = (step - 4) % 32 / 32 if step < 100 else 1.0
-        expected = (step + 1) / 4 * 2.0 if step < 4 else 1.0 + np.cos(np.pi * place)
-        assert float(schedule(step)) == pytest.approx(expected, abs=1e-5), step
-    assert WarmupDecay.from_config(schedule.get_config())(36) == 2.0
-
-
-@pytest.mark.parametrize("total,cycles", [(7, 3), (100, 7), slow(1999, 6), slow(3000, 9)])
-def test_a_cycle_begins_at_the_peak(total, cycles):
-    schedule = WarmupDecay(1.0, total, 0, "restarts", cycles=cycles)
-    rates = np.array([float(schedule(step)) for step in range(total)])
-    places = np.arange(total) * cycles % total / total
-    np.testing.assert_allclose(rates, 0.5 * (1 + np.cos(np.pi * places)), atol=1e-5)
-
-
 @pytest.mark.parametrize("name", ["adamw", "adam", "sgd", "lion"])
 def test_no_decay_is_no_decay(name):
-    optimizer, variables, values, _ = by_hand(optimizer=name, weight_decay=0.0)
+    optimizer, variables, values, _ = by_hand(KerasOptimizer(name, **PLAIN))
     optimizer.apply([tf.zeros((3, 2))] * 2, variables)
     for found, value in zip(variables, values, strict=True):
         np.testing.assert_array_equal(found, value)
+
+
+def test_settings_of_an_optimizer_of_keras_are_passed_on():
+    optimizer = KerasOptimizer("sgd", {"momentum": 0.9, "nesterov": True}, **PLAIN)
+    made = make_optimizer(Stage(optimizer=optimizer), 10)
+    assert type(made) is keras.optimizers.SGD
+    assert made.momentum == 0.9 and made.nesterov
+    other = keras.optimizers.SGD(0.1, momentum=0.9, nesterov=True)
+    optimizer, variables, values, gradients = by_hand(optimizer)
+    expected = [keras.Variable(value) for value in values]
+    for _ in range(3):
+        optimizer.apply([tf.constant(g) for g in gradients], variables)
+        other.apply([tf.constant(g) for g in gradients], expected)
+    for found, value in zip(variables, expected, strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "settings,said,valid",
+    [
+        ({"learning_rate": 0.1}, "'learning_rate', which the stage decides", "Stage.learning_rate"),
+        ({"use_ema": True}, "'use_ema', which the stage decides", "EMA"),
+        ({"gradient_accumulation_steps": 2}, "which the stage decides", "Batching"),
+        ({"weight_decay": 0.1}, "which the stage decides", "KerasOptimizer.weight_decay"),
+        ({"clipnorm": 1.0}, "beside global_clipnorm=1", "KerasOptimizer.global_clipnorm = None"),
+        ({"clipvalue": 1.0}, "beside global_clipnorm=1", "KerasOptimizer.global_clipnorm = None"),
+        ({"momentun": 0.9}, "'momentun', which sgd does not take", "momentum"),
+        ({"kwargs": 1}, "'kwargs', which sgd does not take", "momentum"),
+    ],
+)
+def test_settings_that_the_stage_decides_are_refused(settings, said, valid):
+    with pytest.raises(ConfigError, match=said) as caught:
+        KerasOptimizer("sgd", settings)
+    assert valid in caught.value.valid
+
+
+def test_a_clipping_of_keras_takes_the_place_of_global_clipnorm():
+    made = make_optimizer(Stage(optimizer=KerasOptimizer("sgd", {"clipvalue": 0.5}, **PLAIN)), 10)
+    assert made.clipvalue == 0.5 and made.global_clipnorm is None
+
+
+def test_an_optimizer_that_keras_does_not_have_is_refused():
+    for name in ("adamm", "optimizer", "lossscaleoptimizer"):
+        with pytest.raises(ConfigError, match="is no optimizer of Keras"):
+            KerasOptimizer(name)
+
+
+def test_a_pull_that_cannot_be_is_refused():
+    for strength in (0.0, -1.0):
+        with pytest.raises(ConfigError, match="L2SP.strength must be above 0. Received: strength"):
+            L2SP(strength)
+    stage = Stage(regularizers=(L2SP(1e6),))
+    with pytest.raises(ConfigError, match="gives back more than the distance") as caught:
+        tfft.build(tfft.tasks.TextClassification(["a", "b"]), tiny(layers=1), stage)
+    assert caught.value.valid == "below 20000"

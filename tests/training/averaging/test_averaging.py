@@ -1,6 +1,7 @@
 """EMA, SWA and WiSE-FT against their formulas, and as parts of a run that may be killed."""
 
 import contextlib
+import dataclasses
 import pathlib
 import types
 
@@ -19,18 +20,28 @@ from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
 from tfft.layers.inspection import named_variables
 from tfft.reports.console import Console
-from tfft.training import checkpointing, early_stopping, weight_averaging, wise_ft
-from tfft.training.optimizer import make_optimizer
-from tfft.training.stage import Stage, chain
+from tfft.training import checkpointing, early_stopping
+from tfft.training.averaging import EMA, SWA, WiseFT, wise_ft
+from tfft.training.averaging.averaged_weights import AveragedWeights
+from tfft.training.averaging.norm_statistics import NormStatistics
+from tfft.training.batching import Batching
+from tfft.training.early_stopping import EarlyStopping
+from tfft.training.execution import Execution
+from tfft.training.feature_cache.placement import FeatureCache
+from tfft.training.optimizers import AdamW, KerasOptimizer
+from tfft.training.optimizers.build import make_optimizer
+from tfft.training.regularizers import L2SP
+from tfft.training.schedules import Constant, CosineRestarts
+from tfft.training.stage import GradualUnfreezing, Stage, chain, check_stage_settings
 
-PLAIN = {"optimizer": "sgd", "learning_rate": 0.1, "warmup": 0, "schedule": "constant"}
-PLAIN |= {"weight_decay": 0.0, "clip_norm": None}
+SGD = KerasOptimizer("sgd", weight_decay=0.0, global_clipnorm=None)
+PLAIN = {"optimizer": SGD, "learning_rate": 0.1, "schedule": Constant(warmup=0)}
 EPOCHS, STEPS = 4, 4  # of the runs below: 128 texts, 32 a batch
 
 
-def stepped(steps, **settings):
+def stepped(steps, average, **settings):
     """Yields the optimizer, the weight and its value in numpy after each step."""
-    optimizer = make_optimizer(Stage(**PLAIN, **settings), 8)
+    optimizer = make_optimizer(Stage(**{**PLAIN, "averaging": (average,), **settings}), 8)
     weight, value = keras.Variable(np.ones((2, 3), "float32")), np.ones((2, 3))
     optimizer.build([weight])
     for step in range(steps):
@@ -40,10 +51,12 @@ def stepped(steps, **settings):
         yield optimizer, weight, value
 
 
-@pytest.mark.parametrize("more", [{}, {"layer_decay": 0.9}, {"l2_sp": 0.0, "rates": {"head": 2.0}}])
+@pytest.mark.parametrize(
+    "more", [{}, {"layer_decay": 0.9}, {"learning_rate_multipliers": {"head": 2.0}}]
+)
 def test_ema_by_hand(more):
-    average = None
-    for optimizer, weight, value in stepped(3, average="ema", ema_momentum=0.8, **more):
+    average, sgd = None, dataclasses.replace(SGD, **more)
+    for optimizer, weight, value in stepped(3, EMA(0.8), optimizer=sgd):
         average = value if average is None else 0.8 * average + 0.2 * value
         np.testing.assert_allclose(weight, value, rtol=1e-6)
         [(known, found)] = optimizer.pairs()
@@ -53,9 +66,8 @@ def test_ema_by_hand(more):
 
 def test_ema_averages_after_whole_steps_of_accumulated_gradients():
     average, values = None, []
-    for number, (optimizer, weight, _) in enumerate(
-        stepped(6, average="ema", ema_momentum=0.8, accumulate=2)
-    ):
+    pairs = Batching(gradient_accumulation_steps=2)
+    for number, (optimizer, weight, _) in enumerate(stepped(6, EMA(0.8), batching=pairs)):
         if number % 2:
             value = np.array(weight)
             average = value if average is None else 0.8 * average + 0.2 * value
@@ -67,7 +79,7 @@ def test_ema_averages_after_whole_steps_of_accumulated_gradients():
 def test_swa_by_hand():
     """Eight steps, an epoch every two of them: those after the fourth and later ones count."""
     ends = []
-    for number, (optimizer, weight, value) in enumerate(stepped(8, average="swa", swa_start=0.4)):
+    for number, (optimizer, weight, value) in enumerate(stepped(8, SWA(0.4))):
         if number % 2:
             optimizer.end_epoch()
             ends += [value] if number >= 3 else []
@@ -80,8 +92,8 @@ def test_swa_by_hand():
 
 
 def test_two_swaps_change_no_bit():
-    *_, (optimizer, weight, _) = stepped(3, average="ema")
-    average, [(_, kept)] = weight_averaging.Average(optimizer), optimizer.pairs()
+    *_, (optimizer, weight, _) = stepped(3, EMA())
+    average, [(_, kept)] = AveragedWeights(optimizer), optimizer.pairs()
     before = np.array(weight), np.array(kept)
     average.swap()
     assert np.array_equal(np.array(weight), before[1]) and np.array_equal(kept, before[0])
@@ -103,7 +115,7 @@ def test_wise_ft_by_hand(best):
     def better(one, two):
         return one["val_loss"] < two["val_loss"]
 
-    tried = wise_ft.wise_ft(variables, {"body": start}, (0.5, 0.25), judge, better)
+    tried = wise_ft.best_mix(variables, {"body": start}, (0.5, 0.25), judge, better)
     assert tried[0]["alpha"] == best and {one["alpha"] for one in tried} == {1.0, 0.5, 0.25}
     for alpha, mixed in zip((1.0, 0.5, 0.25), seen, strict=True):
         np.testing.assert_allclose(mixed, (1 - alpha) * start + alpha * end, rtol=1e-6)
@@ -161,7 +173,8 @@ def validation_loss(found):
 
 @pytest.mark.parametrize("steps", [slow(1), 3])
 def test_a_run_validates_keeps_and_ends_with_its_moving_average(tmp_path, trace, steps):
-    found, best, last = train(tmp_path, average="ema", ema_momentum=0.7, steps_per_execution=steps)
+    execution = Execution(steps_per_execution=steps)
+    found, best, last = train(tmp_path, averaging=(EMA(0.7),), execution=execution)
     expected = trace[0][1]
     for _, now in trace[1:]:
         expected = {n: 0.7 * expected[n] + 0.3 * now[n] for n in expected}
@@ -174,7 +187,7 @@ def test_a_run_validates_keeps_and_ends_with_its_moving_average(tmp_path, trace,
 
 
 def test_a_run_keeps_the_mean_of_the_last_half_of_its_epochs(tmp_path, trace):
-    found, _, last = train(tmp_path, average="swa")
+    found, _, last = train(tmp_path, averaging=(SWA(),))
     ends = {epoch: now for epoch, now in trace}
     for name, value in weights(last).items():
         expected = np.mean([ends[epoch][name] for epoch in range(EPOCHS // 2, EPOCHS)], 0)
@@ -184,7 +197,7 @@ def test_a_run_keeps_the_mean_of_the_last_half_of_its_epochs(tmp_path, trace):
 
 def test_a_run_mixes_with_the_pretrained_weights(tmp_path, trace, monkeypatch):
     monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
-    found, best, last = train(tmp_path, wise_ft=(0.5,))
+    found, best, last = train(tmp_path, averaging=(WiseFT((0.5,)),))
     body = tiny()
     head = tfft.tasks.TextClassification(["a", "b"]).head()
     head.build((None, body.dim))
@@ -199,22 +212,41 @@ def test_a_run_mixes_with_the_pretrained_weights(tmp_path, trace, monkeypatch):
     assert [one["alpha"] for one in found.report["stages"][0]["wise_ft"]] == [0.5, 1.0]
 
 
-ALL = {"l2_sp": 20.0, "layer_decay": 0.8, "wise_ft": (0.3, 0.6), "schedule": "restarts"}
-ALL |= {"cycles": 2}
+ALL = {
+    "regularizers": (L2SP(20.0),),
+    "optimizer": AdamW(layer_decay=0.8),
+    "schedule": CosineRestarts(cycles=2),
+}
+MIX = WiseFT((0.3, 0.6))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "settings,where",
     [
-        ({**ALL, "average": "ema", "ema_momentum": 0.9}, 10),
-        ({**ALL, "average": "swa", "features": "off", "precision": "mixed_float16"}, 10),
-        ({**ALL, "average": "ema", "steps_per_execution": 2, "accumulate": 2}, 10),
-        ({**ALL, "average": "swa"}, "mix"),
-        ({**ALL, "patience": 2}, "mix"),
+        ({"averaging": (EMA(0.9), MIX)}, 10),
+        (
+            {
+                "averaging": (SWA(), MIX),
+                "feature_cache": FeatureCache(where="off"),
+                "execution": Execution(dtype_policy="mixed_float16"),
+            },
+            10,
+        ),
+        (
+            {
+                "averaging": (EMA(), MIX),
+                "execution": Execution(steps_per_execution=2),
+                "batching": Batching(gradient_accumulation_steps=2),
+            },
+            10,
+        ),
+        ({"averaging": (SWA(), MIX)}, "mix"),
+        ({"averaging": (MIX,), "early_stopping": EarlyStopping(patience=2)}, "mix"),
     ],
 )
 def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, monkeypatch):
+    settings = {**ALL, **settings}
     if where == "mix":  # a mix is written as the best weights
         monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     whole, *arrays = train(tmp_path / "whole", **settings)
@@ -250,8 +282,10 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, settings, where, mon
 @pytest.mark.slow
 def test_the_next_stage_starts_from_the_average(tmp_path):
     stages = [
-        Stage("one", freeze_layers=1, epochs=2, learning_rate=3e-3, average="swa"),
-        Stage("two", freeze_layers="all", epochs=1, learning_rate=3e-3, wise_ft=(0.5,)),
+        Stage("one", freeze_layers=1, epochs=2, learning_rate=3e-3, averaging=(SWA(),)),
+        Stage(
+            "two", freeze_layers="all", epochs=1, learning_rate=3e-3, averaging=(WiseFT((0.5,)),)
+        ),
     ]
     found = api.train(
         tfft.tasks.TextClassification(),
@@ -270,41 +304,52 @@ def test_the_next_stage_starts_from_the_average(tmp_path):
 
 
 def test_without_validation_data_wise_ft_is_refused():
-    with pytest.raises(ConfigError, match="on validation data"):
-        early_stopping.check(Stage(wise_ft=(0.5,)), None, False)
+    task, stage = tfft.tasks.TextClassification(["a", "b"]), Stage(averaging=(WiseFT((0.5,)),))
+    with pytest.raises(ConfigError, match="WiseFT of stage 'stage' chooses on validation data"):
+        check_stage_settings(stage, task, tiny(), False)
+    check_stage_settings(stage, task, tiny(), True)
 
 
 def test_gradual_unfreezing_mixes_once():
-    found = chain([Stage(unfreeze="top_down", wise_ft=(0.5,), average="ema")], tiny())
-    assert [one.wise_ft for one in found] == [(), (), (0.5,)]
-    assert {one.average for one in found} == {"ema"}
+    found = chain([GradualUnfreezing(Stage(averaging=(EMA(), WiseFT((0.5,)))))], tiny())
+    assert [one.averaging for one in found] == [(EMA(),), (EMA(),), (EMA(), WiseFT((0.5,)))]
 
 
 @pytest.mark.parametrize(
-    "settings,said",
+    "kind,value,said",
     [
-        ({"ema_momentum": 1.0}, "ema_momentum must be 0 to below 1. Received: ema_momentum=1.0"),
-        ({"swa_start": 1.5}, "swa_start must be 0 to below 1"),
-        ({"wise_ft": (0.5, 0.0)}, "wise_ft must be above 0 to below 1"),
-        ({"wise_ft": (1.0,)}, "wise_ft must be above 0 to below 1"),
-        ({"l2_sp": 1e6}, "l2_sp"),
-        ({"l2_sp": -1.0}, "l2_sp must be 0 or more. Received: l2_sp=-1.0"),
-        ({"schedule": "restarts"}, "cycles=1 contradict"),
-        ({"cycles": 3}, "cycles=3 contradict"),
-        ({"cycles": 0, "schedule": "restarts"}, "cycles must be 1 or more. Received: cycles=0"),
+        (EMA, 1.0, "EMA.momentum must be 0 to below 1. Received: momentum=1.0"),
+        (SWA, 1.5, "SWA.start must be 0 to below 1"),
+        (WiseFT, (0.5, 0.0), "WiseFT.shares must be above 0 to below 1"),
+        (WiseFT, (1.0,), "WiseFT.shares must be above 0 to below 1"),
+        (WiseFT, (), "WiseFT.shares is empty"),
     ],
 )
-def test_what_cannot_be_meant_is_refused(settings, said):
+def test_what_cannot_be_meant_is_refused(kind, value, said):
     with pytest.raises(ConfigError, match=said):
-        Stage(**settings)
+        kind(value)
+
+
+@pytest.mark.parametrize(
+    "averaging,said",
+    [
+        ((EMA(), SWA()), "has EMA and SWA: a stage keeps one average"),
+        ((SWA(), WiseFT(), EMA()), "has EMA and SWA: a stage keeps one average"),
+        ((EMA(), EMA(0.5)), "Stage.averaging has EMA twice"),
+        ((WiseFT(), WiseFT((0.5,))), "Stage.averaging has WiseFT twice"),
+    ],
+)
+def test_a_stage_keeps_one_average(averaging, said):
+    with pytest.raises(ConfigError, match=said):
+        Stage(averaging=averaging)
 
 
 def test_a_loop_of_one_s_own_gets_no_averages_that_it_cannot_make():
     task = tfft.tasks.TextClassification(["a", "b"])
-    for settings in ({"average": "swa"}, {"wise_ft": (0.5,)}):
+    for average in (SWA(), WiseFT((0.5,))):
         with pytest.raises(ConfigError, match="a loop of your own"):
-            tfft.build(task, tiny(), Stage(**settings))
-    model = tfft.build(task, tiny(), Stage(**PLAIN, average="ema", ema_momentum=0.5))
+            tfft.build(task, tiny(), Stage(averaging=(average,)))
+    model = tfft.build(task, tiny(), Stage(**PLAIN, averaging=(EMA(0.5),)))
     inputs = {n: np.full((8, 4), 5, "int32") for n in ("token_ids", "padding_mask")}
     model.fit(inputs, np.array([0, 1] * 4), epochs=2, shuffle=False, verbose=0)
     for weight, average in model.optimizer.pairs():
@@ -328,7 +373,7 @@ def test_statistics_of_a_pass_by_hand():
         yield types.SimpleNamespace(advance=lambda count: counted.append((count, total)))
 
     counted = []
-    statistics = weight_averaging.NormStatistics(model, lambda: (data, [8, 8, 4]), [seed], progress)
+    statistics = NormStatistics(model, lambda: (data, [8, 8, 4]), [seed], progress)
     assert statistics.norms == [norm]
     statistics.recompute()
     hidden = np.array(dense(inputs), np.float64)

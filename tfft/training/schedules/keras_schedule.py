@@ -1,0 +1,91 @@
+"""Any schedule of Keras, by name."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfft.argument_checks.validated import FILLED, validated
+from tfft.errors import ConfigError, near
+from tfft.training.schedules.base import Schedule
+
+FIRST = "initial_learning_rate"  # what Keras calls the stage's learning rate
+
+
+@validated(name=FILLED)
+@dataclasses.dataclass(frozen=True)
+class KerasSchedule(Schedule):
+    """A class of `keras.optimizers.schedules` that starts from the stage's learning rate.
+
+    Args:
+      name: of the class, such as "ExponentialDecay".
+      settings: its arguments without `initial_learning_rate`. Steps are those of the optimizer.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        known = {
+            name: kind
+            for name, kind in vars(keras.optimizers.schedules).items()
+            if isinstance(kind, type) and FIRST in inspect.signature(kind).parameters
+        }
+        if self.name not in known:
+            raise ConfigError(
+                f"KerasSchedule.name={self.name!r} is no schedule of Keras with {FIRST}.",
+                set_in="KerasSchedule.name",
+                valid=near(self.name, known, 5),
+            )
+        found = inspect.signature(known[self.name]).parameters
+        parameters = [one for one in found if one != FIRST]
+        wrong = [name for name in self.settings if name not in parameters]
+        if wrong:
+            raise ConfigError(
+                f"KerasSchedule.settings has {wrong[0]!r}, which {self.name} does not take from a "
+                "stage.",
+                set_in="KerasSchedule.settings",
+                valid=near(wrong[0], parameters),
+            )
+        for name in parameters:
+            if found[name].default is found[name].empty and name not in self.settings:
+                raise ConfigError(
+                    f"KerasSchedule.settings lacks {name!r}, which {self.name} needs.",
+                    set_in="KerasSchedule.settings",
+                    valid=", ".join(parameters),
+                )
+
+    def build(
+        self, learning_rate: float, steps: int, batches_per_step: int
+    ) -> keras.optimizers.schedules.LearningRateSchedule:
+        kind = getattr(keras.optimizers.schedules, self.name)
+        return ByStep(kind(learning_rate, **self.settings), batches_per_step)
+
+
+@keras.saving.register_keras_serializable("tfft")
+class ByStep(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule that counts steps where Keras counts batches.
+
+    Args:
+      schedule: of steps.
+      batches_per_step: batches whose gradients make one step.
+    """
+
+    def __init__(self, schedule: Any, batches_per_step: int):
+        self.schedule, self.batches_per_step = schedule, batches_per_step
+
+    def __call__(self, step: Any) -> Any:
+        return self.schedule(step // self.batches_per_step)
+
+    def get_config(self) -> dict[str, Any]:
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "batches_per_step": self.batches_per_step}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> ByStep:
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["batches_per_step"])
