@@ -21,6 +21,7 @@ _NAMES = {
     "UserError": "tfft.errors",
     "build": "tfft.api",
     "check": "tfft.api",
+    "load_model": "tfft.export.keras_file",
     "train": "tfft.api",
 }
 _MODULES = {

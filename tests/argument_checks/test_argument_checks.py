@@ -61,7 +61,7 @@ def public():
     found = {name: entry.load() for name, entry in KNOWN.items()}
     names = [name for name in tfft._NAMES if callable(getattr(tfft, name))]
     found |= {name: getattr(tfft, name) for name in names}
-    found["Run.export"] = tfft.Run.export
+    found["Run.export"], found["Run.save"] = tfft.Run.export, tfft.Run.save
     return {
         name: target
         for name, target in found.items()

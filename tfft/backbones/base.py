@@ -14,8 +14,12 @@ from typing import Any, ClassVar
 
 import keras
 
+from tfft.backbones.layer_settings import layer_settings, refuse_adapters, set_layer_settings
 from tfft.errors import ConfigError
 from tfft.layers.inspection import unnumbered
+from tfft.layers.serialization import deserialize
+
+READING = ("pools", "pools_beside", "average", "absent")  # what `Backbone.read_for` sets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +45,8 @@ class Backbone:
     Attributes:
       modality: what an example is, "text" or "image"; a task says the same.
       model: the Keras model whose weights it has.
-      preprocessor: from what a person has to the model's inputs.
+      preprocessor: from what a person has to the model's inputs; None in a backbone out of a
+        `.keras` file.
       name: the kind of body.
       preset: where it came from, as it was asked for.
       pooling: how the top layer's output becomes one vector.
@@ -90,8 +95,9 @@ class Backbone:
         """Returns this body, the same weights, as a task reads it.
 
         Raises:
-          ConfigError: the task reads something else.
+          ConfigError: the task reads something else, or the body has no preprocessor.
         """
+        self.require_preprocessor()
         if task.modality != self.modality:
             raise ConfigError(
                 f"{task.name} reads {task.modality}s, and {self.name} is a body of "
@@ -170,6 +176,21 @@ class Backbone:
         """The dtype that the layers compute in."""
         return str(self.groups[1].layers[0].compute_dtype)
 
+    def require_preprocessor(self) -> Any:
+        """Returns the preprocessor.
+
+        Raises:
+          ConfigError: the backbone comes out of a `.keras` file, which holds none.
+        """
+        if self.preprocessor is None:
+            raise ConfigError(
+                f"this backbone ({self.title}) has no preprocessor: a .keras file holds none.",
+                set_in="train.backbone",
+                valid="the backbone that the run was trained with, such as "
+                'tfft.backbones.keras_hub("minilm_l6")',
+            )
+        return self.preprocessor
+
     def config(self) -> dict[str, Any]:
         """Returns a JSON-able description."""
         return {
@@ -179,9 +200,38 @@ class Backbone:
             "dim": self.dim,
             "pooling": self.pooling,
             "parameters": int(self.model.count_params()),
-            "preprocessor": dict(self.preprocessor.config()),
+            "preprocessor": dict(self.require_preprocessor().config()),
             **({"window_average": self.average} if self.average else {}),
         }
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a `.keras` file holds of the backbone beside weights.
+
+        The preprocessor is left out. A subclass adds what its `from_config` needs.
+
+        Returns:
+          `model`, which Keras serializes, the settings of its layers, and how a task reads it.
+
+        Raises:
+          ConfigError: layers of the model have adapters.
+        """
+        refuse_adapters(self.model)
+        return {
+            "model": self.model,
+            "layer_settings": layer_settings(self.model),
+            "pooling": self.pooling,
+            "preset": self.preset,
+            **{name: getattr(self, name) for name in READING},
+        }
+
+    @staticmethod
+    def _model_from(config: Mapping[str, Any]) -> Any:
+        """Returns the model of a `get_config`, nothing frozen, its weights still to be loaded."""
+        model = deserialize(config["model"])
+        for layer in model._flatten_layers():
+            layer.trainable = True  # KerasHub's configs do not have it either
+        set_layer_settings(model, config["layer_settings"])
+        return model
 
     def fingerprint(self) -> str:
         """Returns the SHA-256, in hex, over the weights as they are now, names and shapes too."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import keras
 
+from tfft.layers.serialization import deserialize
+
 
 class _Part(keras.layers.Layer):
     """A stretch of the body, called in inference mode when it is frozen.
@@ -20,10 +22,18 @@ class _Part(keras.layers.Layer):
         self._parts = [layer for group in groups for layer in group.layers]
         self._body, self._frozen = body, frozen
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "body": self._body}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Any:
+        return super().from_config({**config, "body": deserialize(config["body"])})
+
     def _mode(self, training: bool | None) -> bool | None:
         return False if self._frozen else training
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Prefix(_Part):
     """The frozen lower part: embeddings, then the first layers, then the pooling if all is frozen.
 
@@ -40,6 +50,10 @@ class Prefix(_Part):
         super().__init__(body, groups, frozen, **kwargs)
         self._count, self._pool = layers, pool
 
+    def get_config(self) -> dict[str, Any]:
+        own = {"layers": self._count, "pool": self._pool, "frozen": self._frozen}
+        return {**super().get_config(), **own}
+
     def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
         """From the body's inputs, [b ...], to what its layer gives, pooled to [b d]."""
         mode = self._mode(training)
@@ -54,6 +68,7 @@ class Prefix(_Part):
         return keras.KerasTensor((None, *shape), self._body.compute_dtype)
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Upper(_Part):
     """The layers of the body above the prefix, below the pooling: of a text [b t d] to [b t d].
 
@@ -66,7 +81,11 @@ class Upper(_Part):
     def __init__(self, body: Any, first: int, frozen: tuple[bool, ...], **kwargs: Any):
         groups = body.groups[first + 1 : body.depth + 1]
         super().__init__(body, groups, False, **kwargs)
-        self._first, self._frozen_layers = first, frozen
+        self._first, self._frozen_layers = first, tuple(frozen)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"first": self._first, "frozen": list(self._frozen_layers)}
+        return {**super().get_config(), **own}
 
     def call(
         self,
@@ -86,6 +105,7 @@ class Upper(_Part):
         return keras.KerasTensor((None, *shape), self._body.compute_dtype)
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Pool(_Part):
     """What stands above the layers: a pooling, [b t d] to [b d], or beside the tokens to [b 1+t d];
     or a norm of tokens, [b t d].
@@ -93,6 +113,9 @@ class Pool(_Part):
 
     def __init__(self, body: Any, frozen: bool, **kwargs: Any):
         super().__init__(body, body.groups[body.depth + 1 :], frozen, **kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "frozen": self._frozen}
 
     def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         return self._body.pool(hidden, padding_mask, training=self._mode(training))

@@ -39,6 +39,10 @@ class Units(keras.layers.Layer):
         super().__init__(**kwargs)
         self.first = (center, scale)
 
+    def get_config(self) -> dict[str, Any]:
+        center, scale = map(float, self.first)
+        return {**super().get_config(), "center": center, "scale": scale}
+
     def build(self, input_shape: Any) -> None:
         self.center, self.scale = (
             self.add_weight(

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Flat(keras.layers.Layer):
     """From texts of windows, [b n ...], to windows, [b*n ...]."""
 
@@ -20,6 +21,7 @@ class Flat(keras.layers.Layer):
         return keras.ops.reshape(inputs, (-1, *keras.ops.shape(inputs)[2:]))
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Stacked(keras.layers.Layer):
     """From windows, [b*n ...], to texts of windows, [b n ...], as the mask [b n t] has them."""
 
@@ -28,6 +30,7 @@ class Stacked(keras.layers.Layer):
         return ops.reshape(rows, (*ops.shape(padding_mask)[:2], *ops.shape(rows)[1:]))
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Each(Stacked):
     """The outputs of the rows of each example: from [b*r ...] and the mask [b r t] to [b r ...].
 
@@ -39,6 +42,9 @@ class Each(Stacked):
         super().__init__(**kwargs)
         self.absent = absent
 
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "absent": self.absent}
+
     def call(self, rows: Any, padding_mask: Any) -> Any:
         ops, found = keras.ops, super().call(rows, padding_mask)
         there = ops.reshape(
@@ -47,6 +53,7 @@ class Each(Stacked):
         return ops.where(there, found, ops.cast(self.absent, found.dtype))
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Average(keras.layers.Layer):
     """The mean over the windows of a text: from [b*n d] and the mask [b n t] to [b d].
 

@@ -13,14 +13,23 @@ import tensorflow as tf
 
 from tfft.layers.beam_search import Search, search
 from tfft.layers.inspection import inner
+from tfft.layers.serialization import deserialize
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Scores(keras.layers.Layer):
     """The scores of the vocabulary by the body's own embedding: [b t d] to float32 [b t v]."""
 
     def __init__(self, body: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.body, self.embedding = body, body.embedding
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "body": self.body}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Scores:
+        return super().from_config({**config, "body": deserialize(config["body"])})
 
     def call(self, hidden: Any) -> Any:
         return keras.ops.cast(self.body.scores(hidden), "float32")
@@ -62,7 +71,7 @@ def _found(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[
         lambda: log_probability(body, body.outputs(inputs, training=False)["tokens"], targets),
         lambda: tf.zeros_like(known, tf.float32),
     )
-    text = body.preprocessor.texts(ids, counts)
+    text = body.require_preprocessor().texts(ids, counts)
     return {"text": text, "log_probability": sums, "tokens": known}
 
 
@@ -71,14 +80,17 @@ def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
 
     It gives `text`, what is written behind each prompt, strings [b]; `log_probability` and `tokens`
     of the right answer, float32 and int32 [b], 0 without one.
+
+    Raises:
+      ConfigError: the body has no preprocessor.
     """
+    end = body.require_preprocessor().end_id
 
     def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         ids, marks = inputs["token_ids"], inputs["answer_mask"]
         lengths = tf.reduce_sum(tf.cast((inputs["padding_mask"] > 0) & (marks == 0), tf.int32), 1)
         prompts = ids[:, : tf.reduce_max(lengths)]
         state, step = body.begin(prompts, settings.longest)
-        end = body.preprocessor.end_id
         written, counts = search(step, state, prompts, lengths, end, settings)
         return _found(body, inputs, _next(ids, marks > 0), written, counts)
 
@@ -89,15 +101,18 @@ def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
     """Returns the function from texts, with what a decoder reads beside them, to what is kept.
 
     As `following`; the decoder's rows are what it begins with, and the answer where it is known.
+
+    Raises:
+      ConfigError: the body has no preprocessor.
     """
-    begins = len(body.preprocessor.begins)
+    preprocessor = body.require_preprocessor()
+    begins, end = len(preprocessor.begins), preprocessor.end_id
 
     def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
         known, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
         prompts = known[:, :begins]
         begun = {**inputs, "decoder_token_ids": prompts}
         state, step = body.begin(begun, settings.longest, settings.beams)
-        end = body.preprocessor.end_id
         lengths = tf.fill([tf.shape(prompts)[0]], begins)
         written, counts = search(step, state, prompts, lengths, end, settings)
         answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,8 +11,10 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 from tfft.layers.inspection import inner
+from tfft.layers.serialization import deserialize
 
 
+@keras.saving.register_keras_serializable("tfft")
 class VocabularyHead(keras.layers.Layer):
     """BERT's masked language model head, of which the scores are made where they are asked for.
 
@@ -22,7 +24,7 @@ class VocabularyHead(keras.layers.Layer):
     needs those of the hidden ones alone.
 
     Args:
-      embedding: the body's embedding layer; its weights belong to the body.
+      body: a Backbone; its `embedding` is read, whose weights belong to the body.
       mask_id: the token that stands for a hidden one.
       tokens: how many of the embedding's rows are of the vocabulary.
 
@@ -30,19 +32,28 @@ class VocabularyHead(keras.layers.Layer):
       ConfigError: the embedding has no row for the hidden token.
     """
 
-    def __init__(self, embedding: Any, mask_id: int, tokens: int, **kwargs: Any):
+    def __init__(self, body: Any, mask_id: int, tokens: int, **kwargs: Any):
         super().__init__(**{"name": "head", "dtype": "float32"} | kwargs)
+        embedding = body.embedding
         if mask_id >= embedding.input_dim:
             raise ConfigError(
                 f"this body has {embedding.input_dim} embeddings, and none for the hidden token.",
                 set_in="train.backbone",
                 valid="a body that was pretrained on hidden words, such as BERT's",
             )
-        self._table = lambda: embedding.embeddings  # within a function: not a weight of the head
+        self._body = body  # not its embedding, which would be a weight of the head
         self.mask_id, self.tokens = mask_id, min(tokens, embedding.input_dim)
         size = embedding.output_dim
         self.dense = keras.layers.Dense(size, activation="gelu", dtype="float32", name="dense")
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32", name="norm")
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"body": self._body, "mask_id": self.mask_id, "tokens": self.tokens}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> VocabularyHead:
+        return super().from_config({**config, "body": deserialize(config["body"])})
 
     def build(self, shape: Any) -> None:
         self.dense.build(shape)
@@ -57,7 +68,8 @@ class VocabularyHead(keras.layers.Layer):
 
     def scores(self, vectors: Any) -> Any:
         """From vectors [m e] to what each token of the vocabulary scores, float32 [m v]."""
-        table = tf.cast(tf.convert_to_tensor(self._table())[: self.tokens], tf.float32)
+        table = tf.convert_to_tensor(self._body.embedding.embeddings)
+        table = tf.cast(table[: self.tokens], tf.float32)
         return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
 
 

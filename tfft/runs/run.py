@@ -1,5 +1,5 @@
 """A trained model: what it predicts, how good it is, and its export. The verbs that need no data
-to train on: evaluate, predict, export.
+to train on: evaluate, predict, export, save.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tfft.backbones.base import Backbone
 from tfft.data.examples import Examples
 from tfft.data.python_examples import read_inputs
 from tfft.evaluation import finite_checks, inference
+from tfft.export import keras_file
 from tfft.export.saved_model import Served, difference
 from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
@@ -86,6 +87,26 @@ class Run:
         outputs = inference.predict(self._forward, given.encoded)
         finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
         return given, outputs
+
+    @validated(path=FILLED)
+    @environment.preserve_process_state()
+    def save(self, path: str | os.PathLike[str]) -> pathlib.Path:
+        """Writes the model as a `.keras` file, which `tfft.load_model` reads; returns its path.
+
+        Adapters that can be merged are. The file does not hold the preprocessor, nor what the task
+        decides after the model, such as thresholds.
+
+        Args:
+          path: ends in ".keras"; an existing file is replaced.
+
+        Raises:
+          ConfigError: the backbone has adapters that cannot be merged.
+          ExportError: the path has another ending.
+          WorkdirError: the file cannot be written, or a later run has changed the weights.
+        """
+        initial_weights.check_holder(self.backbone, self.workdir)
+        with attachment.merged(self.backbone):
+            return keras_file.save(self.model, path)
 
     @validated(folder=FILLED)
     @environment.preserve_process_state()

@@ -9,6 +9,7 @@ the small layers below, which call the body's own layers and own no weight.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,7 @@ REMEDY = (
 )
 
 
+@keras.saving.register_keras_serializable("tfft")
 class FineTuned(keras.Model):
     """A functional model that refuses to train with a mask other than the compiled one.
 
@@ -57,6 +59,19 @@ class FineTuned(keras.Model):
         """Trains on one batch as `keras.Model.train_on_batch` does, with the check of `fit`."""
         self._refuse_changed_mask()
         return super().train_on_batch(*args, **kwargs)
+
+    def save(self, filepath: str | os.PathLike[str], *args: Any, **kwargs: Any) -> None:
+        """Saves a `.keras` file as `keras.Model.save` does, see `tfft.load_model`.
+
+        Raises:
+          ConfigError: the backbone has adapters, see `tfft.Run.save`.
+        """
+        self.get_config()  # Keras opens the file, and empties it, before it asks for the config.
+        super().save(filepath, *args, **kwargs)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns nothing: optimizer, loss and metrics of a stage are not saved."""
+        return {}
 
     def _refuse_changed_mask(self) -> None:
         if self.compiled and self._compiled_mask != _mask(self):

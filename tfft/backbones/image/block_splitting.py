@@ -1,4 +1,4 @@
-"""A functional image model cut at the ends of its blocks, through which every path passes."""
+"""An image model divided into blocks: a functional one at their ends, a ViT at its layers."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
+import keras_hub
 
 # How the models of keras.applications and KerasHub name the layers of a block.
 BLOCK = re.compile(
@@ -31,6 +32,11 @@ class Block:
     layers: tuple[Any, ...]
     call: Callable[[Any, bool | None], Any]
     shape: tuple[int, ...]
+
+
+def blocks_of(model: keras.Model) -> list[Block]:
+    """Returns the stem and the blocks of a model, which follow from its class and its layers."""
+    return _vit(model) if isinstance(model, keras_hub.models.ViTBackbone) else cut(model)
 
 
 def cut(model: keras.Model) -> list[Block]:
@@ -94,3 +100,26 @@ def _block(name: str, operations: Sequence[Any], below: Any) -> Block:
         return part(hidden, training=training)
 
     return Block(name, layers, call, tuple(above.shape[1:]))
+
+
+def _vit(model: Any) -> list[Block]:
+    """Returns patches and positions as the stem, then the layers of the encoder.
+
+    The norm above the top layer belongs to it.
+    """
+    patches, encoder = model.get_layer("vit_patching_and_embedding"), model.get_layer("vit_encoder")
+    shape = tuple(patches.output.shape[1:])
+    inner = list(encoder.encoder_layers)
+    parts = [(patches, encoder.dropout), *((each,) for each in inner[:-1])]
+    parts.append((inner[-1], encoder.layer_norm))
+    names = ["stem", *(f"block{number}" for number in range(1, len(parts)))]
+    return [Block(n, part, _through(part), shape) for n, part in zip(names, parts, strict=True)]
+
+
+def _through(part: Sequence[keras.layers.Layer]) -> Callable[[Any, bool | None], Any]:
+    def call(hidden: Any, training: bool | None) -> Any:
+        for layer in part:
+            hidden = layer(hidden, training=training)
+        return hidden
+
+    return call

@@ -11,21 +11,25 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.backbones.base import Backbone, Group
-from tfft.backbones.image.block_splitting import Block
+from tfft.backbones.base import READING, Backbone, Group
+from tfft.backbones.image.block_splitting import Block, blocks_of
 from tfft.backbones.image.fast_convolution import quicken
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, WeightsError
+from tfft.layers.serialization import deserialize
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 
 
+@keras.saving.register_keras_serializable("tfft")
 class ImageBackbone(Backbone):
     """A Keras model of images in blocks, so that the lower ones can be frozen.
 
     Args:
       model: has all weights.
       blocks: the stem, then what is frozen one by one, from bottom to top.
-      preprocessor: from files to pixels, uint8 [b h w c].
-      normalise: from pixels as float32, 0 to 255, to what the stem reads.
+      preprocessor: from files to pixels, uint8 [b h w c]; None if the backbone comes out of a
+        `.keras` file.
+      normalise: from pixels as float32, 0 to 255, to what the stem reads; one of
+        `tfft.backbones.image.normalization`, so that a `.keras` file can hold it.
       name: the kind of body.
       pooling: "avg" or "max" over all places; "flatten" for every value; of tokens, as a ViT has
         them, "cls" too, the first of them.
@@ -42,7 +46,7 @@ class ImageBackbone(Backbone):
         self,
         model: Any,
         blocks: Sequence[Block],
-        preprocessor: ImagePreprocessor,
+        preprocessor: ImagePreprocessor | None,
         normalise: Callable[[Any], Any],
         *,
         name: str,
@@ -79,26 +83,61 @@ class ImageBackbone(Backbone):
         read.preprocessor = task.preprocessor(self.preprocessor)
         return read
 
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a `.keras` file holds of the backbone, see `Backbone.get_config`.
+
+        Raises:
+          ConfigError: layers have adapters, or `normalise` is a function of Python.
+        """
+        if not hasattr(self.normalise, "get_config"):
+            raise ConfigError(
+                f"a .keras file cannot hold the function that normalizes pixels for {self.name}.",
+                valid="a class of tfft.backbones.image.normalization",
+            )
+        kept = {"name": self.name, "normalise": self.normalise}
+        return {**super().get_config(), **kept, "blocks": [block.name for block in self.blocks]}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> ImageBackbone:
+        """Returns a backbone without preprocessor, its weights still to be loaded.
+
+        Raises:
+          WeightsError: the model is divided into other blocks.
+        """
+        model = cls._model_from(config)
+        blocks = blocks_of(model)
+        if [block.name for block in blocks] != list(config["blocks"]):
+            raise WeightsError(
+                f"the blocks of {config['name']} are others than in the file.",
+                valid="the versions of tfft, Keras and KerasHub that the file was written with",
+            )
+        kept = {name: config[name] for name in ("name", "pooling", "preset")}
+        backbone = cls(model, blocks, None, deserialize(config["normalise"]), **kept)
+        vars(backbone).update({name: config[name] for name in READING})
+        return backbone
+
     @property
     def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
-        return {self.preprocessor.reads: (self.preprocessor.shape, "uint8")}
+        preprocessor = self.require_preprocessor()
+        return {preprocessor.reads: (preprocessor.shape, "uint8")}
 
     def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
         return (self.dim,) if pooled else self.blocks[depth].shape
 
     def settings(self) -> dict[str, Any]:
         versions = {"keras": keras.__version__}
-        return {**versions, "image_size": list(self.preprocessor.shape), "preset": self.preset}
+        shape = self.require_preprocessor().shape
+        return {**versions, "image_size": list(shape), "preset": self.preset}
 
     def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
-        height, width, channels = self.preprocessor.shape
+        height, width, channels = self.require_preprocessor().shape
         size = f"{height} x {width} x {channels}"
         rows = [[split, f"{part.size:,}", size] for split, part in splits.items()]
         return ("Images", ["split", "images", "as they are read"], rows), []
 
     def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
         """From pixels, uint8 [b h w c], through the stem to the input of block 0."""
-        pixels = keras.ops.cast(batch[self.preprocessor.reads], "float32")
+        pixels = keras.ops.cast(batch[ImagePreprocessor.reads], "float32")
         return self.blocks[0].call(self.normalise(pixels), training)
 
     def layers(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pathlib
-import sys
 from typing import Any, Literal
 
 import keras
@@ -12,6 +11,7 @@ from tfft.argument_checks.validated import COUNT, FILLED, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import ImageBackbone, draw_weights
+from tfft.backbones.image.normalization import ApplicationNormalization
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 from tfft.storage.downloads import fetch
@@ -67,7 +67,7 @@ def keras_applications(
         model,
         cut(model),
         ImagePreprocessor(height, width, fit),
-        sys.modules[make.__module__].preprocess_input,  # each model's file has its own
+        ApplicationNormalization(name),
         name=name.lower(),
         pooling=pooling,
         preset=f"{name}, {weights or 'random weights'}",

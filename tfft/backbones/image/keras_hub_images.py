@@ -6,14 +6,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import keras
 import keras_hub
-import numpy as np
 
 from tfft.argument_checks.validated import ANY, COUNT, FILLED, validated
 from tfft.backbones.base import Backbone
-from tfft.backbones.image.block_splitting import Block, cut
+from tfft.backbones.image.block_splitting import blocks_of
 from tfft.backbones.image.image_backbone import ImageBackbone
+from tfft.backbones.image.normalization import LinearNormalization
 from tfft.backbones.keras_hub_downloads import download, short
 from tfft.backbones.model_folders import read_json
 from tfft.errors import ConfigError, WeightsError, near
@@ -71,13 +70,11 @@ def keras_hub_images(
             known[0] if scale is None else scale,
             known[1] if offset is None else offset,
         )
-    times, plus = (np.asarray(value, np.float32) for value in (scale, offset))
-    blocks = _vit(model) if isinstance(model, keras_hub.models.ViTBackbone) else cut(model)
     return ImageBackbone(
         model,
-        blocks,
+        blocks_of(model),
         ImagePreprocessor(height, width, fit),
-        lambda pixels: pixels * times + plus,
+        LinearNormalization(scale, offset),
         name=type(model).__name__.removesuffix("Backbone").lower(),
         pooling=pooling,
         preset=preset,
@@ -132,26 +129,3 @@ def _normalisation(folder: pathlib.Path, preset: str) -> tuple[Any, Any]:
         ) from error
     scale = 1.0 if converter.scale is None else converter.scale
     return scale, 0.0 if converter.offset is None else converter.offset
-
-
-def _vit(model: Any) -> list[Block]:
-    """Returns patches and positions as the stem, then the layers of the encoder.
-
-    The norm above the top layer belongs to it.
-    """
-    patches, encoder = model.get_layer("vit_patching_and_embedding"), model.get_layer("vit_encoder")
-    shape = tuple(patches.output.shape[1:])
-    inner = list(encoder.encoder_layers)
-    parts = [(patches, encoder.dropout), *((each,) for each in inner[:-1])]
-    parts.append((inner[-1], encoder.layer_norm))
-    names = ["stem", *(f"block{number}" for number in range(1, len(parts)))]
-    return [Block(n, part, _through(part), shape) for n, part in zip(names, parts, strict=True)]
-
-
-def _through(part: Sequence[keras.layers.Layer]) -> Any:
-    def call(hidden: Any, training: bool | None) -> Any:
-        for layer in part:
-            hidden = layer(hidden, training=training)
-        return hidden
-
-    return call

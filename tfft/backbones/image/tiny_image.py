@@ -10,6 +10,7 @@ from tfft.argument_checks.validated import COUNT, FRACTION, SEED, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.image.block_splitting import cut
 from tfft.backbones.image.image_backbone import ImageBackbone, draw_weights
+from tfft.backbones.image.normalization import ApplicationNormalization
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
 
 layers = keras.layers
@@ -51,7 +52,7 @@ def tiny_image(
         model,
         cut(model),
         ImagePreprocessor(image_size, image_size, fit),
-        lambda pixels: pixels / 127.5 - 1.0,
+        ApplicationNormalization("MobileNetV2"),  # -1 to 1
         name="tiny_image",
         pooling=pooling,
         notes=("random weights, for tests",),

@@ -54,6 +54,7 @@ class _Writer(TextBackbone):
         self.lm.dtype_policy = self.groups[1].layers[0].dtype_policy
 
 
+@keras.saving.register_keras_serializable("tfft")
 class Decoder(_Writer):
     """A body whose tokens know what stands before them alone: GPT-2, Llama, Gemma and others.
 
@@ -105,6 +106,7 @@ class Decoder(_Writer):
         return (*super()._groups(), Group("norm", (self.model.layer_norm,)))
 
 
+@keras.saving.register_keras_serializable("tfft")
 class EncoderDecoder(_Writer):
     """A body of an encoder that reads a text and a decoder that writes another: T5, BART.
 

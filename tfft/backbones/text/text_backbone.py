@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfft.backbones.base import Backbone, Group
+from tfft.backbones.base import READING, Backbone, Group
 from tfft.backbones.text import unpadded_encoder
+from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
 from tfft.data.truncation import lengths_table, notes
 from tfft.errors import ConfigError, DepthError
@@ -30,6 +31,7 @@ OUTPUTS = {
 }
 
 
+@keras.saving.register_keras_serializable("tfft")
 class TextBackbone(Backbone):
     """A KerasHub body, taken apart so that a part of it can be frozen.
 
@@ -39,7 +41,7 @@ class TextBackbone(Backbone):
     Args:
       model: a KerasHub backbone.
       architecture: how it is taken apart.
-      preprocessor: from texts to its inputs.
+      preprocessor: from texts to its inputs; None if the backbone comes out of a `.keras` file.
       pooling: "cls" (the first token), "mean" or "max" over the tokens that are no padding, or
         "pooler" (a dense layer over the first token) where the body has one.
       preset: where it came from, as it was asked for.
@@ -58,7 +60,7 @@ class TextBackbone(Backbone):
         self,
         model: Any,
         architecture: Architecture,
-        preprocessor: TextPreprocessor,
+        preprocessor: TextPreprocessor | None,
         *,
         pooling: str = "mean",
         preset: str = "",
@@ -72,7 +74,7 @@ class TextBackbone(Backbone):
                 valid=", ".join(valid),
             )
         self.model, self.architecture = model, architecture
-        if getattr(model, "num_segments", 2) < 2:
+        if preprocessor is not None and getattr(model, "num_segments", 2) < 2:
             preprocessor.segments = False
         self.preprocessor = self._own_preprocessor = preprocessor
         self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
@@ -215,7 +217,7 @@ class TextBackbone(Backbone):
 
     @property
     def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
-        names = ("token_ids", "padding_mask", *self.preprocessor.inputs)
+        names = ("token_ids", "padding_mask", *self.require_preprocessor().inputs)
         return {name: ((None,), "int32") for name in names}
 
     def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
@@ -232,10 +234,43 @@ class TextBackbone(Backbone):
         return {"keras-hub": metadata.version("keras-hub"), "settings": found}
 
     def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
-        limit = self.preprocessor.sequence_length
+        limit = self.require_preprocessor().sequence_length
         longest = getattr(self.model, "max_sequence_length", limit)
         train = splits["train"]
         return lengths_table(splits), notes(train, limit, self.dim, longest, self.may_average)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a `.keras` file holds of the backbone, see `Backbone.get_config`.
+
+        Raises:
+          ConfigError: layers have adapters, or the architecture is not one of `ALL`.
+        """
+        name = self.architecture.name
+        if ALL.get(name) is not self.architecture:
+            raise ConfigError(
+                f"a .keras file names the architecture of a backbone, and {name!r} is not one that "
+                "tfft has.",
+                valid=", ".join(ALL),
+            )
+        kept = {"architecture": name, "window_average": self._window_average}
+        return {**super().get_config(), **kept}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TextBackbone:
+        """Returns a backbone without preprocessor, its weights still to be loaded.
+
+        Raises:
+          ConfigError: the architecture is not known.
+        """
+        name = config["architecture"]
+        if name not in ALL:
+            raise ConfigError(f"the architecture {name!r} is not known.", valid=", ".join(ALL))
+        kept = {"pooling": config["pooling"], "preset": config["preset"]}
+        average = config["window_average"]
+        backbone = cls(cls._model_from(config), ALL[name], None, average=average, **kept)
+        vars(backbone).update({name: config[name] for name in READING})
+        backbone.groups = backbone._groups()
+        return backbone
 
     def _stack(self) -> Sequence[tuple[Any, ...]]:
         """Returns the layers of each depth, bottom to top, that are named by their number."""

@@ -24,6 +24,7 @@ from tfft.backbones.text.unpadded_encoder import exact_gelu
 from tfft.errors import WeightsError
 
 
+@keras.saving.register_keras_serializable("tfft")
 def tanh_gelu(x: Any) -> Any:
     """Returns the tanh approximation of GELU."""
     return keras.activations.gelu(x, approximate=True)

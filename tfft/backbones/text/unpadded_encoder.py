@@ -244,6 +244,7 @@ def _dense(tokens: Any, dense: Any, training: bool | None) -> Any:
     return _gelu(outer) if exact else dense.activation(outer)
 
 
+@keras.saving.register_keras_serializable("tfft")
 def exact_gelu(x: Any) -> Any:
     """Returns x times the cumulative normal probability of x; TensorFlow's tanh form is another."""
     return keras.activations.gelu(x, approximate=False)

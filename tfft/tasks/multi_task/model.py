@@ -16,6 +16,7 @@ import numpy as np
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.examples import Examples
 from tfft.layers.inspection import inner
+from tfft.layers.serialization import deserialize
 from tfft.tasks.base import Task
 from tfft.tasks.multi_task.data import Share
 
@@ -143,17 +144,30 @@ class Heads(keras.layers.Layer):
       tokens: names of the tasks whose head reads tokens.
     """
 
-    def __init__(self, heads: Mapping[str, keras.layers.Layer], tokens: Sequence[str]):
-        super().__init__(name="head")
+    def __init__(
+        self, heads: Mapping[str, keras.layers.Layer], tokens: Sequence[str], **kwargs: Any
+    ):
+        super().__init__(**{"name": "head"} | kwargs)
         self.names, self.parts, self.tokens = list(heads), dict(heads), frozenset(tokens)
         self.ranges: dict[str, tuple[int, int]] = {}
+
+    def get_config(self) -> dict[str, Any]:
+        heads = [[name, head] for name, head in self.parts.items()]  # in their order
+        own = {"heads": heads, "tokens": sorted(self.tokens)}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Heads:
+        heads = {name: deserialize(head) for name, head in config["heads"]}
+        return super().from_config({**config, "heads": heads})
 
     def build(self, input_shape: Any) -> None:
         begin, text = 0, (input_shape[0], input_shape[-1])
         for name, head in self.parts.items():
             shape = tuple(input_shape) if name in self.tokens else text
-            with keras.name_scope(name):
-                head.build(shape)
+            if not head.built:
+                with keras.name_scope(name):
+                    head.build(shape)
             end = begin + int(head.compute_output_shape(shape)[-1])
             self.ranges[name], begin = (begin, end), end
         self.built = True

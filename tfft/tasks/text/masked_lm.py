@@ -70,7 +70,7 @@ class MaskedLM(Task):
         return [f"{none:,} texts have no word to hide"] if none else []
 
     def head_on(self, body: Any) -> keras.layers.Layer:
-        return VocabularyHead(body.embedding, body.preprocessor.mask_id, len(self.names))
+        return VocabularyHead(body, body.preprocessor.mask_id, len(self.names))
 
     def loss_on(self, head: Any) -> keras.losses.Loss:
         return HiddenCrossentropy(head)

@@ -136,31 +136,41 @@ def acts_in_step(regularizer: Regularizer) -> bool:
     return any(getattr(kind, name) is not getattr(Regularizer, name) for name in STEP_PLACES)
 
 
+@keras.saving.register_keras_serializable("tfft")
 class HiddenPlace(keras.layers.Layer):
     """Where regularizers change what the trained part of a model reads, in training.
 
     Args:
-      step: the `TrainingStep`.
+      step: the `TrainingStep`; None, as in a model out of a `.keras` file, changes nothing.
     """
 
-    def __init__(self, step: Any, **kwargs: Any):
+    def __init__(self, step: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.step = step
 
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()  # without the step, which belongs to the training
+
     def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
-        return self.step.on_hidden(hidden, padding_mask) if training else hidden
+        if not training or self.step is None:
+            return hidden
+        return self.step.on_hidden(hidden, padding_mask)
 
 
+@keras.saving.register_keras_serializable("tfft")
 class PooledPlace(keras.layers.Layer):
     """Where regularizers change the pooled features [b d] that the head reads, in training.
 
     Args:
-      step: the `TrainingStep`.
+      step: the `TrainingStep`; None, as in a model out of a `.keras` file, changes nothing.
     """
 
-    def __init__(self, step: Any, **kwargs: Any):
+    def __init__(self, step: Any = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.step = step
 
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config()  # without the step, which belongs to the training
+
     def call(self, pooled: Any, training: bool | None = None) -> Any:
-        return self.step.on_pooled(pooled) if training else pooled
+        return self.step.on_pooled(pooled) if training and self.step is not None else pooled

@@ -1,0 +1,22 @@
+"""Layers that hold a backbone, in the config of a `.keras` file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+
+def deserialize(value: Any) -> Any:
+    """Returns the object that a layer's config holds.
+
+    `get_config` of these layers returns the object itself, and Keras serializes it. A dict that
+    `get_config` made would be copied before Keras knows that a second layer holds the same object,
+    and each layer would load an object of its own. A layer that is made of another one's config
+    directly shares the object with it.
+
+    Args:
+      value: the object, or the dict that Keras made of it.
+    """
+    return keras.saving.deserialize_keras_object(value) if isinstance(value, Mapping) else value
