@@ -61,7 +61,7 @@ def ours(batch: int, precision: str) -> Any:
     return prepare(
         Stage(execution=Execution(dtype_policy=precision, jit_compile=True), batch_size=batch),
         body,
-        task.head(),
+        task.build_head(body),
         task,
         10_000,
     ).trained

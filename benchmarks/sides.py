@@ -19,6 +19,7 @@ from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.evaluation import inference
 from tfft.reports.console import Console
 from tfft.runs import environment, trainer
+from tfft.runs.restore import built_head
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -56,9 +57,8 @@ class Product:
         self.source, self.stage = source, stage
         self.body = body or minilm()
         environment.make_deterministic(0, [stage], Console(quiet=True))
-        self.task = TextClassification().with_labels(source.labels)
-        self.head = self.task.head()
-        self.head.build((None, self.body.dim))
+        self.task = TextClassification().with_training_answers(source.label_counts("train"))
+        self.head = built_head(self.task, self.body)
         self.room = tempfile.TemporaryDirectory()
         self.job = self._job()
         self.job.encode(source)
@@ -116,7 +116,7 @@ class Product:
             checkpointing.Position(reuse=self.kind),
             self.kept,
             Workdir(tempfile.mkdtemp(dir=self.room.name)),
-            {"labels": list(self.task.labels)},
+            {"labels": list(self.task.target.names or ())},
             Console(quiet=True),
             200,
             threading.Event(),

@@ -23,7 +23,7 @@ def main(preset: str | None = None) -> None:
 
     tokens = body.preprocessor.pad(body.preprocessor.tokenize(tf.constant(TEXTS)))
     inputs = {name: tokens[name] for name in ("token_ids", "padding_mask")}
-    targets = task.numbers(LABELS)
+    targets = task.target.numbers(LABELS)
     loss_function = keras.losses.SparseCategoricalCrossentropy()
 
     @tf.function

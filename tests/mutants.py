@@ -118,15 +118,15 @@ tfft/preprocessing/text/text_pairs.py: a pair has one separator where its body h
   - between = [end, end] if self.double_end else [end]
   + between = [end]
   tests/tasks/test_text_pair_classification.py::test_every_body_reads_pairs[roberta]
-tfft/tasks/classification.py: labels are shifted by one
+tfft/tasks/targets/class_labels.py: labels are shifted by one
   - return np.array([numbers[label] for label in labels], np.int32)
   + return np.array([(numbers[label] + 1) % len(numbers) for label in labels], np.int32)
   tests/tasks/test_text_classification.py::test_targets_name_an_unknown_label
 tfft/tasks/text/teacher_forcing.py: a generative model learns the token itself, not the next
-  -     left = np.full(len(before) - 1, NOTHING, np.int32)
-  -     return np.concatenate([left, answer, [NOTHING]]).astype(np.int32)
-  +     left = np.full(len(before), NOTHING, np.int32)
-  +     return np.concatenate([left, answer]).astype(np.int32)
+  -     prompt = np.full(len(before) - 1, IGNORED, np.int32)
+  -     return np.concatenate([prompt, answer, [IGNORED]]).astype(np.int32)
+  +     prompt = np.full(len(before), IGNORED, np.int32)
+  +     return np.concatenate([prompt, answer]).astype(np.int32)
   tests/tasks/test_causal_lm.py::test_the_answer_alone_is_learned
 tfft/tasks/classification.py: class weights are ignored
   - return Crossentropy(classes, self.label_smoothing, self.focal_gamma, self.weights)
@@ -168,7 +168,7 @@ tfft/metrics/classification/thresholds.py: a threshold is a score, not between t
   - "value": float(distinct[best : best + 2].mean()),
   + "value": float(distinct[best + 1]),
   tests/metrics/test_thresholds.py::test_the_threshold_lies_between_scores
-tfft/tasks/classification.py: the temperature multiplies the logits
+tfft/tasks/calibrations/class_probabilities.py: the temperature multiplies the logits
   - variable.assign(variable / temperature)
   + variable.assign(variable * temperature)
   tests/evaluation/test_calibration.py::test_the_model_is_scaled_by_the_temperature_of_the_validation_split
@@ -196,9 +196,9 @@ tfft/runs/prediction_files.py: rows are skipped and not counted
   - return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)
   + return Rows(table, range(len(table.rows)), (), wanted, line_name)
   tests/runs/test_predict.py::test_rows_that_cannot_be_read_are_skipped_on_request
-tfft/tasks/text/multi_label_classification.py: labels of an example get the names of others
-  - labels, names = self.labels or (), np.array(self.labels)
-  + labels, names = self.labels or (), np.array(self.labels)[::-1]
+tfft/tasks/signatures/label_probabilities.py: labels of an example get the names of others
+  - names = np.array(self.names)
+  + names = np.array(self.names)[::-1]
   tests/tasks/test_multi_label_classification.py::test_a_prediction_reads_names
 tfft/training/optimizers/build.py: gradients are not accumulated
   - gradient_accumulation_steps=every if every > 1 else None,

@@ -25,6 +25,7 @@ from tfft.errors import ExportError, WorkdirError
 from tfft.export import saved_model
 from tfft.reports.console import Console
 from tfft.runs import exported
+from tfft.tasks.base import serving_signature
 
 SCRIPT = """
 import sys, tfft
@@ -137,7 +138,8 @@ def test_the_workdir_holds_what_it_should(trained):
     assert set(found["floors"]) == {"majority", "tfidf_logistic_regression"}
     assert {"training", "encoding", "evaluation"} <= set(found["seconds"])
     described = json.loads((trained.workdir / "run.json").read_text())
-    assert {"versions", "devices", "git_commit", "identity", "folder", "data"} == set(described)
+    expected = {"format", "versions", "devices", "git_commit", "identity", "folder", "data"}
+    assert set(described) == expected
     assert {"config", "data", "weights", "seed"} == set(described["identity"])
 
 
@@ -252,7 +254,8 @@ def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
 
 
 def test_an_export_that_differs_is_removed(trained, tmp_path):
-    served = saved_model.Served(trained.model, trained.backbone.preprocessor, trained.task)
+    signature = serving_signature(trained.task)
+    served = saved_model.Served(trained.model, trained.backbone.preprocessor, signature)
     inputs = (trained.held_out[0][:4],)
     wrong = (trained.outputs(*inputs) + 1e-3).tolist()
 

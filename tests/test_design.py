@@ -148,17 +148,25 @@ def crowded(package: pathlib.Path) -> list[str]:
     return found
 
 
+def sets_name(node: ast.ClassDef) -> bool:
+    """Returns True for a class with an attribute `name`."""
+    values = [each for each in node.body if isinstance(each, ast.Assign | ast.AnnAssign)]
+    return any(ast.unparse(each).startswith(("name:", "name =")) for each in values)
+
+
 def incomplete_tasks(root: pathlib.Path) -> list[str]:
     """Returns what a task lacks: a config, a test or a page.
 
-    A task is a class that is named as its file.
+    A task is a class that is named as its file and sets `name`.
     """
     found = []
     for path in sorted((root / "tfft/tasks").glob("*/*.py")):
-        names = {
-            node.name for node in ast.parse(path.read_text("utf-8")).body if hasattr(node, "name")
-        }
-        if path.stem.replace("_", "") not in {name.lower() for name in names}:
+        classes = [
+            node
+            for node in ast.parse(path.read_text("utf-8")).body
+            if isinstance(node, ast.ClassDef)
+        ]
+        if path.stem.replace("_", "") not in {c.name.lower() for c in classes if sets_name(c)}:
             continue
         wanted = {
             f"configs/tasks/{path.stem}.gin": [root / f"configs/tasks/{path.stem}.gin"],
@@ -321,8 +329,12 @@ def test_crowded_folders_are_found(tree):
 
 
 def test_an_incomplete_task_is_found(tree):
-    one = "class One:\n    pass"
-    root = tree(tfft__tasks__text__one=one, tfft__tasks__text__data="", tests__tasks__test_one="")
+    one = "class One:\n    name: ClassVar[str] = 'one'"
+    parts = {
+        "tfft__tasks__targets__two": "class Two:\n    names = ()",
+        "tfft__tasks__text__data": "",
+    }
+    root = tree(tfft__tasks__text__one=one, tests__tasks__test_one="", **parts)
     assert incomplete_tasks(root) == [
         "the task one lacks configs/tasks/one.gin",
         "the task one lacks docs/**/one.md",

@@ -127,12 +127,13 @@ def test_the_worked_example_is_a_task():
     [block] = re.findall(r"```python\n(.*?)```", (ROOT / "CONTRIBUTING.md").read_text(), re.S)
     names: dict = {}
     exec(block, names)
-    task = names["TopicClassification"]().with_labels(["a", "b", "c", "d"])
-    assert task.name == "topic_classification" and task.labels == ("a", "b", "c", "d")
-    prepared = prepare(Stage(freeze_layers=1), tiny(), task.head(), task, 2)
+    task = names["TopicClassification"]().with_training_answers(dict.fromkeys("abcd", 1))
+    assert task.name == "topic_classification" and task.target.names == ("a", "b", "c", "d")
+    prepared = prepare(Stage(freeze_layers=1), tiny(), task.build_head(None), task, 2)
     inputs = {name: [[2, 5, 3]] * 4 for name in ("token_ids", "padding_mask")}
     inputs = {name: np.array(rows) for name, rows in inputs.items()}
-    found = prepared.trained.train_on_batch(inputs, task.numbers(list("abcd")), return_dict=True)
+    targets = task.target.numbers(list("abcd"))
+    found = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
     assert 0 <= found["top_3_accuracy"] <= 1
 
 

@@ -49,7 +49,7 @@ from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
-from tfft.tasks.base import Task
+from tfft.tasks.base import Task, modality_of, serving_signature
 from tfft.training.callbacks import check_callbacks
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
@@ -79,7 +79,7 @@ def build(
       steps: the length of the schedule, in batches.
     """
     backbone = backbone.read_for(task)
-    if task.labels is None:
+    if task.target.names is None:
         raise ConfigError(
             "tfft.build needs to know the labels.", valid='TextClassification(labels=["a", "b"])'
         )
@@ -201,7 +201,7 @@ def train(
         position = job.train(stages, checkpoint_steps, stopped)
         calibrate(job, data)
         task, head, model = restore(task, backbone, files)
-        held_out, is_image = data.held_out.inputs, task.modality == "image"
+        held_out, is_image = data.held_out.inputs, modality_of(task) == "image"
         run_files.save_held_out(files, data.split, held_out, COMPARED, is_image)
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
         run.report = done or evaluate_and_report(job, run, data, position, floors, base, plots)
@@ -310,26 +310,23 @@ def evaluate(
     groups = grouped(labelled.inputs[0], slices, labelled.columns)
     with examples.located(labelled.places):
         given = encoding.encoded(task, backbone.preprocessor, labelled.inputs, labelled.answers)
-    for line in task.warnings(given):
+    evaluator = task.build_evaluator()
+    for line in evaluator.data_warnings(given):
         say.warn(line)
     title = f"evaluating {labelled.where}"
     outputs = inference.outputs_of(task, model, given, title, workdir, say)
     if given.encoded.padded:
-        cut = given.encoded.truncation()
-        say.info(
-            f"{labelled.where}: {cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
-            f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
-        )
-    sums = task.sums(given, outputs)
-    lower = next(iter(task.figures)) in task.lower
-    divided = {**task.groups(given), **encoded_groups(given.encoded), **groups}
+        say.info(f"{labelled.where}: {truncation.describe_cut(given.encoded)}")
+    sums, aggregate = evaluator.main_terms(given, outputs), evaluator.aggregate
+    lower = not evaluator.metrics[0].greater_is_better
+    divided = {**evaluator.slices(given), **encoded_groups(given.encoded), **groups}
     more = {
-        "ledger": {"figure": truncation.on_cut(given.encoded, task.measure, sums)},
-        "slices": slice_rows(divided, task.measure, sums, lower),
+        "ledger": {"figure": truncation.on_cut(given.encoded, aggregate, sums)},
+        "slices": slice_rows(divided, aggregate, sums, lower),
         **({"data_changed": labelled.data_changed} if labelled.data_changed else {}),
     }
-    metrics = task.evaluate(given, outputs)
-    return show_metrics(task, metrics, task.described(given, outputs), say, **more)
+    metrics, details = evaluator.evaluate(given, outputs), evaluator.report_details(given, outputs)
+    return show_metrics(task, metrics, details, say, **more)
 
 
 @environment.preserve_process_state()
@@ -366,9 +363,12 @@ def predict(
     files = Workdir(workdir)
     trained = columns_of_run(files)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    rows = prediction_files.read_rows(task.served, input, trained, text, **settings)
+    rows = prediction_files.read_rows(
+        serving_signature(task).task, input, trained, text, **settings
+    )
     backbone = backbone.read_for(task)
     task, _, model = restore(task, backbone, files)
+    signature = serving_signature(task)
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
     if on_error == "skip":
         rows = prediction_files.without_unreadable(rows, body.preprocessor)
@@ -377,9 +377,8 @@ def predict(
         given = encoding.encoded(task, body.preprocessor, rows.inputs)
         outputs = inference.outputs_of(task, model, given, "predicting", workdir, say)
         if given.encoded.padded:
-            cut = given.encoded.truncation()
-            say.info(f"{cut['cut_texts']:,} of {cut['texts']:,} texts were cut")
-        found = task.predictions(given, outputs)
+            say.info(truncation.describe_cut(given.encoded))
+        found = signature.format_predictions(given, outputs)
     prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 

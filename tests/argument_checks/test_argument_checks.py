@@ -375,8 +375,8 @@ def test_values_of_numpy_and_paths_become_plain_ones():
     assert (stage.epochs, stage.learning_rate) == (2, 0.5)
     assert stage.batching.padded_lengths == [8, 16]
     assert type(stage.epochs) is int and type(stage.learning_rate) is float
-    assert TextClassification(np.array(["b", "a"])).labels == ("b", "a")
-    assert TextClassification({"b": 1, "a": 2}.keys() and ["b", "a"]).labels == ("b", "a")
+    assert TextClassification(np.array(["b", "a"])).target.names == ("b", "a")
+    assert TextClassification({"b": 1, "a": 2}.keys() and ["b", "a"]).target.names == ("b", "a")
 
     @validated()
     def opened(data: str, other: "str | os.PathLike[str]" = "") -> list:
@@ -388,7 +388,7 @@ def test_values_of_numpy_and_paths_become_plain_ones():
 def test_a_checked_name_keeps_its_signature():
     assert list(inspect.signature(Stage).parameters)[:3] == ["name", "freeze_layers", "freeze"]
     assert inspect.signature(tiny).parameters["dim"].default == 16
-    assert TextClassification(["a", "b"]).config()["dropout"] == 0.1
+    assert TextClassification(["a", "b"]).get_config()["dropout"] == 0.1
 
 
 def test_a_config_s_value_out_of_range_names_its_flag():

@@ -146,7 +146,7 @@ stage = tfft.Stage(
 schedule = loop.Schedule(encoded, stage, (0,))
 task = tfft.tasks.TextClassification(labels=["a", "b"])
 body = tfft.backbones.tiny(layers=1)
-model = prepare(stage, body, task.head(), task, schedule.total_steps).trained
+model = prepare(stage, body, task.build_head(None), task, schedule.total_steps).trained
 plans = [schedule.plan(epoch) for epoch in range(3)]
 for plan in plans:
     model.fit(Inputs(encoded).dataset(plan), shuffle=False, verbose=0)

@@ -99,11 +99,11 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
     served = tf.saved_model.load(str(version)).signatures["serving_default"]
     answer = served(text=tf.constant(texts))
     assert set(answer) == {"probabilities", "label", "label_id", "threshold"}
-    expected = decided.task.predicted(decided.outputs(texts))
+    expected = decided.task.build_evaluator().predicted_classes(decided.outputs(texts))
     assert np.array_equal(answer["label_id"].numpy(), expected)
     value = decided.report["threshold"]["value"]
     assert np.allclose(answer["threshold"].numpy(), [[1 - value, value]] * len(texts))
-    labels = decided.task.labels
+    labels = decided.task.target.names
     answers = saved_model.run_export(str(tmp_path), [texts], QUIET)
     assert np.allclose(np.stack(answers["probabilities"]), decided.outputs(texts), atol=1e-5)
     lines = [
@@ -228,4 +228,5 @@ def test_a_run_to_compare_with_is_looked_for_before_training(tmp_path):
 
 
 def test_a_task_without_a_decision_is_described_as_before():
-    assert not {"calibrate", "threshold", "decision"} & set(TextClassification(["a", "b"]).config())
+    config = TextClassification(["a", "b"]).get_config()
+    assert not {"calibrate", "threshold", "decision"} & set(config)

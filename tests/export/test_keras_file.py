@@ -29,6 +29,7 @@ from tfft.methods import adapters, attachment, lora
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
 from tfft.storage.workdir import Workdir
+from tfft.tasks.base import predict_fn
 from tfft.tasks.image.image_classification import ImageClassification
 from tfft.tasks.multi_task.multi_task import MultiTask
 from tfft.tasks.text.causal_lm import CausalLM
@@ -218,7 +219,7 @@ TASKS = {
     "answers": QuestionAnswering,
     "tagging": lambda: TokenClassification(["PER", "LOC"]),
     "vectors": lambda: Embedding(projection=4, dims=(2,)),
-    "numbers": lambda: TextRegression().with_labels(["1", "2", "5"], {"1": 1, "2": 3, "5": 1}),
+    "numbers": lambda: TextRegression().with_training_answers({"1": 1, "2": 3, "5": 1}),
     "several_tasks": lambda: MultiTask(
         {"topic": TextClassification(LABELS), "names": TokenClassification(["PER", "LOC"])}
     ),
@@ -358,10 +359,10 @@ def test_a_loaded_model_writes_once_it_has_the_preprocessor(tmp_path):
     read, model = made(task, tiny("llama"))
     loaded = check(read, model, tmp_path / "m.keras")
     with pytest.raises(ConfigError, match="has no preprocessor: a .keras file holds none"):
-        task.outputs_of(loaded)
+        predict_fn(task, loaded)
     inner(loaded, type(model.get_layer("head"))).body.preprocessor = read.preprocessor
     batch = {name: np.array(v) for name, v in read.preprocessor(["good film", "the plot"]).items()}
-    calls = [inference.forward(task.outputs_of(one)) for one in (model, loaded)]
+    calls = [inference.forward(predict_fn(task, one)) for one in (model, loaded)]
     one, other = (call(batch)["text"].numpy().tolist() for call in calls)
     assert one == other
 

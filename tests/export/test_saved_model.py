@@ -10,6 +10,8 @@ from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError, ExportError
 from tfft.export.saved_model import Served, difference, export
 from tfft.runs.restore import built_head
+from tfft.tasks.base import serving_signature
+from tfft.tasks.signatures.class_probabilities import ClassSignature
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.feature_cache import half_precision
 from tfft.training.model import assemble
@@ -57,18 +59,18 @@ def test_finite_numbers_differ_by_their_distance():
     assert difference({"a": []}, {"a": []}) == 0.0 and difference([1], [1, 1]) == INF
 
 
-class AnswersNan(TextClassification):
+class AnswersNan(ClassSignature):
     """Answers NaN when it is served."""
 
-    def serve(self, outputs, read):
-        answers = super().serve(outputs, read)
+    def serving_outputs(self, outputs, features):
+        answers = super().serving_outputs(outputs, features)
         first = tf.one_hot(0, tf.shape(outputs)[0], on_value=math.nan, off_value=0.0)
         return {**answers, "probabilities": answers["probabilities"] + first[:, None]}
 
 
 def test_a_saved_model_that_answers_nan_is_removed(tmp_path):
-    task = AnswersNan(labels=["bad", "good"])
-    body = tiny().read_for(task)
+    task = TextClassification(labels=["bad", "good"])
+    signature, body = AnswersNan(task), tiny().read_for(task)
     model = assemble(body, built_head(task, body), frozenset()).full
     inputs = (["a film", "mark1", "the film"],)
     expected = [[0.5, 0.5]] * 3
@@ -76,19 +78,19 @@ def test_a_saved_model_that_answers_nan_is_removed(tmp_path):
     def differ(answers):
         found = np.stack(answers["probabilities"])
         assert np.isnan(found).any() and not np.isnan(found).all()
-        return difference(task.predictions(None, np.array(expected)), task.answered(answers, None))
+        predictions = signature.format_predictions(None, np.array(expected))
+        return difference(predictions, signature.format_answers(answers, None))
 
     with pytest.raises(ExportError, match="differs from the model in memory by inf"):
-        export(tmp_path / "export", Served(model, body.preprocessor, task), {}, inputs, differ)
+        export(tmp_path / "export", Served(model, body.preprocessor, signature), {}, inputs, differ)
     assert list((tmp_path / "export").iterdir()) == []
 
 
 def test_the_gate_lets_through_what_is_within_its_tolerance_alone(tmp_path, monkeypatch):
     task = TextClassification(labels=["bad", "good"])
     body = tiny().read_for(task)
-    served = Served(
-        assemble(body, built_head(task, body), frozenset()).full, body.preprocessor, task
-    )
+    model = assemble(body, built_head(task, body), frozenset()).full
+    served = Served(model, body.preprocessor, serving_signature(task))
     monkeypatch.setattr("tfft.export.saved_model._fresh_process", lambda *_: {})
     folder, inputs = tmp_path / "export", (["a film"],)
     for difference_found in (2e-5, INF, NAN):

@@ -213,7 +213,7 @@ def test_figures_during_training_are_per_text(tmp_path, freeze_layers):
     found = train(tmp_path, windows(), data, epochs=1, freeze_layers=freeze_layers)
     [record] = found.report["curves"]
     texts, labels = zip(*data.rows("validation"), strict=True)
-    truth = found.task.targets(Examples((texts,), labels))
+    truth = found.task.encode_targets(Examples((texts,), labels))
     outputs = found.outputs(texts)
     assert record["val_accuracy"] == pytest.approx((outputs.argmax(-1) == truth).mean())
     losses = -np.log(outputs[np.arange(len(truth)), truth])
@@ -273,7 +273,8 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     ids = loaded.signatures["token_ids"](**found.backbone.preprocessor(texts))
     np.testing.assert_allclose(ids["probabilities"], outputs, atol=1e-4)
     rows = found.predict(texts)
-    assert [row["label"] for row in rows] == [found.task.labels[row.argmax()] for row in outputs]
+    names = found.task.target.names
+    assert [row["label"] for row in rows] == [names[row.argmax()] for row in outputs]
 
 
 def test_predictions_do_not_depend_on_the_other_texts():

@@ -67,8 +67,8 @@ def test_weights_by_name():
 def test_balanced_needs_the_counts():
     task = TextClassification(["a", "b"], class_weights="balanced")
     with pytest.raises(ConfigError, match="how frequent"):
-        task.loss()
-    assert task.with_labels(["a", "b"], {"a": 3, "b": 1}).loss().weights == [4 / 6, 2.0]
+        task.build_loss()
+    assert task.with_training_answers({"a": 3, "b": 1}).build_loss().weights == [4 / 6, 2.0]
 
 
 def test_macro_f1_is_scikit_learn_s():
@@ -87,7 +87,7 @@ def test_macro_f1_is_scikit_learn_s():
 
 def test_an_unknown_metric_is_refused():
     with pytest.raises(ConfigError, match='a list of "accuracy", "macro_f1". Received: metrics'):
-        TextClassification(["a", "b"], metrics=("f1",)).metrics()
+        TextClassification(["a", "b"], metrics=("f1",))
 
 
 TAGS = np.array([[-1, 0, 2, -1], [1, -1, -1, -1], [-1, -1, -1, -1]])

@@ -55,7 +55,7 @@ QUIET = Console(quiet=True)
 
 
 def made(body, method, **settings):
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     settings = {"learning_rate": 1e-2, "schedule": Constant(warmup=0)} | settings
     return prepare(Stage(method=method, **settings), body, head, TASK, 4), head
@@ -252,7 +252,7 @@ def test_a_chain_creates_adapters_once_and_other_stages_leave_them():
     adapt(stages, body, 0)
     assert len(attachment.parts(body)) == 4
     held = attachment.parts(body)
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     trained = []
     for stage in stages:
@@ -293,7 +293,7 @@ def test_mixed_precision_trains_float32_adapters(method, precision):
 def job_of(folder, architecture, stage):
     environment.make_deterministic(0, [stage], QUIET)
     source, body = synthetic(96), tiny(architecture, layers=2, dropout=0.2)
-    task = tfft.tasks.TextClassification().with_labels(source.labels)
+    task = tfft.tasks.TextClassification().with_training_answers(source.label_counts("train"))
     job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)
     return job

@@ -27,7 +27,7 @@ TARGETS = np.array([0, 1] * 4)
 
 def one_step(body, method, **settings):
     """Returns the names of the variables that one step moved, and the prepared stage."""
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     stage = Stage(method=method, learning_rate=1e-2, schedule=Constant(warmup=0), **settings)
     prepared = prepare(stage, body, head, TASK, 4)

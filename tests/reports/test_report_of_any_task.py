@@ -11,11 +11,11 @@ import pytest
 from tfft.baselines.base import Floor
 from tfft.data import truncation
 from tfft.data.examples import Examples
+from tfft.data.inputs import texts
 from tfft.errors import DataError
 from tfft.evaluation import run_comparison, stored_predictions
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import load
-from tfft.metrics import aggregates
 from tfft.reports import comparison, report
 from tfft.reports import tables as report_tables
 from tfft.reports.console import Console
@@ -23,7 +23,9 @@ from tfft.runs import repeat_summary
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Task
+from tfft.tasks.evaluators.base import Evaluator, reported
 from tfft.tasks.report_examples import text_of
+from tfft.tasks.targets.base import Target
 from tfft.tasks.text.text_classification import TextClassification
 
 QUIET = Console(quiet=True)
@@ -32,35 +34,33 @@ RNG = np.random.default_rng(5)
 TRUTH = RNG.normal(3.0, 1.0, COUNT)
 
 
-class Regression(Task):
-    """A number for a pair of texts: outputs and targets are [n]."""
+class RegressionEvaluator(Evaluator):
+    """Outputs and targets are [n]."""
 
-    name = "text_regression"
-    inputs = ("first", "second")
-    figures = {
-        "pearson": "Pearson correlation",
-        "within_one": "share within one",
-        "absolute_error": "mean absolute error",
-        "largest_error": "largest error",
-    }
-    lower = frozenset({"absolute_error", "largest_error"})
-    measure = "pearson"
+    metrics = reported(
+        {
+            "pearson": "Pearson correlation",
+            "within_one": "share within one",
+            "absolute_error": "mean absolute error",
+            "largest_error": "largest error",
+        },
+        less_is_better=("absolute_error", "largest_error"),
+    )
+    aggregate = "pearson"
+
+    def terms(self, examples, outputs):
+        error = np.abs(outputs - examples.targets)
+        return {
+            "pearson": ("pearson", {"x": outputs, "y": examples.targets}),
+            "within_one": ("mean", {"score": error <= 1}),
+            "absolute_error": ("mean", {"score": error}),
+        }
 
     def evaluate(self, examples, outputs):
-        error = np.abs(outputs - examples.targets)
-        found = aggregates.figures(
-            {
-                "pearson": ("pearson", self.sums(examples, outputs)),
-                "within_one": ("mean", {"score": error <= 1}),
-                "absolute_error": ("mean", {"score": error}),
-            }
-        )
-        return {**found, "largest_error": {"value": float(error.max())}}
+        largest = float(np.abs(outputs - examples.targets).max())
+        return {**super().evaluate(examples, outputs), "largest_error": {"value": largest}}
 
-    def sums(self, examples, outputs):
-        return {"x": outputs, "y": examples.targets}
-
-    def shown(self, examples, outputs):
+    def report_examples(self, examples, outputs):
         error = np.abs(outputs - examples.targets)
         rows = [
             {
@@ -73,42 +73,58 @@ class Regression(Task):
         return {"mistake_count": int((error > 0).sum()), "mistakes": rows, "least_certain": []}
 
 
-class Spread(Regression):
-    """A task whose main figure is the less the better, with groups and figures of labels."""
+class SpreadEvaluator(Evaluator):
+    """The smaller the main metric is, the better; there are slices, and metrics of labels."""
 
-    name = "spread"
-    figures = {"perplexity": "perplexity", "label_f1": "label F1"}
-    lower = frozenset({"perplexity"})
-    measure = "exp_ratio"
-    labels = ("<new>", "old")
+    metrics = reported(
+        {"perplexity": "perplexity", "label_f1": "label F1"}, less_is_better=("perplexity",)
+    )
+    aggregate = "exp_ratio"
+
+    def terms(self, examples, outputs):
+        loss, tokens = np.abs(outputs - examples.targets), np.full(len(examples), 2)
+        return {"perplexity": ("exp_ratio", {"loss": loss, "tokens": tokens})}
 
     def evaluate(self, examples, outputs):
         row = {"precision": 0.5, "recall": None, "f1": 0.25, "support": 9}
-        found = {"perplexity": ("exp_ratio", self.sums(examples, outputs))}
         return {
-            **aggregates.figures(found),
+            **super().evaluate(examples, outputs),
             "label_f1": {"value": 0.25},
-            "classes": {name: row for name in self.labels},
+            "classes": {name: row for name in ("<new>", "old")},
         }
 
-    def sums(self, examples, outputs):
-        return {"loss": np.abs(outputs - examples.targets), "tokens": np.full(len(examples), 2)}
-
-    def groups(self, examples):
+    def slices(self, examples):
         return {"half": ["low" if target < 3 else "high" for target in examples.targets]}
 
-    def shown(self, examples, outputs):
-        return Task.shown(self, examples, outputs)
+
+class Regression(Task):
+    """A number for a pair of texts."""
+
+    name = "text_regression"
+    inputs = texts("first", "second")
+
+    def build_evaluator(self):
+        return RegressionEvaluator()
+
+
+class Spread(Regression):
+    """A task with names and without mistakes to show."""
+
+    name = "spread"
+    target = Target(("<new>", "old"))
+
+    def build_evaluator(self):
+        return SpreadEvaluator()
 
 
 def examples_of(rows=slice(None)):
     lengths = np.arange(1, COUNT + 1)[rows]
-    texts = [f"text <{number}>" for number in range(COUNT)][rows]
+    first = [f"text <{number}>" for number in range(COUNT)][rows]
     targets = TRUTH[rows]
     encoded = types.SimpleNamespace(
         full_lengths=lengths, cut=np.maximum(lengths - 100, 0), windows=None, targets=None
     )
-    pairs = (texts, [f"second of {text}" for text in texts])
+    pairs = (first, [f"second of {text}" for text in first])
     return Examples(pairs, [f"{target:.3f}" for target in targets], targets, encoded)
 
 
@@ -133,12 +149,13 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     files = Workdir(folder)
     job = types.SimpleNamespace(task=task, files=files, say=QUIET)
     kept = stored_predictions.keep(job.files, task, job.task, "test", examples, outputs, floors)
-    sums = task.sums(examples, outputs)
+    evaluator = task.build_evaluator()
+    sums = evaluator.main_terms(examples, outputs)
     given = {
         "split": "test",
-        "metrics": task.evaluate(examples, outputs),
+        "metrics": evaluator.evaluate(examples, outputs),
         "floors": {
-            name: {**task.evaluate(examples, floor.outputs), **floor.described}
+            name: {**evaluator.evaluate(examples, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
         "lengths": {"train": examples.encoded.full_lengths},
@@ -153,9 +170,9 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
         "command": "tfft train",
         "ledger": {
             **truncation.ledger({"test": examples.encoded}, ()),
-            "figure": truncation.on_cut(examples.encoded, task.measure, sums),
+            "figure": truncation.on_cut(examples.encoded, evaluator.aggregate, sums),
         },
-        "groups": {**task.groups(examples), **encoded_groups(examples.encoded)},
+        "groups": {**evaluator.slices(examples), **encoded_groups(examples.encoded)},
         "more": {"comparisons": run_comparison.comparisons(kept, None, QUIET)},
     }
     parts = {"task": task, "examples": examples, "outputs": outputs, "sums": sums}
@@ -213,8 +230,11 @@ CLASSES = ("accuracy", "Accuracy", "onfusion", "macro F1", "McNemar", "likeliest
 @pytest.mark.parametrize("task", [Regression(), Spread()], ids=lambda task: task.name)
 def test_a_report_has_the_figures_of_its_task(tmp_path, task, request):
     content = make(tmp_path, task=task)
-    assert content["schema"] == 3 and content["main"] == next(iter(task.figures))
-    assert content["shown"] == task.figures and content["lower"] == sorted(task.lower)
+    metrics = task.build_evaluator().metrics
+    assert content["schema"] == 3 and content["main"] == metrics[0].key
+    assert content["shown"] == {metric.key: metric.title for metric in metrics}
+    lower = sorted(metric.key for metric in metrics if not metric.greater_is_better)
+    assert content["lower"] == lower
     assert not {"labels", "ranking", "confusions"} & set(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
     report.write(tmp_path, content, write_atomic)
@@ -223,8 +243,8 @@ def test_a_report_has_the_figures_of_its_task(tmp_path, task, request):
     headings = outline(page)
     shown = page + card + json.dumps(report_tables.tables(content))
     assert [word for word in CLASSES if word in shown] == []
-    for name in task.figures.values():
-        assert name in page and name in card
+    for metric in metrics:
+        assert metric.title in page and metric.title in card
     assert (
         "Confusion matrix" not in headings and "Can the probabilities be trusted?" not in headings
     )
@@ -233,7 +253,7 @@ def test_a_report_has_the_figures_of_its_task(tmp_path, task, request):
     head = yaml.safe_load(card.split("---\n", 2)[1])
     assert "labels" not in head
     [result] = head["model-index"][0]["results"]
-    assert [metric["type"] for metric in result["metrics"]] == list(task.figures)
+    assert [each["type"] for each in result["metrics"]] == [metric.key for metric in metrics]
     for block in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
         assert len({len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}) == 1
     documented = (request.config.rootpath / "docs/report.md").read_text("utf-8")

@@ -22,6 +22,7 @@ from tfft.evaluation import run_comparison
 from tfft.reports.console import Console
 from tfft.runs import repeat, repeat_summary
 from tfft.storage.workdir import Workdir
+from tfft.tasks.evaluators.classification import ClassificationEvaluator
 from tfft.training.early_stopping import EarlyStopping
 from tfft.training.feature_cache import cache
 
@@ -63,12 +64,12 @@ def same(one, two):
 def filled():
     """Counts how often the features of each split and depth, and the floors, are computed."""
     counts, fill = collections.Counter(), cache.Features._fill
-    task = tfft.tasks.TextClassification
-    floors = task.floors
+    evaluator = ClassificationEvaluator
+    baselines = evaluator.baselines
 
     def fitting(self, *args):
         counts["floors"] += 1
-        return floors(self, *args)
+        return baselines(self, *args)
 
     def counting(self, split, cut, *args):
         counts[split, cut.depth, cut.pooled] += 1
@@ -76,7 +77,7 @@ def filled():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache.Features, "_fill", counting)
-        patch.setattr(task, "floors", fitting)
+        patch.setattr(evaluator, "baselines", fitting)
         yield counts
 
 

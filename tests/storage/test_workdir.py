@@ -11,6 +11,7 @@ import pytest
 
 from tfft.errors import WorkdirError
 from tfft.storage.atomic_write import write_atomic
+from tfft.storage.format_versions import WORKDIR
 from tfft.storage.workdir import Workdir
 
 IDENTITY = {"config": "a = 1\nb = 2", "seed": 0}
@@ -47,7 +48,7 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
 def test_another_run_is_refused_with_the_difference(tmp_path):
     files = Workdir(tmp_path)
     with files.open(IDENTITY):
-        files.write_json("run.json", {"identity": IDENTITY})
+        files.write_json("run.json", {"format": WORKDIR, "identity": IDENTITY})
     other = {"config": "a = 1\nb = 3", "seed": 0}
     with pytest.raises(WorkdirError) as caught, files.open(other):
         pass

@@ -1,24 +1,31 @@
-"""What a task says of itself without being told: its config, and figures out of measures."""
+"""The defaults of tasks and evaluators: configs, calibrated values, metrics from terms."""
 
 import numpy as np
 import pytest
 
 from tfft.data.examples import Examples
-from tfft.tasks.base import Task, config_of
+from tfft.data.inputs import texts
+from tfft.tasks.base import Task, config_of, needs_fit, with_calibration
+from tfft.tasks.calibrations.base import Calibration
+from tfft.tasks.evaluators.base import Evaluator, reported
 from tfft.tasks.text.text_regression import TextRegression
 
 
 class Length(Task):
     name = "length"
-    figures = {"error": "error", "share": "share"}
+    calibration = Calibration()
 
     def __init__(self, loss="mse", most=5):
         self.kind, self.most = loss, most
 
-    def config(self):
+    def get_config(self):
         return config_of(self, loss=self.kind)
 
-    def measures(self, examples, outputs):
+
+class LengthEvaluator(Evaluator):
+    metrics = reported({"error": "error", "share": "share"})
+
+    def terms(self, examples, outputs):
         off = np.abs(outputs - examples.targets)
         return {"share": ("mean", {"score": off == 0}), "error": ("mean", {"score": off})}
 
@@ -37,35 +44,39 @@ class Forgetful(Task):
 
 
 def test_a_config_is_the_name_and_the_arguments():
-    assert Task().config() == {"task": ""}
-    assert Length(most=3).config() == {"task": "length", "loss": "mse", "most": 3}
-    assert Longer(2, loss="mae").config() == {
-        **Length(loss="mae").config(),
+    assert Task().get_config() == {"task": ""}
+    assert Length(most=3).get_config() == {"task": "length", "loss": "mse", "most": 3}
+    assert Longer(2, loss="mae").get_config() == {
+        **Length(loss="mae").get_config(),
         "least": 2,
     }
     with pytest.raises(KeyError, match="most"):
-        Forgetful().config()
+        Forgetful().get_config()
 
 
-def test_a_decision_is_kept_and_told():
+def test_calibrated_values_are_kept_in_the_config():
     task = Length()
-    decided = task.decided({"limit": 0.5}, None)
-    assert decided.config() == {**task.config(), "decision": {"limit": 0.5}}
-    assert not task.decision and "decision" not in task.config()
+    calibrated = with_calibration(task, {"limit": 0.5}, None)
+    config = calibrated.get_config()
+    assert config == {**task.get_config(), "decision": {"limit": 0.5}}
+    assert needs_fit(task) and not needs_fit(calibrated)
+    assert "decision" not in task.get_config()
+    assert Length.from_config(config).get_config() == config
 
 
-def test_figures_and_the_sums_of_the_main_one_follow_from_measures():
+def test_metrics_and_the_terms_of_the_main_one_follow_from_terms():
     examples = Examples((["a", "b"],), targets=np.array([1.0, 2.0]))
-    task, outputs = Length(), np.array([1.0, 5.0])
-    found = task.evaluate(examples, outputs)
+    evaluator, outputs = LengthEvaluator(), np.array([1.0, 5.0])
+    found = evaluator.evaluate(examples, outputs)
     assert found["error"]["value"] == 1.5 and found["share"]["value"] == 0.5
-    assert task.sums(examples, outputs)["score"].tolist() == [0.0, 3.0]
+    assert evaluator.main_terms(examples, outputs)["score"].tolist() == [0.0, 3.0]
 
 
-def test_a_card_is_the_config_of_the_task_that_it_makes():
+def test_a_task_is_made_from_the_config_of_another():
     task = TextRegression("huber", delta=0.5, pair=True)
     expected = {"task": "text_regression", "loss": "huber", "delta": 0.5}
-    config = task.config()
+    config = task.get_config()
     assert -999.0 in config.pop("sentinels")
     assert config == {**expected, "dropout": 0.1, "pair": True}
-    assert TextRegression.of_card(task.config()).inputs == ("text", "text_pair")
+    again = TextRegression.from_config(task.get_config())
+    assert again.inputs == texts("text", "text_pair")

@@ -21,6 +21,7 @@ from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
+from tfft.tasks.base import predict_fn, serving_signature
 from tfft.tasks.text.causal_lm import CausalLM
 from tfft.tasks.text.text_classification import TextClassification
 from tfft.testing.task_case import TaskCase
@@ -57,8 +58,8 @@ def test_the_answer_alone_is_learned():
     assert (targets[1] >= 0).sum() == 5 and end not in tokens[1]
     cut = given.encoded.full_lengths - given.encoded.kept
     assert cut[0] == 0 and cut[1] > 0
-    told = "1 of 2 answers are longer than max_new_tokens and are cut"
-    assert task.warnings(given) == [told]
+    warning = "1 of 2 answers are longer than max_new_tokens and are cut"
+    assert task.build_evaluator().data_warnings(given) == [warning]
 
 
 def test_of_a_long_prompt_the_end_is_kept():
@@ -82,14 +83,14 @@ def test_loss_and_probability_are_those_of_the_formula():
     right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
     each = -(0.8 * right + 0.2 * logs.mean(-1))
     expected = (each * there).sum() / there.sum()
-    assert float(task.loss()(targets, logits)) == pytest.approx(expected, rel=1e-5)
-    outputs = inference.predict(task.outputs_of(model), given.encoded)
+    assert float(task.build_loss(None)(targets, logits)) == pytest.approx(expected, rel=1e-5)
+    outputs = inference.predict(predict_fn(task, model), given.encoded)
     assert outputs["tokens"].tolist() == there.sum(1).tolist()
     np.testing.assert_allclose(outputs["log_probability"], (right * there).sum(1), rtol=1e-5)
     bare = encoding.encoded(task, read.preprocessor, (PROMPTS,))
-    blind = inference.predict(task.outputs_of(model), bare.encoded)  # the answer is not looked at
+    blind = inference.predict(predict_fn(task, model), bare.encoded)  # the answer is not looked at
     assert blind["text"].tolist() == outputs["text"].tolist() and not blind["tokens"].any()
-    found = task.evaluate(given, outputs)["perplexity"]["value"]
+    found = task.build_evaluator().evaluate(given, outputs)["perplexity"]["value"]
     assert found == pytest.approx(np.exp(-(right * there).sum() / there.sum()), rel=1e-5)
 
 
@@ -113,7 +114,7 @@ def test_each_text_is_written_alone_as_in_a_batch(kind, beams):
     _, model = made(task, read, PROMPTS)
     batch = read.preprocessor(PROMPTS)
     given = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
-    call = tf.function(task.outputs_of(model), input_signature=[given], autograph=False)
+    call = tf.function(predict_fn(task, model), input_signature=[given], autograph=False)
     together = call(batch)
     assert len({*together["text"].numpy()}) > 1 and not together["tokens"].numpy().any()
     lengths = batch["padding_mask"].numpy().sum(1)
@@ -188,7 +189,7 @@ def test_a_made_format_is_learned_and_exported(tmp_path):
     assert served["text"] == [b"the good and film"]
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))
-    assert again.answered(served, None) == [{"text": "the good and film"}]
+    assert serving_signature(again).format_answers(served, None) == [{"text": "the good and film"}]
     (tmp_path / "new.jsonl").write_text('{"prompt": "bad is", "label": "the bad and bad"}\n')
     figures = tfft.runs.exported.evaluate_export(
         str(version), input=str(tmp_path / "new.jsonl"), say=QUIET
@@ -202,13 +203,13 @@ def test_losses_of_packed_examples_are_those_of_each_alone(kind):
     read = body(kind).read_for(task)
     answers = ["the film", "bad", "one", "a plot"]
     given, model = made(task, read, ["good a", "bad is", "the", "plot"], answers)
-    packed = task.packed(given.encoded, 32)
+    packed = task.pack(given.encoded, 32)
     lengths = given.encoded.tokens.lengths
     assert packed.size < 4 and packed.tokens.lengths.max() <= 32
     assert packed.full_lengths.sum() == lengths.sum() == packed.filled.sum()
     found, expected = (losses(model, part) for part in (packed, given.encoded))
     np.testing.assert_allclose(sorted(found), sorted(expected), atol=1e-5)
-    assert CausalLM().packed(given.encoded, 32) is given.encoded
+    assert CausalLM().pack(given.encoded, 32) is given.encoded
 
 
 def losses(model, encoded):

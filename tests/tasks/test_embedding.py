@@ -11,6 +11,7 @@ from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import examples as split_examples
 from tfft.data.examples import Examples
+from tfft.data.inputs import names_of, texts
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
 from tfft.evaluation import inference
@@ -51,7 +52,7 @@ def examples(count, seed, loss="in_batch"):
 
 def source(loss="in_batch", count=160):
     parts = [examples(n, seed, loss) for n, seed in ((count, 0), (48, 1), (64, 2))]
-    return memory(*parts, inputs=Embedding(loss).inputs, classes=False)
+    return memory(*parts, inputs=names_of(Embedding(loss).inputs), classes=False)
 
 
 def train(folder, task=None, feature_floor=False, **settings):
@@ -115,24 +116,25 @@ def test_cosine_and_triplet_are_the_formulas():
 
 
 def test_losses_come_from_the_arguments():
-    assert isinstance(Embedding("cosine").loss(), CosineError)
-    assert Embedding("triplet", margin=0.5).loss().margin == 0.5
-    assert Embedding(scale=5.0, both=True, dims=(2,)).loss().get_config()["scale"] == 5.0
-    assert Embedding("triplet").inputs == ("text", "text_pair", "text_negative")
-    assert next(iter(Embedding("cosine").figures)) == "spearman"
+    assert isinstance(Embedding("cosine").build_loss(None), CosineError)
+    assert Embedding("triplet", margin=0.5).build_loss(None).margin == 0.5
+    in_batch_loss = Embedding(scale=5.0, both=True, dims=(2,)).build_loss(None)
+    assert in_batch_loss.get_config()["scale"] == 5.0
+    assert Embedding("triplet").inputs == texts("text", "text_pair", "text_negative")
+    assert Embedding("cosine").build_evaluator().metrics[0].key == "spearman"
     with pytest.raises(ConfigError, match="Embedding.loss must be .* Received: loss='mnr'"):
         Embedding("mnr")
     with pytest.raises(ConfigError, match=r"dims=\(4, 9\), and the vectors have 8 numbers"):
-        Embedding(dims=(4, 9)).head().build((None, 8))
+        Embedding(dims=(4, 9)).build_head(None).build((None, 8))
 
 
 def test_targets_are_groups_or_cosines():
     given = Examples((["x"] * 3, ["y"] * 3), ["b", "a", "b"])
-    assert Embedding().targets(given).tolist() == [1, 0, 1]
+    assert Embedding().encode_targets(given).tolist() == [1, 0, 1]
     given = Examples((["x"] * 2, ["y"] * 2), ["5", "2.5"])
-    assert Embedding("cosine", highest=5.0).targets(given).tolist() == [1.0, 0.5]
+    assert Embedding("cosine", highest=5.0).encode_targets(given).tolist() == [1.0, 0.5]
     with pytest.raises(DataError, match="the answer '5' is no number from -1 to 1"):
-        Embedding("cosine").targets(given)
+        Embedding("cosine").encode_targets(given)
 
 
 @pytest.mark.slow
@@ -157,7 +159,8 @@ def test_stored_features_give_what_the_whole_model_does(tmp_path, freeze_layers)
 def test_a_run_learns_and_exports_single_texts(tmp_path):
     found = train(tmp_path, freeze_layers=0, epochs=4)
     metrics, floors = found.report["metrics"], found.report["floors"]
-    assert list(metrics) == list(Embedding.figures) and set(floors) == {"bm25"}
+    assert list(metrics) == [metric.key for metric in found.task.build_evaluator().metrics]
+    assert set(floors) == {"bm25"}
     assert metrics["mrr"]["value"] > 0.8
     assert found.report["curves"][-1]["val_batch_accuracy"] > 0.7
     texts = ["good film", "film good the", "awful plot with it and more of the words"]
@@ -188,8 +191,8 @@ def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_i
     assert set(one.report["floors"]) == {"bm25", "pretrained"}
     task, body = Embedding(), tiny().read_for(Embedding())
     given = encoding.encoded(task, body.preprocessor, *split_examples.read(source(), "test"))
-    outputs = inference.predict(tfft.build(task.with_labels([]), body), given.encoded)
-    found = task.evaluate(given, outputs)
+    outputs = inference.predict(tfft.build(task, body), given.encoded)
+    found = task.build_evaluator().evaluate(given, outputs)
     assert one.report["floors"]["pretrained"] == json.loads(json.dumps(found))
     assert found["mrr"]["value"] < one.report["metrics"]["mrr"]["value"]
     assert "before the training" in (one.workdir / "report.html").read_text()
@@ -199,7 +202,7 @@ def test_the_body_before_the_training_is_a_floor_and_leaves_the_training_as_it_i
 
 
 def test_a_head_with_weights_of_its_own_has_no_such_floor(tmp_path):
-    with pytest.raises(ConfigError, match="embedding has no floor of frozen features"):
+    with pytest.raises(ConfigError, match="this task has no baseline of frozen features"):
         train(tmp_path, Embedding(projection=8), True)
 
 
@@ -209,6 +212,6 @@ def test_other_losses_train(tmp_path, loss):
     found = train(tmp_path, Embedding(loss, dims=(8,)), freeze_layers=0, method=lora(rank=2))
     losses = [row["loss"] for row in found.report["curves"]]
     assert losses[-1] < losses[0]
-    main = next(iter(found.task.figures))
+    main = found.task.build_evaluator().metrics[0].key
     assert found.report["metrics"][main]["value"] > 0.3
     assert len(found.predict(["good"])[0]["embedding"]) == found.backbone.dim

@@ -64,7 +64,7 @@ def store(tmp_path, monkeypatch, restored_state):
 def make(folder, body=None):
     environment.make_deterministic(0, [TOP], QUIET)
     source, body = pictures.source(96), body or tiny_image(3)
-    task = ImageClassification().with_labels(source.labels)
+    task = ImageClassification().with_training_answers(source.label_counts("train"))
     body = body.read_for(task)
     job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), QUIET)
     job.encode(source)

@@ -22,11 +22,13 @@ from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tiny import tiny
 from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.data.examples import Examples
+from tfft.data.inputs import names_of
 from tfft.data.sources.memory import memory
 from tfft.export.saved_model import Served, difference
 from tfft.preprocessing.text.masking import MASK
 from tfft.reports.console import Console
 from tfft.runs import exported
+from tfft.tasks.base import serving_signature
 
 QUIET = Console(quiet=True)
 # By what a script or a way to write is called there: a text before, at and behind a name.
@@ -210,11 +212,12 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     settings, make, columns, right = CASES[case]
     name = case.partition(" ")[0]
     task, body = getattr(tasks, name)(**settings), make()
-    names = [*task.inputs, "label", "script"]
+    inputs = names_of(task.inputs)
+    names = [*inputs, "label", "script"]
     table = zip(*columns, right, SCRIPTS, strict=True)
     rows = [dict(zip(names, row, strict=True)) for row in table]
-    kind = {"classes": bool(task.classes), "columns": ["script"]}
-    source = memory(rows * 10, test=rows, inputs=task.inputs, **kind)
+    kind = {"classes": bool(task.target.are_classes), "columns": ["script"]}
+    source = memory(rows * 10, test=rows, inputs=inputs, **kind)
     stage = tfft.Stage(
         epochs=EPOCHS.get(name, 1),
         learning_rate=1e-2,
@@ -224,10 +227,11 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     run = tfft.train(task, body, source, [stage], workdir=tmp_path / "run", say=QUIET, plots=False)
     check_report(run.workdir, [row[:-1] for row in source.rows("test")])
 
-    served, read = run.answering
-    given = written(tmp_path / "new.jsonl", served.inputs, asked(name, columns))
+    signature, read = serving_signature(run.task), run.answering[1]
+    served = names_of(signature.inputs)
+    given = written(tmp_path / "new.jsonl", served, asked(name, columns))
     out = tmp_path / "found.jsonl"
-    where = {"input": given, "output": str(out), "text": served.inputs, "say": QUIET}
+    where = {"input": given, "output": str(out), "text": served, "say": QUIET}
     api.predict(task, body, str(run.workdir), **where)
     found = predictions_in(out)
     check_predictions(name, found)
@@ -239,8 +243,8 @@ def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
         again = predictions_in(out)
     else:
         inputs = tuple(as_strings(column) for column in asked(name, columns))
-        answered = Served(run.model, read.preprocessor, served).answers(inputs)
-        again = served.answered(answered, Examples(inputs))
+        answers = Served(run.model, read.preprocessor, signature).answers(inputs)
+        again = signature.format_answers(answers, Examples(inputs))
     assert difference(found, again) <= 1e-5
 
 

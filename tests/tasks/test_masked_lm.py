@@ -122,7 +122,7 @@ def test_two_runs_have_the_same_bits(tmp_path):
 
 @pytest.mark.parametrize("kind", list(ARCHITECTURES))
 def test_words_are_hidden_whole_and_as_many_as_were_asked(kind):
-    reader = MaskedLM(rate=0.3).preprocessor(tiny(kind).preprocessor)
+    reader = MaskedLM(rate=0.3).build_preprocessor(tiny(kind).preprocessor)
     given = tf.constant(
         ["the film is great, and the plot was bad", "worst", "", "Größe über 好 🙂"]
     )
@@ -159,7 +159,7 @@ def test_drawn_batches_hide_other_words_and_keep_what_is_there():
     inputs = loop.Inputs(given.encoded).batch(plan[0])
     targets = given.encoded.targets_of(plan[0].rows, plan[0].length)
     plain = np.where(targets[..., 0] >= 0, targets[..., 0], inputs["token_ids"])
-    found, wanted = task.drawn(inputs, targets, np.random.default_rng(1))
+    found, wanted = task.augmentation(inputs, targets, np.random.default_rng(1))
     chosen = wanted[..., 0] >= 0
     assert np.array_equal(np.where(chosen, wanted[..., 0], plain), plain)
     assert (chosen != (targets[..., 0] >= 0)).any()
@@ -169,14 +169,14 @@ def test_drawn_batches_hide_other_words_and_keep_what_is_there():
         (found["token_ids"][chosen] == plain[chosen]).mean(),
     ]
     assert share[0] == pytest.approx(0.8, abs=0.05) and share[1] == pytest.approx(0.1, abs=0.05)
-    same, _ = task.drawn(inputs, targets, np.random.default_rng(1))
+    same, _ = task.augmentation(inputs, targets, np.random.default_rng(1))
     assert np.array_equal(same["token_ids"], found["token_ids"])
 
 
 def test_the_loss_is_the_mean_over_hidden_tokens_of_the_tied_scores():
     task = MaskedLM(rate=0.4)
     body = tiny().read_for(task)
-    head = task.head_on(body)
+    head = task.build_head(body)
     head.build(body.head_shape)
     head.bias.assign(np.random.default_rng(0).normal(size=head.bias.shape))
     vectors = np.random.default_rng(1).normal(size=(2, 3, 16)).astype(np.float32)

@@ -19,6 +19,7 @@ from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
 from tfft.tasks import encoding
+from tfft.tasks.base import modality_of, predict_fn, serving_signature
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
 from tfft.training.prepare_stage import prepare
@@ -44,12 +45,12 @@ FILES = (
     if entry.kind == "task"
 )
 ALIKE = ("distilbert", "electra", "roberta", "xlm_roberta")  # in what a task sees of the backbone
-NAMES = sorted(name for name in FILES if case(name).make_task().modality == "text")
+NAMES = sorted(name for name in FILES if modality_of(case(name).make_task()) == "text")
 
 
 def fits(name, kind):
     """Says whether a kind of body gives what a task reads."""
-    return case(name).make_task().reads in kind_of(ALL[kind]).offers
+    return case(name).make_task().backbone_output.kind in kind_of(ALL[kind]).offers
 
 
 def cell(name, kind):
@@ -76,7 +77,7 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     environment.make_deterministic(0, [stage], Console(quiet=True))
     made = case(name)
     source = made.make_source()
-    task = made.make_task().with_labels(source.labels, source.label_counts("train"))
+    task = made.make_task().with_training_answers(source.label_counts("train"))
     body = tiny(kind).read_for(task)
     columns, answers = examples.read(source, "train")
     columns = tuple(column[:16] for column in columns)
@@ -86,10 +87,11 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
     history = prepared.trained.fit(data.dataset(plan), verbose=0).history
     assert np.isfinite(history["loss"]).all()
-    served, inputs = task.served, task.asked(columns)
+    signature = serving_signature(task)
+    served, inputs = signature.task, signature.split_inputs(columns)
     asked = encoding.encoded(served, body.read_for(served).preprocessor, inputs)
-    outputs = inference.predict(served.outputs_of(prepared.split.full), asked.encoded)
-    found = served.predictions(asked, outputs)
+    outputs = inference.predict(predict_fn(served, prepared.split.full), asked.encoded)
+    found = signature.format_predictions(asked, outputs)
     assert len(found) == len(inputs[0]) and all(map(made.named, found))
 
 
@@ -97,18 +99,18 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
 def test_each_floor_has_a_name_that_a_person_reads(name):
     made = case(name)
     source = made.make_source()
-    task = made.make_task().with_labels(source.labels, source.label_counts("train"))
+    task = made.make_task().with_training_answers(source.label_counts("train"))
     own = made.make_body().read_for(task).preprocessor
     given = [
         encoding.encoded(task, own, *examples.read(source, split)) for split in ("train", "test")
     ]
-    floors = task.floors(*given)
+    floors = task.build_evaluator().baselines(*given)
     parts = {part for key in floors for part in key.split(" + ")}
     assert parts and parts <= base.NAMES.keys()
 
 
 def test_the_docs_print_the_matrix():
-    text = PAGE.read_text("utf-8").partition("## Bodies")[2]
+    text = PAGE.read_text("utf-8").partition("## Backbones")[2]
     [head, *rows] = [
         [cell.strip() for cell in line.strip("|").split("|")]
         for line in text.splitlines()

@@ -1,6 +1,7 @@
 """Several labels a text: the case that every task gets, answers as people write them, figures."""
 
 import json
+from collections import Counter
 
 import hypothesis
 import numpy as np
@@ -22,6 +23,7 @@ from tfft.metrics.classification import label_answers
 from tfft.metrics.classification.multi_label import multi_label_metrics
 from tfft.reports.console import Console
 from tfft.tasks import encoding
+from tfft.tasks.base import serving_signature
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.testing.task_case import TaskCase
 
@@ -44,6 +46,11 @@ def source():
     return memory(rows(160, 0), rows(48, 1), rows(48, 2), classes=False)
 
 
+def trained_on(answers, **settings):
+    """Returns a task with the labels of training answers."""
+    return MultiLabelClassification(**settings).with_training_answers(Counter(answers))
+
+
 class TestMultiLabelClassification(TaskCase):
     def make_task(self):
         return MultiLabelClassification()
@@ -61,21 +68,20 @@ class TestMultiLabelClassification(TaskCase):
 def test_answers_are_lists_or_separated():
     task = MultiLabelClassification(["a", "b", "c"])
     answers = ['["b", "a"]', "a, c", "[]", "c"]
-    assert task.targets(Examples((), answers)).tolist() == [
+    assert task.encode_targets(Examples((), answers)).tolist() == [
         [1, 1, 0],
         [1, 0, 1],
         [0, 0, 0],
         [0, 0, 1],
     ]
     for separator in (None, "|"):
-        piped = MultiLabelClassification(separator=separator).with_labels(["b|a", "c"])
-        assert (piped.labels, piped.separator) == (("a", "b", "c"), "|")
-    commas = MultiLabelClassification(separator=",").with_labels(["b|a", "c"])
-    assert commas.labels == ("b|a", "c")
+        piped = trained_on(["b|a", "c"], separator=separator).target
+        assert (piped.names, piped.separator) == (("a", "b", "c"), "|")
+    assert trained_on(["b|a", "c"], separator=",").target.names == ("b|a", "c")
     with pytest.raises(DataError, match="'d' is none of the task's"):
-        task.targets(Examples((), ["d"]))
+        task.encode_targets(Examples((), ["d"]))
     with pytest.raises(DataError, match="no list in JSON"):
-        task.targets(Examples((), ["[a"]))
+        task.encode_targets(Examples((), ["[a"]))
 
 
 def test_figures_are_those_of_scikit_learn():
@@ -99,7 +105,8 @@ def test_figures_are_those_of_scikit_learn():
 
 def test_a_prediction_reads_names():
     task = MultiLabelClassification(["a", "b", "c"])
-    [row] = task.predictions(Examples((["text"],)), np.array([[0.9, 0.2, 0.6]]))
+    outputs = np.array([[0.9, 0.2, 0.6]])
+    [row] = serving_signature(task).format_predictions(Examples((["text"],)), outputs)
     assert row == {"labels": ["a", "c"], "probabilities": {"a": 0.9, "b": 0.2, "c": 0.6}}
 
 
@@ -115,7 +122,7 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     )
     report = found.report
     assert report["main"] == "micro_f1" and "confusions" not in report
-    limits = found.task.limits
+    limits = found.task.calibration.limits(found.task.target.names)
     assert len(set(limits.tolist())) == 3
     outputs = found.outputs(["film good", "the"])
     rows = found.predict(["film good", "the"])
@@ -143,11 +150,9 @@ def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
 
 def labels_of(answers, **settings):
     """Returns the labels of a task and those of each answer."""
-    task = MultiLabelClassification(**settings).with_labels(answers)
-    marked = task.targets(Examples((), answers)).tolist()
-    return task.labels, [
-        [name for name, given in zip(task.labels, row, strict=True) if given] for row in marked
-    ]
+    task = trained_on(answers, **settings)
+    names, rows = task.target.names, task.encode_targets(Examples((), answers)).tolist()
+    return names, [[name for name, has in zip(names, row, strict=True) if has] for row in rows]
 
 
 MUSIC, PLOT = "music", "plot"
@@ -211,10 +216,10 @@ def test_the_separator_is_detected(separator):
     labels, sets = labels_of(answers)
     assert labels == ("cast", "music", "plot")
     assert sets == [["cast", "plot"], ["plot"], ["music", "plot"], []]
-    task = MultiLabelClassification().with_labels(answers)
-    assert task.data_notes() == [f"labels in strings are separated by {separator!r}"]
-    again = MultiLabelClassification.of_card(task.config())
-    assert again.targets(Examples((), answers[:1])).tolist() == [[1, 0, 1]]
+    task = trained_on(answers)
+    assert task.target.notes() == [f"labels in strings are separated by {separator!r}"]
+    again = MultiLabelClassification.from_config(task.get_config())
+    assert again.encode_targets(Examples((), answers[:1])).tolist() == [[1, 0, 1]]
 
 
 def test_a_separator_that_is_not_clear_is_refused():
@@ -234,8 +239,8 @@ def test_labels_in_lists_may_hold_a_separator():
 
 def test_labels_are_counted():
     answers = {"plot|cast": 2, "plot": 3, "": 1, "plot|plot": 1}
-    task = MultiLabelClassification().with_labels(list(answers), answers)
-    assert task.label_counts(answers) == {"cast": 2, "plot": 6, "(no label)": 1}
+    task = MultiLabelClassification().with_training_answers(answers)
+    assert task.target.label_counts(answers) == {"cast": 2, "plot": 6, "(no label)": 1}
 
 
 @pytest.mark.parametrize(
@@ -245,17 +250,18 @@ def test_indicators_in_memory(answer):
     rows = [{"text": f"t{n}", "label": answer} for n in range(60)]
     source = memory(rows, classes=False)
     with pytest.raises(DataError, match="lists of numbers") as caught:
-        encoding.with_labels(MultiLabelClassification(), source)
+        encoding.with_training_answers(MultiLabelClassification(), source)
     assert "example 1 of the train split" in caught.value.set_in
-    task = encoding.with_labels(MultiLabelClassification([MUSIC, PLOT]), source)
-    counts = task.label_counts(source.label_counts("train"))
+    task = encoding.with_training_answers(MultiLabelClassification([MUSIC, PLOT]), source)
+    counts = task.target.label_counts(source.label_counts("train"))
     assert counts == {MUSIC: source.size("train"), PLOT: 0, "(no label)": 0}
 
 
 def test_objects_in_memory():
     rows = [{"text": f"t{n}", "label": {MUSIC: n % 2, PLOT: n % 2 == 0}} for n in range(60)]
     source = memory(rows, classes=False)
-    assert encoding.with_labels(MultiLabelClassification(), source).labels == (MUSIC, PLOT)
+    task = encoding.with_training_answers(MultiLabelClassification(), source)
+    assert task.target.names == (MUSIC, PLOT)
 
 
 NAMED = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="|;,"), min_size=1)
@@ -295,8 +301,8 @@ def test_one_column_for_each_label(tmp_path, suffix):
         parquet.write_table(pyarrow.Table.from_pylist(rows), path)
     label = ("music", "plot")
     source = files(str(path), label=label, classes=False, validation_share=0, test_share=0)
-    task = MultiLabelClassification().with_labels(source.labels, source.label_counts("train"))
-    counts = task.label_counts(source.label_counts("train"))
+    task = MultiLabelClassification().with_training_answers(source.label_counts("train"))
+    counts = task.target.label_counts(source.label_counts("train"))
     assert counts == {"music": 30, "plot": 20, "(no label)": 20}
     with pytest.raises(DataError, match="no column 'cast'"):
         files(str(path), label=("music", "cast"), classes=False)
@@ -330,7 +336,7 @@ def test_wrong_answers_are_found_in_their_lines(tmp_path):
     path.write_text("\n".join(lines))
     source = files(str(path), classes=False, validation_share=0, test_share=0)
     with pytest.raises(DataError, match="not 0 or 1") as caught:
-        encoding.with_labels(MultiLabelClassification(), source)
+        encoding.with_training_answers(MultiLabelClassification(), source)
     assert caught.value.set_in == f"{path}:81"
 
 

@@ -7,7 +7,7 @@ import pytest
 from trainings import newest, same, steps, stopped_after
 
 import tfft
-from tfft import thresholds
+from tfft import api, thresholds
 from tfft.backbones.text.tiny import tiny
 from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
@@ -18,6 +18,7 @@ from tfft.reports.console import Console
 from tfft.runs import environment
 from tfft.runs.restore import built_head
 from tfft.tasks import encoding
+from tfft.tasks.base import calibrated_values, predict_fn, with_calibration
 from tfft.tasks.multi_task import data as shares
 from tfft.tasks.multi_task import model
 from tfft.tasks.multi_task.multi_task import MultiTask
@@ -89,31 +90,30 @@ def test_what_a_task_leaves_open_is_settled_on_its_own_examples():
     )
     outputs = {"topic": np.array([[0.1, 0.9], [0.8, 0.2], [0.5, 0.5]]), "tags": np.zeros((3, 2))}
     answers = ['{"topic": "yes"}', '{"topic": "no", "tags": ["a"]}', '{"tags": ["b"]}']
-    found = task.decide(Examples((["one", "two", "three"],), answers), outputs)
-    alone = Examples((["one", "two"],), ["yes", "no"], np.array([1, 0]))
-    assert found == {"topic": task.tasks["topic"].decide(alone, outputs["topic"][:2])}
-    assert task.decided(found, None).tasks["topic"].decision == found["topic"]
+    found = task.calibration.fit(task, Examples((["one", "two", "three"],), answers), outputs)
+    alone, topic = Examples((["one", "two"],), ["yes", "no"], np.array([1, 0])), task.tasks["topic"]
+    assert found == {"topic": topic.calibration.fit(topic, alone, outputs["topic"][:2])}
+    calibrated = with_calibration(task, found, None)
+    assert calibrated_values(calibrated.tasks["topic"]) == found["topic"]
     with pytest.raises(DataError, match="validation split has no example of 'topic'"):
-        task.decide(Examples((["three"],), answers[2:]), outputs)
+        task.calibration.fit(task, Examples((["three"],), answers[2:]), outputs)
 
 
 def test_a_task_that_nothing_can_be_settled_for_is_named_before_training(tmp_path):
     parts = memory(topics(64), validation_share=0.0), memory(tagged(64), classes=False)
     source = mixture(parts, tasks=("topic", "names"))
     tasks = {"topic": TextClassification(calibrate=True), "names": TokenClassification()}
-    for verb in (tfft.api.train, tfft.api.check):
+    for verb in (api.train, api.check):
         with pytest.raises(ConfigError, match="validation split has no example of 'topic'"):
             verb(MultiTask(tasks), tiny(), source, say=QUIET, workdir=tmp_path / "run")
     assert not (tmp_path / "run").exists()
     tasks = {"topic": TextClassification(), "names": TokenClassification()}
-    tfft.api.check(MultiTask(tasks), tiny(), source, say=QUIET)
+    api.check(MultiTask(tasks), tiny(), source, say=QUIET)
     rows = [("one", "no"), ("two", "no")]
     parts = memory(topics(64), validation=rows, test=rows), parts[1]
     tasks["topic"] = TextClassification(threshold=thresholds.f1())
     with pytest.raises(ConfigError, match="validation split has no example of 'topic/yes'"):
-        tfft.api.check(
-            MultiTask(tasks), tiny(), mixture(parts, tasks=("topic", "names")), say=QUIET
-        )
+        api.check(MultiTask(tasks), tiny(), mixture(parts, tasks=("topic", "names")), say=QUIET)
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_run_learns_both_and_reports_each(tmp_path):
     assert run.report["comparisons"][0]["examples"] == topics_alone
     [found] = run.predict(["plot 7 for zoe"])
     assert [(s["text"], s["label"]) for s in found["names"]["spans"]] == [("zoe", "PER")]
-    again = tfft.api.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
+    again = api.evaluate(two_tasks(), tiny(), str(tmp_path), source=two_sources(), say=QUIET)
     assert again["metrics"]["names/f1"] == metrics["names/f1"]
 
 
@@ -181,9 +181,7 @@ def test_a_stopped_run_of_rates_continues_to_the_same_bits(tmp_path):
 def given(rows, tasks, body=None):
     """Returns a task with its labels, a body that reads for it, and examples as it learns them."""
     answers = [json.dumps(answer) for _, answer in rows]
-    task = MultiTask(tasks).with_labels(
-        sorted(set(answers)), {a: answers.count(a) for a in answers}
-    )
+    task = MultiTask(tasks).with_training_answers({a: answers.count(a) for a in answers})
     body = (body or tiny()).read_for(task)
     texts = ([text for text, _ in rows],)
     return task, body, encoding.encoded(task, body.preprocessor, texts, answers)
@@ -223,7 +221,7 @@ def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
     rng = np.random.default_rng(0)
     y_true = held.encoded.targets_of(np.arange(4), LONGEST)
     y_pred = head(rng.normal(size=(4, 1 + LONGEST, body.dim)).astype("float32"))
-    found = float(task.loss_on(head)(y_true, y_pred))
+    found = float(task.build_loss(head)(y_true, y_pred))
     expected = 0.0
     for name, share in shares.shares(held, task.tasks).items():
         one = task.tasks[name]
@@ -231,19 +229,19 @@ def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
         truth = share.examples.targets
         if isinstance(truth, Ragged):
             truth = truth.pad(np.arange(len(share.rows)), LONGEST, -1)
-        loss = float(one.loss_on(head.parts[name])(truth, out))
+        loss = float(one.build_loss(head.parts[name])(truth, out))
         expected += task.weights[name] * loss * len(share.rows) / 4
     assert found == pytest.approx(expected, rel=1e-5)
 
 
 def test_metrics_count_a_task_s_own_examples():
     task, body, held = given(ROWS, FOUR)
-    head = task.head_on(body)
+    head = task.build_head(body)
     head.build(body.head_shape)
     y_true = held.encoded.targets_of(np.arange(4), LONGEST)
     y_pred = np.zeros((4, LONGEST, 8), np.float32)
     y_pred[..., head.ranges["topic"][0] + 1] = 1.0  # always "yes": right for one of two
-    named = {metric.name: metric for metric in task.metrics()}
+    named = {metric.name: metric for metric in task.build_metrics()}
     assert named["topic_accuracy"](y_true, y_pred) == 0.5
     named["topic_accuracy"].reset_state()
     assert named["topic_accuracy"](y_true[:1], y_pred[:1]) == 1.0
@@ -252,17 +250,18 @@ def test_metrics_count_a_task_s_own_examples():
 def test_figures_are_those_of_the_tasks_alone():
     task, _, held = given(ROWS, FOUR)
     probabilities = np.array([[0.2, 0.8], [0.9, 0.1], [0.5, 0.5], [0.5, 0.5]], np.float32)
-    found = task.evaluate(held, {"topic": probabilities})
+    evaluator = task.build_evaluator()
+    found = evaluator.evaluate(held, {"topic": probabilities})
     assert {"topic/yes", "topic/no"} == found["classes"].keys()
     assert found["topic/accuracy"]["value"] == 1.0 and found["score/mae"] == {"value": None}
-    sums = task.sums(held, {"topic": probabilities})
-    assert sums["score"].tolist() == [1, 1, 0, 0] and sums["there"].tolist() == [1, 1, 0, 0]
+    terms = evaluator.main_terms(held, {"topic": probabilities})
+    assert terms["score"].tolist() == [1, 1, 0, 0] and terms["there"].tolist() == [1, 1, 0, 0]
 
 
 def test_a_pooler_is_trained_and_saved_beside_the_tokens():
     task, body, held = given(ROWS, FOUR, tiny(pooling="pooler"))
     assert body.groups[-1].name == "pooler"
-    out = task.outputs_of(tfft.build(task, body))(batch_of(held))
+    out = predict_fn(task, tfft.build(task, body))(batch_of(held))
     assert {name: tuple(out[name].shape[2:]) for name in ("topic", "names")} == {
         "topic": (),
         "names": (3,),
@@ -296,7 +295,7 @@ def test_answers_that_are_none_are_refused():
     with pytest.raises(DataError, match="'topics' is no task"):
         shares.answers_in('{"topics": "yes"}', FOUR)
     with pytest.raises(DataError, match="'names'"):
-        MultiTask(FOUR).with_labels(['{"topic": "yes"}'], {'{"topic": "yes"}': 1})
+        MultiTask(FOUR).with_training_answers({'{"topic": "yes"}': 1})
     with pytest.raises(ConfigError, match="weights"):
         MultiTask(FOUR, {"topics": 1.0})
 
@@ -319,8 +318,8 @@ def test_examples_without_answers_have_no_shares():
 
 def test_labels_are_counted_by_task():
     counts = {json.dumps(answer): 2 for _, answer in ROWS}
-    task = MultiTask(FOUR).with_labels(list(counts), counts)
-    assert task.label_counts(counts) == {
+    task = MultiTask(FOUR).with_training_answers(counts)
+    assert task.target.label_counts(counts) == {
         "topic/no": 2,
         "topic/yes": 2,
         "tags/long": 2,
@@ -328,4 +327,4 @@ def test_labels_are_counted_by_task():
         "tags/(no label)": 2,
     }
     with pytest.raises(DataError, match="'3,5' is no number: it has a decimal comma"):
-        task.check_answers({'{"score": "3,5"}': 1})
+        task.target.check({'{"score": "3,5"}': 1})

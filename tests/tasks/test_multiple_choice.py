@@ -16,13 +16,14 @@ from tfft.losses.batch_metrics import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
+from tfft.tasks.base import serving_signature
 from tfft.tasks.text.multiple_choice import MultipleChoice
 from tfft.testing.task_case import TaskCase
 from tfft.training.model import assemble
 
 QUIET = Console(quiet=True)
 WORDS = ["film", "plot", "movie", "great", "awful", "with", "of"]
-ABSENT = MultipleChoice.absent
+ABSENT = MultipleChoice.backbone_output.padding_value
 
 
 def examples(count, seed, alike=False):
@@ -77,9 +78,9 @@ def by_hand():
 
 
 def test_the_loss_is_a_softmax_over_the_choices_that_there_are():
-    task = MultipleChoice()
-    assert float(task.loss()(TRUTH, SCORES)) == pytest.approx(np.mean(by_hand()), abs=1e-6)
-    weighted = task.loss()(TRUTH, SCORES, sample_weight=np.array([0.0, 3.0, 0.0]))
+    loss = MultipleChoice().build_loss(None)
+    assert float(loss(TRUTH, SCORES)) == pytest.approx(np.mean(by_hand()), abs=1e-6)
+    weighted = loss(TRUTH, SCORES, sample_weight=np.array([0.0, 3.0, 0.0]))
     assert float(weighted) == pytest.approx(by_hand()[1], abs=1e-6)
     metric = ChoiceAccuracy()
     metric.update_state(TRUTH, SCORES)
@@ -89,15 +90,16 @@ def test_the_loss_is_a_softmax_over_the_choices_that_there_are():
 def test_figures_are_those_of_the_loss_whether_or_not_outputs_are_trimmed():
     task, lists = MultipleChoice(), ['["a", "b", "c"]', '["a", "b"]', '["a", "b", "c"]']
     given = Examples((["q"] * 3, lists), ["1", "b", "0"])
-    given = given.with_targets(task.targets(given))
+    given = given.with_targets(task.encode_targets(given))
+    evaluator, signature = task.build_evaluator(), serving_signature(task)
     for outputs in (list(SCORES), [SCORES[0], SCORES[1, :2], SCORES[2]]):
-        found = task.evaluate(given, outputs)
+        found = evaluator.evaluate(given, outputs)
         assert found["log_loss"]["value"] == pytest.approx(np.mean(by_hand()), abs=1e-6)
         assert found["accuracy"]["value"] == pytest.approx(1 / 3)
-        rows = task.predictions(given, outputs)
+        rows = signature.format_predictions(given, outputs)
         assert [row["choice"] for row in rows] == ["b", "a", "c"]
         assert [len(row["probabilities"]) for row in rows] == [3, 2, 3]
-    shown = task.shown(given, outputs)
+    shown = evaluator.report_examples(given, outputs)
     assert shown["mistake_count"] == 2 and shown["mistakes"][0]["predicted"] == "c"
     assert shown["mistakes"][0]["truth"] == "a"
 
@@ -114,7 +116,7 @@ def test_figures_are_those_of_the_loss_whether_or_not_outputs_are_trimmed():
 )
 def test_an_answer_is_a_number_or_a_text(choices, answer, kind, number):
     given = Examples((["q"], [json.dumps(choices)]), [answer])
-    assert MultipleChoice(kind).targets(given).tolist() == [number]
+    assert MultipleChoice(kind).encode_targets(given).tolist() == [number]
 
 
 @pytest.mark.parametrize(
@@ -131,12 +133,12 @@ def test_an_answer_is_a_number_or_a_text(choices, answer, kind, number):
 )
 def test_data_that_cannot_be(text, answer, message):
     with pytest.raises(DataError, match=message):
-        MultipleChoice().targets(Examples((["q"], [text]), [answer]))
+        MultipleChoice().encode_targets(Examples((["q"], [text]), [answer]))
 
 
 def test_an_unknown_kind_of_answer():
     with pytest.raises(ConfigError, match="answer must be .* Received: answer='letter'"):
-        MultipleChoice("letter").targets(Examples((["q"], ['["a", "b"]']), ["A"]))
+        MultipleChoice("letter")
 
 
 def test_floors_are_counted_by_hand():
@@ -144,10 +146,11 @@ def test_floors_are_counted_by_hand():
         (["The film is good", "x"], ['["a", "good film"]', '["x", "b", "x"]']), ["1", "1"]
     )
     given = given.with_targets(np.array([1, 1]))
-    floors = MultipleChoice().floors(given, given)
+    evaluator = MultipleChoice().build_evaluator()
+    floors = evaluator.baselines(given, given)
     assert [each[:, 0].tolist() for each in floors["word_overlap"].outputs] == [[0, 2], [1, 0, 1]]
     assert [each[:, 0].tolist() for each in floors["first"].outputs] == [[1, 0], [1, 0, 0]]
-    found = {name: MultipleChoice().evaluate(given, each.outputs) for name, each in floors.items()}
+    found = {name: evaluator.evaluate(given, each.outputs) for name, each in floors.items()}
     assert found["word_overlap"]["accuracy"]["value"] == 0.5
     assert found["first"]["accuracy"]["value"] == 0.0
 
@@ -203,7 +206,7 @@ def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = [["how is the film", "what"], ['["it was bad", "the good plot"]', '["a", "b", "c"]']]
     answers = saved_model.run_export(str(version), inputs, QUIET)
-    rows = found.task.answered(answers, Examples(tuple(inputs)))
+    rows = serving_signature(found.task).format_answers(answers, Examples(tuple(inputs)))
     assert saved_model.difference(rows, found.predict(*inputs)) < 1e-4
     assert rows[0]["choice"] == "the good plot" and len(rows[1]["probabilities"]) == 3
 

@@ -21,6 +21,7 @@ from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
+from tfft.tasks.base import serving_signature
 from tfft.tasks.text.question_answering import QuestionAnswering
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
@@ -115,7 +116,8 @@ def test_an_answer_is_found_again_in_every_script(kind):
     ):
         begin = context.index(text)
         logits.append(answer_span_scores.logits_of(starts, ends, (begin, begin + len(text)), 400))
-    found = task.predictions(given, logits)
+    signature = serving_signature(task)
+    found = signature.format_predictions(given, logits)
     for number, ((_, context, text), row) in enumerate(zip(SCRIPTS.values(), found, strict=True)):
         if kind in ("bert", "roberta"):  # SentencePiece may join words with what stands beside
             assert row["answer"] == text
@@ -125,13 +127,13 @@ def test_an_answer_is_found_again_in_every_script(kind):
         for side, mark in enumerate((answer_span_scores.START, answer_span_scores.END)):
             right = np.isin(marks, (mark, answer_span_scores.START + answer_span_scores.END))
             assert np.array_equal(right, logits[number][0, :, side] == 0)
-    read = body.preprocessor(*given.inputs)
-    padded = np.full((*read["starts"].shape, 2), -100.0, np.float32)
+    features = body.preprocessor(*given.inputs)
+    padded = np.full((*features["starts"].shape, 2), -100.0, np.float32)
     for number, each in enumerate(logits):
         padded[number, :, : each.shape[1]] = each
-    served = task.serve(tf.constant(padded), read)
+    served = signature.serving_outputs(tf.constant(padded), features)
     served = {name: list(value.numpy()) for name, value in served.items()}
-    assert task.answered(served, given) == found
+    assert signature.format_answers(served, given) == found
 
 
 def test_marks_are_batched_as_the_tokens_are():
@@ -165,13 +167,14 @@ def test_an_answer_is_right_in_every_window_that_holds_it():
     rows, _ = np.nonzero(marks[0] == answer_span_scores.START)
     assert rows.tolist() == [0, 1] and (marks[0] == answer_span_scores.END).sum() == 2
     assert (marks[1] <= 0).all() and marks[1, 0, 0] == 0  # behind the last window
-    [told] = task.warnings(given)
-    assert told == "1 of 2 answers are in no window, and the loss leaves them out"
+    evaluator = task.build_evaluator()
+    [warning] = evaluator.data_warnings(given)
+    assert warning == "1 of 2 answers are in no window, and the loss leaves them out"
     outputs = np.zeros((2, *marks.shape[1:], 2), np.float32)
     positions = (marks[0] >= 0).sum()
     loss = SpanLoss(reduction="none")(marks, outputs).numpy()
     assert loss == pytest.approx([np.log(positions / 2), 0.0])
-    assert task.constant_loss(given.encoded.targets) == pytest.approx(loss.mean())
+    assert evaluator.constant_loss(given.encoded.targets) == pytest.approx(loss.mean())
 
 
 def test_settings_that_cannot_be_are_told():
@@ -179,6 +182,8 @@ def test_settings_that_cannot_be_are_told():
         QuestionAnswering(longest_answer=0)
     with pytest.raises(ConfigError, match="null_threshold='best'"):
         QuestionAnswering(null_threshold="best")
+    with pytest.raises(ConfigError, match="longest_answer=True"):
+        QuestionAnswering(longest_answer=True)
     windows = tiny(sequence_length=24, long_texts="windows", window_overlap=2)
     assert windows.read_for(QuestionAnswering(overlap=5)).preprocessor.overlap == 5
     assert tfft.build(QuestionAnswering(), windows).output_shape == (None, None, None, 2)
@@ -233,13 +238,14 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     [[start, end, _], *_] = worst["spans"]["truth"]
     assert worst["text"][start:end] in worst["truth"].split(" | ")
     assert '<mark class="' in (found.workdir / "report.html").read_text("utf-8")
-    assert isinstance(found.task.limit, float) and found.task.decision
+    calibration = found.task.calibration
+    assert found.task.get_config()["decision"] == {"null_threshold": calibration.limit}
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = (["is film"], ["the film 7 of plot 3"])
     served = saved_model.run_export(str(version), inputs, QUIET)
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))
-    [row] = again.answered(served, examples.Examples(inputs))
+    [row] = serving_signature(again).format_answers(served, examples.Examples(inputs))
     assert row["answer"] == found.predict(*inputs)[0]["answer"]
     (tmp_path / "new.jsonl").write_text(
         '{"question": "is film", "context": "film 7", "label": {"text": [], "answer_start": []}}\n'

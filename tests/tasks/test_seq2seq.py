@@ -18,6 +18,7 @@ from tfft.reports.console import Console
 from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
+from tfft.tasks.base import predict_fn, serving_signature
 from tfft.tasks.text.seq2seq import Seq2Seq
 from tfft.testing.task_case import TaskCase
 from tfft.training import loop
@@ -51,7 +52,8 @@ def test_the_decoder_reads_the_answer_and_learns_the_next_token():
     assert first[0] == pad and first[-1] == end and second[0] == pad and end not in second
     assert [row.tolist() for row in tokens.targets.rows()][0] == [*first[1:], -1]
     assert (tokens.full_lengths - tokens.kept).tolist()[0::2] == [0, 0]
-    assert task.warnings(given) == ["1 of 3 answers are longer than max_new_tokens and are cut"]
+    warning = "1 of 3 answers are longer than max_new_tokens and are cut"
+    assert task.build_evaluator().data_warnings(given) == [warning]
     lengths = tokens.tokens.lengths.tolist()  # a decoder's row is as long as those below it need
     assert tokens.decoder_length(max(lengths)) == 5
     assert tokens.decoder_length(min(lengths)) == len(list(tokens.decoder.rows())[2])
@@ -72,7 +74,7 @@ def test_each_text_is_answered_alone_as_in_a_batch(kind, beams):
     _, model = made(task, read, SOURCES)
     batch = read.preprocessor(SOURCES)
     spec = {name: tf.TensorSpec([None, None], tf.int32) for name in batch}
-    call = tf.function(task.outputs_of(model), input_signature=[spec], autograph=False)
+    call = tf.function(predict_fn(task, model), input_signature=[spec], autograph=False)
     together = call(batch)
     assert not together["tokens"].numpy().any()
     lengths = batch["padding_mask"].numpy().sum(1)
@@ -113,7 +115,7 @@ def test_the_probability_is_that_of_the_formula():
     logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
-    outputs = inference.predict(task.outputs_of(model), given.encoded)
+    outputs = inference.predict(predict_fn(task, model), given.encoded)
     expected = (right * (targets >= 0)).sum(1)
     np.testing.assert_allclose(outputs["log_probability"], expected, rtol=1e-5)
     assert outputs["tokens"].tolist() == (targets >= 0).sum(1).tolist()
@@ -156,8 +158,20 @@ def test_settings_that_cannot_be_are_told(monkeypatch):
         tiny("bert").read_for(Seq2Seq())
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="sacrebleu"):
-        Seq2Seq().with_labels([])
-    assert Seq2Seq(figure="rouge_l").measure == "mean"
+        Seq2Seq().with_training_answers({})
+
+
+def test_the_main_metric_is_chosen():
+    evaluator = Seq2Seq(figure="rouge_l").build_evaluator()
+    expected = ["rouge_l", "bleu", "chrf", "exact_match", "perplexity"]
+    assert [metric.key for metric in evaluator.metrics] == expected
+    assert [metric.key for metric in evaluator.metrics if not metric.greater_is_better] == [
+        "perplexity"
+    ]
+    assert evaluator.aggregate == "mean"
+    assert Seq2Seq().build_evaluator().aggregate == "bleu"
+    again = Seq2Seq.from_config(Seq2Seq(figure="chrf").get_config())
+    assert again.build_evaluator().metrics[0].key == "chrf"
 
 
 @pytest.mark.slow
@@ -184,4 +198,4 @@ def test_a_made_transformation_is_learned_and_exported(tmp_path):
     assert served["text"] == [b"movie worst"]
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))
-    assert again.answered(served, None) == [{"text": "movie worst"}]
+    assert serving_signature(again).format_answers(served, None) == [{"text": "movie worst"}]

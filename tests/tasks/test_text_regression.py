@@ -1,5 +1,7 @@
 """A number for each text: the case that every task gets, units, losses and figures."""
 
+from collections import Counter
+
 import hypothesis
 import keras
 import numpy as np
@@ -36,6 +38,11 @@ def source():
     return memory(rows(160, 0), rows(40, 1), rows(40, 2), classes=False)
 
 
+def trained_on(answers):
+    """Returns a task with the mean and the deviation of training answers, one example each."""
+    return TextRegression().with_training_answers(Counter(answers))
+
+
 class TestTextRegression(TaskCase):
     def make_task(self):
         return TextRegression()
@@ -65,14 +72,15 @@ class TestPairs(TestTextRegression):
 
 @pytest.mark.parametrize("kind", ["mse", "huber"])
 def test_the_loss_is_in_deviations(kind):
-    task = TextRegression(loss=kind, delta=0.5).with_labels(["10", "30"], {"10": 1, "30": 3})
-    assert task.center == 25.0 and task.scale == pytest.approx(75**0.5)
+    task = TextRegression(loss=kind, delta=0.5).with_training_answers({"10": 1, "30": 3})
+    assert task.target.center == 25.0 and task.target.scale == pytest.approx(75**0.5)
+    loss = task.build_loss()
     truth, found = np.array([[10.0], [30.0]]), np.array([[12.0], [50.0]])
     error = (found - truth)[:, 0] / 75**0.5
     huber = np.where(np.abs(error) > 0.5, 0.5 * np.abs(error) - 0.125, error**2 / 2)
     expected = (error**2 if kind == "mse" else huber).mean()
-    assert float(task.loss()(truth, found)) == pytest.approx(expected, rel=1e-5)
-    again = keras.losses.deserialize(keras.losses.serialize(task.loss()))
+    assert float(loss(truth, found)) == pytest.approx(expected, rel=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
     assert float(again(truth, found)) == pytest.approx(expected, rel=1e-5)
 
 
@@ -80,7 +88,7 @@ def test_figures_are_those_of_scipy():
     rng = np.random.default_rng(1)
     truth = rng.normal(50, 20, (120, 1)).astype(np.float32)
     outputs = truth + rng.normal(0, 10, (120, 1)).astype(np.float32)
-    found = TextRegression().evaluate(Examples((), None, truth), outputs)
+    found = TextRegression().build_evaluator().evaluate(Examples((), None, truth), outputs)
     error = (outputs - truth)[:, 0]
     expected = {
         "pearson": pearsonr(truth[:, 0], outputs[:, 0])[0],
@@ -96,11 +104,11 @@ def test_figures_are_those_of_scipy():
 def test_answers_that_are_no_numbers_are_refused():
     task = TextRegression()
     with pytest.raises(DataError, match="'a lot' is no number"):
-        task.with_labels(["1", "a lot"])
+        task.with_training_answers({"1": 1, "a lot": 1})
     with pytest.raises(DataError, match="no finite number"):
-        task.targets(Examples((), ["inf"]))
+        task.encode_targets(Examples((), ["inf"]))
     with pytest.raises(DataError, match="all training answers are 3"):
-        task.with_labels(["3"], {"3": 9})
+        task.with_training_answers({"3": 9})
     with pytest.raises(ConfigError, match="loss must be .* Received: loss='mae'"):
         TextRegression(loss="mae")
 
@@ -165,7 +173,7 @@ def test_numbers_that_are_written_otherwise_are_refused(tmp_path, answer, reason
     path.write_text("text,label\n" + "".join(f'{t},"{y}"\n' for t, y in rows))
     source = files(str(path), classes=False, validation_share=0, test_share=0)
     with pytest.raises(DataError) as caught:
-        encoding.with_labels(TextRegression(), source)
+        encoding.with_training_answers(TextRegression(), source)
     error = caught.value
     assert error.problem == (
         f"the answer {answer!r} is no number: it has {reason}. There are 2 such answers, of 60."
@@ -176,12 +184,12 @@ def test_numbers_that_are_written_otherwise_are_refused(tmp_path, answer, reason
 @pytest.mark.parametrize("answer", ["nan", "-inf", "Infinity", "1e39", "", "true", "\u0663"])
 def test_what_is_no_number_is_refused(answer):
     with pytest.raises(DataError, match="is no "):
-        TextRegression().with_labels(["1", "2", answer])
+        TextRegression().with_training_answers({"1": 1, "2": 1, answer: 1})
 
 
 @pytest.mark.parametrize("answer", [" 3 ", "+3", ".5", "3.", "1e5", "-2.5E-3"])
 def test_numbers_as_they_are_written(answer):
-    found = TextRegression().targets(Examples((), [answer]))
+    found = TextRegression().encode_targets(Examples((), [answer]))
     assert found.tolist() == [[pytest.approx(float(answer))]]
 
 
@@ -198,15 +206,16 @@ def test_a_number_that_stands_for_a_missing_one_is_refused(tmp_path, answer):
             train.write_text("text,label\n" + "".join(f"u{n},{n % 5}\n" for n in range(60)))
         source = files(str(train), test=test, classes=False, validation_share=0, test_share=0)
         with pytest.raises(DataError, match="far from the others, 0.*4.* missing") as caught:
-            encoding.with_labels(TextRegression(), source)
+            encoding.with_training_answers(TextRegression(), source)
         assert caught.value.set_in == f"{path}:5"
     if answer == "-999":
-        assert TextRegression(sentinels=()).with_labels(values).scale > 100
+        found = TextRegression(sentinels=()).with_training_answers(Counter(values))
+        assert found.target.scale > 100
 
 
 def test_sentinels_within_the_range_are_numbers():
-    task = TextRegression().with_labels(["99", "999", "500", "100", "-99"])
-    assert task.center == pytest.approx(319.8)
+    task = trained_on(["99", "999", "500", "100", "-99"])
+    assert task.target.center == pytest.approx(319.8)
 
 
 @pytest.mark.parametrize(
@@ -220,14 +229,15 @@ def test_sentinels_within_the_range_are_numbers():
 )
 def test_numbers_that_float32_cannot_standardize_are_refused(answers, problem):
     with pytest.raises(DataError, match=problem):
-        TextRegression().with_labels(answers)
+        trained_on(answers)
 
 
 def test_large_numbers_are_trained_and_reported_as_numbers():
-    task = TextRegression().with_labels(["1e17", "3e17"])
-    assert np.isfinite(float(task.loss()(np.array([[1e17]]), np.array([[3e17]]))))
+    task = trained_on(["1e17", "3e17"])
+    assert np.isfinite(float(task.build_loss()(np.array([[1e17]]), np.array([[3e17]]))))
     truth = np.array([[1e17], [3e17], [2e17]], np.float32)
-    assert np.isfinite(task.evaluate(Examples((), None, truth), -100 * truth)["rmse"]["value"])
+    found = task.build_evaluator().evaluate(Examples((), None, truth), -100 * truth)
+    assert np.isfinite(found["rmse"]["value"])
 
 
 @hypothesis.given(st.floats(width=32, allow_nan=False, allow_infinity=False))

@@ -122,7 +122,7 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
             freeze=("embeddings",) if optimizer == "sgd" else (),
         )
         schedule = Schedule(data, stage, (0, 0))
-        head = task.head()
+        head = task.build_head(None)
         head.build((None, body.dim))
         kernel = head.layers[-1].kernel
         kernel.assign(np.random.default_rng(3).normal(size=kernel.shape) * 0.3)

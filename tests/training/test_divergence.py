@@ -91,10 +91,7 @@ def test_the_same_command_says_the_same_at_once_and_keeps_the_checkpoint(tmp_pat
 
 def test_check_stops_too():
     class Broken(tfft.tasks.TextClassification):
-        def loss(self):
-            return keras.losses.SparseCategoricalCrossentropy(name="nan", dtype="float32")
-
-        def loss_on(self, head):
+        def build_loss(self, head=None):
             return lambda y, out: keras.ops.mean(out) * float("nan")
 
     with pytest.raises(DivergenceError, match="in the first step, at learning rate 5e-05"):

@@ -46,7 +46,7 @@ def store(tmp_path, monkeypatch, restored_state):
 def make(folder, body=None, rows=96):
     environment.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
-    task = TextClassification().with_labels(source.labels)
+    task = TextClassification().with_training_answers(source.label_counts("train"))
     job = trainer.Trainer(task, body, built_head(task, body), 0, Workdir(folder), Say())
     job.encode(source)
     return job

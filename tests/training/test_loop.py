@@ -232,7 +232,7 @@ def test_dropout_at_named_places_and_back():
 
 def test_dropout_of_a_stage_is_used():
     task, body = tfft.tasks.TextClassification(["a", "b"], dropout=0.0), tiny(layers=1)
-    head = task.head()
+    head = task.build_head(None)
     batch = {
         "token_ids": np.random.default_rng(0).integers(5, 20, (4, 6)).astype("int32"),
         "padding_mask": np.ones((4, 6), "int32"),

@@ -44,7 +44,7 @@ def body():
 
 
 def make(body, reuse=False, steps=4, **settings):
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     settings = {"learning_rate": 1e-3, "schedule": Constant(warmup=0)} | settings
     return prepare(Stage(**settings), body, head, TASK, steps, reuse), head
@@ -256,7 +256,7 @@ def test_save_and_load_agree(body, tmp_path):
 
 
 def test_layer_decay_goes_down_from_the_head(body):
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     stage = Stage(
         optimizer=AdamW(
@@ -275,7 +275,7 @@ def test_layer_decay_goes_down_from_the_head(body):
 
 def test_every_variable_moves_at_its_own_rate(body):
     """One step of gradient descent: what moved, over what moves without factors, is the factor."""
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     first = {n: np.array(v) for n, v in named_variables(body, head).items()}
 
@@ -399,7 +399,7 @@ def test_settings_that_do_not_fit_the_task_or_the_data_are_refused(
 
 def test_l2_sp_pulls_the_body_to_its_pretrained_weights_and_decays_the_head(body):
     """One step of gradient descent, with rates by layer, beside one without."""
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     named = {n: v for n, v in named_variables(body, head).items() if "seed" not in n}
     first = {n: np.array(v) for n, v in named.items()}
@@ -478,7 +478,7 @@ def test_weights_that_are_replaced_are_not_gone_back_to(body):
 
 def test_asking_what_is_frozen_sets_nothing():
     body, task = tiny(layers=2), TextClassification(labels=["a", "b"])
-    head = task.head()
+    head = task.build_head(None)
     prepare(Stage(freeze_layers=1, freeze=("*/bias",)), body, head, task, 8)
     variables = named_variables(body, head)
     before = {name: variable.trainable for name, variable in variables.items()}

@@ -98,12 +98,12 @@ class Backbone:
           ConfigError: the task reads something else, or the body has no preprocessor.
         """
         self.require_preprocessor()
-        if task.modality != self.modality:
+        modality = task.inputs[0].modality
+        if modality != self.modality:
             raise ConfigError(
-                f"{task.name} reads {task.modality}s, and {self.name} is a body of "
-                f"{self.modality}s.",
+                f"{task.name} reads {modality}s, and {self.name} is a body of {self.modality}s.",
                 set_in="train.backbone",
-                valid=f"a backbone that reads {task.modality}s",
+                valid=f"a backbone that reads {modality}s",
                 see="tfft list",
             )
         return self._read_for(task)

@@ -222,12 +222,23 @@ def _is_named_as(node: Definition, path: pathlib.Path) -> bool:
 
 
 def _is_of(node: Definition, made: str) -> bool:
-    """Returns True for a class of such a kind, or a function that returns one of the others."""
+    """Returns True for a class of such a kind, or a function that returns one of the others.
+
+    A task is a class that sets `name`, whatever it inherits from.
+    """
     if made in CLASSES:
-        inherits = made == "Task" or made in map(_last, getattr(node, "bases", ()))
-        return isinstance(node, ast.ClassDef) and inherits
+        if not isinstance(node, ast.ClassDef):
+            return False
+        return _sets_name(node) if made == "Task" else made in map(_last, node.bases)
     found = node.returns if isinstance(node, ast.FunctionDef) else None
     return found is not None and ast.unparse(found) == made
+
+
+def _sets_name(node: ast.ClassDef) -> bool:
+    """Returns True for a class with an attribute `name` and its value."""
+    values = [each for each in node.body if isinstance(each, ast.Assign | ast.AnnAssign)]
+    targets = (each.targets if isinstance(each, ast.Assign) else [each.target] for each in values)
+    return any(ast.unparse(target) == "name" for each in targets for target in each)
 
 
 def _own_kind(node: Definition, bases: Mapping[str, Configurable]) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfft.argument_checks.validated import shown
+from tfft.data.inputs import names_of
 from tfft.data.python_examples import VALID, parts_of, rows_of
 from tfft.data.python_values import read_image, read_label
 from tfft.data.sources.base import Source
@@ -42,11 +43,12 @@ def as_source(data: Any, task: Any) -> Source:
         )
     by_split = isinstance(data, Mapping) and bool(data) and set(data) <= set(SPLITS)
     splits = dict(data) if by_split else {"train": data}
-    if task.modality == "image":
+    classes, inputs = task.target.are_classes, names_of(task.inputs)
+    if _modality(task) == "image":
         return _images(splits)
-    if task.classes is None:  # no answers are needed: texts alone are examples
+    if classes is None:  # no answers are needed: texts alone are examples
         splits = {split: _with_answers(part) for split, part in splits.items()}
-    return memory(**splits, inputs=task.inputs, classes=bool(task.classes))
+    return memory(**splits, inputs=inputs, classes=bool(classes))
 
 
 def _with_answers(part: Any) -> Any:
@@ -56,10 +58,14 @@ def _with_answers(part: Any) -> Any:
 
 
 def _file(path: str, task: Any) -> Source:
-    if task.modality == "image":
+    if _modality(task) == "image":
         return images(path)
-    text = tuple(task.inputs) if len(task.inputs) > 1 else None
-    return files(path, text=text, classes=bool(task.classes))
+    text = names_of(task.inputs) if len(task.inputs) > 1 else None
+    return files(path, text=text, classes=bool(task.target.are_classes))
+
+
+def _modality(task: Any) -> str:
+    return task.inputs[0].modality
 
 
 def _images(splits: Mapping[str, Any]) -> Source:

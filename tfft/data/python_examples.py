@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tfft.argument_checks.validated import shown
+from tfft.data.inputs import names_of
 from tfft.data.python_values import CALL, SEE, plain, read_image, read_text
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
@@ -200,7 +201,7 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
     Raises:
       DataError: there are others than the task's, of different numbers, or something that is none.
     """
-    names = tuple(task.inputs)
+    names = names_of(task.inputs)
     if len(values) == 1 and not isinstance(values[0], tuple):
         table = _columns(values[0], names)
         values = values if table is None else [table[n] for n in names if n in table]
@@ -209,11 +210,11 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
             f"{task.name} reads {len(names)} inputs ({', '.join(names)}). Received: {len(values)}.",
             valid=f"predict({', '.join(f'{name}s' for name in names)}), a list for each",
         )
-    structured = not task.classes and len(names) > 1
+    structured = not task.target.are_classes and len(names) > 1
     columns = []
     for name, column in zip(names, values, strict=True):
         found = _examples(column, name, task)
-        read = read_image if task.modality == "image" else read_text
+        read = read_image if task.inputs[0].modality == "image" else read_text
         more = {"structured": structured} if read is read_text else {}
         columns.append(
             [read(v, f"example {n:,} of {name}", **more) for n, v in enumerate(found, 1)]
@@ -228,10 +229,10 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
 
 def _examples(column: Any, name: str, task: Any) -> list[Any]:
     """Returns the values of an input; a single text is an example of its own."""
-    column = plain(column)
+    column, modality = plain(column), task.inputs[0].modality
     if isinstance(column, str | bytes | os.PathLike):
         return [column]
-    pixels = isinstance(column, np.ndarray) and task.modality == "image" and column.ndim < 4
+    pixels = isinstance(column, np.ndarray) and modality == "image" and column.ndim < 4
     if pixels and column.dtype != object and column.dtype.kind not in "US":
         raise DataError(
             f"{name} is one array of pixels, {list(column.shape)}.",
@@ -239,8 +240,8 @@ def _examples(column: Any, name: str, task: Any) -> list[Any]:
         )
     if not isinstance(column, Iterable) or isinstance(column, Mapping | set):
         raise DataError(
-            f"{name} must be a list of {task.modality}s. Received: {name}={shown(column)}.",
-            valid=f"a list of {task.modality}s, such as [{name}]",
+            f"{name} must be a list of {modality}s. Received: {name}={shown(column)}.",
+            valid=f"a list of {modality}s, such as [{name}]",
         )
     if hasattr(column, "element_spec") and is_infinite(column):
         raise _endless(name, "is repeated without end")

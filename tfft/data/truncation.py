@@ -55,6 +55,15 @@ def _by_class(part: Any, labels: Sequence[str]) -> dict[str, dict[str, int]]:
     return {label: {key: sums[key][i] for key in sums} for i, label in enumerate(labels)}
 
 
+def describe_cut(encoded: Any) -> str:
+    """Returns how many texts and tokens of an encoded split were truncated."""
+    cut = encoded.truncation()
+    return (
+        f"{cut['cut_texts']:,} of {cut['texts']:,} texts cut, "
+        f"{cut['cut_tokens']:,} of {cut['tokens']:,} tokens"
+    )
+
+
 def on_cut(part: Any, measure: str, sums: aggregates.Sums) -> dict[str, dict[str, Any]]:
     """Returns a figure on texts read whole, read in several windows, and cut.
 

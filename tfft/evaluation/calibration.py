@@ -12,6 +12,7 @@ import numpy as np
 
 from tfft.errors import ConfigError
 from tfft.metrics.classification.temperature_scaling import calibration_figures, with_temperature
+from tfft.tasks.base import needs_fit
 
 
 def check(task: Any, source: Any) -> None:
@@ -21,10 +22,10 @@ def check(task: Any, source: Any) -> None:
       ConfigError: there is no validation split, or it has no example of a task or a label that the
         decision needs.
     """
-    if not task.undecided:
+    if not needs_fit(task):
         return
     known = "validation" in source.splits
-    missing = task.undecidable(source.label_counts("validation") if known else ())
+    missing = task.calibration.missing(task, source.label_counts("validation") if known else ())
     names = ", ".join(map(repr, missing))
     if not known:
         raise ConfigError(

@@ -14,10 +14,11 @@ from tfft.data.encoded_split import Encoded
 from tfft.data.examples import Examples
 from tfft.data.length_buckets import batch_shapes, plan_epoch
 from tfft.evaluation import finite_checks
+from tfft.tasks.base import predict_fn
 
 
 def forward(model: Any) -> Any:
-    """Returns a model, or what `Task.outputs_of` gives, as one graph for calls of `predict`."""
+    """Returns a model, or what `predict_fn` gives, as one graph for calls of `predict`."""
     return tf.function(lambda inputs: model(inputs, training=False), autograph=False)
 
 
@@ -33,7 +34,7 @@ def outputs_of(task: Any, model: Any, examples: Examples, title: str, where: str
       WorkdirError: outputs are not finite.
     """
     with say.progress(title, len(examples)) as progress:
-        outputs = predict(task.outputs_of(model), examples.encoded, advance=progress.advance)
+        outputs = predict(predict_fn(task, model), examples.encoded, advance=progress.advance)
     finite_checks.refuse_outputs(outputs, f"the model of {where}")
     return outputs
 
@@ -50,7 +51,7 @@ def predict(
     without what stands at padding.
 
     Args:
-      model: a `keras.Model`, what `Task.outputs_of` gives, or what `forward` made of either.
+      model: a `keras.Model`, what `predict_fn` gives, or what `forward` made of either.
     """
     bare = Inputs(dataclasses.replace(encoded, targets=None))
     sizes, windows = encoded.sizes, encoded.windows

@@ -157,20 +157,22 @@ def keep(
       found: the model's outputs.
       floors: by name; they answer without temperature and threshold.
     """
-    given = {name: (undecided, floor.outputs) for name, floor in floors.items()}
-    answered = {MODEL: (task, found), **given}
+    evaluator = task.build_evaluator()
+    plain = undecided.build_evaluator()
+    given = {name: (plain, floor.outputs) for name, floor in floors.items()}
+    answered = {MODEL: (evaluator, found), **given}
     more: dict[str, Any] = {}
     answers: Any = examples.answers
-    if task.classes:
-        more["labels"], more["truth"] = tuple(task.labels), examples.targets
-        more["predicted"] = {n: who.predicted(each) for n, (who, each) in answered.items()}
+    if task.target.are_classes:
+        more["labels"], more["truth"] = tuple(task.target.names), examples.targets
+        more["predicted"] = {n: who.predicted_classes(each) for n, (who, each) in answered.items()}
         more["probabilities"] = {n: each for n, (_, each) in answered.items()}
     kept = Outputs(
         split,
         digests(examples.inputs, answers),
-        next(iter(task.figures)),
-        task.measure,
-        {name: who.sums(examples, each) for name, (who, each) in answered.items()},
+        evaluator.metrics[0].key,
+        evaluator.aggregate,
+        {name: who.main_terms(examples, each) for name, (who, each) in answered.items()},
         **more,
     )
     kept.save(files)

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfft.data.inputs import names_of
 from tfft.errors import DataError, ExportError
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.format_versions import check_export
 from tfft.storage.subprocesses import python_command
-from tfft.tasks.base import Answers
+from tfft.tasks.base import predict_fn
+from tfft.tasks.signatures.base import Answers, ServingSignature
 
 TOLERANCE = 1e-5
 BATCH = 32  # examples that are compared at a time
@@ -49,18 +51,19 @@ class Served(tf.Module):
       model: from the preprocessor's outputs.
       preprocessor: from strings, texts or the contents of files, to the model's inputs, which its
         `signature` describes.
-      task: says what is asked of the model and how it answers; the names of its inputs are those
-        of the strings, its labels those of the outputs.
+      signature: what the export takes and answers.
     """
 
-    def __init__(self, model: Any, preprocessor: Any, task: Any):
+    def __init__(self, model: Any, preprocessor: Any, signature: ServingSignature):
         super().__init__()
         self.model, self.preprocessor = model, preprocessor
-        self._outputs_of, self._answer = task.outputs_of(model), task.serve
-        self._inputs, self._names = list(task.inputs), list(task.labels or ())
+        task = signature.task
+        self._outputs_of, self._answer = predict_fn(task, model), signature.serving_outputs
+        self._inputs = list(names_of(signature.inputs))
+        self._names = list(task.target.names or ())
         read = preprocessor.signature
         self._read = [spec.name for spec in read]
-        strings = [tf.TensorSpec([None], tf.string, name=name) for name in task.inputs]
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in self._inputs]
         self.text = tf.function(self._from_strings, input_signature=strings, autograph=False)
         self.given = tf.function(self._from_given, input_signature=read, autograph=False)
 
@@ -266,7 +269,7 @@ def run_export(
     Args:
       folder: a version, or the folder of several.
       inputs: the strings of each input.
-      contents: what the export takes for some of them, see `Task.contents`; themselves by default.
+      contents: what the export takes for some of them, see `ServingSignature.to_serving`.
       problems: gets the reason by the number of each example that cannot be read, whose answers
         are None; None refuses such an example.
 

@@ -11,7 +11,8 @@ import keras
 def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[str, Any]:
     """Returns every variable, norm statistics and random seeds included, by group and place.
 
-    A variable that two layers share has the name of the first.
+    A variable that two layers share has the name of the first. Layers of the head that have no name
+    of their own are told apart by their order.
     """
     named: dict[str, Any] = {}
     seen: set[int] = set()
@@ -21,8 +22,11 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
             if id(variable) in seen:
                 continue
             seen.add(id(variable))
-            place = unnumbered(variable.path).split("/", 1)[-1]
-            name = f"{group}/{layer.name}/{place}" if group != layer.name else f"{group}/{place}"
+            own, path = layer.name, variable.path
+            if layer is head:
+                own, path = _unnumbered_layers(own, layer), _unnumbered_layers(path, layer)
+            place = unnumbered(path).split("/", 1)[-1]
+            name = f"{group}/{own}/{place}" if group != own else f"{group}/{place}"
             count = sum(key == name or key.startswith(f"{name}#") for key in named)
             named[f"{name}#{count}" if count else name] = variable
     return named
@@ -40,6 +44,19 @@ def unnumbered(path: str) -> str:
     It numbers random generators, and layers that were given no name, such as T5's norms.
     """
     return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
+
+
+def _unnumbered_layers(path: str, layer: keras.layers.Layer) -> str:
+    """Returns a path with "dense" for "dense_3": layers without a name of their own."""
+    kinds = {each.name: _usual_name(type(each)) for each in layer._flatten_layers()}
+    counted = {name: kind for name, kind in kinds.items() if re.fullmatch(rf"{kind}_\d+", name)}
+    return "/".join(counted.get(part, part) for part in path.split("/"))
+
+
+def _usual_name(kind: type) -> str:
+    """Returns what Keras calls the first layer of a class: "layer_normalization"."""
+    words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind.__name__))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def is_seed(name: str) -> bool:

@@ -1,6 +1,6 @@
 """A model that writes text: its head and loss, the probability of an answer, and what it writes.
 
-`body` is a body that offers "causal" or "decoder", see `Task.reads`.
+`body` is a body that offers "causal" or "decoder", see `BackboneOutput`.
 """
 
 from __future__ import annotations

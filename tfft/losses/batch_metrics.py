@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
+
+from tfft.errors import ConfigError, near
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -52,3 +55,21 @@ class ChoiceAccuracy(keras.metrics.Mean):
         best = keras.ops.argmax(y_pred[..., 0], axis=-1)
         right = keras.ops.equal(best, keras.ops.cast(y_true, best.dtype))
         return super().update_state(keras.ops.cast(right, "float32"), sample_weight)
+
+
+def class_metrics(names: Sequence[str], classes: int) -> list[keras.metrics.Metric]:
+    """Returns metrics of class probabilities by name: "accuracy" and "macro_f1".
+
+    Raises:
+      ConfigError: there is no metric of a name.
+    """
+    builders = {
+        "accuracy": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+        "macro_f1": lambda: MacroF1(classes),
+    }
+    for name in names:
+        if name not in builders:
+            raise ConfigError(
+                f"{name!r} is no metric of a classification.", valid=near(name, builders)
+            )
+    return [builders[name]() for name in names]

@@ -56,11 +56,11 @@ def build(
     """Returns the content of report.json, JSON-able; docs/report.md describes it.
 
     Args:
-      task: the Task, with its decision.
+      task: the Task, with its calibration.
       examples: those that were evaluated, n `Examples`.
       outputs: of the model on them.
-      sums: what the task's `sums` returns of them.
-      metrics: what the task's `evaluate` returns of them.
+      sums: what the evaluator's `main_terms` returns of them.
+      metrics: what the evaluator's `evaluate` returns of them.
       floors: the same for each floor, by its name.
       split: the one that was evaluated.
       lengths: tokens of each text before the cut, int [n], per split; none where nothing has any.
@@ -81,7 +81,7 @@ def build(
       more: further keys, as they are; the page has sections for those that it knows.
     """
     frozen = frozen_throughout(stages)
-    naming = named(task)
+    evaluator, naming = task.build_evaluator(), named(task)
     lower = naming["main"] in naming["lower"]
     content = {
         "schema": SCHEMA,
@@ -94,16 +94,16 @@ def build(
         "trainable_share": frozen["trainable_share"],
         "metrics": dict(metrics),
         "floors": dict(floors),
-        **task.described(examples, outputs),
-        "slices": slice_rows(groups or {}, task.measure, sums, lower),
-        "own_slices": sorted({*OWN, *task.groups(examples)}),
+        **evaluator.report_details(examples, outputs),
+        "slices": slice_rows(groups or {}, evaluator.aggregate, sums, lower),
+        "own_slices": sorted({*OWN, *evaluator.slices(examples)}),
         "frozen": frozen,
         "stages": list(stages),
         "truncation": dict(truncation),
         "ledger": dict(ledger or {}),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        **task.shown(examples, outputs),
+        **evaluator.report_examples(examples, outputs),
         "curves": list(curves),
         "fitting": fitting(curves, constant_loss),
         "best": best,
@@ -119,14 +119,18 @@ def build(
 
 
 def named(task: Any) -> dict[str, Any]:
-    """Returns how a task's figures are read: `main`, `shown` (names by key), `lower`, and of what
-    they are: `unit`.
+    """Returns how the metrics of a task are read.
+
+    Returns:
+      `main`, the key of the main metric; `shown`, titles by key; `lower`, the keys of those of
+      which less is better; and `unit`, what an example is.
     """
+    metrics = task.build_evaluator().metrics
     return {
-        "unit": task.modality,
-        "main": next(iter(task.figures)),
-        "shown": dict(task.figures),
-        "lower": sorted(task.lower),
+        "unit": task.inputs[0].modality,
+        "main": metrics[0].key,
+        "shown": {metric.key: metric.title for metric in metrics},
+        "lower": sorted(metric.key for metric in metrics if not metric.greater_is_better),
     }
 
 

@@ -14,6 +14,7 @@ from tfft.reports.console import Console
 from tfft.runs import environment, prediction_files, run_files
 from tfft.runs.prediction_files import Requested, show_metrics
 from tfft.storage.atomic_write import refuse_existing
+from tfft.tasks.base import serving_signature
 
 
 @environment.preserve_process_state()
@@ -32,19 +33,19 @@ def predict_export(
     say = say or Console()
     refuse_existing(output, force)
     card = read_card(workdir)
-    task = tasks.of_card(card["task"], workdir).served
+    signature = serving_signature(tasks.of_card(card["task"], workdir))
     columns = run_files.columns_of(card)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    rows = prediction_files.read_rows(task, input, columns, text, **settings)
+    rows = prediction_files.read_rows(signature.task, input, columns, text, **settings)
     problems: dict[int, str] = {}
     skip = problems if on_error == "skip" else None
-    answers = run_export(workdir, rows.inputs, say, task.contents, skip)
+    answers = run_export(workdir, rows.inputs, say, signature.to_serving, skip)
     if problems:
         kept = [place for place in range(len(rows.kept)) if place not in problems]
         rows = prediction_files.without(rows, kept, problems)
         answers = {name: [values[place] for place in kept] for name, values in answers.items()}
     finite_checks.refuse_outputs(answers, workdir)
-    found = task.answered(answers, Examples(rows.inputs)) if rows.kept else []
+    found = signature.format_answers(answers, Examples(rows.inputs)) if rows.kept else []
     prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 
@@ -66,18 +67,21 @@ def evaluate_export(
     say = say or Console()
     card = read_card(workdir)
     task = tasks.of_card(card["task"], workdir)
-    for figure, reason in task.unserved_figures.items():
-        if figure == next(iter(task.figures)):
+    signature, metrics = serving_signature(task), task.build_evaluator().metrics
+    for metric in metrics:
+        if metric.not_served and metric is metrics[0]:
             raise ExportError(
-                f"an export of {task.name} cannot be evaluated: {reason}.",
+                f"an export of {task.name} cannot be evaluated: {metric.not_served}.",
                 valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
             )
-        say.info(f"{figure} is left out: {reason}")
+        if metric.not_served:
+            say.info(f"{metric.key} is left out: {metric.not_served}")
     table = prediction_files.read_input(
         task, input, run_files.columns_of(card), text, label, say=say
     )
-    answers = run_export(workdir, task.asked(table.inputs), say, task.contents)
+    answers = run_export(workdir, signature.split_inputs(table.inputs), say, signature.to_serving)
     finite_checks.refuse_outputs(answers, workdir)
     with examples.located(table.places):
-        metrics, described = task.evaluate_answers(Examples(table.inputs, table.labels), answers)
-    return show_metrics(task, metrics, described, say)
+        labelled = Examples(table.inputs, table.labels)
+        found, details = signature.evaluate_answers(task, labelled, answers)
+    return show_metrics(task, found, details, say)

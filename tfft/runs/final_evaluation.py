@@ -23,19 +23,20 @@ from tfft.runs.restore import DECISION, restore
 from tfft.runs.run import Run
 from tfft.runs.run_data import RunData
 from tfft.storage.atomic_write import write_atomic
+from tfft.tasks.base import needs_fit, predict_fn
 from tfft.training import checkpointing
 
 
 def calibrate(job: trainer.Trainer, data: RunData) -> None:
     """Fits temperature and threshold on the validation split, where the task needs them, once."""
-    if not job.task.undecided or job.files.read_json(DECISION):
+    if not needs_fit(job.task) or job.files.read_json(DECISION):
         return
     with job.clock("calibration"):
         _, _, model = restore(job.task, job.backbone, job.files)
         given = data.encoded("validation", job.splits["validation"])
-        outputs = inference.predict(job.task.outputs_of(model), given.encoded)
+        outputs = inference.predict(predict_fn(job.task, model), given.encoded)
         finite_checks.refuse_outputs(outputs, f"the model of {job.files.path}")
-        found = job.task.decide(given, outputs)
+        found = job.task.calibration.fit(job.task, given, outputs)
     job.files.write_json(DECISION, found)
 
 
@@ -60,6 +61,7 @@ def evaluate_and_report(
     if split != "test":
         job.say.warn(f"there is no test split: the report is about the {split} split")
     encoded, task = job.splits[split], run.task
+    evaluator, plain = task.build_evaluator(), job.task.build_evaluator()
     given = data.encoded(split, encoded)
     with job.clock("evaluation"):
         title, where = f"evaluating {split}", str(run.workdir)
@@ -68,7 +70,8 @@ def evaluate_and_report(
         train = data.encoded("train", job.splits["train"])
         floors = run_baselines.floors_of(job, train, given, floors)
     kept = stored_predictions.keep(job.files, task, job.task, split, given, outputs, floors)
-    sums, labels = kept.sums[MODEL], (task.labels or ()) if task.classes else ()
+    sums = kept.sums[MODEL]
+    labels = (task.target.names or ()) if task.target.are_classes else ()
     content = report.build(
         task=task,
         examples=given,
@@ -78,16 +81,16 @@ def evaluate_and_report(
         data=data.name,
         sequence_length=run.backbone.preprocessor.sequence_length,
         split=split,
-        metrics=task.evaluate(given, outputs),
+        metrics=evaluator.evaluate(given, outputs),
         floors={
-            name: {**job.task.evaluate(given, floor.outputs), **floor.described}
+            name: {**plain.evaluate(given, floor.outputs), **floor.described}
             for name, floor in floors.items()
         },
         lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
         truncation={name: part.truncation() for name, part in job.splits.items()},
         ledger={
             **truncation.ledger(job.splits, labels),
-            "figure": truncation.on_cut(encoded, task.measure, sums),
+            "figure": truncation.on_cut(encoded, evaluator.aggregate, sums),
         },
         stages=position.proofs,
         curves=position.records,
@@ -97,8 +100,8 @@ def evaluate_and_report(
         machine=environment.describe_machine(),
         seed=job.seed,
         command=repeat_command(run.workdir / "config.gin"),
-        groups={**task.groups(given), **encoded_groups(encoded), **data.groups},
-        constant_loss=task.constant_loss(job.splits["train"].targets),
+        groups={**evaluator.slices(given), **encoded_groups(encoded), **data.groups},
+        constant_loss=evaluator.constant_loss(job.splits["train"].targets),
         more={
             **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
             "comparisons": run_comparison.comparisons(kept, base, job.say),

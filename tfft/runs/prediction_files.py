@@ -15,6 +15,7 @@ from tfft.data.formats.column_choice import LABEL, LABEL_NAMES, TEXT_NAMES, chos
 from tfft.data.formats.csv import Separated
 from tfft.data.formats.open_format import SUFFIXES, format_suffix
 from tfft.data.formats.text_files import ClassFolders, Lines
+from tfft.data.inputs import names_of
 from tfft.data.sources import conll
 from tfft.data.sources.files import Table, read
 from tfft.data.sources.images import IMAGE_NAMES, read_images
@@ -25,6 +26,7 @@ from tfft.reports.terminal import show_report
 from tfft.runs import run_files
 from tfft.storage.atomic_write import write_atomic
 from tfft.storage.workdir import Workdir
+from tfft.tasks.base import modality_of
 
 MAX_SKIPPED_SHOWN = 20  # rows that are listed
 ON_ERROR = ("fail", "skip")
@@ -56,25 +58,31 @@ def read_input(
     Raises:
       DataError: the file cannot be read, or it lacks a column.
     """
-    requested = requested_columns(task.inputs, text, label)
+    names, modality = names_of(task.inputs), modality_of(task)
+    requested = requested_columns(names, text, label)
     labels = (trained or {}).get(LABEL) if labelled and LABEL not in requested else None
     indicators = labels if isinstance(labels, list) else None  # a column of 0 and 1 for each label
-    kinds = [*task.inputs, *([LABEL] if labelled and not indicators else [])]
+    kinds = [*names, *([LABEL] if labelled and not indicators else [])]
     usual: dict[str, Sequence[str]] = dict.fromkeys(kinds, ())
-    if len(task.inputs) == 1:
-        usual[kinds[0]] = IMAGE_NAMES if task.modality == "image" else TEXT_NAMES
+    if len(names) == 1:
+        usual[kinds[0]] = IMAGE_NAMES if modality == "image" else TEXT_NAMES
     usual[LABEL] = LABEL_NAMES
-    known = dict(zip(task.inputs, (trained or {}).get("inputs", ()), strict=False))
+    known = dict(zip(names, (trained or {}).get("inputs", ()), strict=False))
     if trained and isinstance(trained.get(LABEL), str):
         known[LABEL] = trained[LABEL]
     chooser = chosen_before(kinds, usual, known, requested)
-    settings = {"labelled": labelled, "classes": task.classes, "chooser": chooser, **settings}
+    settings = {
+        "labelled": labelled,
+        "classes": task.target.are_classes,
+        "chooser": chooser,
+        **settings,
+    }
     if not requested and _is_conll(path, trained, labelled):
         table = conll.table(path, trained or {}, labelled)
-    elif task.modality == "image":
+    elif modality == "image":
         table = read_images(path, **settings)
     else:
-        settings |= {"label": indicators, "empty_labels": task.empty_labels}
+        settings |= {"label": indicators, "empty_labels": task.target.allows_empty}
         table = read(path, **settings)
     if requested and table.schema is None:
         raise DataError(
@@ -186,7 +194,7 @@ def read_rows(
             error.valid = f"{error.valid or 'a row that can be read'}; or --on_error=skip"
         raise
     wanted = _included(include_input, formats)
-    line_name = task.inputs[0] if any(isinstance(file, Lines) for file in formats) else ""
+    line_name = task.inputs[0].name if any(isinstance(file, Lines) for file in formats) else ""
     return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)
 
 

@@ -23,6 +23,7 @@ from tfft.runs.run import Run
 from tfft.runs.workdir_state import run_identity
 from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
+from tfft.tasks.base import needs_fit
 from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt, frozen_names
 from tfft.training.stage import Stage
@@ -108,8 +109,8 @@ def repeat(
             files.write("config.gin", config_text)
         whole = {**identity, "plan": plan.names}
         files.write_json("run.json", {KEY: WORKDIR, "identity": whole})
-        labelled = task.with_labels(source.labels, source.label_counts("train"))
-        for _, _, data in _parts(plan, source) if task.undecided else ():
+        labelled = task.with_training_answers(source.label_counts("train"))
+        for _, _, data in _parts(plan, source) if needs_fit(task) else ():
             calibration.check(labelled, data)
         head = built_head(labelled, backbone)
         adapted = set(attachment.parts(backbone))

@@ -13,6 +13,7 @@ from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.runs import initial_weights
 from tfft.storage.workdir import BEST, Workdir
+from tfft.tasks.base import with_calibration
 from tfft.training import checkpointing
 from tfft.training.model import assemble
 
@@ -21,7 +22,7 @@ DECISION = "best/decision.json"  # temperature and threshold
 
 def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
     """Returns a task's head with its first weights."""
-    head = task.head_on(backbone)
+    head = task.build_head(backbone)
     head.build(backbone.head_shape)
     return head
 
@@ -40,9 +41,9 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
     arrays, state = files.load(BEST)
     finite_checks.refuse_weights(arrays, str(files.path / BEST))
     try:
-        if task.labels is None:
+        if task.target.names is None:
             task = copy.copy(task)
-            task.labels = tuple(state["labels"])
+            task.target = task.target.with_names(state["labels"])
         attachment.attach_again(backbone, state.get("adapters", []))
         head = built_head(task, backbone)
         variables = named_variables(backbone, head)
@@ -54,7 +55,7 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
         raise _unfit(files, BEST, error) from error
     decision = files.read_json(DECISION)
     try:
-        task = task.decided(decision, head) if decision else task
+        task = with_calibration(task, decision, head) if decision else task
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, DECISION, error) from error
     return task, head, assemble(backbone, head, frozenset()).full

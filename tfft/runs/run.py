@@ -16,6 +16,7 @@ import keras
 from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.data.examples import Examples
+from tfft.data.inputs import names_of
 from tfft.data.python_examples import read_inputs
 from tfft.evaluation import finite_checks, inference
 from tfft.export import keras_file
@@ -27,7 +28,8 @@ from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
-from tfft.tasks.base import Answers, Task
+from tfft.tasks.base import Task, modality_of, predict_fn, serving_signature
+from tfft.tasks.signatures.base import Answers, ServingSignature
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
@@ -61,24 +63,28 @@ class Run:
         """Returns the model's outputs in the order of the examples: float32 [n ...].
 
         Args:
-          inputs: the texts or images of each of the inputs of `task.served`, in a list, an array or
+          inputs: the texts or images of each of the inputs of the signature, in a list, an array or
             a tensor; a single text is one example.
         """
         return self._answered(inputs)[1]
 
     def predict(self, *inputs: Any) -> list[dict[str, Any]]:
         """Returns what the task reads of each example, in their order; inputs as in `outputs`."""
-        return self.answering[0].predictions(*self._answered(inputs))
+        return self._signature.format_predictions(*self._answered(inputs))
 
     @functools.cached_property
     def answering(self) -> tuple[Any, Any]:
-        """The task and the body of predictions and exports, see `Task.served`."""
-        served = self.task.served
+        """The task and the backbone of predictions and exports, see `ServingSignature.task`."""
+        served = self._signature.task
         return served, self.backbone if served is self.task else self.backbone.read_for(served)
 
     @functools.cached_property
     def _forward(self) -> Any:
-        return inference.forward(self.answering[0].outputs_of(self.model))
+        return inference.forward(predict_fn(self.answering[0], self.model))
+
+    @functools.cached_property
+    def _signature(self) -> ServingSignature:
+        return serving_signature(self.task)
 
     def _answered(self, inputs: Sequence[Any]) -> tuple[Examples, Any]:
         initial_weights.check_holder(self.backbone, self.workdir)
@@ -123,37 +129,32 @@ class Run:
           WorkdirError: weights or outputs are not finite: the training diverged.
         """
         initial_weights.check_holder(self.backbone, self.workdir)
-        task, body = self.answering
-        most = COMPARED_SEARCHES if task.searched else COMPARED
+        (task, body), signature = self.answering, self._signature
+        most = COMPARED_SEARCHES if signature.is_searched else COMPARED
         most = min(most, body.preprocessor.batch)
-        inputs = tuple(column[:most] for column in self.task.asked(self.held_out))
-        raw = task.contents(inputs)
-        card: dict[str, Any] = {
-            KEY: EXPORT,
-            "task": task.config(),
-            "inputs": task.inputs,
-            "backbone": body.config(),
-        }
+        inputs = tuple(column[:most] for column in signature.split_inputs(self.held_out))
+        raw = signature.to_serving(inputs)
+        card: dict[str, Any] = {KEY: EXPORT, "task": task.get_config()}
+        card |= {"inputs": names_of(task.inputs), "backbone": body.config()}
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
-        card |= {"backbone": body.config(), "data": data.get("name")}
-        card |= {"columns": data.get("columns")}
-        served = Served(self.model, body.preprocessor, task)
+        card |= {"data": data.get("name"), "columns": data.get("columns")}
+        served = Served(self.model, body.preprocessor, signature)
         target = pathlib.Path(folder or self.workdir / "export")
         # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
-        rounds = body.compute_dtype != "float32" or task.searched
+        rounds = body.compute_dtype != "float32" or signature.is_searched
         expected = [] if rounds else self.predict(*inputs)
         with attachment.merged(body):
             if rounds:
                 answers = served.answers(raw)
                 finite_checks.refuse_outputs(answers, f"the model of {self.workdir}")
-                expected = task.answered(answers, Examples(inputs))
+                expected = signature.format_answers(answers, Examples(inputs))
 
             def differ(answers: Answers) -> float:
-                return difference(expected, task.answered(answers, Examples(inputs)))
+                return difference(expected, signature.format_answers(answers, Examples(inputs)))
 
             version, found = write_export(target, served, card, raw, differ)
         (say or Console()).result(
             f"exported to {version}: a fresh process differs by at most {found:.1e} "
-            f"on {len(inputs[0])} raw {task.modality}s"
+            f"on {len(inputs[0])} raw {modality_of(task)}s"
         )
         return version

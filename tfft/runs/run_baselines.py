@@ -13,6 +13,7 @@ from tfft.data.examples import Examples
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
 from tfft.runs.trainer import Trainer
+from tfft.tasks.base import modality_of, predict_fn
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.model import assemble
@@ -49,7 +50,7 @@ def _pretrained(job: Trainer, split: str) -> Floor:
     model = assemble(job.backbone, job.head, frozenset()).full
     told = f"before the training, {split}"
     with job.clock("floors"), job.say.progress(told, encoded.size) as bar:
-        return Floor(inference.predict(job.task.outputs_of(model), encoded, advance=bar.advance))
+        return Floor(inference.predict(predict_fn(job.task, model), encoded, advance=bar.advance))
 
 
 def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
@@ -70,11 +71,13 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
             _of_texts(job.splits[name], job.features.get(name, top, where, False))
             for name in ("train", split)
         )
-        floor = job.task.feature_floor(train, job.splits["train"].targets, held_out)
+        floor = job.task.build_evaluator().frozen_feature_baseline(
+            train, job.splits["train"].targets, held_out
+        )
     job.files.save(FEATURES_FILE, {"outputs": floor.outputs}, floor.described)
     job.say.info(
         f"floor: frozen features with logistic regression on {floor.described['fitted_on']:,} of "
-        f"{floor.described['training_texts']:,} training {job.task.modality}s, in "
+        f"{floor.described['training_texts']:,} training {modality_of(job.task)}s, in "
         f"{time.monotonic() - began:.1f} s"
     )
     return floor
@@ -101,5 +104,5 @@ def floors_of(
     """
     shared = job.part.floors if job.part and job.part.floors is not None else {}
     if not shared.keys() - BEFORE:
-        shared |= job.task.floors(train, held_out, job.say.info)
+        shared |= job.task.build_evaluator().baselines(train, held_out, job.say.info)
     return {**{name: floor for name, floor in shared.items() if name not in BEFORE}, **more}

@@ -46,8 +46,8 @@ class RunData:
         self.source, self.name, self.notes = source, source.name, source.notes
         for note in self.notes:
             say.info(note)
-        self.task = encoding.with_labels(task, source)
-        for note in self.task.data_notes():
+        self.task = encoding.with_training_answers(task, source)
+        for note in self.task.target.notes():
             say.info(note)
         self._show_labels(say)
         calibration.check(self.task, source)
@@ -55,7 +55,7 @@ class RunData:
         self.groups = slice_groups(source, slices)
 
     def _show_labels(self, say: Any) -> None:
-        source, count = self.source, self.task.label_counts
+        source, count = self.source, self.task.target.label_counts
         counts = {split: count(source.label_counts(split)) for split in source.splits}
         shown = counts["train"]
         say.table(

@@ -23,6 +23,7 @@ from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import RepeatMember
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
+from tfft.tasks.base import TextGeneration, encode_training_examples
 from tfft.training import checkpointing, early_stopping, loop
 from tfft.training.batch_plan import without_effect
 from tfft.training.callbacks import StageCallbacks
@@ -75,9 +76,10 @@ class Trainer:
 
     @functools.cached_property
     def learned(self) -> Encoded:
-        """The training split as batches are made of it, see `Task.packed`."""
+        """The training split as batches are made of it, see `TextGeneration.pack`."""
         length = self.backbone.preprocessor.sequence_length
-        return self.task.packed(self.splits["train"], length)
+        train = self.splits["train"]
+        return self.task.pack(train, length) if isinstance(self.task, TextGeneration) else train
 
     @functools.cached_property
     def features(self) -> Features:
@@ -128,8 +130,9 @@ class Trainer:
             except WorkdirError as error:
                 self.say.warn(f"what is encoded is not kept for other runs: {error.problem}")
         found = examples.of_split(source, split, tokens)
-        found = self.task.taught(found, preprocessor)
-        for line in self.task.warnings(found):
+        with examples.located(source.places):
+            found = encode_training_examples(self.task, found, preprocessor)
+        for line in self.task.build_evaluator().data_warnings(found):
             self.say.warn(f"{split}: {line}")
         return found.encoded
 
@@ -189,7 +192,7 @@ class Trainer:
             kept,
             self.files,
             {
-                "labels": list(self.task.labels or ()),
+                "labels": list(self.task.target.names or ()),
                 "adapters": attachment.described(self.backbone),
             },
             self.say,
@@ -269,7 +272,7 @@ class Trainer:
     def decide(self, stage: Stage, cut: Cut, schedule: loop.Schedule) -> Decision:
         """Says where the stage's features are kept, and why."""
         random = None
-        if self.task.random_inputs:
+        if self.task.augmentation is not None:
             random = f"{self.task.name} makes its inputs at random"
         elif getattr(self.backbone.preprocessor, "random", False):
             random = "the preprocessor makes its inputs at random"
@@ -304,8 +307,7 @@ class Trainer:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
         encoded = self.learned if split == "train" else self.splits[split]
         if kind == "off":
-            drawn = self.task.random_inputs and split == "train"
-            return Inputs(encoded, drawn=self.task.drawn if drawn else None)
+            return Inputs(encoded, drawn=self.task.augmentation if split == "train" else None)
         with self.clock("frozen features"):
             found = self.features.get(split, cut, kind, stage.feature_cache.half, via)
             return Inputs(encoded, found, cut.pooled)

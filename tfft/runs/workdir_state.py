@@ -64,7 +64,7 @@ def run_identity(
       config: The text of the config; None for a run from Python.
     """
     run = {
-        "task": task.config(),
+        "task": task.get_config(),
         "backbone": backbone.config(),
         "stages": [described(stage) for stage in stages],
     }

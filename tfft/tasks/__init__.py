@@ -8,11 +8,14 @@ from typing import Any
 
 from tfft.errors import ExportError
 
+PARTS = {"calibrations", "evaluators", "signatures", "targets"}  # folders without tasks
+
 
 def modules() -> dict[str, str]:
-    """Returns the full name of each module of this folder and its subfolders, by file name."""
+    """Returns the full name of each module that can hold a task, by file name."""
     found = pkgutil.walk_packages(__path__, f"{__name__}.")
-    return {each.name.rpartition(".")[2]: each.name for each in found if not each.ispkg}
+    names = (each.name for each in found if not each.ispkg)
+    return {n.rpartition(".")[2]: n for n in names if PARTS.isdisjoint(n.split("."))}
 
 
 def __getattr__(name: str) -> Any:
@@ -26,7 +29,7 @@ def of_card(card: dict[str, Any], where: str) -> Any:
     """Returns the task that an export's card describes, as far as its answers need it.
 
     Args:
-      card: what `Task.config` returned.
+      card: what `Task.get_config` returned.
       where: the export, for a person.
 
     Raises:
@@ -44,7 +47,7 @@ def of_card(card: dict[str, Any], where: str) -> Any:
             valid="tf.saved_model.load, or the workdir of the run in its place",
         )
     try:
-        return found.of_card(card)
+        return found.from_config(card)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(
             f"the tfft.json of {where} does not describe a task {name!r}: {error!r}.",

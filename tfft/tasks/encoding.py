@@ -8,8 +8,9 @@ from typing import Any
 
 from tfft.data.encoded_split import encode
 from tfft.data.examples import Columns, Examples, located
+from tfft.data.inputs import names_of
 from tfft.errors import ConfigError, DataError
-from tfft.tasks.base import Task
+from tfft.tasks.base import Task, encode_training_examples, modality_of
 
 
 def check(task: Task, source: Any) -> None:
@@ -19,28 +20,30 @@ def check(task: Task, source: Any) -> None:
       ConfigError: something else than the task reads, another number of inputs, or answers that are
         no labels where labels are needed.
     """
-    if source.modality != task.modality:
+    modality, inputs = modality_of(task), names_of(task.inputs)
+    if source.modality != modality:
         raise ConfigError(
-            f"{task.name} reads {task.modality}s, and {source.name} holds {source.modality}s.",
+            f"{task.name} reads {modality}s, and {source.name} holds {source.modality}s.",
             set_in="train.source",
-            valid=f"a source of {task.modality}s",
+            valid=f"a source of {modality}s",
             see="tfft list",
         )
-    if len(source.inputs) != len(task.inputs):
-        names = ", ".join(task.inputs)
+    if len(source.inputs) != len(inputs):
+        names = ", ".join(inputs)
         raise ConfigError(
-            f"{task.name} reads {len(task.inputs)} inputs ({names}), and {source.name} has "
+            f"{task.name} reads {len(inputs)} inputs ({names}), and {source.name} has "
             f"{len(source.inputs)} ({', '.join(source.inputs)}).",
             set_in="files.text",
-            valid="the columns of " + names + f", such as files.text = {tuple(task.inputs)!r}",
+            valid="the columns of " + names + f", such as files.text = {inputs!r}",
         )
-    if task.classes not in (None, source.classes):
-        what = "labels" if task.classes else "any answers, numbers or JSON"
+    classes = task.target.are_classes
+    if classes not in (None, source.classes):
+        what = "labels" if classes else "any answers, numbers or JSON"
         raise ConfigError(
             f"{task.name} learns {what}, and {source.name} was opened with "
             f"classes={source.classes}.",
             set_in="files.classes",
-            valid=f"files.classes = {task.classes}",
+            valid=f"files.classes = {classes}",
         )
 
 
@@ -56,15 +59,16 @@ def encoded(
       DataError: there are none, or an answer is none of the task's.
     """
     if not len(inputs[0]):
-        raise DataError(f"there are no {task.modality}s.", valid=f"one {task.modality} or more")
+        what = modality_of(task)
+        raise DataError(f"there are no {what}s.", valid=f"one {what} or more")
     size = preprocessor.batch
     starts = range(0, len(inputs[0]), size)
     parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
     found = Examples(inputs, given, None, encode(parts, preprocessor))
-    return found if given is None else task.taught(found, preprocessor)
+    return found if given is None else encode_training_examples(task, found, preprocessor)
 
 
-def with_labels(task: Task, source: Any) -> Any:
+def with_training_answers(task: Task, source: Any) -> Any:
     """Returns the task for a source's training answers, after a check of all splits.
 
     Raises:
@@ -74,7 +78,7 @@ def with_labels(task: Task, source: Any) -> Any:
     for split in source.splits:
         counts.update(source.label_counts(split))
     with located(source.places):
-        task.check_answers(counts)
-        task = task.with_labels(source.labels, source.label_counts("train"))
-        task.check_answers(counts)
+        task.target.check(counts)
+        task = task.with_training_answers(source.label_counts("train"))
+        task.target.check(counts)
     return task

@@ -20,7 +20,7 @@ def shown_examples(
     told: Callable[[int], Mapping[str, Any]],
     unsure: Sequence[int] | np.ndarray = (),
 ) -> dict[str, Any]:
-    """Returns what `Task.shown` does, at most `SHOWN_EXAMPLES` of each kind.
+    """Returns what `Evaluator.report_examples` does, at most `SHOWN_EXAMPLES` of each kind.
 
     Args:
       wrong: numbers of the examples that are wrong, in the order in which they are shown.

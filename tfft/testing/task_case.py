@@ -18,7 +18,8 @@ from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
-from tfft.tasks.base import Answers
+from tfft.tasks.base import predict_fn, serving_signature
+from tfft.tasks.signatures.base import Answers
 from tfft.training import checkpointing, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.prepare_stage import Prepared
@@ -63,7 +64,7 @@ class TaskCase:
     def prepare(self, folder: pathlib.Path) -> tuple[trainer.Trainer, Prepared]:
         """Returns a run's trainer with its splits encoded, and the stage that is ready to train."""
         source = self.make_source()
-        task = self.make_task().with_labels(source.labels, source.label_counts("train"))
+        task = self.make_task().with_training_answers(source.label_counts("train"))
         encoding.check(task, source)
         body = self.make_body().read_for(task)
         head = built_head(task, body)
@@ -82,7 +83,7 @@ class TaskCase:
 
     def test_save_and_load_agree(self) -> None:
         job = self.job
-        model = inference.forward(job.task.outputs_of(self.prepared.split.full))
+        model = inference.forward(predict_fn(job.task, self.prepared.split.full))
         encoded = job.splits["test"]
         expected = inference.predict(model, encoded)
         variables = named_variables(job.backbone, job.head)
@@ -97,19 +98,22 @@ class TaskCase:
         self, tmp_path: pathlib.Path
     ) -> None:
         job = self.job
-        model, task = self.prepared.split.full, job.task.served
+        model, signature = self.prepared.split.full, serving_signature(job.task)
+        task: Any = signature.task
         body = job.backbone.read_for(task)
-        inputs = job.task.asked(examples.columns(self.make_source(), "test"))
+        inputs = signature.split_inputs(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)
         given = encoding.encoded(task, body.preprocessor, inputs)
-        outputs = inference.predict(task.outputs_of(model), given.encoded)
-        expected = task.predictions(given, outputs)
-        served = Served(model, body.preprocessor, task)
+        outputs = inference.predict(predict_fn(task, model), given.encoded)
+        expected = signature.format_predictions(given, outputs)
+        served = Served(model, body.preprocessor, signature)
 
         def differ(answers: Answers) -> float:
-            return difference(expected, task.answered(answers, examples.Examples(inputs)))
+            return difference(
+                expected, signature.format_answers(answers, examples.Examples(inputs))
+            )
 
-        raw = task.contents(inputs)
+        raw = signature.to_serving(inputs)
         _, found = export(tmp_path / "export", served, {}, raw, differ)
         assert found <= 1e-5
         assert all(map(self.named, expected))

@@ -35,7 +35,7 @@ class Batching:
         Raises:
           ConfigError: oversampling repeats rarer classes.
         """
-        if self.oversample and not task.classes:
+        if self.oversample and not task.target.are_classes:
             raise ConfigError(
                 f"Batching.oversample=True of stage {stage.name!r} needs a class for each example, "
                 f"and {task.name} has none.",

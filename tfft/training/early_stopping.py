@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, validated
 from tfft.errors import ConfigError, DivergenceError, near
+from tfft.tasks.evaluators.base import greater_is_better
 
 LOSSES = ("loss", "val_loss")
 USUAL = "val_accuracy"  # watched where a task has it; else the validation loss
@@ -46,7 +47,7 @@ def check(stage: Any, task: Any, validated: bool) -> None:
     settings = stage.early_stopping
     if settings.monitor is None and settings.patience is None:
         return
-    names = ["loss", *(metric.name for metric in task.metrics())]
+    names = ["loss", *(metric.name for metric in task.build_metrics())]
     known = [f"val_{name}" for name in names] if validated else []
     wanted = settings.monitor or (USUAL if USUAL in known else "val_loss")
     if wanted in [*names, *known]:
@@ -69,7 +70,7 @@ def lower_is_better(settings: EarlyStopping, task: Any) -> bool:
     """Returns True if a smaller value of `EarlyStopping.monitor` is better.
 
     A loss is better when it is smaller. `EarlyStopping.mode` decides for other metrics, then the
-    task, see `Task.lower_is_better`.
+    task's evaluator and metrics.
 
     Raises:
       ConfigError: the direction is unknown, or `mode` contradicts it for a loss.
@@ -86,16 +87,17 @@ def lower_is_better(settings: EarlyStopping, task: Any) -> bool:
         return name in LOSSES
     if mode != "auto":
         return mode == "min"
-    lower = task.lower_is_better(name.removeprefix("val_"))
-    if lower is None:
+    name = name.removeprefix("val_")
+    greater = greater_is_better(task.build_evaluator(), task.build_metrics(), name)
+    if greater is None:
         raise ConfigError(
             f"The task {task.name!r} does not declare if a larger or a smaller value of "
-            f"EarlyStopping.monitor={name!r} is better.",
+            f"EarlyStopping.monitor={settings.monitor!r} is better.",
             set_in="EarlyStopping.monitor",
-            valid=f"EarlyStopping.mode = 'max' or 'min'; or {name.removeprefix('val_')!r} in the "
-            "`figures` of the task, and in its `lower` if a smaller value is better",
+            valid=f"EarlyStopping.mode = 'max' or 'min'; or {name!r} in the `metrics` of the "
+            "task's evaluator",
         )
-    return lower
+    return not greater
 
 
 def better(

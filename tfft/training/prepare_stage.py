@@ -92,8 +92,8 @@ def prepare(
     for model in [split.full, *([split.tail] if trained is split.tail else [])]:
         model.compile(
             optimizer=optimizer,
-            loss=task.loss_on(head),
-            metrics=task.metrics(),
+            loss=task.build_loss(head),
+            metrics=task.build_metrics(),
             jit_compile=compiled,
             steps_per_execution=stage.execution.batches_per_call(head_alone),
         )

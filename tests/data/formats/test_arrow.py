@@ -5,6 +5,7 @@ import json
 import pyarrow
 import pytest
 
+from tfft.data.inputs import names_of
 from tfft.data.sources.conll import conll
 from tfft.data.sources.files import files
 from tfft.errors import DataError
@@ -81,7 +82,7 @@ def test_answers_to_questions_are_objects(tmp_path):
     ]
     spans = {"text": {"feature": TEXT, "_type": "List"}, "answer_start": {"_type": "List"}}
     folder = save(tmp_path / "qa", rows, {"question": TEXT, "context": TEXT, "answers": spans})
-    inputs = QuestionAnswering.inputs
+    inputs = names_of(QuestionAnswering.inputs)
     source = files(
         str(folder), text=inputs, label="answers", classes=False, validation_share=0, test_share=0
     )
@@ -108,8 +109,8 @@ def test_lists_of_words_and_tags(tmp_path, form):
     assert list(source.rows("train")) == [
         (f"Ada Byron came {i}", '[[0, 9, "person"]]') for i in range(20)
     ]
-    task = TokenClassification().with_labels(source.labels)
-    assert task.names == ("person",)
+    task = TokenClassification().with_training_answers(source.label_counts("train"))
+    assert task.target.labels == ("person",)
     named = conll(str(path), word="tokens", tag="ner_tags", validation_share=0, test_share=0)
     assert named.fingerprint() == source.fingerprint()
     with pytest.raises(DataError, match="no column 'tag'"):
@@ -196,10 +197,10 @@ def test_lists_of_classes_are_several_labels(tmp_path):
     folder = save(tmp_path / "several", rows, features)
     shares = {"validation_share": 0, "test_share": 0}
     source = files(str(folder), classes=False, **shares)
-    task = MultiLabelClassification().with_labels(source.labels, source.label_counts("train"))
-    counts = task.label_counts(source.label_counts("train"))
-    assert counts == {"negative": 20, "positive": 10, "(no label)": 10}
+    counts = source.label_counts("train")
+    task = MultiLabelClassification().with_training_answers(counts)
+    assert task.target.label_counts(counts) == {"negative": 20, "positive": 10, "(no label)": 10}
     hidden = save(tmp_path / "hidden", [*rows, {"text": "a", "label": [-1]}], features)
     source = files(str(hidden), classes=False, **shares)
     with pytest.raises(DataError, match="null in its list"):
-        MultiLabelClassification().with_labels(source.labels)
+        MultiLabelClassification().with_training_answers(source.label_counts("train"))

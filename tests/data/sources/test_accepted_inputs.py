@@ -8,6 +8,7 @@ import pathlib
 import re
 import sys
 import types
+from collections import Counter
 
 import pyarrow
 import pytest
@@ -93,20 +94,18 @@ def several(answers, labels=None, **options):
     path = write("a.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
     shares = {"validation_share": 0, "test_share": 0}
     source = files(path, classes=False, **shares, **options)
-    task = encoding.with_labels(MultiLabelClassification(labels), source)
+    task = encoding.with_training_answers(MultiLabelClassification(labels), source)
     texts, known = zip(*sorted(source.rows("train")), strict=True)
-    marked = task.targets(Examples((texts,), known)) == 1
-    sets = [
-        [name for name, has in zip(task.labels, row, strict=True) if has] for row in marked.tolist()
-    ]
-    return sets, SETS[: len(answers)], (*source.notes, *task.data_notes())
+    marked, names = task.encode_targets(Examples((texts,), known)) == 1, task.target.names
+    sets = [[name for name, has in zip(names, row, strict=True) if has] for row in marked.tolist()]
+    return sets, SETS[: len(answers)], (*source.notes, *task.target.notes())
 
 
 def label_columns():
     write("a.csv", "text,music,plot\na,1,1\nb,0,1\nc,0,0\n")
     table = read_file("a.csv", label=("music", "plot"), classes=False)
-    task = MultiLabelClassification().with_labels(table.labels)
-    marked = task.targets(Examples((), table.labels))
+    task = MultiLabelClassification().with_training_answers(Counter(table.labels))
+    marked = task.encode_targets(Examples((), table.labels))
     return marked.tolist(), [[1, 1], [0, 1], [0, 0]], table.notes
 
 
@@ -114,7 +113,7 @@ def number(*answers):
     lines = "".join(f't{n},"{each}"\n' for n, each in enumerate(("1", *answers, "2.5", "3")))
     path = write("a.csv", f"text,label\n{lines}")
     source = files(path, classes=False, validation_share=0, test_share=0)
-    return encoding.with_labels(TextRegression(), source)
+    return encoding.with_training_answers(TextRegression(), source)
 
 
 def sentences(content):

@@ -167,7 +167,7 @@ def validation_loss(found):
     """The loss on the validation split of the model that the run serves."""
     source = synthetic(128)
     texts, labels = zip(*source.rows("validation"), strict=True)
-    outputs, truth = found.outputs(texts), found.task.targets(Examples((texts,), labels))
+    outputs, truth = found.outputs(texts), found.task.encode_targets(Examples((texts,), labels))
     return float(-np.log(outputs[np.arange(len(truth)), truth]).mean())
 
 
@@ -199,7 +199,7 @@ def test_a_run_mixes_with_the_pretrained_weights(tmp_path, trace, monkeypatch):
     monkeypatch.setattr(early_stopping, "better", lambda one, two, *_, **__: "alpha" in one)
     found, best, last = train(tmp_path, averaging=(WiseFT((0.5,)),))
     body = tiny()
-    head = tfft.tasks.TextClassification(["a", "b"]).head()
+    head = tfft.tasks.TextClassification(["a", "b"]).build_head(None)
     head.build((None, body.dim))
     start = {n: np.array(v) for n, v in named_variables(body, head).items()}
     for name, end in trace[-1][1].items():

@@ -23,7 +23,7 @@ QUIET = Console(quiet=True)
 
 
 def head_of(body):
-    head = TASK.head()
+    head = TASK.build_head(None)
     head.build((None, body.dim))
     return head
 

@@ -75,12 +75,12 @@ class ImageBackbone(Backbone):
         self.groups = tuple(Group(block.name, block.layers) for block in self.blocks)
 
     def _read_for(self, task: Any) -> ImageBackbone:
-        if task.reads != "pooled" or task.rows:
+        if task.backbone_output.kind != "pooled" or task.backbone_output.instances:
             raise ConfigError(
                 f"{task.name} reads more than one vector an image, which {self.name} does not give."
             )
         read = copy.copy(self)
-        read.preprocessor = task.preprocessor(self.preprocessor)
+        read.preprocessor = task.build_preprocessor(self.preprocessor)
         return read
 
     def get_config(self) -> dict[str, Any]:

@@ -35,7 +35,7 @@ OUTPUTS = {
 class TextBackbone(Backbone):
     """A KerasHub body, taken apart so that a part of it can be frozen.
 
-    `offers` is what tasks may read of it, see `Task.reads`; `beside` names the inputs that layers
+    `offers` are the kinds of `BackboneOutput` that it has; `beside` names the inputs that layers
     above the frozen prefix read.
 
     Args:
@@ -92,26 +92,26 @@ class TextBackbone(Backbone):
         """Returns this body as a task reads it.
 
         Args:
-          task: its `preprocessor` makes the inputs, its `reads` says whether tokens are pooled, and
-            its `rows` that each row of an example has an output of its own.
+          task: its `build_preprocessor` makes the inputs, its `backbone_output` says what it reads.
 
         Raises:
           ConfigError: the body does not offer it, or windows are averaged, which gives the task
             nothing that it could read.
         """
-        if task.reads not in self.offers:
+        output = task.backbone_output
+        if output.kind not in self.offers:
             raise ConfigError(
-                f"{task.name} reads {OUTPUTS[task.reads]}, and a body of kind {self.name} gives "
+                f"{task.name} reads {OUTPUTS[output.kind]}, and a body of kind {self.name} gives "
                 f"{' or '.join(OUTPUTS[name] for name in self.offers)}.",
                 set_in="train.backbone",
-                valid=f"a body that gives {OUTPUTS[task.reads]} (docs/tasks.md)",
+                valid=f"a body that gives {OUTPUTS[output.kind]} (docs/tasks.md)",
                 see="tfft list presets",
             )
         read = copy.copy(self)
-        read.preprocessor = task.preprocessor(self._own_preprocessor)
-        read.pools, read.pools_beside = task.reads == "pooled", task.reads == "both"
-        read.average, read.absent = None, task.absent
-        if task.rows:
+        read.preprocessor = task.build_preprocessor(self._own_preprocessor)
+        read.pools, read.pools_beside = output.kind == "pooled", output.kind == "both"
+        read.average, read.absent = None, output.padding_value
+        if output.instances:
             read.average = "each"
         elif getattr(self._own_preprocessor, "windowed", False):
             if not read.pools or not getattr(read.preprocessor, "windowed", False):

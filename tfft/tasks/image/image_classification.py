@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from tfft.baselines.base import Floor, Say
+from tfft.baselines.base import Floor
 from tfft.baselines.pixels import pixel_floors
 from tfft.data.examples import Examples
-from tfft.preprocessing.image.image_files import content, name_of
+from tfft.data.inputs import Image
+from tfft.preprocessing.image.image_files import name_of
 from tfft.preprocessing.image.image_preprocessor import thumbnail
 from tfft.tasks.classification import Classification
+from tfft.tasks.evaluators.base import Log
 
 
 class ImageClassification(Classification):
@@ -21,19 +22,16 @@ class ImageClassification(Classification):
     """
 
     name: ClassVar[str] = "image_classification"
-    modality: ClassVar[str] = "image"
-    inputs: ClassVar[tuple[str, ...]] = ("image",)
+    inputs: tuple[Image, ...] = (Image("image"),)
 
-    def contents(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
-        return tuple([content(value) for value in column] for column in inputs)
+    def _baselines(
+        self, train: Examples, test: Examples, classes: int, log: Log
+    ) -> dict[str, Floor]:
+        pixels = (train.encoded.tokens, train.targets, test.encoded.tokens)
+        return pixel_floors(*pixels, classes, log)
 
-    def seen(self, examples: Examples, row: int) -> dict[str, Any]:
+    def _describe(self, examples: Examples, row: int) -> dict[str, Any]:
         """Returns an image's name, and a small picture of what the model read."""
         [pixels] = examples.encoded.tokens.take([row]).rows()
         name = name_of(examples.inputs[0][row])
         return {"text": name, "characters_left_out": 0, "thumbnail": thumbnail(pixels[0])}
-
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns the answers of models that need no network."""
-        pixels = (train.encoded.tokens, train.targets, test.encoded.tokens)
-        return pixel_floors(*pixels, len(self.labels or ()), say)

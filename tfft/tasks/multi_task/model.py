@@ -49,7 +49,7 @@ class Columns:
           values: of all tokens, float32 [sum of lengths, c], changed in place.
           offsets: where the tokens of each example begin and end.
           rows: numbers of the examples.
-          found: what `task.targets` returned of them.
+          found: what `task.encode_targets` returned of them.
         """
         if self.tokens:
             for row, each in zip(rows, found.rows(), strict=True):
@@ -58,7 +58,7 @@ class Columns:
             values[offsets[rows], self.begin : self.end] = found.reshape(len(rows), -1)
 
     def taken(self, targets: Ragged) -> Any:
-        """Returns the targets of the examples that have one, as `task.targets` gives them."""
+        """Returns the targets of the examples that have one, as the task encodes them."""
         rows = [row[:, self.begin : self.end] for row in targets.rows()]
         if self.tokens:
             found = [row[:, 0].astype(np.int32) for row in rows if (row != NONE).any()]
@@ -89,10 +89,10 @@ def columns_of(tasks: Mapping[str, Task]) -> dict[str, Columns]:
     """Returns the columns of each task, whose labels are known."""
     found, begin = {}, 0
     for name, task in tasks.items():
-        if task.reads == "tokens":
+        if task.backbone_output.kind == "tokens":
             found[name] = Columns(task, begin, begin + 1, True, True, np.int32)
         else:
-            probe = task.targets(Examples(tuple([] for _ in task.inputs), []))
+            probe = task.encode_targets(Examples(tuple([] for _ in task.inputs), []))
             single, width = probe.ndim == 1, int(np.prod(probe.shape[1:], dtype=int))
             found[name] = Columns(task, begin, begin + width, False, single, probe.dtype)
         begin = found[name].end
@@ -128,7 +128,7 @@ def constant_loss(
     for name, each in columns_of(tasks).items():
         own = each.taken(targets)
         examples = len(own.lengths) if isinstance(own, Ragged) else len(own)
-        found = each.task.constant_loss(own) if examples else 0.0
+        found = each.task.build_evaluator().constant_loss(own) if examples else 0.0
         if found is None:
             return None
         total += weights[name] * found * examples / count
@@ -192,8 +192,10 @@ class Heads(keras.layers.Layer):
 
 def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
     """Returns the heads of tasks for a body."""
-    heads = {name: task.head_on(body) for name, task in tasks.items()}
-    return Heads(heads, [name for name, task in tasks.items() if task.reads == "tokens"])
+    heads = {name: task.build_head(body) for name, task in tasks.items()}
+    return Heads(
+        heads, [name for name, task in tasks.items() if task.backbone_output.kind == "tokens"]
+    )
 
 
 def split(model: keras.Model) -> Callable[..., dict[str, Any]]:
@@ -221,7 +223,7 @@ class SummedLoss(keras.losses.Loss):
     def __init__(self, heads: Heads, tasks: Mapping[str, Task], weights: Mapping[str, float]):
         super().__init__()
         self._heads, self._columns, self._weights = heads, columns_of(tasks), weights
-        self._losses = {name: task.loss_on(heads.parts[name]) for name, task in tasks.items()}
+        self._losses = {name: task.build_loss(heads.parts[name]) for name, task in tasks.items()}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         ops, total = keras.ops, 0.0
@@ -268,5 +270,5 @@ def metrics_of(tasks: Mapping[str, Task], heads: Callable[[], Heads]) -> list[An
     return [
         PartMetric(name, columns[name], heads, metric)
         for name, task in tasks.items()
-        for metric in task.metrics()
+        for metric in task.build_metrics()
     ]

@@ -1,4 +1,4 @@
 """Tasks on text, one file each.
 
-What several of them share is in `text_generation_base` and `teacher_forcing`.
+What several of them share is in `generative_base` and `teacher_forcing`.
 """

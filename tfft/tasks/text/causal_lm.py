@@ -2,44 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
-from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, validated
-from tfft.baselines.base import Floor, Say
+import keras
+
+from tfft.argument_checks.validated import validated
+from tfft.baselines.constant_texts import most_frequent_answer
+from tfft.data.encoded_split import Encoded
 from tfft.data.examples import Examples
+from tfft.data.inputs import Text, texts
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.preprocessing.text.prompts import PromptPreprocessor
+from tfft.tasks.backbone_output import BackboneOutput
+from tfft.tasks.evaluators.generated_text import GeneratedTextEvaluator
 from tfft.tasks.text import teacher_forcing
-from tfft.tasks.text.text_generation_base import TextTask
+from tfft.tasks.text.generative_base import CONSTRAINTS, GenerativeTask
 
 
-@validated(
-    max_new_tokens=COUNT, num_beams=COUNT, length_penalty=NON_NEGATIVE, label_smoothing=FRACTION
-)
-class CausalLM(TextTask):
+@validated(**CONSTRAINTS)
+class CausalLM(GenerativeTask):
     """The answer behind its prompt in the same row; the loss is that of the answer alone.
 
     Args:
-      max_new_tokens: the most tokens of an answer, learned or written, its end token included; a
-        prompt has what they leave of the body's sequence.
-      num_beams: answers that are followed at once; 1 takes the most probable token at each step.
+      max_new_tokens: the most tokens of an answer, learned or generated, its end token included; a
+        prompt has what they leave of the backbone's sequence.
+      num_beams: beams of the search; 1 takes the most probable token at each step.
       length_penalty: alpha by which longer answers are favoured among several beams.
       label_smoothing: share of the target that is spread evenly over the vocabulary.
-      packing: puts several training examples in one row, as long as the body's sequence, that do
-        not see each other; batches then count rows.
+      packing: puts several training examples in one row, as long as the backbone's sequence, that
+        do not see each other; batches then count rows.
     """
 
     name: ClassVar[str] = "causal_lm"
-    inputs: ClassVar[tuple[str, ...]] = ("prompt",)
-    reads: ClassVar[str] = "causal"
-    compared: ClassVar[tuple[str, ...]] = ("exact_match", "rouge_l")
-    figures: ClassVar[Mapping[str, str]] = {
-        "exact_match": "exact match",
-        "perplexity": "perplexity",
-        "rouge_l": "ROUGE-L",
-    }
+    inputs: tuple[Text, ...] = texts("prompt")
+    backbone_output: BackboneOutput = BackboneOutput("causal")
 
     def __init__(
         self,
@@ -49,22 +47,25 @@ class CausalLM(TextTask):
         label_smoothing: float = 0.0,
         packing: bool = False,
     ):
-        self.packing = packing
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
+        self.packing = packing
 
-    def preprocessor(self, own: Any) -> PromptPreprocessor:
+    def build_preprocessor(self, own: Any) -> PromptPreprocessor:
         return PromptPreprocessor(**own.settings(), answer_length=self.search.longest)
 
-    def taught(self, examples: Examples, preprocessor: Any) -> Examples:
-        return teacher_forcing.followed(examples, preprocessor)
+    def encode_training_examples(
+        self, examples: Examples, preprocessor: PromptPreprocessor
+    ) -> Examples:
+        return teacher_forcing.append_answers(examples, preprocessor)
 
-    def packed(self, encoded: Any, length: int) -> Any:
-        return teacher_forcing.packed(encoded, length) if self.packing else encoded
+    def pack(self, encoded: Encoded, length: int) -> Encoded:
+        return teacher_forcing.pack_rows(encoded, length) if self.packing else encoded
 
-    def outputs_of(self, model: Any) -> Callable[..., Any]:
+    def make_predict_fn(self, model: keras.Model) -> Callable[..., Any]:
         return text_generation.following(text_generation.body_of(model), self.search)
 
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns the most frequent answer of the training split."""
-        answer = teacher_forcing.most_frequent(train.answers or ())
-        return {"most_frequent": Floor({"text": [answer] * len(test)})}
+    def build_evaluator(self) -> GeneratedTextEvaluator:
+        return GeneratedTextEvaluator(
+            ("exact_match", "perplexity", "rouge_l"),
+            lambda train, test: most_frequent_answer(train.answers or (), len(test)),
+        )

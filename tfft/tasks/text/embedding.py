@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, Self
 
 import keras
 import numpy as np
 
 from tfft.argument_checks.validated import COUNT, NON_NEGATIVE, POSITIVE, validated
-from tfft.baselines import bm25
-from tfft.baselines.base import Floor, Say
 from tfft.data.examples import Examples
+from tfft.data.inputs import texts
 from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Triplet, UnitLength
-from tfft.metrics import regression, retrieval
+from tfft.metrics import retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
-from tfft.tasks.base import Answers, Task, config_of
-from tfft.tasks.report_examples import shown_examples
+from tfft.tasks.backbone_output import BackboneOutput
+from tfft.tasks.base import Task, config_of
+from tfft.tasks.evaluators.base import Evaluator
+from tfft.tasks.evaluators.embedding import RetrievalEvaluator, SimilarityEvaluator
+from tfft.tasks.signatures.base import DEFAULT, ServingSignature
+from tfft.tasks.signatures.vectors import VectorSignature
+from tfft.tasks.targets.base import Answers, Target
+from tfft.tasks.targets.similarities import Similarities
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)
@@ -39,8 +44,8 @@ class Embedding(Task):
     """
 
     name: ClassVar[str] = "embedding"
-    rows: ClassVar[bool] = True
-    figures: ClassVar[Mapping[str, str]] = retrieval.RETRIEVAL_FIGURES
+    target: Target = Answers()
+    backbone_output = BackboneOutput("pooled", instances=True)
 
     def __init__(
         self,
@@ -55,30 +60,14 @@ class Embedding(Task):
         self.kind, self.scale, self.both, self.margin = loss, scale, both, margin
         self.highest, self.dims, self.projection = highest, tuple(dims), projection
         third = ("text_negative",) if loss == "triplet" else ()
-        self.inputs = ("text", "text_pair", *third)  # type: ignore[misc]
+        self.inputs = texts("text", "text_pair", *third)
         if loss == "cosine":
-            self.figures = retrieval.COSINE_FIGURES  # type: ignore[misc]
-            self.measure = "pearson"  # type: ignore[misc]
+            self.target = Similarities(highest=highest)
 
-    @property
-    def served(self) -> Embedding:
-        """The task of single texts."""
-        task = copy.copy(self)
-        task.inputs = ("text",)  # type: ignore[misc]
-        return task
-
-    def asked(self, inputs: Sequence[Sequence[str]]) -> tuple[Sequence[str], ...]:
-        return ([text for example in zip(*inputs, strict=True) for text in example],)
-
-    def preprocessor(self, own: Any) -> SeveralTexts:
+    def build_preprocessor(self, own: Any) -> SeveralTexts:
         return SeveralTexts(**own.settings(), count=len(self.inputs))
 
-    def check_answers(self, counts: Mapping[str, int]) -> None:
-        if self.kind == "cosine":
-            regression.check(counts)
-            retrieval.as_similarities(list(counts), self.highest)
-
-    def targets(self, examples: Examples) -> np.ndarray:
+    def encode_targets(self, examples: Examples) -> np.ndarray:
         """Returns cosines, float32 [n]; or numbers of groups, int32 [n], where equal answers are.
 
         Raises:
@@ -89,58 +78,34 @@ class Embedding(Task):
         _, groups = np.unique(np.array(examples.answers, object), return_inverse=True)
         return groups.astype(np.int32)
 
-    def config(self) -> dict[str, Any]:
+    def get_config(self) -> dict[str, Any]:
         return config_of(self, loss=self.kind)
 
     @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> Embedding:
-        return cls(**{key: value for key, value in card.items() if key != "task"})
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(**{key: value for key, value in config.items() if key != "task"})
 
-    def head(self) -> keras.layers.Layer:
+    def build_head(self, backbone: Any) -> keras.layers.Layer:
         layers: list[Any] = [UnitLength(self.dims, dtype="float32", name="unit_length")]
         if self.projection is not None:
             layers.insert(0, keras.layers.Dense(self.projection, dtype="float32", name="dense"))
         return keras.Sequential(layers, name="head")
 
-    def loss(self) -> keras.losses.Loss:
+    def build_loss(self, head: keras.layers.Layer) -> keras.losses.Loss:
         if self.kind == "cosine":
             return CosineError(self.dims)
         if self.kind == "triplet":
             return Triplet(self.margin, dims=self.dims)
         return InBatch(self.scale, self.both, dims=self.dims)
 
-    def metrics(self) -> list[Any]:
+    def build_metrics(self) -> list[keras.metrics.Metric]:
         return [] if self.kind == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
 
-    def predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
-        """Returns the vector of each example's first text; of `served` it is the only one."""
-        return [{"embedding": vectors[0].tolist()} for vectors in outputs]
+    def build_evaluator(self) -> Evaluator:
+        return SimilarityEvaluator() if self.kind == "cosine" else RetrievalEvaluator()
 
-    def serve(self, outputs: Any, read: Mapping[str, Any]) -> dict[str, Any]:
-        return {"embedding": outputs[:, 0]}
-
-    def received(self, answers: Answers) -> np.ndarray:
-        """Returns the vectors of examples, [n r d], out of those of single texts."""
-        vectors = np.stack(answers["embedding"])
-        return vectors.reshape(-1, len(self.inputs), vectors.shape[-1])
-
-    def answered(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        return self.predictions(examples, [vector[None] for vector in answers["embedding"]])
-
-    def measures(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        if self.kind == "cosine":
-            found = regression.correlations(examples.targets, retrieval.similarities(outputs))
-            return {name: found[name] for name in self.figures}
-        return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
-
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns BM25, with the first texts as queries."""
-        return {"bm25": bm25.bm25(*test.inputs[:2])}
-
-    def shown(self, examples: Examples, outputs: Any) -> dict[str, Any]:
-        """Returns the first texts whose second texts are found last; nothing of "cosine"."""
-        if self.kind == "cosine":
-            return super().shown(examples, outputs)
-        found = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
-        worst = found.last(examples.inputs[1])
-        return shown_examples(examples, list(worst), worst.__getitem__)
+    def build_signatures(self) -> Mapping[str, ServingSignature]:
+        """Returns the signature of single texts."""
+        single = copy.copy(self)
+        single.inputs = texts("text")
+        return {DEFAULT: VectorSignature(single, len(self.inputs))}

@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Literal, Self
 
-from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, validated
-from tfft.baselines.base import Floor, Say
+import keras
+
+from tfft.argument_checks.validated import validated
+from tfft.baselines.constant_texts import copied_text
 from tfft.data.examples import Examples
+from tfft.data.inputs import Text, texts
 from tfft.layers import text_generation
 from tfft.layers.beam_search import Search
 from tfft.metrics.text import generated_text
 from tfft.preprocessing.text.prompts import SourcePreprocessor
+from tfft.tasks.backbone_output import BackboneOutput
+from tfft.tasks.evaluators.generated_text import GeneratedTextEvaluator
 from tfft.tasks.text import teacher_forcing
-from tfft.tasks.text.text_generation_base import TextTask
+from tfft.tasks.text.generative_base import CONSTRAINTS, GenerativeTask
 
 
-@validated(
-    max_new_tokens=COUNT, num_beams=COUNT, length_penalty=NON_NEGATIVE, label_smoothing=FRACTION
-)
-class Seq2Seq(TextTask):
+@validated(**CONSTRAINTS)
+class Seq2Seq(GenerativeTask):
     """The answer by a decoder, which reads the text through an encoder (teacher forcing).
 
     Args:
-      max_new_tokens: the most tokens of an answer, learned or written, its end token included.
-      num_beams: answers that are followed at once; 1 takes the most probable token at each step.
+      max_new_tokens: the most tokens of an answer, learned or generated, its end token included.
+      num_beams: beams of the search; 1 takes the most probable token at each step.
       length_penalty: alpha by which longer answers are favoured among several beams.
       label_smoothing: share of the target that is spread evenly over the vocabulary.
-      figure: the main one: "bleu" or "chrf" of translations, "rouge_l" of summaries.
+      figure: the main metric: "bleu" or "chrf" of translations, "rouge_l" of summaries.
     """
 
     name: ClassVar[str] = "seq2seq"
-    inputs: ClassVar[tuple[str, ...]] = ("source",)
-    reads: ClassVar[str] = "decoder"
+    inputs: tuple[Text, ...] = texts("source")
+    backbone_output: BackboneOutput = BackboneOutput("decoder")
 
     def __init__(
         self,
@@ -43,38 +46,34 @@ class Seq2Seq(TextTask):
         figure: Literal["bleu", "chrf", "rouge_l"] = "bleu",
     ):
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
-        names = ("bleu", "chrf", "rouge_l")
         self.figure = figure
-        order = sorted([*names, "exact_match"], key=lambda name: name != figure)
-        self.compared = tuple(order)  # type: ignore[misc]
-        self.figures = {  # type: ignore[misc]
-            **{name: generated_text.NAMES[name] for name in order},
-            "perplexity": "perplexity",
-        }
-        self.measure = generated_text.measure(figure)  # type: ignore[misc]
 
-    @classmethod
-    def of_card(cls, card: Mapping[str, Any]) -> Seq2Seq:
-        return cls(figure=card["figure"])
-
-    def with_labels(self, found: Sequence[str], counts: Mapping[str, int] | None = None) -> Any:
-        """Returns the task itself.
+    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+        """Returns the task for the answers of the training split.
 
         Raises:
-          ConfigError: what counts BLEU and chrF is not installed.
+          ConfigError: sacrebleu, which computes BLEU and chrF, is not installed.
         """
         generated_text.require()
-        return self
+        return super().with_training_answers(counts)
 
-    def preprocessor(self, own: Any) -> SourcePreprocessor:
+    def build_preprocessor(self, own: Any) -> SourcePreprocessor:
         return SourcePreprocessor(**own.settings(), answer_length=self.search.longest)
 
-    def taught(self, examples: Examples, preprocessor: Any) -> Examples:
-        return teacher_forcing.beside(examples, preprocessor)
+    def encode_training_examples(
+        self, examples: Examples, preprocessor: SourcePreprocessor
+    ) -> Examples:
+        return teacher_forcing.add_decoder_rows(examples, preprocessor)
 
-    def outputs_of(self, model: Any) -> Callable[..., Any]:
+    def make_predict_fn(self, model: keras.Model) -> Callable[..., Any]:
         return text_generation.answering(text_generation.body_of(model), self.search)
 
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns the source as its own translation."""
-        return {"copy": Floor({"text": list(test.inputs[0])})}
+    def build_evaluator(self) -> GeneratedTextEvaluator:
+        scores = sorted(generated_text.NAMES, key=lambda name: name != self.figure)
+        return GeneratedTextEvaluator(
+            (*scores, "perplexity"), lambda train, test: copied_text(test.inputs[0])
+        )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        return cls(figure=config["figure"])

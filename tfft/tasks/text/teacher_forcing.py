@@ -1,4 +1,4 @@
-"""From texts and their answers to the rows that a model which writes learns from.
+"""Teacher forcing: from texts and their answers to the rows that a generative model learns from.
 
 An answer is tokenised for itself, so that where it begins is known; the joined text would be other
 tokens.
@@ -7,82 +7,79 @@ tokens.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged, ragged
 from tfft.data.examples import Examples
+from tfft.preprocessing.text.prompts import PromptPreprocessor, SourcePreprocessor
 
-NOTHING = -1  # where there is nothing to learn
+IGNORED = -1  # the target of a token behind which there is nothing to learn
 
 
-def followed(examples: Examples, preprocessor: Any) -> Examples:
+def append_answers(examples: Examples, preprocessor: PromptPreprocessor) -> Examples:
     """Returns examples whose rows are the prompt and its answer.
 
-    What is learned at a token is the next one, where that is one of the answer; `answer_mask` is 1
-    at tokens of the answer, its end included.
+    The target of a token is the next one, where that is one of the answer; `answer_mask` is 1 at
+    tokens of the answer, its end included.
 
     Args:
-      examples: of prompts, with their answers and the tokens of the prompts.
-      preprocessor: a `PromptPreprocessor`.
+      examples: prompts, with their answers and the tokens of the prompts.
+      preprocessor: that made the tokens.
     """
     tokens = examples.encoded
     answers, full = preprocessor.rows_of_answers(examples.answers or ())
     pairs = list(zip(tokens.tokens.rows(), answers, strict=True))
     rows = [np.concatenate(pair) for pair in pairs]
     marks = [np.repeat(np.array([0, 1], np.int32), list(map(len, pair))) for pair in pairs]
-    targets = [next_tokens(*pair) for pair in pairs]
-    learned = dataclasses.replace(
+    encoded = dataclasses.replace(
         tokens,
         tokens=ragged(rows),
-        targets=ragged(targets),
+        targets=ragged([next_tokens(*pair) for pair in pairs]),
         full_lengths=tokens.full_lengths + full,
         extra={**tokens.extra, "answer_mask": ragged(marks)},
         end_id=preprocessor.end_id,
     )
-    return dataclasses.replace(examples, targets=learned.targets, encoded=learned)
+    return dataclasses.replace(examples, targets=encoded.targets, encoded=encoded)
 
 
 def next_tokens(before: np.ndarray, answer: np.ndarray) -> np.ndarray:
-    """Returns what is right behind each token of both, int32; nothing but the answer is learned."""
-    left = np.full(len(before) - 1, NOTHING, np.int32)
-    return np.concatenate([left, answer, [NOTHING]]).astype(np.int32)
+    """Returns the target of each token of both, int32: the next one, where the answer has it."""
+    prompt = np.full(len(before) - 1, IGNORED, np.int32)
+    return np.concatenate([prompt, answer, [IGNORED]]).astype(np.int32)
 
 
-def beside(examples: Examples, preprocessor: Any) -> Examples:
+def add_decoder_rows(examples: Examples, preprocessor: SourcePreprocessor) -> Examples:
     """Returns examples with the rows of a decoder: what it begins with, and the answer.
 
-    What is learned at a token is the next one, where that is one of the answer.
+    The target of a token is the next one, where that is one of the answer.
 
     Args:
-      examples: of texts, with their answers and the tokens of the texts.
-      preprocessor: a `SourcePreprocessor`.
+      examples: texts, with their answers and the tokens of the texts.
+      preprocessor: that made the tokens.
     """
     tokens = examples.encoded
     answers, full = preprocessor.rows_of_answers(examples.answers or ())
     begins = np.array(preprocessor.begins, np.int32)
-    targets = ragged([next_tokens(begins, row) for row in answers])
-    learned = dataclasses.replace(
+    encoded = dataclasses.replace(
         tokens,
         decoder=ragged([np.concatenate([begins, row]) for row in answers]),
-        targets=targets,
+        targets=ragged([next_tokens(begins, row) for row in answers]),
         full_lengths=(tokens.full_lengths + full + len(begins)).astype(np.int32),
         end_id=preprocessor.end_id,
     )
-    return dataclasses.replace(examples, targets=targets, encoded=learned)
+    return dataclasses.replace(examples, targets=encoded.targets, encoded=encoded)
 
 
-def packed(encoded: Encoded, length: int) -> Encoded:
+def pack_rows(encoded: Encoded, length: int) -> Encoded:
     """Returns the examples put together in rows of at most `length` tokens.
 
     The longest goes first, each into the first row that has room for it. `padding_mask` numbers the
-    examples of a row from 1, so that a body can keep them apart.
+    examples of a row from 1, so that a backbone can keep them apart.
 
     Args:
-      encoded: a split of `followed` examples.
-      length: none of them is longer.
+      encoded: a split of `append_answers`.
+      length: none of its examples is longer.
     """
     lengths = encoded.tokens.lengths
     rows: list[list[int]] = []
@@ -111,16 +108,3 @@ def packed(encoded: Encoded, length: int) -> Encoded:
             "padding_mask": ragged(numbers),
         },
     )
-
-
-def cut_answers(encoded: Encoded) -> int:
-    """Returns how many answers are cut before their end token."""
-    targets: Any = encoded.targets
-    last = (row[row != NOTHING][-1] for row in targets.rows())
-    return sum(int(each) != encoded.end_id for each in last)
-
-
-def most_frequent(answers: Sequence[str]) -> str:
-    """Returns the most frequent answer, the first of equally frequent ones."""
-    found, first, counts = np.unique(np.array(answers), return_index=True, return_counts=True)
-    return str(found[np.lexsort((first, -counts))[0]])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from tfft.baselines.base import Floor, Say
+from tfft.baselines.base import Floor
 from tfft.baselines.tfidf import text_floors
 from tfft.data.examples import Examples
 from tfft.tasks.classification import Classification
+from tfft.tasks.evaluators.base import Log
 
 
 class TextClassification(Classification):
@@ -18,7 +19,7 @@ class TextClassification(Classification):
 
     name: ClassVar[str] = "text_classification"
 
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns the answers of models that need no network."""
-        texts = (train.inputs[0], train.targets, test.inputs[0])
-        return text_floors(*texts, len(self.labels or ()), say)
+    def _baselines(
+        self, train: Examples, test: Examples, classes: int, log: Log
+    ) -> dict[str, Floor]:
+        return text_floors(train.inputs[0], train.targets, test.inputs[0], classes, log)

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfft.baselines.base import Floor, Say
+from tfft.baselines.base import Floor
 from tfft.baselines.tfidf_linear import pair_floors
 from tfft.data.examples import Examples
+from tfft.data.inputs import Text, texts
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
-from tfft.tasks.text.text_classification import TextClassification
+from tfft.tasks.classification import Classification
+from tfft.tasks.evaluators.base import Log
 
 
-class TextPairClassification(TextClassification):
+class TextPairClassification(Classification):
     """A softmax Dense on the pooled output of both texts, read as one sequence.
 
     The texts are joined as the body was trained to read two: paraphrases, entailment, whether a
-    paragraph answers a question. All arguments are those of `TextClassification`.
+    paragraph answers a question. All arguments are those of `Classification`.
     """
 
     name: ClassVar[str] = "text_pair_classification"
-    inputs: ClassVar[tuple[str, ...]] = ("text", "text_pair")
+    inputs: tuple[Text, ...] = texts("text", "text_pair")
 
-    def preprocessor(self, own: Any) -> PairPreprocessor:
-        """Returns the preprocessor of pairs for a body's own one."""
+    def build_preprocessor(self, own: Any) -> PairPreprocessor:
         return PairPreprocessor(**own.settings())
 
-    def floors(self, train: Examples, test: Examples, say: Say = None) -> dict[str, Floor]:
-        """Returns the answers of models that need no network.
-
-        Beside TF-IDF of both texts, a logistic regression on how many words they share.
-        """
-        return pair_floors(train.inputs, train.targets, test.inputs, len(self.labels or ()), say)
+    def _baselines(
+        self, train: Examples, test: Examples, classes: int, log: Log
+    ) -> dict[str, Floor]:
+        """Returns TF-IDF of both texts, and a logistic regression on the words they share."""
+        return pair_floors(train.inputs, train.targets, test.inputs, classes, log)

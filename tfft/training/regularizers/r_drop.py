@@ -28,7 +28,7 @@ class RDrop(Regularizer):
     alpha: float = 1.0
 
     def check(self, stage: Any, task: Any, backbone: Any) -> None:
-        if not task.distribution:
+        if not task.target.is_distribution:
             raise ConfigError(
                 f"RDrop of stage {stage.name!r} needs outputs that are a distribution over "
                 f"classes, and {task.name} has none.",

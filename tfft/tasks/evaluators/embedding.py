@@ -1,0 +1,46 @@
+"""Metrics and reports of embeddings: retrieval, or the correlation of cosines."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tfft.baselines import bm25
+from tfft.baselines.base import Floor
+from tfft.data.examples import Examples
+from tfft.metrics import regression, retrieval
+from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.report_examples import shown_examples
+
+
+class RetrievalEvaluator(Evaluator):
+    """Ranks the second texts of all examples for each first one, by vectors [n r d]."""
+
+    metrics = reported(retrieval.RETRIEVAL_FIGURES)
+
+    def terms(self, examples: Examples, outputs: Any) -> Terms:
+        return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
+
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+        """Returns BM25, with the first texts as queries."""
+        return {"bm25": bm25.bm25(*test.inputs[:2])}
+
+    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+        """Returns the first texts whose second texts are found last."""
+        found = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
+        worst = found.last(examples.inputs[1])
+        return shown_examples(examples, list(worst), worst.__getitem__)
+
+
+class SimilarityEvaluator(Evaluator):
+    """Correlates the cosine of two vectors of each example, [n 2 d], with its answer."""
+
+    metrics = reported(retrieval.COSINE_FIGURES)
+    aggregate = "pearson"
+
+    def terms(self, examples: Examples, outputs: Any) -> Terms:
+        found = regression.correlations(examples.targets, retrieval.similarities(outputs))
+        return {metric.key: found[metric.key] for metric in self.metrics}
+
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+        """Returns BM25, with the first texts as queries."""
+        return {"bm25": bm25.bm25(*test.inputs[:2])}

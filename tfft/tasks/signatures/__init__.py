@@ -1,0 +1,4 @@
+"""Serving signatures: what an export takes and answers, and how predictions read.
+
+One file for each kind of answer; `base.py` has what they share.
+"""

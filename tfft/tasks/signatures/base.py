@@ -1,0 +1,109 @@
+"""What an export takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from tfft.data.examples import Examples
+from tfft.data.inputs import Input
+from tfft.errors import ConfigError
+from tfft.tasks.evaluators.base import Evaluator
+from tfft.tasks.targets.base import Target
+
+Answers = Mapping[str, Sequence[np.ndarray]]  # of an export, an array for each example
+DEFAULT = "serving_default"
+
+
+class ServedTask(Protocol):
+    """What a signature needs to know of a `Task`."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[Input, ...]: ...
+
+    @property
+    def target(self) -> Target: ...
+
+    def encode_targets(self, examples: Examples) -> Any: ...
+
+    def build_evaluator(self) -> Evaluator: ...
+
+
+class ServingSignature:
+    """One signature of an export; `Task.build_signatures` returns it by its name.
+
+    Args:
+      task: with its names and calibration.
+
+    Attributes:
+      task: whose preprocessor and prediction function serve: the task itself, or one of the same
+        head that reads fewer inputs.
+      is_searched: whether answers are found by a search, which rounding can make another one.
+    """
+
+    is_searched = False
+
+    def __init__(self, task: ServedTask):
+        self.task = task
+
+    @property
+    def inputs(self) -> tuple[Input, ...]:
+        """What it takes, a tensor of strings each."""
+        return self.task.inputs
+
+    def split_inputs(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+        """Returns the inputs of training examples as examples of this signature."""
+        return inputs
+
+    def to_serving(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+        """Returns the strings that an export takes for the values of each input."""
+        pairs = zip(self.inputs, inputs, strict=True)
+        return tuple(each.to_serving(values) for each, values in pairs)
+
+    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the answers of an export, as tensors within its graph.
+
+        Args:
+          outputs: of the model.
+          features: what the preprocessor gave, offsets included; where a server gave token ids,
+            them.
+        """
+        raise NotImplementedError
+
+    def parse(self, answers: Answers) -> Any:
+        """Returns the model's outputs out of the answers of an export.
+
+        Raises:
+          ConfigError: the answers do not hold them.
+        """
+        raise ConfigError(
+            f"an export of {self.task.name} gives answers alone, and they cannot be evaluated.",
+            valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
+        )
+
+    def format_predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+        """Returns what a person reads of each output."""
+        raise NotImplementedError
+
+    def format_answers(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
+        """Returns the predictions that the answers of an export are."""
+        return self.format_predictions(examples, self.parse(answers))
+
+    def evaluate_answers(
+        self, task: ServedTask, examples: Examples, answers: Answers
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Returns the metrics and report details of an export's answers.
+
+        Args:
+          task: that was trained.
+          examples: with their answers, without tokens.
+          answers: of an export, to the examples as `split_inputs` gives them.
+        """
+        evaluator = task.build_evaluator()
+        known, outputs = examples.with_targets(task.encode_targets(examples)), self.parse(answers)
+        return evaluator.evaluate(known, outputs), evaluator.report_details(known, outputs)
