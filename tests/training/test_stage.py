@@ -7,6 +7,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from trainings import slow
 
 from tfft import api
@@ -494,3 +495,14 @@ def test_asking_what_is_frozen_sets_nothing():
         fresh = tiny(layers=2)
         assert names == frozen_names(stage, fresh, head)
         assert found == frozen_depth(stage, fresh, head)
+
+
+def test_accumulation_under_a_strategy_is_refused(body):
+    stage = Stage("s", batching=Batching(gradient_accumulation_steps=2))
+    check_stage_settings(stage, TASK, body.read_for(TASK), True)
+    problem = "does not work under a distribution strategy"
+    with (
+        tf.distribute.MirroredStrategy(["CPU:0"]).scope(),
+        pytest.raises(ConfigError, match=problem),
+    ):
+        check_stage_settings(stage, TASK, body.read_for(TASK), True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
 from tfft.argument_checks.validated import COUNT, each, validated
 from tfft.errors import ConfigError
 
@@ -30,11 +32,20 @@ class Batching:
     padded_lengths: tuple[int, ...] | None = None
 
     def check(self, stage: Any, task: Any) -> None:
-        """Refuses oversampling where a task has no classes.
+        """Refuses oversampling where a task has no classes, and accumulation on several devices.
 
         Raises:
-          ConfigError: oversampling repeats rarer classes.
+          ConfigError: oversampling repeats rarer classes; Keras cannot accumulate gradients under a
+            distribution strategy.
         """
+        steps = self.gradient_accumulation_steps
+        if steps > 1 and tf.distribute.has_strategy():
+            raise ConfigError(
+                f"Batching.gradient_accumulation_steps={steps} of stage {stage.name!r} does not "
+                "work under a distribution strategy.",
+                set_in="Batching.gradient_accumulation_steps",
+                valid="1; or --strategy=default",
+            )
         if self.oversample and not task.target.are_classes:
             raise ConfigError(
                 f"Batching.oversample=True of stage {stage.name!r} needs a class for each example, "

@@ -17,7 +17,9 @@ class FeatureCache:
       where: "memory" and "disk" compute the frozen prefix once and train on its outputs, "disk"
         keeps them for other stages and runs; "auto" takes what is on disk, else memory, else disk,
         where that pays and fits; "off" computes the prefix at every step.
-      dtype: "float16" stores them in half the space; the report says what that changed.
+      dtype: "float16" stores them in half the space, and the report says what that changed;
+        "float32" stores them as the layers compute them, which in mixed precision is in half the
+        space too.
     """
 
     where: Literal["auto", "memory", "disk", "off"] = "auto"
