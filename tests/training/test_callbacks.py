@@ -177,8 +177,11 @@ def test_what_a_checkpoint_cannot_hold_is_reported(tmp_path, capsys):
     assert seen == [0, 1, 2]
 
 
-def test_other_callbacks_than_before_are_reported(tmp_path, capsys):
+@pytest.mark.parametrize("now", [[Events()], []], ids=["others", "none"])
+def test_other_callbacks_than_before_are_reported(tmp_path, capsys, now):
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, stop(6))
-    train(tmp_path, Events(), say=Console())
-    assert "stopped with the callbacks Stop and continues with Events" in capsys.readouterr().err
+    train(tmp_path, *now, say=Console())
+    names = "Events" if now else "none"
+    problem = f"stopped with the callbacks Stop and continues with {names}"
+    assert problem in capsys.readouterr().err

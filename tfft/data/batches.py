@@ -31,7 +31,7 @@ class Inputs:
       features: None for what is encoded; [tokens, d] for hidden states; one row a text, a window
         or an image for pooled ones, and for all that an image has.
       pooled: whether the prefix holds the pooling.
-      drawn: makes each batch of its inputs and targets anew, see `Task.drawn`.
+      drawn: makes each batch of its inputs and targets anew, see `BatchAugmentation`.
     """
 
     encoded: Encoded

@@ -86,7 +86,7 @@ class Examples:
     Attributes:
       inputs: a sequence of n values for each of the task's inputs.
       answers: what the source holds as the right answer of each, n strings; None where unknown.
-      targets: what the head learns of them, see `Task.targets`; None where unknown.
+      targets: what the head learns of them, see `Task.encode_targets`; None where unknown.
       encoded: their tokens; None where there is no preprocessor, as behind an export.
     """
 

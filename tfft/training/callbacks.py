@@ -115,11 +115,7 @@ class StageCallbacks(keras.callbacks.Callback):
         """
         names = [type(callback).__name__ for callback in self.callbacks]
         if [state["class"] for state in states] != names:
-            warn(
-                f"the run was stopped with the callbacks {_list([s['class'] for s in states])} and "
-                f"continues with {_list(names)}: these begin anew, and the result is not exactly "
-                "that of a run that was not stopped"
-            )
+            warn(describe_change(states, names))
             return
         for number, (callback, state) in enumerate(zip(self.callbacks, states, strict=True)):
             for name, value in state["values"].items():
@@ -128,11 +124,26 @@ class StageCallbacks(keras.callbacks.Callback):
                 parts = [arrays[ARRAY.format(number, name, n)] for n in range(about["count"])]
                 setattr(callback, name, parts[0] if about["single"] else parts)
             if state["not_saved"] or isinstance(callback, keras.callbacks.LambdaCallback):
-                what = _list(state["not_saved"]) or "what its functions remember"
+                what = ", ".join(state["not_saved"]) or "what its functions remember"
                 warn(
                     f"a checkpoint does not hold {what} of the callback {names[number]}: the "
                     "result may differ from that of a run that was not stopped"
                 )
+
+
+def describe_change(states: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Returns the message for a run that continues with other callbacks.
+
+    Args:
+      states: of a checkpoint.
+      names: of the classes of the callbacks now.
+    """
+    before = ", ".join(state["class"] for state in states) or "none"
+    return (
+        f"the run was stopped with the callbacks {before} and continues with "
+        f"{', '.join(names) or 'none'}: the result is not exactly that of a run that was not "
+        "stopped"
+    )
 
 
 def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], stage: Any) -> None:
@@ -176,7 +187,3 @@ def _arrays(value: Any) -> list[Any]:
 
 def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
     return type(callback).__module__.partition(".")[0] == "keras"
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(names) or ""

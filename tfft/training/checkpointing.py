@@ -17,7 +17,7 @@ from tfft.data.length_buckets import Batch
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import early_stopping
 from tfft.training.averaging.averaged_weights import AveragedWeights
-from tfft.training.callbacks import StageCallbacks
+from tfft.training.callbacks import StageCallbacks, describe_change
 from tfft.training.optimizers.build import applied_rate
 from tfft.training.prepare_stage import Prepared
 
@@ -103,6 +103,8 @@ class Recorder(keras.callbacks.Callback):
         self.metric_values = {n: v for n, v in arrays.items() if n.startswith("metric/")}
         if self.callbacks is not None:
             self.callbacks.restore(self.position.callbacks, arrays, self.say.warn)
+        elif self.position.callbacks:
+            self.say.warn(describe_change(self.position.callbacks, ()))
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.began, self.first = time.monotonic(), self.position.step
