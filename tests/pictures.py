@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.data.sources.images import of_rows
-from tfft.preprocessing.image.image_files import data_uri
+from tfft.preprocessing.media_files import data_uri
 
 LABELS = ("red", "green", "blue")
 

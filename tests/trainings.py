@@ -20,20 +20,19 @@ def slow(*values):
 def stored(job, stage):
     """Returns the training inputs of a stage, with its stored features, without training."""
     adapt([stage], job.backbone, 0)
-    cut, via = job.cuts([stage])
-    return job.inputs(stage, "train", cut, stage.feature_cache.where, via)
+    return job.inputs(stage, "train", job.cuts([stage]), stage.feature_cache.where)
 
 
 def steps(job, stage):
     """Returns the loss of each step, the outputs on the test split, and the training inputs."""
     adapt([stage], job.backbone, 0)
     schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
-    cut, via = job.cuts([stage])
+    cuts = job.cuts([stage])
     where = stage.feature_cache.where
     kept = job.trained_variables([stage])
     prepared = job.prepare(stage, schedule.total_steps, where != "off")
     loop.reseed(kept, (0, 0))
-    inputs = job.inputs(stage, "train", cut, where, via)
+    inputs = job.inputs(stage, "train", cuts, where)
     losses = []
     for epoch in range(schedule.epochs):
         for batch, targets in inputs.dataset(schedule.plan(epoch)):

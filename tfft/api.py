@@ -49,7 +49,7 @@ from tfft.storage.atomic_write import refuse_existing
 from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
-from tfft.tasks.base import Task, modality_of, serving_signature
+from tfft.tasks.base import Task, serving_signature
 from tfft.training.callbacks import check_callbacks
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
@@ -201,8 +201,8 @@ def train(
         position = job.train(stages, checkpoint_steps, stopped)
         calibrate(job, data)
         task, head, model = restore(task, backbone, files)
-        held_out, is_image = data.held_out.inputs, modality_of(task) == "image"
-        run_files.save_held_out(files, data.split, held_out, COMPARED, is_image)
+        held_out = data.held_out.inputs
+        run_files.save_held_out(files, data.split, held_out, COMPARED, task.inputs)
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
         run.report = done or evaluate_and_report(job, run, data, position, floors, base, plots)
         log.finish(run.report)

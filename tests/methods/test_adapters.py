@@ -29,7 +29,7 @@ from tfft.training.execution import Execution
 from tfft.training.feature_cache.cache_keys import Cut, Hashes
 from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.freeze_proof import checksums, prove_freeze
-from tfft.training.freezing import adapt, frozen_depth, rate_factors
+from tfft.training.freezing import adapt, frozen_depths, rate_factors
 from tfft.training.optimizers import AdamW
 from tfft.training.prepare_stage import prepare
 from tfft.training.schedules import Constant
@@ -231,7 +231,7 @@ def test_only_layers_above_the_frozen_prefix_are_adapted():
     prepared, head = made(body, lora(rank=2), freeze_layers=2)
     assert {place.split("/")[0] for place in attachment.parts(body)} == {"layer_2"}
     assert prepared.split.frozen_layers == 2
-    assert frozen_depth(Stage(method=lora(rank=2)), tiny_with_all(), head) == (0, False)
+    assert frozen_depths(Stage(method=lora(rank=2)), tiny_with_all(), head) == {"": (0, False)}
 
 
 def tiny_with_all():

@@ -9,8 +9,8 @@ import tensorflow as tf
 
 from tfft.data.encoded_split import encode, pack, unpack
 from tfft.errors import ConfigError, DataError
-from tfft.preprocessing.image.image_files import content, data_uri, name_of
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor, thumbnail
+from tfft.preprocessing.media_files import content, data_uri, name_of
 
 RNG = np.random.default_rng(0)
 PIXELS = RNG.integers(0, 256, (6, 8, 3)).astype(np.uint8)
@@ -106,7 +106,7 @@ def test_what_is_no_image_is_named(tmp_path):
         assert caught.value.set_in == bad
     with pytest.raises(DataError, match="example 1: .*none.png cannot be read: No such file"):
         encode([([str(tmp_path / "none.png")],)], own)
-    with pytest.raises(DataError, match="an image in place cannot be read: it is not in base64"):
+    with pytest.raises(DataError, match="a file in place cannot be read: it is not in base64"):
         content("data:image/png,abc")
 
 

@@ -19,7 +19,7 @@ from tfft.data.encoded_split import Ragged
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, DataError
 from tfft.layers.inspection import named_variables
-from tfft.preprocessing.image.image_files import content
+from tfft.preprocessing.media_files import content
 from tfft.reports.console import Console
 from tfft.runs import environment, exported, trainer
 from tfft.runs.restore import built_head

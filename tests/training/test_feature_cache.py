@@ -43,6 +43,11 @@ def store(tmp_path, monkeypatch, restored_state):
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "store"))
 
 
+def own(job):
+    """Returns the features of the only tower."""
+    return job.features.towers[""]
+
+
 def make(folder, body=None, rows=96):
     environment.make_deterministic(0, [Stage()], Console(quiet=True))
     source, body = synthetic(rows), body or tiny(layers=3)
@@ -91,13 +96,13 @@ def count_layers(monkeypatch, body):
 
 def train(job, *stages):
     """Trains for real; returns which stretches of the body were computed for which split."""
-    made, plain = [], job.features._fill
+    made, plain = [], own(job)._fill
 
     def fill(split, cut, half, offsets, to):
-        made.append((split, job.features._below(split, cut)[1], cut))
+        made.append((split, own(job)._below(split, cut)[1], cut))
         return plain(split, cut, half, offsets, to)
 
-    job.features._fill = fill
+    own(job)._fill = fill
     position = job.train(stages, 1000, threading.Event())
     return made, position
 
@@ -122,7 +127,7 @@ def test_a_chain_of_stages_continues_from_what_is_there(tmp_path, kind):
         ((split, *step) for split in ("train", "validation") for step in chain), key=str
     )
     assert [proof["features"] for proof in position.proofs] == [{"kept": kind}] * 3
-    assert len(job.features._memory) == (2 if kind == "memory" else 0)  # the last stage's alone
+    assert len(own(job)._memory) == (2 if kind == "memory" else 0)  # the last stage's alone
 
 
 @pytest.mark.slow
@@ -132,7 +137,7 @@ def test_without_room_a_later_stage_computes_again(tmp_path, monkeypatch):
         for n in ("all", 2)
     ]
     job = make(tmp_path, rows=40)
-    room = job.features.size(Cut(2))
+    room = own(job).size(Cut(2))
     memory = cache.psutil.virtual_memory()._replace(available=room)
     monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: memory)
     made, _ = train(job, *stages)
@@ -182,7 +187,7 @@ def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kin
         epochs=2,
     )
     _, position = train(job, stage)
-    kept = job.features.get("train", Cut(2), kind, half).values
+    kept = own(job).get("train", Cut(2), kind, half).values
     assert str(kept.dtype) == ("float16" if half else "bfloat16")
     prefix = job.prepare(stage, 8, True).split.prefix
     inputs = Inputs(job.splits["train"])
@@ -205,8 +210,7 @@ def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
     ]
     seen = []
     for number in range(3):
-        cut, via = job.cuts(stages[number:])
-        job.inputs(stages[number], "train", cut, "memory", via)
+        job.inputs(stages[number], "train", job.cuts(stages[number:]), "memory")
         seen.append(sorted(set(calls)))
         times = {layer: calls.count(layer) for layer in set(calls)}
         calls.clear()
@@ -217,23 +221,21 @@ def test_a_chain_computes_each_layer_once(tmp_path, monkeypatch):
 def test_a_sweep_on_disk_computes_no_body(tmp_path, monkeypatch):
     stage = Stage(freeze_layers="all", epochs=2, feature_cache=FeatureCache(where="disk"))
     first = make(tmp_path)
-    cut, via = first.cuts([stage])
-    kept = first.inputs(stage, "train", cut, "disk", via).features.values
+    kept = first.inputs(stage, "train", first.cuts([stage]), "disk").features.values
     second = make(tmp_path)
     assert any("found in the store" in line for line in second.say.lines)
     calls = count_layers(monkeypatch, second.backbone)
-    second.features.begin_stage([cut])
     other = dataclasses.replace(stage, learning_rate=1.0)
-    again = second.inputs(other, "train", cut, "disk", via).features.values
+    again = second.inputs(other, "train", second.cuts([stage]), "disk").features.values
     assert np.array_equal(kept, again) and not calls
 
 
 def test_a_deeper_cut_continues_from_a_shallower_one(tmp_path, monkeypatch):
     job = make(tmp_path)
-    job.features.get("train", Cut(1), "disk", False)
+    own(job).get("train", Cut(1), "disk", False)
     job = make(tmp_path)
     calls = count_layers(monkeypatch, job.backbone)
-    features = job.features.get("train", Cut(3, True), "disk", False)
+    features = own(job).get("train", Cut(3, True), "disk", False)
     assert set(calls) == {1, 2}
     monkeypatch.undo()
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "other"))
@@ -245,7 +247,7 @@ def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "PART_BYTES", 2000)
     whole = make(tmp_path).features.get("train", Cut(2), "memory", False).values
     job = make(tmp_path)
-    plain, done = job.features._compute, []
+    plain, done = own(job)._compute, []
 
     def stops(*arguments):
         if len(done) == 3:
@@ -253,11 +255,11 @@ def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
         done.append(1)
         return plain(*arguments)
 
-    monkeypatch.setattr(job.features, "_compute", stops)
+    monkeypatch.setattr(own(job), "_compute", stops)
     with pytest.raises(KeyboardInterrupt):
-        job.features.get("train", Cut(2), "disk", False)
+        own(job).get("train", Cut(2), "disk", False)
     job = make(tmp_path)
-    found = job.features.get("train", Cut(2), "disk", False).values
+    found = own(job).get("train", Cut(2), "disk", False).values
     assert any("are there already" in line for line in job.say.lines)
     assert np.array_equal(found, whole)
     del found
@@ -268,9 +270,9 @@ def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
         file.seek(100)
         file.write(b"????")
     job, done = make(tmp_path), []
-    plain_again = job.features._compute
-    monkeypatch.setattr(job.features, "_compute", lambda *a: done.append(a) or plain_again(*a))
-    assert np.array_equal(job.features.get("train", Cut(2), "disk", False).values, whole)
+    plain_again = own(job)._compute
+    monkeypatch.setattr(own(job), "_compute", lambda *a: done.append(a) or plain_again(*a))
+    assert np.array_equal(own(job).get("train", Cut(2), "disk", False).values, whole)
     assert len(done) == 2 < len(lines)
     assert any("journal is torn" in line for line in job.say.lines)
     assert any("1 parts are damaged" in line for line in job.say.lines)
@@ -279,7 +281,7 @@ def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
 def test_every_change_makes_new_features(tmp_path):
     def names(body, rows=96):
         job = make(tmp_path, body, rows)
-        return {job.features._name("train", cut, half) for cut in CUTS for half in (True, False)}
+        return {own(job)._name("train", cut, half) for cut in CUTS for half in (True, False)}
 
     CUTS = (Cut(0), Cut(1), Cut(2), Cut(3), Cut(3, True))
     found = names(tiny(layers=3))
@@ -307,8 +309,8 @@ def test_every_change_makes_new_features(tmp_path):
 
 def test_half_precision_is_measured(tmp_path):
     job = make(tmp_path)
-    exact = job.features.get("train", Cut(2), "memory", False).values
-    half = job.features.get("train", Cut(2), "disk", True).values
+    exact = own(job).get("train", Cut(2), "memory", False).values
+    half = own(job).get("train", Cut(2), "disk", True).values
     assert half.dtype == np.float16
     measured = job.features.measured
     largest = np.abs(exact - half.astype(np.float32)).max()
@@ -318,9 +320,9 @@ def test_half_precision_is_measured(tmp_path):
 
 def decided(job, epochs=3.0, where="auto"):
     stage = Stage(freeze_layers=2, feature_cache=FeatureCache(where))
-    cut, _ = job.cuts([stage])
+    cuts = job.cuts([stage])
     random = "masking is random" if getattr(job.task, "random_inputs", False) else None
-    return job.features.decide(stage, cut, epochs, random)
+    return job.features.decide(stage, cuts, epochs, random)
 
 
 def test_the_reasoning_is_one_line_with_figures(tmp_path):
@@ -336,18 +338,18 @@ def test_the_reasoning_is_one_line_with_figures(tmp_path):
 
 def test_size_decides_between_memory_disk_and_none(tmp_path, monkeypatch):
     job = make(tmp_path)
-    size = job.features.size(Cut(2))
+    size = own(job).size(Cut(2))
     memory = cache.psutil.virtual_memory()._replace(available=size)
     monkeypatch.setattr(cache.psutil, "virtual_memory", lambda: memory)
     assert decided(job).kind == "disk"
-    job.features.store.limit = 10
+    own(job).store.limit = 10
     assert decided(job).kind == "off"
 
 
 def test_what_is_on_disk_is_used_even_for_one_epoch(tmp_path):
     job = make(tmp_path)
     for split in ("train", "validation"):
-        job.features.get(split, Cut(2), "disk", False)
+        own(job).get(split, Cut(2), "disk", False)
     found = decided(make(tmp_path), epochs=1.0)
     assert found.kind == "disk" and "nothing is computed" in found.reason
 
@@ -380,7 +382,7 @@ def test_nothing_frozen_at_the_bottom_cannot_be_stored(tmp_path):
     job = make(tmp_path)
     stage = Stage(freeze_layers=0, feature_cache=FeatureCache(where="memory"))
     with pytest.raises(ConfigError, match="nothing at the bottom is frozen"):
-        job.features.decide(stage, job.cuts([stage])[0], 3.0)
+        job.features.decide(stage, job.cuts([stage]), 3.0)
 
 
 def test_tokens_from_the_store_are_the_same_bits(tmp_path):
@@ -396,8 +398,8 @@ def test_tokens_from_the_store_are_the_same_bits(tmp_path):
 def test_a_stage_that_trains_below_ends_what_a_later_one_could_use(tmp_path):
     job = make(tmp_path)
     stages = [Stage(freeze_layers=n) for n in (3, 0, 2)]
-    assert job.cuts(stages)[1] == []
-    assert job.cuts([Stage(freeze_layers=n) for n in ("all", 2, 1)])[1] == [1, 2]
+    assert job.cuts(stages)[""].via == ()
+    assert job.cuts([Stage(freeze_layers=n) for n in ("all", 2, 1)])[""].via == (1, 2)
 
 
 def test_the_store_is_the_users_own(tmp_path, monkeypatch):

@@ -22,7 +22,7 @@ from tfft.training.averaging import EMA, SWA, WiseFT
 from tfft.training.batching import Batching
 from tfft.training.execution import Execution
 from tfft.training.freeze_proof import checksums, prove_freeze
-from tfft.training.freezing import frozen_depth, frozen_names, rate_factors
+from tfft.training.freezing import frozen_depths, frozen_names, rate_factors
 from tfft.training.learning_rate import WarmupDecay
 from tfft.training.optimizers import AdamW, KerasOptimizer
 from tfft.training.optimizers.build import make_optimizer
@@ -488,13 +488,13 @@ def test_asking_what_is_frozen_sets_nothing():
     modes = [layer.trainable for layer in layers]
     for depth in (0, 1, 2, "all"):
         stage = Stage(freeze_layers=depth)
-        names, found = frozen_names(stage, body, head), frozen_depth(stage, body, head)
+        names, found = frozen_names(stage, body, head), frozen_depths(stage, body, head)
         assert {name: variable.trainable for name, variable in variables.items()} == before
         assert [layer.trainable for layer in layers] == modes
         # What it says is what setting the mask does.
         fresh = tiny(layers=2)
         assert names == frozen_names(stage, fresh, head)
-        assert found == frozen_depth(stage, fresh, head)
+        assert found == frozen_depths(stage, fresh, head)
 
 
 def test_accumulation_under_a_strategy_is_refused(body):

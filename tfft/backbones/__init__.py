@@ -11,6 +11,7 @@ from tfft.backbones.from_run import from_run
 from tfft.backbones.image.keras_applications import keras_applications
 from tfft.backbones.image.keras_hub_images import keras_hub_images
 from tfft.backbones.image.tiny_image import tiny_image
+from tfft.backbones.multimodal.towers import towers
 from tfft.backbones.presets import Preset, presets
 from tfft.backbones.text.keras_hub import keras_hub
 from tfft.backbones.text.tiny import tiny
@@ -26,4 +27,5 @@ __all__ = [
     "presets",
     "tiny",
     "tiny_image",
+    "towers",
 ]

@@ -61,6 +61,7 @@ class Backbone:
       absent: the output of a row that an example does not have.
       packed: whether layers without padding may be used (see `unpadded_encoder`); a stage sets it.
       beside: names of the inputs that layers above the frozen prefix read.
+      levels: the layers whose outputs a task reads too, by name.
     """
 
     modality = "text"
@@ -80,6 +81,7 @@ class Backbone:
     pools_beside = False
     absent = 0.0
     packed = False
+    levels: Mapping[str, int] = {}
 
     @property
     def title(self) -> str:
@@ -98,7 +100,7 @@ class Backbone:
           ConfigError: the task reads something else, or the body has no preprocessor.
         """
         self.require_preprocessor()
-        modality = task.inputs[0].modality
+        modality = " and ".join(sorted({each.modality for each in task.inputs}))
         if modality != self.modality:
             raise ConfigError(
                 f"{task.name} reads {modality}s, and {self.name} is a body of {self.modality}s.",
@@ -138,6 +140,33 @@ class Backbone:
         """From the top layer's output to one vector an example, [b d], of the same dtype."""
         raise NotImplementedError
 
+    @property
+    def towers(self) -> Mapping[str, Backbone]:
+        """The parts that read different inputs of an example, by name; one is called ""."""
+        return {"": self}
+
+    def call(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+        """From the model's inputs, [b ...], to what a head reads; a backbone of one tower."""
+        beside = {"beside": {name: batch[name] for name in self.beside}} if self.beside else {}
+        mask, modes = batch.get("padding_mask"), [training] * self.depth
+        hidden = self.layers(0, self.embed(batch, training), mask, modes, self.pools, **beside)
+        return self.pool(hidden, mask, training) if self.has_top else hidden
+
+    @property
+    def has_top(self) -> bool:
+        """Whether `pool` stands between the top layer and a head."""
+        above = len(self.groups) > self.depth + 1
+        return self.pools or self.pools_beside or above or bool(self.levels)
+
+    def boundary(self, depth: int, pooled: bool = False) -> Mapping[str, keras.KerasTensor]:
+        """Returns what crosses the cut between a frozen prefix of `depth` layers and the rest.
+
+        Several tensors cross as one, [b n], see `tfft.backbones.boundary`; then `shape_at` is the
+        shape of that one.
+        """
+        shape = (None, *self.shape_at(depth, pooled))
+        return {"pooled" if pooled else "hidden": keras.KerasTensor(shape, self.compute_dtype)}
+
     def check_depth(self, layers: int) -> None:
         """Refuses a depth that the weights do not allow."""
 
@@ -157,8 +186,8 @@ class Backbone:
         """Returns what, beside weights, the outputs of frozen layers depend on, JSON-able."""
         raise NotImplementedError
 
-    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
-        """Returns a table of what encoded splits hold, and lines on what would read more."""
+    def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+        """Returns tables of what encoded splits hold, and lines on what would read more."""
         raise NotImplementedError
 
     @property

@@ -121,6 +121,19 @@ class Pool(_Part):
         return self._body.pool(hidden, padding_mask, training=self._mode(training))
 
 
+def tower_group(tower: str, group: str) -> str:
+    """Returns the name that a tower's group has in a backbone of several towers."""
+    return f"{tower}.{group}" if tower else group
+
+
+def own_groups(tower: str, groups: frozenset[str]) -> frozenset[str]:
+    """Returns those of a backbone's groups that are a tower's, by their names in the tower."""
+    if not tower:
+        return groups
+    start = tower_group(tower, "")
+    return frozenset(name.removeprefix(start) for name in groups if name.startswith(start))
+
+
 def inputs_beside(body: Any) -> tuple[str, ...]:
     """Returns the inputs that a body reads above its prefix, beside the mask."""
     return getattr(body, "beside", ())

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfft.argument_checks.validated import shown
-from tfft.data.inputs import names_of
+from tfft.data.inputs import Input, names_of
 from tfft.data.python_examples import VALID, parts_of, rows_of
-from tfft.data.python_values import read_image, read_label
+from tfft.data.python_values import read_label
 from tfft.data.sources.base import Source
 from tfft.data.sources.files import files
 from tfft.data.sources.images import images, of_rows
@@ -44,11 +44,15 @@ def as_source(data: Any, task: Any) -> Source:
     by_split = isinstance(data, Mapping) and bool(data) and set(data) <= set(SPLITS)
     splits = dict(data) if by_split else {"train": data}
     classes, inputs = task.target.are_classes, names_of(task.inputs)
-    if _modality(task) == "image":
-        return _images(splits)
+    if _is_image(task) and classes:
+        return _images(splits, task.inputs)
     if classes is None:  # no answers are needed: texts alone are examples
         splits = {split: _with_answers(part) for split, part in splits.items()}
-    return memory(**splits, inputs=inputs, classes=bool(classes))
+    if any(each.modality != "text" for each in task.inputs):
+        splits = {split: list(_read(part, split, task.inputs)) for split, part in splits.items()}
+    source = memory(**splits, inputs=inputs, classes=bool(classes))
+    source.modality = task.inputs[0].modality
+    return source
 
 
 def _with_answers(part: Any) -> Any:
@@ -58,26 +62,34 @@ def _with_answers(part: Any) -> Any:
 
 
 def _file(path: str, task: Any) -> Source:
-    if _modality(task) == "image":
+    if _is_image(task):
         return images(path)
     text = names_of(task.inputs) if len(task.inputs) > 1 else None
     return files(path, text=text, classes=bool(task.target.are_classes))
 
 
-def _modality(task: Any) -> str:
-    return task.inputs[0].modality
+def _is_image(task: Any) -> bool:
+    return [each.modality for each in task.inputs] == ["image"]
 
 
-def _images(splits: Mapping[str, Any]) -> Source:
+def _read(elements: Any, split: str, inputs: Sequence[Input]) -> Iterator[tuple[Any, ...]]:
+    """Yields examples whose inputs are as a source holds them, with their answers."""
+    names = names_of(inputs)
+    for number, element in enumerate(rows_of(elements, names, split), 1):
+        where = f"example {number:,} of {split}"
+        *values, answer = parts_of(element, names, where)
+        pairs = zip(inputs, values, strict=True)
+        yield *(each.read(value, where, structured=False) for each, value in pairs), answer
+
+
+def _images(splits: Mapping[str, Any], inputs: Sequence[Input]) -> Source:
     """Returns a source of images and labels that are in memory."""
     rows = {}
     for split, elements in splits.items():
         values, labels = [], []
-        for number, element in enumerate(rows_of(elements, ("image",), split), 1):
-            where = f"example {number:,} of {split}"
-            image, label = parts_of(element, ("image",), where)
-            values.append(read_image(image, where))
-            labels.append(read_label(label, None, where))
+        for number, (image, label) in enumerate(_read(elements, split, inputs), 1):
+            values.append(image)
+            labels.append(read_label(label, None, f"example {number:,} of {split}"))
         rows[split] = (values, labels)
     shares = {split: share for split, share in SHARES.items() if len(rows) == 1}
     return of_rows("memory", rows, [], shares)

@@ -7,13 +7,14 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.encoded_split import Ragged
+from tfft.data.encoded_towers import EncodedTowers
 from tfft.data.length_buckets import Batch
 from tfft.preprocessing.instances import spread
 from tfft.storage.array_file import release
@@ -32,19 +33,32 @@ class Inputs:
         or an image for pooled ones, and for all that an image has.
       pooled: whether the prefix holds the pooling.
       drawn: makes each batch of its inputs and targets anew, see `BatchAugmentation`.
+      towers: by name the inputs of each tower, where `encoded` is of several.
     """
 
-    encoded: Encoded
+    encoded: Any
     features: Ragged | None = None
     pooled: bool = False
     drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
+    towers: Mapping[str, Inputs] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if isinstance(self.encoded, EncodedTowers) and not self.towers:
+            parts = {name: Inputs(part) for name, part in self.encoded.parts.items()}
+            object.__setattr__(self, "towers", parts)
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
 
         Rows of a fixed shape are [b ...] and have no mask. With windows: [b n t], or [b n t d] and
-        [b n t], or [b n d] and [b n 1].
+        [b n t], or [b n d] and [b n 1]. The inputs of several towers have their names before them.
         """
+        if self.towers:
+            return {
+                f"{name}_{key}": value
+                for name, part in self.towers.items()
+                for key, value in part.batch(self._batch_of(name, batch)).items()
+            }
         windows = self.encoded.windows
         if windows is None:
             return self._rows(batch.rows, batch.length)
@@ -58,6 +72,26 @@ class Inputs:
             name: spread(value, places, shape, pad_id if name == self.encoded.name else 0)
             for name, value in found.items()
         }
+
+    def _batch_of(self, tower: str, batch: Batch) -> Batch:
+        return Batch(batch.rows, self.encoded.part_length(tower, batch.length))
+
+    def _with_shapes(self, batch: Batch) -> dict[str, tuple[np.ndarray, list[int | None]]]:
+        """Returns a batch's inputs with their shapes, None where they differ between batches."""
+        if not self.towers:
+            padded = self.encoded.padded
+            return {name: (v, _open_shape(v, padded)) for name, v in self.batch(batch).items()}
+        return {
+            f"{name}_{key}": value
+            for name, part in self.towers.items()
+            for key, value in part._with_shapes(self._batch_of(name, batch)).items()
+        }
+
+    @property
+    def _stored(self) -> list[np.ndarray]:
+        """The features that are read, of all towers."""
+        own = [] if self.features is None else [self.features.values]
+        return own + [each for part in self.towers.values() for each in part._stored]
 
     def _rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         encoded, features = self.encoded, self.features
@@ -106,7 +140,8 @@ class Inputs:
           seed: of what is drawn, together with the number of the batch.
         """
         encoded, held = self.encoded, 0
-        targets = encoded.targets
+        targets, stored = encoded.targets, self._stored
+        stored_bytes = sum(values.nbytes for values in stored)
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -117,11 +152,11 @@ class Inputs:
                 rng = np.random.default_rng([*seed, int(number)])
                 inputs, wanted = self.drawn(inputs, wanted, rng)
             found = list(inputs.values())
-            if self.features is not None:
+            if stored:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
-                full = min(held, self.features.values.nbytes) > RELEASE
-                if full or number == len(plan) - 1:
-                    release(self.features.values)
+                if min(held, stored_bytes) > RELEASE or number == len(plan) - 1:
+                    for values in stored:
+                        release(values)
                     held = 0
             if wanted is not None:
                 found.append(wanted)
@@ -129,16 +164,19 @@ class Inputs:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found
 
-        first = self.batch(plan[0])
-        example = list(first.values())
+        first = self._with_shapes(plan[0])
+        example, shapes = map(list, zip(*first.values(), strict=True))
         if targets is not None:
             example.append(encoded.targets_of(plan[0].rows, plan[0].length))
-        example += [] if weights is None else [np.zeros(1, np.float32)]
+            shapes.append(_open_shape(example[-1], encoded.padded))
+        if weights is not None:
+            example.append(np.zeros(1, np.float32))
+            shapes.append([None])
 
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
-            for value, like in zip(found, example, strict=True):
-                value.set_shape(_open_shape(like) if encoded.padded else [None, *like.shape[1:]])
+            for value, shape in zip(found, shapes, strict=True):
+                value.set_shape(shape)
             inputs = dict(zip(first, found, strict=False))
             return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
 
@@ -155,7 +193,9 @@ def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
     return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
-def _open_shape(value: np.ndarray) -> list[int | None]:
+def _open_shape(value: np.ndarray, padded: bool) -> list[int | None]:
     """Returns the shape of a batch's array with what differs between batches left open."""
+    if not padded:
+        return [None, *value.shape[1:]]
     free = value.ndim if value.dtype == np.int32 else max(1, value.ndim - 1)
     return [*[None] * free, *value.shape[free:]]

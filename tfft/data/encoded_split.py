@@ -237,15 +237,16 @@ def encode(
         return _fixed(arrays[preprocessor.reads], preprocessor)
     offsets = _offsets(arrays.pop("lengths"))
     full = arrays.pop("full").astype(np.int32)
-    tokens = Ragged(arrays.pop("ids").astype(np.int32), offsets)
+    ids = arrays.pop("ids")  # or vectors, of an input that is a row of them
+    tokens = Ragged(ids.astype(np.int32) if ids.dtype.kind == "i" else ids, offsets)
     windows = None
     if "counts" in arrays:
         counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)
         windows = preprocessor.grouping(_offsets(counts), kept, tokens.lengths)
     extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
     inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    begun = _begun(preprocessor, len(full))
-    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, decoder=begun)
+    begun, name = _begun(preprocessor, len(full)), preprocessor.reads
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, name=name, decoder=begun)
 
 
 def _begun(preprocessor: Any, count: int) -> Ragged | None:
@@ -268,22 +269,38 @@ def ragged(rows: Sequence[np.ndarray]) -> Ragged:
     return Ragged(np.concatenate(rows), _offsets(np.array([len(row) for row in rows])))
 
 
+def join(parts: Sequence[Ragged]) -> Ragged:
+    """Returns the rows of several, none of which has chosen rows, one behind the other."""
+    lengths = np.concatenate([part.lengths for part in parts])
+    return Ragged(np.concatenate([part.values for part in parts]), _offsets(lengths))
+
+
 def _offsets(lengths: np.ndarray) -> np.ndarray:
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def pack(encoded: Encoded) -> bytes:
     """Returns the tokens of a split as bytes, without its targets."""
+    return save(to_arrays(encoded))
+
+
+def to_arrays(encoded: Encoded) -> dict[str, np.ndarray]:
+    """Returns the tokens of a split as arrays by name, without its targets."""
     tokens, windows = encoded.tokens, encoded.windows
     arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
     if windows is not None:
         arrays |= {"windows": windows.offsets, "kept": windows.kept}
-    return save(arrays | {f"extra/{name}": each.values for name, each in encoded.extra.items()})
+    return arrays | {f"extra/{name}": each.values for name, each in encoded.extra.items()}
 
 
 def unpack(content: bytes, preprocessor: Any) -> Encoded:
     """Returns what `pack` was given, without targets."""
-    arrays, windows = load(content), None
+    return from_arrays(load(content), preprocessor)
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], preprocessor: Any) -> Encoded:
+    """Returns the split that `to_arrays` was given, without targets."""
+    windows = None
     if not preprocessor.padded:
         return _fixed(arrays["values"], preprocessor)
     tokens = Ragged(arrays["values"], arrays["offsets"])
@@ -295,6 +312,6 @@ def unpack(content: bytes, preprocessor: Any) -> Encoded:
         if name.startswith("extra/")
     }
     inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    full = arrays["full"]
+    full, name = arrays["full"], preprocessor.reads
     begun = _begun(preprocessor, len(full))
-    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, decoder=begun)
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, name=name, decoder=begun)

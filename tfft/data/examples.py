@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import encode
 from tfft.errors import DataError
 
 Columns = tuple[Sequence[str], ...]

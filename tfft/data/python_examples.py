@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from tfft.argument_checks.validated import shown
-from tfft.data.inputs import names_of
-from tfft.data.python_values import CALL, SEE, plain, read_image, read_text
+from tfft.data.inputs import Input, is_array_of_one, names_of
+from tfft.data.python_values import CALL, SEE, plain
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 
@@ -212,13 +212,10 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
         )
     structured = not task.target.are_classes and len(names) > 1
     columns = []
-    for name, column in zip(names, values, strict=True):
-        found = _examples(column, name, task)
-        read = read_image if task.inputs[0].modality == "image" else read_text
-        more = {"structured": structured} if read is read_text else {}
-        columns.append(
-            [read(v, f"example {n:,} of {name}", **more) for n, v in enumerate(found, 1)]
-        )
+    for each, column in zip(task.inputs, values, strict=True):
+        found = enumerate(_examples(column, each), 1)
+        where = f"of {each.name}"
+        columns.append([each.read(v, f"example {n:,} {where}", structured) for n, v in found])
     if len({len(column) for column in columns}) > 1:
         counts = ", ".join(f"{len(c):,} {n}" for n, c in zip(names, columns, strict=True))
         raise DataError(
@@ -227,16 +224,15 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
     return tuple(columns)
 
 
-def _examples(column: Any, name: str, task: Any) -> list[Any]:
+def _examples(column: Any, each: Input) -> list[Any]:
     """Returns the values of an input; a single text is an example of its own."""
-    column, modality = plain(column), task.inputs[0].modality
+    column, name, modality = plain(column), each.name, each.modality
     if isinstance(column, str | bytes | os.PathLike):
         return [column]
-    pixels = isinstance(column, np.ndarray) and modality == "image" and column.ndim < 4
-    if pixels and column.dtype != object and column.dtype.kind not in "US":
+    if is_array_of_one(column, each):
         raise DataError(
-            f"{name} is one array of pixels, {list(column.shape)}.",
-            valid="a list of images, or an array [images height width 3]",
+            f"{name} is one array, {list(column.shape)}: a single {modality}.",
+            valid=f"a list, such as [{name}]; or an array with one axis more",
         )
     if not isinstance(column, Iterable) or isinstance(column, Mapping | set):
         raise DataError(

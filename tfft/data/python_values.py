@@ -12,7 +12,7 @@ import numpy as np
 
 from tfft.argument_checks.validated import shown
 from tfft.errors import DataError, near
-from tfft.preprocessing.image.image_files import data_uri
+from tfft.preprocessing.media_files import data_uri
 
 SEE = "tfft list"
 CALL = "help(tfft.sources.memory.memory)"
@@ -155,6 +155,53 @@ def _no_answer(value: Any, where: str) -> DataError:
         f"an example has no answer. Received: label={shown(value)}.",
         set_in=where,
         valid="text, a finite number, or a list or dict of them",
+        see=SEE,
+        call=CALL,
+    )
+
+
+def read_number(value: Any, where: str) -> str:
+    """Returns a finite number as it is written.
+
+    Raises:
+      DataError: it is something else.
+    """
+    value = plain(value)
+    try:
+        if not isinstance(value, bool) and math.isfinite(float(value)):
+            return value.strip() if isinstance(value, str) else str(value)
+    except (TypeError, ValueError):
+        pass
+    raise DataError(
+        f"a number is {shown(value)}.", set_in=where, valid="a finite number", see=SEE, call=CALL
+    )
+
+
+def read_sound(value: Any, sample_rate: int, where: str) -> str:
+    """Returns a sound as a path or a data URI of a WAV file.
+
+    Args:
+      value: a path, a data URI, or samples between -1 and 1, float [t].
+      sample_rate: of samples.
+      where: the example, for errors.
+
+    Raises:
+      DataError: it is something else.
+    """
+    value = plain(value)
+    if isinstance(value, str | bytes | os.PathLike):
+        return read_text(os.fspath(value), where)
+    if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim == 1 and len(value):
+        import tensorflow as tf
+
+        samples = tf.constant(value[:, None], tf.float32)
+        wav: Any = tf.audio.encode_wav(samples, sample_rate)
+        return data_uri(wav.numpy(), "wav", where, "audio")
+    kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
+    raise DataError(
+        f"a sound is {kind}.",
+        set_in=where,
+        valid="the path of a WAV file, or an array of samples between -1 and 1, float [samples]",
         see=SEE,
         call=CALL,
     )

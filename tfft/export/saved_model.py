@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import math
 import pathlib
@@ -20,8 +21,7 @@ from tfft.errors import DataError, ExportError
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.format_versions import check_export
 from tfft.storage.subprocesses import python_command
-from tfft.tasks.base import predict_fn
-from tfft.tasks.signatures.base import Answers, ServingSignature
+from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
 BATCH = 32  # examples that are compared at a time
@@ -30,7 +30,7 @@ BATCH = 32  # examples that are compared at a time
 _RELOAD = """
 import base64, json, sys
 import numpy as np, tensorflow as tf, tensorflow_text
-served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
+served = tf.saved_model.load(sys.argv[1]).signatures[sys.argv[5]]
 inputs, found = json.load(open(sys.argv[2])), {}
 size = int(sys.argv[4])
 for start in range(0, len(next(iter(inputs.values()))), size):
@@ -58,12 +58,13 @@ class Served(tf.Module):
         super().__init__()
         self.model, self.preprocessor = model, preprocessor
         task = signature.task
-        self._outputs_of, self._answer = predict_fn(task, model), signature.serving_outputs
-        self._inputs = list(names_of(signature.inputs))
+        self._outputs_of = signature.make_predict_fn(model)
+        self._answer = signature.serving_outputs
+        self.inputs, self.further = list(names_of(signature.inputs)), []
         self._names = list(task.target.names or ())
         read = preprocessor.signature
         self._read = [spec.name for spec in read]
-        strings = [tf.TensorSpec([None], tf.string, name=name) for name in self._inputs]
+        strings = [tf.TensorSpec([None], tf.string, name=name) for name in self.inputs]
         self.text = tf.function(self._from_strings, input_signature=strings, autograph=False)
         self.given = tf.function(self._from_given, input_signature=read, autograph=False)
 
@@ -94,12 +95,29 @@ class Served(tf.Module):
         return self._answer(outputs, read)
 
 
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """How a signature of an export is compared with the model in memory.
+
+    Attributes:
+      served: the signature.
+      inputs: raw examples, the strings of each input, or the contents of files.
+      differ: returns the largest absolute difference of the answers to what is expected, infinity
+        where a name is another.
+    """
+
+    served: Served
+    inputs: Sequence[Sequence[str | bytes]]
+    differ: Callable[[Answers], float]
+
+
 def export(
     folder: pathlib.Path,
     served: Served,
     card: dict[str, Any],
     inputs: Sequence[Sequence[str | bytes]],
     differ: Callable[[Answers], float],
+    more: Mapping[str, Comparison] | None = None,
 ) -> tuple[pathlib.Path, float]:
     """Writes the next version below `folder`, once a fresh process answers as it should.
 
@@ -108,8 +126,8 @@ def export(
       served: what to export.
       card: JSON-able, written into the version as `tfft.json`.
       inputs: raw examples of the comparison, the strings of each input, or the contents of files.
-      differ: returns the largest absolute difference of the answers to what is expected, infinity
-        where a name is another.
+      differ: as in `Comparison`.
+      more: further signatures by name.
 
     Returns:
       The version's folder and the largest absolute difference.
@@ -121,12 +139,16 @@ def export(
         folder.mkdir(parents=True, exist_ok=True)
     aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
-        signatures = {"serving_default": served.text, served.preprocessor.reads: served.given}
+        compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
+        signatures = {name: each.served.text for name, each in compared.items()}
+        signatures[served.preprocessor.reads] = served.given
+        served.further = [each.served for each in (more or {}).values()]  # their variables too
         tf.saved_model.save(served, str(aside), signatures=signatures)
         text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(aside / "tfft.json", text)
-        named = dict(zip(served._inputs, inputs, strict=True))
-        difference = differ(_fresh_process(aside, named)) if len(inputs[0]) else 0.0
+        difference = 0.0
+        for name, each in compared.items() if len(inputs[0]) else ():
+            difference = max(difference, each.differ(_fresh_process(aside, name, each)))
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"the exported model differs from the model in memory by {difference:.2g}; "
@@ -142,13 +164,14 @@ def export(
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fresh_process(path: pathlib.Path, inputs: Mapping[str, Sequence[str | bytes]]) -> Answers:
-    """Returns the exported model's answers, made by a process that knows only TensorFlow."""
+def _fresh_process(path: pathlib.Path, name: str, compared: Comparison) -> Answers:
+    """Returns a signature's answers, made by a process that knows only TensorFlow."""
+    inputs = dict(zip(compared.served.inputs, compared.inputs, strict=True))
     with tempfile.TemporaryDirectory() as room:
         given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
         given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
         command = python_command("-c", _RELOAD, str(path.resolve()))
-        command += [str(given), str(result), str(BATCH)]
+        command += [str(given), str(result), str(BATCH), name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:
             raise ExportError(

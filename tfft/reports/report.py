@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.data.inputs import modality_of
 from tfft.evaluation.fit_diagnosis import fitting
 from tfft.evaluation.slices import OWN, slice_rows
 from tfft.evaluation.stored_predictions import SCHEMA
@@ -127,7 +128,7 @@ def named(task: Any) -> dict[str, Any]:
     """
     metrics = task.build_evaluator().metrics
     return {
-        "unit": task.inputs[0].modality,
+        "unit": modality_of(task.inputs),
         "main": metrics[0].key,
         "shown": {metric.key: metric.title for metric in metrics},
         "lower": sorted(metric.key for metric in metrics if not metric.greater_is_better),

@@ -79,7 +79,7 @@ def read_input(
     }
     if not requested and _is_conll(path, trained, labelled):
         table = conll.table(path, trained or {}, labelled)
-    elif modality == "image":
+    elif modality == "image" and len(names) == 1:
         table = read_images(path, **settings)
     else:
         settings |= {"label": indicators, "empty_labels": task.target.allows_empty}

@@ -20,7 +20,7 @@ from tfft.data.inputs import names_of
 from tfft.data.python_examples import read_inputs
 from tfft.evaluation import finite_checks, inference
 from tfft.export import keras_file
-from tfft.export.saved_model import Served, difference
+from tfft.export.saved_model import Comparison, Served, difference
 from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
@@ -28,8 +28,8 @@ from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
-from tfft.tasks.base import Task, modality_of, predict_fn, serving_signature
-from tfft.tasks.signatures.base import Answers, ServingSignature
+from tfft.tasks.base import Task, modality_of, serving_signature
+from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
@@ -75,12 +75,11 @@ class Run:
     @functools.cached_property
     def answering(self) -> tuple[Any, Any]:
         """The task and the backbone of predictions and exports, see `ServingSignature.task`."""
-        served = self._signature.task
-        return served, self.backbone if served is self.task else self.backbone.read_for(served)
+        return self._reading(self._signature)
 
     @functools.cached_property
     def _forward(self) -> Any:
-        return inference.forward(predict_fn(self.answering[0], self.model))
+        return inference.forward(self._signature.make_predict_fn(self.model))
 
     @functools.cached_property
     def _signature(self) -> ServingSignature:
@@ -129,32 +128,65 @@ class Run:
           WorkdirError: weights or outputs are not finite: the training diverged.
         """
         initial_weights.check_holder(self.backbone, self.workdir)
-        (task, body), signature = self.answering, self._signature
-        most = COMPARED_SEARCHES if signature.is_searched else COMPARED
-        most = min(most, body.preprocessor.batch)
-        inputs = tuple(column[:most] for column in signature.split_inputs(self.held_out))
-        raw = signature.to_serving(inputs)
+        task, body = self.answering
         card: dict[str, Any] = {KEY: EXPORT, "task": task.get_config()}
         card |= {"inputs": names_of(task.inputs), "backbone": body.config()}
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
         card |= {"data": data.get("name"), "columns": data.get("columns")}
-        served = Served(self.model, body.preprocessor, signature)
         target = pathlib.Path(folder or self.workdir / "export")
-        # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
-        rounds = body.compute_dtype != "float32" or signature.is_searched
-        expected = [] if rounds else self.predict(*inputs)
-        with attachment.merged(body):
-            if rounds:
-                answers = served.answers(raw)
-                finite_checks.refuse_outputs(answers, f"the model of {self.workdir}")
-                expected = signature.format_answers(answers, Examples(inputs))
-
-            def differ(answers: Answers) -> float:
-                return difference(expected, signature.format_answers(answers, Examples(inputs)))
-
-            version, found = write_export(target, served, card, raw, differ)
+        signatures = self.task.build_signatures()
+        expected = {name: self._expected(each) for name, each in signatures.items()}
+        with attachment.merged(self.backbone):
+            more = {n: self._comparison(s, expected[n]) for n, s in signatures.items()}
+            first = more.pop(DEFAULT)
+            version, found = write_export(
+                target, first.served, card, first.inputs, first.differ, more
+            )
         (say or Console()).result(
             f"exported to {version}: a fresh process differs by at most {found:.1e} "
-            f"on {len(inputs[0])} raw {modality_of(task)}s"
+            f"on {len(first.inputs[0])} raw {modality_of(task)}s"
         )
         return version
+
+    def _reading(self, signature: ServingSignature) -> tuple[Any, Any]:
+        """Returns the task and the backbone of a signature, see `ServingSignature.task`."""
+        served = signature.task
+        return served, self.backbone if served is self.task else self.backbone.read_for(served)
+
+    def _compared_on(self, signature: ServingSignature) -> tuple[Sequence[str], ...]:
+        """Returns the examples on which a signature is compared."""
+        most = COMPARED_SEARCHES if signature.is_searched else COMPARED
+        most = min(most, self._reading(signature)[1].preprocessor.batch)
+        return tuple(column[:most] for column in signature.split_inputs(self.held_out))
+
+    def _rounds(self, signature: ServingSignature) -> bool:
+        # In half precision a merged kernel rounds otherwise, and so does another size of a batch.
+        return self.backbone.compute_dtype != "float32" or signature.is_searched
+
+    def _expected(self, signature: ServingSignature) -> list[dict[str, Any]] | None:
+        """Returns the predictions of a signature's examples; None where merging may change them."""
+        if self._rounds(signature):
+            return None
+        inputs = self._compared_on(signature)
+        task, body = self._reading(signature)
+        given = encoding.encoded(task, body.preprocessor, inputs)
+        outputs = inference.predict(signature.make_predict_fn(self.model), given.encoded)
+        finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
+        return signature.format_predictions(given, outputs)
+
+    def _comparison(
+        self, signature: ServingSignature, expected: list[dict[str, Any]] | None
+    ) -> Comparison:
+        """Returns how a signature is served and compared, the adapters merged."""
+        inputs = self._compared_on(signature)
+        raw = signature.to_serving(inputs)
+        served = Served(self.model, self._reading(signature)[1].preprocessor, signature)
+        if expected is None:
+            answers = served.answers(raw)
+            finite_checks.refuse_outputs(answers, f"the model of {self.workdir}")
+            expected = signature.format_answers(answers, Examples(inputs))
+
+        def differ(answers: Answers) -> float:
+            return difference(expected, signature.format_answers(answers, Examples(inputs)))
+
+        return Comparison(served, raw, differ)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
 from tfft.baselines.base import Floor
+from tfft.data.batches import Inputs
 from tfft.data.examples import Examples
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
@@ -16,6 +16,7 @@ from tfft.runs.trainer import Trainer
 from tfft.tasks.base import modality_of, predict_fn
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
+from tfft.training.feature_cache.tower_features import TowerCut
 from tfft.training.model import assemble
 from tfft.training.stage import Stage
 
@@ -58,17 +59,20 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     if (job.files.path / FEATURES_FILE).exists():
         arrays, described = job.files.load(FEATURES_FILE)
         return Floor(arrays["outputs"], described)
-    first, (cut, via) = stages[0], job.cuts(stages)
+    first, cuts = stages[0], job.cuts(stages)
     schedule = loop.Schedule(job.splits["train"], first, (job.seed, 0))
-    kind = job.decide(first, cut, schedule).kind
+    kind = job.decide(first, cuts, schedule).kind
     for name in ("train", "validation"):
         if name in job.splits:
-            job.inputs(first, name, cut, kind, via)
+            job.inputs(first, name, cuts, kind)
     began = time.monotonic()
     with job.clock("floors"):
-        top, where = Cut(job.backbone.depth, True), "memory" if kind == "off" else kind
+        top = {
+            name: TowerCut(Cut(tower.depth, True)) for name, tower in job.backbone.towers.items()
+        }
+        where = "memory" if kind == "off" else kind
         train, held_out = (
-            _of_texts(job.splits[name], job.features.get(name, top, where, False))
+            _of_examples(job.features.inputs(name, job.splits[name], top, where, False))
             for name in ("train", split)
         )
         floor = job.task.build_evaluator().frozen_feature_baseline(
@@ -83,8 +87,15 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     return floor
 
 
-def _of_texts(encoded: Any, features: Any) -> np.ndarray:
-    """Returns the pooled features of each text, float32 [n d]: the mean of its windows' ones."""
+def _of_examples(inputs: Inputs) -> np.ndarray:
+    """Returns the pooled features of each example, float32 [n d], those of all towers.
+
+    Those of a text in windows are the mean of its windows' ones.
+    """
+    if inputs.towers:
+        return np.hstack([_of_examples(part) for part in inputs.towers.values()])
+    encoded, features = inputs.encoded, inputs.features
+    assert features is not None
     windows = encoded.windows
     rows = features.first(np.arange(len(encoded.tokens.lengths))).astype(np.float32)
     if windows is None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from tfft.data import examples
 from tfft.data.folds import POOL
+from tfft.data.inputs import Input
 from tfft.errors import DataError, WorkdirError
-from tfft.preprocessing.image.image_files import content, data_uri, name_of
 from tfft.storage.format_versions import check_workdir
 from tfft.storage.workdir import Workdir
 
@@ -130,33 +130,27 @@ def _changed(source: Any, before: Mapping[str, int]) -> str:
     )
 
 
-def save_held_out(files: Workdir, split: str, inputs: Columns, most: int, images: bool) -> None:
+def save_held_out(
+    files: Workdir, split: str, inputs: Columns, most: int, kinds: Sequence[Input]
+) -> None:
     """Writes held-out examples, with which an export is compared.
 
     Args:
       split: where they are from.
-      inputs: the texts of each input; or paths or data URIs of images.
+      inputs: the values of each input.
       most: the number of examples; fewer if they have more than `MAX_HELD_OUT_BYTES`.
-      images: whether they are images, which are kept as data URIs.
+      kinds: the inputs; the files of images and sounds are kept as data URIs.
     """
     rows: list[list[str]] = []
     size = 0
     for row in zip(*(column[:most] for column in inputs), strict=True):
-        values = [_kept(value) for value in row] if images else [str(value) for value in row]
+        values = [each.keep(str(value)) for each, value in zip(kinds, row, strict=True)]
         size += sum(len(value.encode()) for value in values)
         if rows and size > MAX_HELD_OUT_BYTES:
             break
         rows.append(values)
     columns = list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in inputs]
     files.write_json(HELD_OUT, {"split": split, "inputs": columns})
-
-
-def _kept(value: str) -> str:
-    """Returns an image as a data URI."""
-    if value.startswith("data:"):
-        return value
-    kind = pathlib.Path(value).suffix.lower().removeprefix(".").replace("jpg", "jpeg")
-    return data_uri(content(value), kind or "png", name_of(value))
 
 
 def load_held_out(files: Workdir) -> Columns | None:

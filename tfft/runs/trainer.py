@@ -14,7 +14,8 @@ import numpy as np
 
 from tfft.data import examples
 from tfft.data.batches import Inputs
-from tfft.data.encoded_split import Encoded, encode, pack, unpack
+from tfft.data.encoded_split import Encoded
+from tfft.data.encoded_towers import EncodedTowers, encode, pack, unpack
 from tfft.data.folds import POOL
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.layers.inspection import named_variables
@@ -28,11 +29,11 @@ from tfft.training import checkpointing, early_stopping, loop
 from tfft.training.batch_plan import without_effect
 from tfft.training.callbacks import StageCallbacks
 from tfft.training.execution import set_precision
-from tfft.training.feature_cache.cache import Features
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.placement import Decision
+from tfft.training.feature_cache.tower_features import Cuts, TowerCut, TowerFeatures
 from tfft.training.freeze_proof import checksums, prove_freeze
-from tfft.training.freezing import adapt, frozen_depth, frozen_names
+from tfft.training.freezing import adapt, frozen_depths, frozen_names
 from tfft.training.prepare_stage import Prepared, prepare, pretrained_values
 from tfft.training.stage import Stage, begin_stage, check_stage_settings
 
@@ -63,11 +64,11 @@ class Trainer:
     files: Workdir
     say: Any
     clock: Clock = dataclasses.field(default_factory=Clock)
-    splits: dict[str, Encoded] = dataclasses.field(default_factory=dict)
+    splits: dict[str, Any] = dataclasses.field(default_factory=dict)
     pretrained: dict[str, np.ndarray] | None = None  # where a stage goes back to it
     part: RepeatMember | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
-    pool: Encoded | None = None
+    pool: Any = None
 
     @functools.cached_property
     def store(self) -> Store:
@@ -75,19 +76,19 @@ class Trainer:
         return Store(self.say)
 
     @functools.cached_property
-    def learned(self) -> Encoded:
+    def learned(self) -> Encoded | EncodedTowers:
         """The training split as batches are made of it, see `TextGeneration.pack`."""
         length = self.backbone.preprocessor.sequence_length
         train = self.splits["train"]
         return self.task.pack(train, length) if isinstance(self.task, TextGeneration) else train
 
     @functools.cached_property
-    def features(self) -> Features:
+    def features(self) -> TowerFeatures:
         """The outputs of frozen layers."""
         splits = self.splits | {"train": self.learned} | ({POOL: self.pool} if self.pool else {})
         rows = {split: encoded.by_row() for split, encoded in splits.items()}
         shared = self.part.features if self.part else None
-        return Features(self.backbone, rows, self.store, self.say, shared)
+        return TowerFeatures(self.backbone, rows, self.store, self.say, shared)
 
     def encode(self, source: Any) -> None:
         """Reads every split once and says what there is and what is cut."""
@@ -102,12 +103,13 @@ class Trainer:
         if mixed := source.mixed("train"):
             train = dataclasses.replace(self.splits["train"], origins=mixed[0], rates=mixed[1])
             self.splits["train"] = train
-        table, lines = self.backbone.told(self.splits)
-        self.say.table(*table)
+        tables, lines = self.backbone.describe_splits(self.splits)
+        for table in tables:
+            self.say.table(*table)
         for line in lines:
             self.say.info(line)
 
-    def _encoded(self, source: Any, split: str) -> Encoded:
+    def _encoded(self, source: Any, split: str) -> Encoded | EncodedTowers:
         """Returns a split's rows, from the store when it has them."""
         preprocessor = self.backbone.preprocessor
         key = {
@@ -178,10 +180,9 @@ class Trainer:
             begin_stage(stages, position.stage, self.backbone, self.head, self.seed, self.say)
         check_stage_settings(stage, self.task, self.backbone, "validation" in self.splits)
         schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
-        cut, via = self.cuts(stages[position.stage :])
-        later = [Cut(depth) for depth in via]
+        cuts = self.cuts(stages[position.stage :])
         if position.reuse is None:
-            decision = self.decide(stage, cut, schedule)
+            decision = self.decide(stage, cuts, schedule)
             position.reuse = decision.kind
             self.say.info(f"frozen features: {decision.reason}")
         reuse = position.reuse != "off"
@@ -208,10 +209,8 @@ class Trainer:
             recorder.restore(arrays)
         self.describe(prepared, schedule, only_stage=len(stages) == 1)
         read = [split for split in ("train", "validation") if split in self.splits]
-        inputs = {
-            split: self.inputs(stage, split, cut, position.reuse or "off", via) for split in read
-        }
-        self.features.keep([cut, *later])
+        inputs = {split: self.inputs(stage, split, cuts, position.reuse or "off") for split in read}
+        self.features.keep(cuts)
         if self.features.measured:
             self.say.info(_half_line(self.features.measured))
         with self.clock("training"):
@@ -245,31 +244,25 @@ class Trainer:
         found.begin_stage()
         return found
 
-    def cuts(self, stages: Sequence[Stage]) -> tuple[Cut, list[int]]:
-        """Returns the first stage's cut, and shallower depths that later ones continue from.
+    def cuts(self, stages: Sequence[Stage]) -> Cuts:
+        """Returns the first stage's cut of each tower, and depths that later ones continue from.
 
         A later stage's depth counts when no stage before it trains anything below.
         """
-        found = []
-        for stage in stages:
-            depth, whole = frozen_depth(stage, self.backbone, self.head)
-            found.append(Cut(depth, whole))
+        found = [
+            {name: Cut(*cut) for name, cut in frozen_depths(each, self.backbone, self.head).items()}
+            for each in stages
+        ]
         # What the frozen layers give depends on the precision.
         policy = stages[0].execution.dtype_policy
         set_precision(self.backbone, self.head, policy)
         self.features.begin_stage(found)
-        via, least = set(), found[0].depth or 0
-        for stage, cut in zip(stages[1:], found[1:], strict=True):
-            if cut.depth is None:
-                break
-            below = cut.depth < least or found[0].pooled and cut.depth == least
-            same = stage.execution.dtype_policy == policy
-            if below and same and not cut.pooled and stage.feature_cache.where != "off":
-                via.add(cut.depth)
-            least = min(least, cut.depth)
-        return found[0], sorted(via)
+        return {
+            name: TowerCut(cut, _later_depths([each[name] for each in found], stages))
+            for name, cut in found[0].items()
+        }
 
-    def decide(self, stage: Stage, cut: Cut, schedule: loop.Schedule) -> Decision:
+    def decide(self, stage: Stage, cuts: Cuts, schedule: loop.Schedule) -> Decision:
         """Says where the stage's features are kept, and why."""
         random = None
         if self.task.augmentation is not None:
@@ -277,7 +270,7 @@ class Trainer:
         elif getattr(self.backbone.preprocessor, "random", False):
             random = "the preprocessor makes its inputs at random"
         epochs = schedule.total_steps / schedule.steps_per_epoch
-        return self.features.decide(stage, cut, epochs, random)
+        return self.features.decide(stage, cuts, epochs, random)
 
     def prepare(self, stage: Stage, steps: int, reuse: bool, number: int = 0) -> Prepared:
         """Returns a stage that is ready to train.
@@ -303,14 +296,13 @@ class Trainer:
         variables = named_variables(self.backbone, self.head)
         return {name: value for name, value in variables.items() if name not in always}
 
-    def inputs(self, stage: Stage, split: str, cut: Cut, kind: str, via: Sequence[int]) -> Inputs:
+    def inputs(self, stage: Stage, split: str, cuts: Cuts, kind: str) -> Inputs:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
         encoded = self.learned if split == "train" else self.splits[split]
         if kind == "off":
             return Inputs(encoded, drawn=self.task.augmentation if split == "train" else None)
         with self.clock("frozen features"):
-            found = self.features.get(split, cut, kind, stage.feature_cache.half, via)
-            return Inputs(encoded, found, cut.pooled)
+            return self.features.inputs(split, encoded, cuts, kind, stage.feature_cache.half)
 
     def describe(
         self, prepared: Prepared, schedule: loop.Schedule, only_stage: bool = True
@@ -351,6 +343,20 @@ class Trainer:
                 f"continuing in {self.files.path}: stage {position.stage + 1}, "
                 f"epoch {position.epoch + 1}, batch {position.step + 1}"
             )
+
+
+def _later_depths(cuts: Sequence[Cut], stages: Sequence[Stage]) -> tuple[int, ...]:
+    """Returns the depths below the first of a tower's cuts that later stages continue from."""
+    policy, found, least = stages[0].execution.dtype_policy, set(), cuts[0].depth or 0
+    for stage, cut in zip(stages[1:], cuts[1:], strict=True):
+        if cut.depth is None:
+            break
+        below = cut.depth < least or cuts[0].pooled and cut.depth == least
+        same = stage.execution.dtype_policy == policy
+        if below and same and not cut.pooled and stage.feature_cache.where != "off":
+            found.add(cut.depth)
+        least = min(least, cut.depth)
+    return tuple(sorted(found))
 
 
 def _rates(row: dict[str, Any], learning_rate: float) -> str:

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar
 import keras
 import numpy as np
 
+from tfft.data import inputs
 from tfft.data.examples import Examples
 from tfft.data.inputs import Input, Text
 from tfft.tasks.backbone_output import POOLED, BackboneOutput
@@ -176,8 +177,8 @@ def encode_training_examples(task: Task, examples: Examples, preprocessor: Any) 
 
 
 def modality_of(task: Task) -> str:
-    """Returns what the inputs of a task are, such as "text"."""
-    return task.inputs[0].modality
+    """Returns what the inputs of a task are, such as "text"; "example" where they differ."""
+    return inputs.modality_of(task.inputs)
 
 
 def serving_signature(task: Task) -> ServingSignature:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import encode
 from tfft.data.examples import Columns, Examples, located
 from tfft.data.inputs import names_of
 from tfft.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ def check(task: Task, source: Any) -> None:
         no labels where labels are needed.
     """
     modality, inputs = modality_of(task), names_of(task.inputs)
-    if source.modality != modality:
+    if source.modality != modality and modality != "example":
         raise ConfigError(
             f"{task.name} reads {modality}s, and {source.name} holds {source.modality}s.",
             set_in="train.source",

@@ -9,7 +9,7 @@ from typing import Any
 
 import keras
 
-from tfft.backbones.splitting import prefix_depth
+from tfft.backbones.splitting import own_groups, prefix_depth, tower_group
 from tfft.errors import ConfigError, DepthError, FreezeError, near
 from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods.attachment import added_variables, attach
@@ -128,8 +128,10 @@ def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
     if optimizer.layer_decay == 1.0 and not multipliers:
         return {}
     names = [name for name in named_variables(body, head) if not is_seed(name)]
-    groups = [group.name for group in body.groups[: body.depth + 1]]
-    above = {name: len(groups) - place for place, name in enumerate(groups)}
+    above: dict[str, int] = {}
+    for tower_name, tower in body.towers.items():
+        groups = [tower_group(tower_name, each.name) for each in tower.groups[: tower.depth + 1]]
+        above |= {name: len(groups) - place for place, name in enumerate(groups)}
     found = {name: optimizer.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
     for pattern, factor in multipliers.items():
         for name in matching(pattern, names, "learning_rate_multipliers"):
@@ -137,12 +139,32 @@ def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
     return found
 
 
-def frozen_groups(freeze_layers: int | str, body: Any) -> set[str]:
+def frozen_groups(freeze_layers: int | str | Mapping[str, int | str], body: Any) -> set[str]:
     """Returns the names of the groups that `freeze_layers` freezes.
 
+    Args:
+      freeze_layers: of every tower, or of some by their names; the others are not frozen.
+      body: a Backbone.
+
     Raises:
-      DepthError: the body does not have that many layers.
+      DepthError: the body does not have that many layers, or no such tower.
     """
+    towers = body.towers
+    if not isinstance(freeze_layers, Mapping):
+        freeze_layers = dict.fromkeys(towers, freeze_layers)
+    elif unknown := [name for name in freeze_layers if name not in towers]:
+        raise DepthError(
+            f"freeze_layers names {unknown[0]!r}, which is no tower of this backbone.",
+            valid=", ".join(map(repr, towers)) if len(towers) > 1 else 'a number, or "all"',
+        )
+    return {
+        tower_group(name, group)
+        for name, layers in freeze_layers.items()
+        for group in _frozen_in_tower(layers, towers[name])
+    }
+
+
+def _frozen_in_tower(freeze_layers: int | str, body: Any) -> set[str]:
     names = [group.name for group in body.groups]
     if freeze_layers == "all":
         return set(names)
@@ -198,13 +220,17 @@ def _unfreeze(body: Any, head: Any) -> None:
         layer.trainable = True
 
 
-def frozen_depth(stage: Any, body: Any, head: Any) -> tuple[int | None, bool]:
-    """Returns how many layers the stage's frozen prefix holds, and whether the pooling is its own.
+def frozen_depths(stage: Any, body: Any, head: Any) -> dict[str, tuple[int | None, bool]]:
+    """Returns by tower how many layers the frozen prefix of a stage has, and if it pools.
 
     None when nothing at the bottom is frozen. Nothing is set, see `set_trainable`.
     """
-    still = _frozen_throughout(body, head, frozen_names(stage, body, head))
-    return prefix_depth(body, still), body.pools and len(still) == len(body.groups)
+    frozen = _frozen_throughout(body, head, frozen_names(stage, body, head))
+    own = {name: own_groups(name, frozen) for name in body.towers}
+    return {
+        name: (prefix_depth(tower, own[name]), tower.pools and len(own[name]) == len(tower.groups))
+        for name, tower in body.towers.items()
+    }
 
 
 def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:

@@ -10,12 +10,19 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 
-from tfft.backbones.splitting import Pool, Prefix, Upper, inputs_beside, prefix_depth
+from tfft.backbones.splitting import (
+    Pool,
+    Prefix,
+    Upper,
+    inputs_beside,
+    own_groups,
+    prefix_depth,
+)
 from tfft.errors import FreezeError
 from tfft.layers.instances import Average, Each, average_of, flat, stacked
 from tfft.training.regularizers.training_step import TrainingStep
@@ -89,8 +96,9 @@ class Split:
     Attributes:
       full: from the body's inputs to the head's output.
       prefix: the frozen part alone, a fixed function; None when nothing at the bottom is frozen.
+        Of several towers it gives a dict.
       tail: from the prefix's output to the head's; None without a prefix.
-      frozen_layers: how many layers the prefix holds.
+      frozen_layers: how many layers the prefix holds; of several towers the most.
     """
 
     full: FineTuned
@@ -105,69 +113,138 @@ def assemble(
     """Builds the model for one stage around layers that exist already.
 
     Args:
-      body: a Backbone.
-      head: from pooled features [b d], or from tokens [b t d], to the task's output.
+      body: a Backbone, of one or several towers.
+      head: from what each tower gives, pooled features [b d] or tokens [b t d], to the task's
+        output; of several towers it reads a dict.
       frozen: names of the groups of which no weight is trained.
-      step: whose places stand before the trained part and before the head; None for none.
+      step: whose places stand before the trained part and before the head, of a backbone of one
+        tower; None for none.
     """
-    rows_of = () if average_of(body) is None else (None,)  # where an example is several rows
-    inputs = {
-        name: keras.Input((*rows_of, *shape), dtype=dtype, name=name)
-        for name, (shape, dtype) in body.reads.items()
-    }
-    mask, rows = inputs.get("padding_mask"), flat(body, inputs)
-    depth = prefix_depth(body, frozen)
-    whole = body.pools and len(frozen) == len(body.groups)
-    if depth is None:
-        hidden = Prefix(body, 0, frozen=False, name="embeddings")(rows)
-        pooled = _upper(body, 0, {**rows, "hidden": hidden}, frozen, step)
-        outputs = answer(body, head, pooled, mask, step)
+    paths = [
+        _Path(name, tower, own_groups(name, frozen), None if name else step)
+        for name, tower in body.towers.items()
+    ]
+    inputs = _merged(path.inputs() for path in paths)
+    if all(path.depth is None for path in paths):
+        outputs = _output(paths, head, inputs, step)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
-    lower = Prefix(body, depth, pool=whole, name="prefix")
-    hidden = lower(rows)
-    prefix = keras.Model(inputs, hidden, name="prefix_model")
-    name, shape = "pooled" if whole else "hidden", body.shape_at(depth, whole)
-    between = {name: keras.Input((*rows_of, *shape), dtype=hidden.dtype, name=name)}
-    for each in inputs_beside(body):
-        between[each] = keras.Input(inputs[each].shape[1:], dtype="int32", name=each)
-    if mask is not None and (not whole or average_of(body) is not None):
-        between["padding_mask"] = keras.Input(mask.shape[1:], dtype="int32", name="padding_mask")
-    rows = flat(body, between)
-    if not whole:
-        pooled = _upper(body, depth, rows, frozen, step)
-    else:
-        pooled = rows[name] if step is None else step.hidden(rows[name])
-    outputs = answer(body, head, pooled, between.get("padding_mask"), step)
-    tail = FineTuned(between, outputs, name="tail")
-    read = {**inputs, name: stacked(body, hidden, mask)}
+    below = [path.below(inputs) for path in paths]
+    hidden = {path.name: own[path.crossing] for path, own in zip(paths, below, strict=True)}
+    prefix = keras.Model(inputs, hidden.get("", hidden), name="prefix_model")
+    between = _merged(path.between(own) for path, own in zip(paths, below, strict=True))
+    tail = FineTuned(between, _output(paths, head, between, step), name="tail")
+    read = _merged(path.rows_stacked(own) for path, own in zip(paths, below, strict=True))
     outputs = tail({key: read[key] for key in between})
+    depth = max(path.depth or 0 for path in paths)
     return Split(FineTuned(inputs, outputs, name="full"), prefix, tail, depth)
 
 
-def _upper(
-    body: Any,
-    depth: int,
-    rows: Mapping[str, Any],
-    frozen: frozenset[str],
-    step: TrainingStep | None,
-) -> Any:
-    """From the input of layer `depth` to pooled features, or to the output of the top layer.
+def _merged(parts: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    return {name: value for part in parts for name, value in part.items()}
 
-    Args:
-      rows: that input as "hidden", the mask where there is one, and what `body.beside` names.
+
+def _output(
+    paths: Sequence[_Path], head: Any, tensors: Mapping[str, Any], step: TrainingStep | None
+) -> Any:
+    """Returns the output of a head for the inputs of a model, or for what crosses the cuts."""
+    if paths[0].name:
+        return head({path.name: path.above(tensors) for path in paths})
+    [path] = paths
+    return answer(path.body, head, path.above(tensors), tensors.get("padding_mask"), step)
+
+
+class _Path:
+    """The way through one tower: its inputs, its frozen prefix, the layers above it.
+
+    Tensors and layers of a backbone of several towers have the name of the tower before theirs.
     """
-    hidden, mask = rows["hidden"], rows.get("padding_mask")
-    beside = {each: rows[each] for each in inputs_beside(body)} or None
-    if step is not None:
-        hidden = step.hidden(hidden, mask)
-    if depth < body.depth:
-        still = tuple(group.name in frozen for group in body.groups[depth + 1 : body.depth + 1])
-        hidden = Upper(body, depth, still, name="upper")(hidden, mask, beside)
-    above = body.groups[body.depth + 1 :]
-    if not body.pools and not above and not body.pools_beside:
-        return hidden
-    pooled = Pool(body, bool(above) and all(group.name in frozen for group in above), name="pool")
-    return pooled(hidden, mask)
+
+    def __init__(self, name: str, body: Any, frozen: frozenset[str], step: TrainingStep | None):
+        self.name, self.body, self.frozen, self.step = name, body, frozen, step
+        self.depth = prefix_depth(body, frozen)
+        self.whole = body.pools and len(frozen) == len(body.groups)
+        self.crossing = self._key("pooled" if self.whole else "hidden")
+        self._rows_of = () if average_of(body) is None else (None,)  # an example is several rows
+
+    def _key(self, name: str) -> str:
+        return f"{self.name}_{name}" if self.name else name
+
+    def _own(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns those of this tower, by the names that it gives them, as it sees rows."""
+        names = [*self.body.reads, "pooled", "hidden"]
+        keys = {name: self._key(name) for name in names}
+        return dict(
+            flat(self.body, {name: tensors[key] for name, key in keys.items() if key in tensors})
+        )
+
+    def inputs(self) -> dict[str, Any]:
+        """Returns the inputs of the whole model."""
+        return {
+            self._key(name): keras.Input(
+                (*self._rows_of, *shape), dtype=dtype, name=self._key(name)
+            )
+            for name, (shape, dtype) in self.body.reads.items()
+        }
+
+    def below(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the inputs with what the frozen prefix makes of them, for each row."""
+        own = {key: inputs[key] for key in map(self._key, self.body.reads)}
+        if self.depth is None:
+            return own
+        lower = Prefix(self.body, self.depth, pool=self.whole, name=self._key("prefix"))
+        return {**own, self.crossing: lower(self._own(inputs))}
+
+    def between(self, below: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the inputs of the model above the cuts."""
+        if self.depth is None:
+            return self.inputs()
+        hidden, inputs = below[self.crossing], below
+        shape = (*self._rows_of, *self.body.shape_at(self.depth, self.whole))
+        found = {self.crossing: keras.Input(shape, dtype=hidden.dtype, name=self.crossing)}
+        more = [*inputs_beside(self.body)]
+        masked = "padding_mask" in self.body.reads
+        if masked and (not self.whole or average_of(self.body) is not None):
+            more.append("padding_mask")
+        for key in map(self._key, more):
+            found[key] = keras.Input(inputs[key].shape[1:], dtype="int32", name=key)
+        return found
+
+    def rows_stacked(self, below: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns what `below` has as the model above the cuts reads it, for each example."""
+        if self.depth is None:
+            return dict(below)
+        mask = below.get(self._key("padding_mask"))
+        return {**below, self.crossing: stacked(self.body, below[self.crossing], mask)}
+
+    def above(self, tensors: Mapping[str, Any]) -> Any:
+        """From the inputs, or from what crosses the cut, to what is below the head."""
+        rows, first = self._own(tensors), self.depth or 0
+        if self.depth is None:
+            hidden = Prefix(self.body, 0, frozen=False, name=self._key("embeddings"))(rows)
+            return self._upper(0, {**rows, "hidden": hidden})
+        if not self.whole:
+            return self._upper(first, rows)
+        return rows["pooled"] if self.step is None else self.step.hidden(rows["pooled"])
+
+    def _upper(self, depth: int, rows: Mapping[str, Any]) -> Any:
+        """From the input of layer `depth` to pooled features, or to the output of the top layer.
+
+        Args:
+          rows: that input as "hidden", the mask where there is one, and what `body.beside` names.
+        """
+        body, hidden, mask = self.body, rows["hidden"], rows.get("padding_mask")
+        beside = {each: rows[each] for each in inputs_beside(body)} or None
+        if self.step is not None:
+            hidden = self.step.hidden(hidden, mask)
+        if depth < body.depth:
+            names = [group.name for group in body.groups[depth + 1 : body.depth + 1]]
+            frozen = tuple(name in self.frozen for name in names)
+            hidden = Upper(body, depth, frozen, name=self._key("upper"))(hidden, mask, beside)
+        if not body.has_top:
+            return hidden
+        above = body.groups[body.depth + 1 :]
+        still = bool(above) and all(group.name in self.frozen for group in above)
+        return Pool(body, still, name=self._key("pool"))(hidden, mask)
 
 
 def answer(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from tfft.argument_checks.validated import (
@@ -25,7 +25,7 @@ from tfft.training.feature_cache.placement import FeatureCache
 from tfft.training.freezing import check_patterns
 from tfft.training.optimizers.adamw import AdamW
 from tfft.training.optimizers.base import Optimizer
-from tfft.training.regularizers.base import Regularizer
+from tfft.training.regularizers.base import Regularizer, acts_in_step
 from tfft.training.regularizers.reinit_top import ReinitTop
 from tfft.training.schedules.base import Schedule
 from tfft.training.schedules.linear import Linear
@@ -44,7 +44,8 @@ class Stage:
     Args:
       name: shown in the report and the logs.
       freeze_layers: freezes the embeddings and the first N layers; "all" trains the head alone,
-        0 trains everything.
+        0 trains everything. Of a backbone of several towers a dict by their names, such as
+        {"image": 10, "text": "all"}, in which a tower that is left out is not frozen.
       freeze: patterns of more to freeze, matched against a group's name ("layer_2") or a
         variable's ("layer_2/*/bias"), with the wildcards of `fnmatch`.
       method: trains few weights of the layers that are not frozen, or few new ones, beside the
@@ -67,7 +68,7 @@ class Stage:
     """
 
     name: str = "stage"
-    freeze_layers: int | Literal["all"] = 0
+    freeze_layers: int | Literal["all"] | Mapping[str, int | Literal["all"]] = 0
     freeze: tuple[str, ...] = ()
     method: Method | None = None
     epochs: int | None = 3
@@ -131,6 +132,13 @@ def check_stage_settings(stage: Stage, task: Any, backbone: Any, has_validation:
     """
     stage.batching.check(stage, task)
     for regularizer in stage.regularizers:
+        if len(backbone.towers) > 1 and acts_in_step(regularizer):
+            raise ConfigError(
+                f"{type(regularizer).__name__} of stage {stage.name!r} changes what one tower "
+                f"gives, and this backbone has {len(backbone.towers)}.",
+                set_in="Stage.regularizers",
+                valid="Dropout() and L2SP(), or a backbone of one tower",
+            )
         regularizer.check(stage, task, backbone)
     for average in stage.averaging:
         if average.needs_validation and not has_validation:
@@ -160,7 +168,7 @@ class GradualUnfreezing:
     layers: int = 1
 
     def __post_init__(self) -> None:
-        if self.stage.freeze_layers == "all":
+        if not isinstance(self.stage.freeze_layers, int):
             raise ConfigError(
                 f"stage {self.stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
                 set_in="Stage.freeze_layers",
@@ -176,7 +184,8 @@ class GradualUnfreezing:
 
     def stages(self, depth: int) -> Iterator[Stage]:
         """Yields the stages for a backbone of `depth` layers."""
-        stage, last = self.stage, int(self.stage.freeze_layers)
+        stage, last = self.stage, self.stage.freeze_layers
+        assert isinstance(last, int)
         depths = [*range(depth - self.layers, last, -self.layers), last]
         at_the_end = tuple(one for one in stage.averaging if one.needs_pretrained)
         each = tuple(one for one in stage.averaging if one not in at_the_end)
@@ -197,6 +206,13 @@ def chain(
     """
     found: list[Stage] = []
     for one in (stages,) if isinstance(stages, Stage | GradualUnfreezing) else stages:
+        if isinstance(one, GradualUnfreezing) and len(backbone.towers) > 1:
+            raise ConfigError(
+                "GradualUnfreezing unfreezes one tower, and this backbone has "
+                f"{len(backbone.towers)}: {', '.join(backbone.towers)}.",
+                set_in="train.stages",
+                valid="a Stage for each step, with freeze_layers by tower",
+            )
         found += one.stages(backbone.depth) if isinstance(one, GradualUnfreezing) else [one]
     layers = {reinitialized_layers(stage) for stage in found} - {0}
     if len(layers) > 1:

@@ -14,7 +14,7 @@ from tfft.data.folds import FoldSource, lists
 from tfft.data.sources.demo.fashion_mnist import LABELS, fashion_mnist, png
 from tfft.data.sources.images import images, read_images
 from tfft.errors import DataError
-from tfft.preprocessing.image.image_files import content, name_of
+from tfft.preprocessing.media_files import content, name_of
 from tfft.runs import repeat
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from tfft.backbones.base import READING, Backbone, Group
+from tfft.backbones.boundary import flat_size, from_row, to_row
 from tfft.backbones.image.block_splitting import Block, blocks_of
 from tfft.backbones.image.fast_convolution import quicken
 from tfft.errors import ConfigError, WeightsError
@@ -73,15 +74,37 @@ class ImageBackbone(Backbone):
             )
         self.dim = math.prod(top) if pooling == "flatten" else top[-1]
         self.groups = tuple(Group(block.name, block.layers) for block in self.blocks)
+        self.levels: dict[str, int] = {}  # numbers of the blocks whose outputs a task reads
 
     def _read_for(self, task: Any) -> ImageBackbone:
-        if task.backbone_output.kind != "pooled" or task.backbone_output.instances:
+        output = task.backbone_output
+        if output.instances or output.kind not in self.offers:
             raise ConfigError(
-                f"{task.name} reads more than one vector an image, which {self.name} does not give."
+                f"{task.name} reads what {self.name} does not give: {output.kind}"
+                + (" of several instances." if output.instances else "."),
+                set_in="train.backbone",
+                valid=", ".join(self.offers),
             )
         read = copy.copy(self)
         read.preprocessor = task.build_preprocessor(self.preprocessor)
+        read.pools = output.kind == "pooled"
+        read.levels = self._pyramid() if output.kind == "pyramid" else {}
         return read
+
+    @property
+    def offers(self) -> tuple[str, ...]:
+        """The kinds of `BackboneOutput` that there are: feature maps where blocks give them."""
+        maps = len(self.blocks[-1].shape) == 3
+        return ("pooled", *(("spatial", "pyramid") if maps else ()))
+
+    def _pyramid(self) -> dict[str, int]:
+        """Returns the number of the last block of each resolution, by the level "P2", "P3", ..."""
+        height = self.require_preprocessor().shape[0]
+        found = {}
+        for number, block in enumerate(self.blocks):
+            if len(block.shape) == 3:
+                found[f"P{round(math.log2(height / block.shape[0]))}"] = number
+        return found
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a `.keras` file holds of the backbone, see `Backbone.get_config`.
@@ -94,7 +117,7 @@ class ImageBackbone(Backbone):
                 f"a .keras file cannot hold the function that normalizes pixels for {self.name}.",
                 valid="a class of tfft.backbones.image.normalization",
             )
-        kept = {"name": self.name, "normalise": self.normalise}
+        kept = {"name": self.name, "normalise": self.normalise, "levels": dict(self.levels)}
         return {**super().get_config(), **kept, "blocks": [block.name for block in self.blocks]}
 
     @classmethod
@@ -113,7 +136,7 @@ class ImageBackbone(Backbone):
             )
         kept = {name: config[name] for name in ("name", "pooling", "preset")}
         backbone = cls(model, blocks, None, deserialize(config["normalise"]), **kept)
-        vars(backbone).update({name: config[name] for name in READING})
+        vars(backbone).update({name: config[name] for name in (*READING, "levels")})
         return backbone
 
     @property
@@ -122,18 +145,42 @@ class ImageBackbone(Backbone):
         return {preprocessor.reads: (preprocessor.shape, "uint8")}
 
     def shape_at(self, depth: int, pooled: bool = False) -> tuple[int | None, ...]:
-        return (self.dim,) if pooled else self.blocks[depth].shape
+        if pooled:
+            return (self.dim,)
+        shapes = self._crossing(depth)
+        return self.blocks[depth].shape if len(shapes) == 1 else (flat_size(shapes),)
+
+    def boundary(self, depth: int, pooled: bool = False) -> Mapping[str, keras.KerasTensor]:
+        if pooled:
+            return super().boundary(depth, pooled)
+        return {
+            name: keras.KerasTensor((None, *shape), self.compute_dtype)
+            for name, shape in self._crossing(depth).items()
+        }
+
+    def _crossing(self, depth: int) -> dict[str, tuple[int, ...]]:
+        """Returns the shapes of what the blocks above `depth` and the head read from below."""
+        levels = {name: number for name, number in self.levels.items() if number < depth}
+        below = {name: self.blocks[number].shape for name, number in levels.items()}
+        return {"hidden": self.blocks[depth].shape, **below}
+
+    @property
+    def head_shape(self) -> Any:
+        """The shape of what a head reads: [b d], [b h w c], or such maps by level."""
+        if not self.levels:
+            return super().head_shape
+        return {name: (None, *self.blocks[number].shape) for name, number in self.levels.items()}
 
     def settings(self) -> dict[str, Any]:
         versions = {"keras": keras.__version__}
         shape = self.require_preprocessor().shape
         return {**versions, "image_size": list(shape), "preset": self.preset}
 
-    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
         height, width, channels = self.require_preprocessor().shape
         size = f"{height} x {width} x {channels}"
         rows = [[split, f"{part.size:,}", size] for split, part in splits.items()]
-        return ("Images", ["split", "images", "as they are read"], rows), []
+        return [("Images", ["split", "images", "as they are read"], rows)], []
 
     def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
         """From pixels, uint8 [b h w c], through the stem to the input of block 0."""
@@ -148,16 +195,32 @@ class ImageBackbone(Backbone):
         modes: Sequence[bool | None],
         pooled_next: bool = False,
     ) -> Any:
-        """From the input of block `first` to the output of the last of `len(modes)` blocks."""
-        for block, mode in zip(self.blocks[first + 1 :], modes, strict=False):
-            hidden = block.call(hidden, mode)
-        return hidden
+        """From the input of block `first` to the output of the last of `len(modes)` blocks.
+
+        The maps of lower levels that a task reads are a part of both, see `boundary`.
+        """
+        tensors = self._apart(hidden, first)
+        for number, mode in enumerate(modes, first):
+            for name in [name for name, level in self.levels.items() if level == number]:
+                tensors[name] = tensors["hidden"]
+            tensors["hidden"] = self.blocks[number + 1].call(tensors["hidden"], mode)
+        return tensors["hidden"] if len(tensors) == 1 else to_row(tensors)
+
+    def _apart(self, hidden: Any, depth: int) -> dict[str, Any]:
+        shapes = self._crossing(depth)
+        return {"hidden": hidden} if len(shapes) == 1 else from_row(hidden, shapes)
 
     def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
         """From the top block's output, [b h w c] or [b t d], to one vector an image, [b d].
 
-        Computed in float32: a sum over many places leaves float16's range.
+        Computed in float32: a sum over many places leaves float16's range. Where a task reads a
+        pyramid, to its maps by level.
         """
+        if self.levels:
+            maps = self._apart(hidden, self.depth)
+            return {name: maps.get(name, maps["hidden"]) for name in self.levels}
+        if not self.pools:
+            return hidden
         if self.pooling == "cls":
             return hidden[:, 0, :]
         if self.pooling == "flatten":

@@ -28,6 +28,8 @@ OUTPUTS = {
     "both": "one vector a text and one a token",
     "causal": "a vector a token that knows what stands before it alone",
     "decoder": "a vector a token of an answer to a text",
+    "spatial": "a feature map",
+    "pyramid": "feature maps of several resolutions",
 }
 
 
@@ -233,11 +235,12 @@ class TextBackbone(Backbone):
         }
         return {"keras-hub": metadata.version("keras-hub"), "settings": found}
 
-    def told(self, splits: Mapping[str, Any]) -> tuple[Any, list[str]]:
+    def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
         limit = self.require_preprocessor().sequence_length
         longest = getattr(self.model, "max_sequence_length", limit)
         train = splits["train"]
-        return lengths_table(splits), notes(train, limit, self.dim, longest, self.may_average)
+        lines = notes(train, limit, self.dim, longest, self.may_average)
+        return [lengths_table(splits)], lines
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a `.keras` file holds of the backbone, see `Backbone.get_config`.

@@ -23,7 +23,7 @@ from tfft.data.splits import (
     without_overlap,
 )
 from tfft.errors import DataError
-from tfft.preprocessing.image.image_files import content
+from tfft.preprocessing.media_files import content
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")

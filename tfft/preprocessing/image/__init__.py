@@ -1,4 +1,4 @@
-"""From image files to pixels in the graph.
+"""From the contents of image files to pixels in the graph.
 
-`image_files` reads what a person names: paths and data URIs.
+The preprocessor decodes and resizes, in training and in an export.
 """

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError, DataError
-from tfft.preprocessing.image.image_files import KINDS, content, data_uri, name_of
+from tfft.preprocessing.media_files import KINDS, content, data_uri, name_of
 
 FITS = ("crop", "pad", "stretch")
 THUMBNAIL = 64  # pixels of its longer side

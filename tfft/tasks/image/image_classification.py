@@ -8,8 +8,8 @@ from tfft.baselines.base import Floor
 from tfft.baselines.pixels import pixel_floors
 from tfft.data.examples import Examples
 from tfft.data.inputs import Image
-from tfft.preprocessing.image.image_files import name_of
 from tfft.preprocessing.image.image_preprocessor import thumbnail
+from tfft.preprocessing.media_files import name_of
 from tfft.tasks.classification import Classification
 from tfft.tasks.evaluators.base import Log
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+import keras
 import numpy as np
 
 from tfft.data.examples import Examples
@@ -55,6 +56,15 @@ class ServingSignature:
     def inputs(self) -> tuple[Input, ...]:
         """What it takes, a tensor of strings each."""
         return self.task.inputs
+
+    def make_predict_fn(self, model: keras.Model) -> Callable[..., Any]:
+        """Returns a function from the inputs that the served task has to the outputs.
+
+        It is that of the task, see `tfft.tasks.base.CustomPrediction`, else the model. A signature
+        with fewer inputs than the task overrides it, such as one for one tower of a backbone.
+        """
+        own = getattr(self.task, "make_predict_fn", None)
+        return model if own is None else own(model)
 
     def split_inputs(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
         """Returns the inputs of training examples as examples of this signature."""

@@ -59,7 +59,9 @@ class Features:
         self._calls: dict[tuple[int | None, Cut], Callable[[Any], Any]] = {}
         self._rounded: dict[str, list[dict[str, Any]]] = {}
 
-    def decide(self, stage: Any, cut: Cut, epochs: float, random: str | None = None) -> Decision:
+    def decide(
+        self, stage: Any, cut: Cut, epochs: float, random: str | None = None, taken: int = 0
+    ) -> Decision:
         """Says where a stage's features are kept, if at all, and why.
 
         Args:
@@ -67,6 +69,7 @@ class Features:
           cut: where its prefix ends.
           epochs: how often the training split is seen.
           random: why an input is not the same each time it is seen; None when it is.
+          taken: bytes of memory that other features will take.
 
         Raises:
           ConfigError: "memory" or "disk" is asked for and cannot be.
@@ -76,7 +79,7 @@ class Features:
         why = "nothing at the bottom is frozen" if cut.depth is None else random
         if why is None:
             found = self._found(cut, stage.feature_cache.half)
-            decision = self._place(stage, cut, epochs, found)
+            decision = self._place(stage, cut, epochs, found, taken)
             if found or decision.kind == "off" or self._is_fixed(cut):
                 return decision
             why = "the frozen layers give other outputs for the same input"
@@ -88,9 +91,11 @@ class Features:
             )
         return Decision("off", f"computed at every step: {why}")
 
-    def _place(self, stage: Any, cut: Cut, epochs: float, found: str | None) -> Decision:
+    def _place(
+        self, stage: Any, cut: Cut, epochs: float, found: str | None, taken: int
+    ) -> Decision:
         size = self.size(cut, stage.feature_cache.half)
-        memory = psutil.virtual_memory().available
+        memory = max(0, psutil.virtual_memory().available - taken)
         disk = self.store.free_disk()
         layers, depth = self.body.depth, cut.depth or 0
         costs = (

@@ -84,6 +84,13 @@ def reinitialise(layers: int, stage: Any, body: Any, head: Any, seed: int, conso
 
 def _groups(layers: int, body: Any) -> list[Any]:
     """Returns the groups of the top layers and of the pooler."""
+    if len(body.towers) > 1:
+        raise ConfigError(
+            "ReinitTop gives new weights to the top layers of one tower, and this backbone has "
+            f"{len(body.towers)}.",
+            set_in="Stage.regularizers",
+            valid="a backbone of one tower, or no ReinitTop",
+        )
     if layers > body.depth:
         raise ConfigError(
             f"ReinitTop.layers={layers}, but this backbone has {body.depth} layers.",

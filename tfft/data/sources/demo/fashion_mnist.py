@@ -15,7 +15,7 @@ from tfft.data.sources.base import Source
 from tfft.data.sources.images import of_rows
 from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError
-from tfft.preprocessing.image.image_files import data_uri
+from tfft.preprocessing.media_files import data_uri
 from tfft.storage.downloads import fetch
 
 LABELS = (

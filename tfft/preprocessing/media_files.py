@@ -1,4 +1,4 @@
-"""Images as a person names them: by path, or in place as a data URI."""
+"""Images and sounds as examples name them: by path, or in place as a data URI."""
 
 from __future__ import annotations
 
@@ -34,20 +34,34 @@ def content(value: str) -> bytes:
     )
 
 
-def data_uri(read: bytes, kind: str, name: str = "") -> str:
+def in_place(value: str, media: str, usual: str) -> str:
+    """Returns a file as a data URI, from its path; a data URI as it is.
+
+    Args:
+      media: "image" or "audio".
+      usual: the kind of a file whose name has no suffix, such as "png".
+    """
+    if value.startswith("data:"):
+        return value
+    kind = pathlib.Path(value).suffix.lower().removeprefix(".").replace("jpg", "jpeg")
+    return data_uri(content(value), kind or usual, name_of(value), media)
+
+
+def data_uri(read: bytes, kind: str, name: str = "", media: str = "image") -> str:
     """Returns content as a data URI (RFC 2397), which may have a name for a person.
 
     Args:
       kind: such as "png".
+      media: "image" or "audio".
     """
     named = f";name={urllib.parse.quote(name)}" if name else ""
-    return f"data:image/{kind}{named};base64,{base64.b64encode(read).decode()}"
+    return f"data:{media}/{kind}{named};base64,{base64.b64encode(read).decode()}"
 
 
 def name_of(value: str) -> str:
-    """Returns what a person calls an image: its path, or the name in a data URI."""
+    """Returns what a person calls a file: its path, or the name in a data URI."""
     if not value.startswith("data:"):
         return value
     parts = value.partition(",")[0].split(";")
     names = [part.removeprefix("name=") for part in parts if part.startswith("name=")]
-    return urllib.parse.unquote(names[0]) if names else "an image in place"
+    return urllib.parse.unquote(names[0]) if names else "a file in place"

@@ -1,0 +1,212 @@
+"""A backbone of several towers, one for each kind of input."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from tfft.argument_checks.validated import validated
+from tfft.backbones.base import Backbone, Group
+from tfft.backbones.splitting import tower_group
+from tfft.errors import ConfigError
+from tfft.layers.serialization import deserialize
+from tfft.preprocessing.multimodal.tower_preprocessor import TowerPreprocessor
+
+
+@validated()
+def towers(by_name: Mapping[str, Backbone]) -> Backbone:
+    """Returns a backbone whose towers read different inputs of an example.
+
+    Args:
+      by_name: two or more backbones by their names. A tower reads the input that has its name;
+        else those of its modality, such as the texts, that no other tower has the name of.
+
+    Raises:
+      ConfigError: fewer than two towers, one of several towers, or one that is there twice.
+    """
+    return TowerBackbone(by_name)
+
+
+@keras.saving.register_keras_serializable("tfft")
+class TowerBackbone(Backbone):
+    """Several backbones side by side, see `towers`.
+
+    The head reads a dict of what each tower gives. Groups are named after the tower: "image.stem".
+    """
+
+    def __init__(self, by_name: Mapping[str, Backbone]):
+        _check(by_name)
+        self._towers = dict(by_name)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        """Sets the attributes that follow from the towers."""
+        parts = self._towers.values()
+        self.model = _Models([tower.model for tower in parts])
+        self.name = "towers"
+        self.preset = " + ".join(f"{name}: {tower.title}" for name, tower in self._towers.items())
+        self.pooling = ", ".join(tower.pooling for tower in parts)
+        self.modality = " and ".join(dict.fromkeys(tower.modality for tower in parts))
+        self.notes = tuple(
+            f"{name}: {note}" for name, tower in self._towers.items() for note in tower.notes
+        )
+        self.depth = max(tower.depth for tower in parts)
+        self.dim = sum(tower.dim for tower in parts)
+        self.pools = all(tower.pools for tower in parts)
+        self.groups = tuple(
+            Group(tower_group(name, group.name), group.layers)
+            for name, tower in self._towers.items()
+            for group in tower.groups
+        )
+
+    @property
+    def towers(self) -> Mapping[str, Backbone]:
+        return self._towers
+
+    @property
+    def title(self) -> str:
+        return self.preset
+
+    @property
+    def packed(self) -> bool:
+        return all(tower.packed for tower in self._towers.values())
+
+    @packed.setter
+    def packed(self, value: bool) -> None:
+        for tower in self._towers.values():
+            tower.packed = value
+
+    def read_for(self, task: Any) -> TowerBackbone:
+        """Returns the towers that a task has inputs for, as it reads each of them.
+
+        Raises:
+          ConfigError: an input that no tower reads, or several do; or windows of long texts.
+        """
+        places = self._places(task)
+        read = copy.copy(self)
+        read._towers = {}
+        for name, own in places.items():
+            part = copy.copy(task)
+            part.inputs = tuple(task.inputs[place] for place in own)
+            output = task.backbone_output
+            part.backbone_output = output[name] if isinstance(output, Mapping) else output
+            read._towers[name] = tower = self._towers[name].read_for(part)
+            if tower.average is not None:
+                raise ConfigError(
+                    f"the tower {name!r} reads an example in several rows, which a backbone of "
+                    "several towers cannot.",
+                    set_in="train.backbone",
+                    valid='long_texts="cut"',
+                )
+        read._arrange()
+        parts = {name: tower.preprocessor for name, tower in read._towers.items()}
+        read.preprocessor = TowerPreprocessor(parts, places)
+        return read
+
+    def _places(self, task: Any) -> dict[str, list[int]]:
+        """Returns which inputs of a task each tower reads; towers without one are left out."""
+        found: dict[str, list[int]] = {name: [] for name in self._towers}
+        named = {each.name for each in task.inputs} & found.keys()
+        for place, each in enumerate(task.inputs):
+            kinds = [name for name in found if self._towers[name].modality == each.modality]
+            readers = [each.name] if each.name in named else [n for n in kinds if n not in named]
+            if len(readers) != 1 or self._towers[readers[0]].modality != each.modality:
+                raise ConfigError(
+                    f"the input {each.name!r} of {task.name}, of the modality {each.modality}, is "
+                    f"read by {len(readers)} towers of {', '.join(found)}.",
+                    set_in="towers.by_name",
+                    valid=f"one tower with the name {each.name!r}, or one of its modality",
+                )
+            found[readers[0]].append(place)
+        return {name: own for name, own in found.items() if own}
+
+    @property
+    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+        return {
+            f"{name}_{key}": value
+            for name, tower in self._towers.items()
+            for key, value in tower.reads.items()
+        }
+
+    @property
+    def head_shape(self) -> Any:
+        """The shapes of what a head reads, by tower."""
+        return {name: tower.head_shape for name, tower in self._towers.items()}
+
+    @property
+    def compute_dtype(self) -> str:
+        return next(iter(self._towers.values())).compute_dtype
+
+    def settings(self) -> dict[str, Any]:
+        return {name: tower.settings() for name, tower in self._towers.items()}
+
+    def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
+        found: tuple[list[Any], list[str]] = [], []
+        for name, tower in self._towers.items():
+            own = {split: encoded.parts[name] for split, encoded in splits.items()}
+            tables, lines = tower.describe_splits(own)
+            found[0].extend((f"{name}: {title}", *rest) for title, *rest in tables)
+            found[1].extend(f"{name}: {line}" for line in lines)
+        return found
+
+    def config(self) -> dict[str, Any]:
+        parts = {name: tower.config() for name, tower in self._towers.items()}
+        return {"name": self.name, "preset": self.preset, "depth": self.depth, "towers": parts}
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns what a `.keras` file holds of the towers, see `Backbone.get_config`."""
+        for tower in self._towers.values():
+            tower.get_config()  # refuses adapters before Keras opens a file
+        return {"by_name": self._towers}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> TowerBackbone:
+        """Returns towers without preprocessors, their weights still to be loaded."""
+        backbone = cls({name: deserialize(each) for name, each in config["by_name"].items()})
+        backbone.preprocessor = None
+        return backbone
+
+
+class _Models:
+    """The models of several towers, as far as they are read as one."""
+
+    def __init__(self, models: list[Any]):
+        self._models = models
+        self.name = "towers"
+
+    @property
+    def weights(self) -> list[Any]:
+        return [variable for model in self._models for variable in model.weights]
+
+    def count_params(self) -> int:
+        """Returns the number of weights."""
+        return sum(int(model.count_params()) for model in self._models)
+
+
+def _check(by_name: Mapping[str, Backbone]) -> None:
+    places = "towers.by_name"
+    if not by_name:
+        raise ConfigError("there are no towers.", set_in=places, valid="two or more backbones")
+    for name, tower in by_name.items():
+        if len(tower.towers) > 1:
+            raise ConfigError(
+                f"the tower {name!r} has several towers itself.",
+                set_in=places,
+                valid="all of them in one towers(...)",
+            )
+        if not name.isidentifier():
+            raise ConfigError(
+                f"the name of a tower must be an identifier. Received: {name!r}",
+                set_in=places,
+                valid="such as 'image' or 'text'",
+            )
+    models = [tower.model for tower in by_name.values()]
+    if len({id(model) for model in models}) < len(models):
+        raise ConfigError(
+            "two towers are the same backbone: they would have the same weights.",
+            set_in=places,
+            valid="a backbone for each tower, loaded twice",
+        )
