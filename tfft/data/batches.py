@@ -107,6 +107,7 @@ class Inputs:
         """
         encoded, held = self.encoded, 0
         targets = encoded.targets
+        leaves = [] if targets is None else tf.nest.flatten(targets)
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -124,23 +125,29 @@ class Inputs:
                     release(self.features.values)
                     held = 0
             if wanted is not None:
-                found.append(wanted)
+                found += tf.nest.flatten(wanted)
             if weights is not None:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found
 
         first = self.batch(plan[0])
-        example = list(first.values())
+        example, padded = list(first.values()), [encoded.padded] * len(first)
         if targets is not None:
-            example.append(encoded.targets_of(plan[0].rows, plan[0].length))
-        example += [] if weights is None else [np.zeros(1, np.float32)]
+            example += tf.nest.flatten(encoded.targets_of(plan[0].rows, plan[0].length))
+            padded += [isinstance(leaf, Ragged) and leaf.along == "tokens" for leaf in leaves]
+        if weights is not None:
+            example.append(np.zeros(1, np.float32))
+            padded.append(False)
+        begin, end = len(first), len(first) + len(leaves)
 
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
-            for value, like in zip(found, example, strict=True):
-                value.set_shape(_open_shape(like) if encoded.padded else [None, *like.shape[1:]])
-            inputs = dict(zip(first, found, strict=False))
-            return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
+            for value, like, is_padded in zip(found, example, padded, strict=True):
+                value.set_shape(_open_shape(like) if is_padded else [None, *like.shape[1:]])
+            inputs, more = dict(zip(first, found, strict=False)), found[end:]
+            if leaves:
+                more = [tf.nest.pack_sequence_as(targets, found[begin:end]), *more]
+            return (inputs, *more) if more else inputs
 
         dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
