@@ -93,6 +93,27 @@ def test_a_dataset_starts_at_any_batch():
     assert rest == [batch.rows.tolist() for batch in plan[1:]]
 
 
+def test_nested_targets_are_padded_as_each_of_them_says():
+    boxes = Ragged(np.ones((3, 4), np.float32), np.array([0, 1, 1, 3]), padding=-9, along="own")
+    targets = {"kind": np.arange(3), "of": {"tags": ragged([2, 4, 3]), "boxes": boxes}}
+    data = dataclasses.replace(encoded([2, 4, 3]), targets=targets).take(np.array([2, 0]))
+    found = data.targets_of(np.array([1, 0]), 5)
+    assert found["kind"].tolist() == [0, 2]
+    assert (found["of"]["tags"] == -1).tolist() == [[0, 0, 1, 1, 1], [0, 0, 0, 1, 1]]
+    assert (found["of"]["boxes"][..., 0] == -9).tolist() == [[0, 1], [0, 0]]  # at most two
+    assert data.take(np.array([1])).targets_of(np.array([0]), 5)["of"]["boxes"].shape == (1, 1, 4)
+    plan = plan_epoch(data.tokens.lengths, (5,), 2)
+    inputs, specs, weight = Inputs(data).dataset(plan, weights=[0.5]).element_spec
+    assert inputs["token_ids"].shape.as_list() == [None, None]
+    assert specs["kind"].shape.as_list() == weight.shape.as_list() == [None]
+    assert specs["of"]["tags"].shape.as_list() == [None, None]
+    assert specs["of"]["boxes"].shape.as_list() == [None, 2, 4]
+    [(_, batch, _)] = Inputs(data).dataset(plan, weights=[0.5])
+    expected = data.targets_of(plan[0].rows, 5)
+    assert np.array_equal(batch["of"]["boxes"], expected["of"]["boxes"])
+    assert np.array_equal(batch["of"]["tags"], expected["of"]["tags"])
+
+
 @pytest.mark.parametrize("size, tokens", [(8, None), (7, None), (1, None), (32, 64), (32, 1)])
 @pytest.mark.parametrize("shuffled", [True, False])
 def test_every_row_is_in_one_batch_of_at_most_six_shapes(size, tokens, shuffled):

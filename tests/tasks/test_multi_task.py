@@ -20,7 +20,6 @@ from tfft.runs.restore import built_head
 from tfft.tasks import encoding
 from tfft.tasks.base import calibrated_values, predict_fn, with_calibration
 from tfft.tasks.multi_task import data as shares
-from tfft.tasks.multi_task import model
 from tfft.tasks.multi_task.multi_task import MultiTask
 from tfft.tasks.text.masked_lm import MaskedLM
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
@@ -154,7 +153,7 @@ def test_stored_features_change_nothing(tmp_path, monkeypatch, freeze_layers):
         environment.make_deterministic(0, [case.stage], QUIET)
         job, _ = case.prepare(tmp_path / kind)
         found[kind], outputs, _ = steps(job, case.stage)
-        assert len(outputs) == job.splits["test"].size
+        assert all(len(each) == job.splits["test"].size for each in outputs.values())
     np.testing.assert_allclose(found["memory"], found["off"], rtol=1e-5)
 
 
@@ -201,17 +200,34 @@ FOUR = {
 }
 
 
-def test_targets_of_any_shape_come_back_from_their_columns():
+def test_each_task_has_targets_of_all_examples_and_a_mask():
+    _, _, held = given(ROWS, FOUR)
+    targets = {name: part["targets"] for name, part in held.targets.items()}
+    masks = {name: part["mask"].tolist() for name, part in held.targets.items()}
+    assert masks == {
+        "topic": [1, 1, 0, 0],
+        "names": [1, 0, 1, 0],
+        "score": [1, 0, 1, 0],
+        "tags": [0, 1, 0, 1],
+    }
+    assert targets["topic"].tolist() == [1, 0, 0, 0] and targets["topic"].dtype == np.int32
+    assert targets["score"].tolist() == [[2.5], [0.0], [-1.0], [0.0]]
+    assert targets["tags"].tolist() == [[0, 0], [1, 1], [0, 0], [0, 0]]
+    first, second, third, _ = targets["names"].rows()
+    assert first[first >= 0].tolist() == [1, 0, 0] and not len(second)
+    assert set(third.tolist()) == {-1, 0}  # it has words, and all are outside
+
+
+def test_a_task_without_examples_has_masked_targets_of_the_same_form():
     task, _, held = given(ROWS, FOUR)
-    columns = model.columns_of(task.tasks)
-    assert [each.end for each in columns.values()] == [1, 2, 3, 5]
-    assert columns["topic"].taken(held.targets).tolist() == [1, 0]
-    assert columns["topic"].taken(held.targets).dtype == np.int32
-    assert columns["score"].taken(held.targets).tolist() == [[2.5], [-1.0]]
-    assert columns["tags"].taken(held.targets).tolist() == [[1, 1], [0, 0]]
-    first, second = columns["names"].taken(held.targets).rows()
-    assert first[first >= 0].tolist() == [1, 0, 0]
-    assert set(second.tolist()) == {-1, 0}  # it has words, and all are outside
+    alone = Examples(held.inputs, [json.dumps({"score": 1})] * 4, None, held.encoded)
+    some = alone.with_targets(task.encode_targets(alone)).encoded.targets_of(np.arange(4), LONGEST)
+    full = held.encoded.targets_of(np.arange(4), LONGEST)
+    for name, part in some.items():
+        assert part["targets"].shape == full[name]["targets"].shape
+        assert part["targets"].dtype == full[name]["targets"].dtype
+        assert part["mask"].tolist() == [float(name == "score")] * 4
+    assert (some["names"]["targets"] == -1).all() and not some["tags"]["targets"].any()
 
 
 def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
@@ -225,7 +241,7 @@ def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
     expected = 0.0
     for name, share in shares.shares(held, task.tasks).items():
         one = task.tasks[name]
-        out = np.array(head.of(name, y_pred))[share.rows]
+        out = np.array(y_pred[name])[share.rows]
         truth = share.examples.targets
         if isinstance(truth, Ragged):
             truth = truth.pad(np.arange(len(share.rows)), LONGEST, -1)
@@ -235,16 +251,14 @@ def test_the_loss_is_that_of_each_task_by_its_share_of_the_batch():
 
 
 def test_metrics_count_a_task_s_own_examples():
-    task, body, held = given(ROWS, FOUR)
-    head = task.build_head(body)
-    head.build(body.head_shape)
+    task, _, held = given(ROWS, FOUR)
     y_true = held.encoded.targets_of(np.arange(4), LONGEST)
-    y_pred = np.zeros((4, LONGEST, 8), np.float32)
-    y_pred[..., head.ranges["topic"][0] + 1] = 1.0  # always "yes": right for one of two
+    y_pred = {"topic": np.array([[0.0, 1.0]] * 4, "f4")}  # always "yes": right for one of two
     named = {metric.name: metric for metric in task.build_metrics()}
     assert named["topic_accuracy"](y_true, y_pred) == 0.5
     named["topic_accuracy"].reset_state()
-    assert named["topic_accuracy"](y_true[:1], y_pred[:1]) == 1.0
+    first = held.encoded.targets_of(np.arange(1), LONGEST)
+    assert named["topic_accuracy"](first, {"topic": y_pred["topic"][:1]}) == 1.0
 
 
 def test_figures_are_those_of_the_tasks_alone():

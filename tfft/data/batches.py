@@ -142,6 +142,7 @@ class Inputs:
         encoded, held = self.encoded, 0
         targets, stored = encoded.targets, self._stored
         stored_bytes = sum(values.nbytes for values in stored)
+        leaves = [] if targets is None else tf.nest.flatten(targets)
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -159,7 +160,7 @@ class Inputs:
                         release(values)
                     held = 0
             if wanted is not None:
-                found.append(wanted)
+                found += tf.nest.flatten(wanted)
             if weights is not None:
                 found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
             return found
@@ -167,18 +168,23 @@ class Inputs:
         first = self._with_shapes(plan[0])
         example, shapes = map(list, zip(*first.values(), strict=True))
         if targets is not None:
-            example.append(encoded.targets_of(plan[0].rows, plan[0].length))
-            shapes.append(_open_shape(example[-1], encoded.padded))
+            values = tf.nest.flatten(encoded.targets_of(plan[0].rows, plan[0].length))
+            example += values
+            along = [isinstance(leaf, Ragged) and leaf.along == "tokens" for leaf in leaves]
+            shapes += map(_open_shape, values, along)
         if weights is not None:
             example.append(np.zeros(1, np.float32))
             shapes.append([None])
+        begin, end = len(first), len(first) + len(leaves)
 
         def tensors(number: Any) -> Any:
             found = tf.numpy_function(element, [number], [value.dtype for value in example])
             for value, shape in zip(found, shapes, strict=True):
                 value.set_shape(shape)
-            inputs = dict(zip(first, found, strict=False))
-            return (inputs, *found[len(first) :]) if len(found) > len(first) else inputs
+            inputs, more = dict(zip(first, found, strict=False)), found[end:]
+            if leaves:
+                more = [tf.nest.pack_sequence_as(targets, found[begin:end]), *more]
+            return (inputs, *more) if more else inputs
 
         dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -23,16 +23,28 @@ class Ragged:
       values: [sum of lengths, ...].
       offsets: int64 [n + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
       chosen: numbers of the rows that there are to be, in their order; None for all.
+      padding: of targets, the value that fills a row up in a batch.
+      along: of targets, the lengths of the rows. "tokens": those of the example's tokens, or of its
+        decoder's, and a batch is padded as these are. "own": any others, such as boxes [k 5]; every
+        batch is padded to the longest row of the split. XLA compiles once a shape, and batches
+        padded to their own longest rows would have about as many shapes as there are batches.
     """
 
     values: np.ndarray
     offsets: np.ndarray
     chosen: np.ndarray | None = None
+    padding: float = -1
+    along: Literal["tokens", "own"] = "tokens"
 
     @property
     def lengths(self) -> np.ndarray:
         lengths = np.diff(self.offsets)
         return lengths if self.chosen is None else lengths[self.chosen]
+
+    @functools.cached_property
+    def longest(self) -> int:
+        """The length of the longest row; 1 where all are empty, so that no batch is."""
+        return int(self.lengths.max(initial=1))
 
     @property
     def single(self) -> bool:
@@ -64,6 +76,10 @@ class Ragged:
         return out
 
 
+# An array [n ...]; rows of different lengths; or a nested dict of them.
+Targets = np.ndarray | Ragged | Mapping[str, "Targets"]
+
+
 @dataclasses.dataclass(frozen=True)
 class Encoded:
     """A split as token ids; or as values of a fixed shape, such as images, one a row.
@@ -71,8 +87,8 @@ class Encoded:
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
         `sequence_length`; or a row a window; or one value of a fixed shape a row.
-      targets: what the head learns, [n ...], or a number for each token, in rows as the tokens;
-        None for texts without labels.
+      targets: what the head learns: an array [n ...], `Ragged`, or a nested dict of them; None for
+        texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
       pad_id: the id that fills up a batch.
       windows: which rows are an example's, where an example is read in several.
@@ -83,12 +99,12 @@ class Encoded:
       name: what the model calls the tokens.
       padded: whether rows differ in length, so that a batch is filled up and has a padding mask.
       decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
-        `targets` are theirs.
+        targets along tokens are along these.
       end_id: the id that ends an answer, where answers are learned.
     """
 
     tokens: Ragged
-    targets: np.ndarray | Ragged | None
+    targets: Targets | None
     full_lengths: np.ndarray
     pad_id: int
     windows: Windows | None = None
@@ -145,13 +161,16 @@ class Encoded:
     def take(self, rows: np.ndarray) -> Encoded:
         """Returns some of the examples with all their windows, in the order given."""
         windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
-        targets = self.targets
-        if targets is not None:
-            targets = targets.take(taken) if isinstance(targets, Ragged) else targets[rows]
+
+        def some(targets: Any) -> Any:
+            if not isinstance(targets, Ragged):
+                return targets[rows]
+            return targets.take(taken if targets.along == "tokens" else rows)
+
         return dataclasses.replace(
             self,
             tokens=self.tokens.take(taken),
-            targets=targets,
+            targets=None if self.targets is None else tf.nest.map_structure(some, self.targets),
             full_lengths=self.full_lengths[rows],
             windows=windows,
             extra={name: values.take(taken) for name, values in self.extra.items()},
@@ -166,26 +185,32 @@ class Encoded:
         lengths = self.tokens.lengths.astype(np.int32)
         return dataclasses.replace(self, targets=None, full_lengths=lengths, windows=None)
 
-    def targets_of(self, rows: np.ndarray, length: int) -> np.ndarray:
-        """Returns the targets of examples, [len(rows) ...].
+    def targets_of(self, rows: np.ndarray, length: int) -> Any:
+        """Returns the targets of examples, [len(rows) ...], nested as `targets`.
 
-        Those of tokens are [len(rows) t], or [len(rows) r t] of examples of several rows, padded
-        with -1.
+        Those along tokens are [len(rows) t ...], or [len(rows) r t ...] of examples of several
+        rows; those of lengths of their own are [len(rows) `Ragged.longest` ...].
 
         Args:
           rows: numbers of the examples.
           length: what `sizes` are padded to.
         """
         assert self.targets is not None
-        if not isinstance(self.targets, Ragged):
-            return self.targets[rows]
+        return tf.nest.map_structure(lambda each: self._batch_of(each, rows, length), self.targets)
+
+    def _batch_of(self, targets: np.ndarray | Ragged, rows: np.ndarray, length: int) -> np.ndarray:
+        if not isinstance(targets, Ragged):
+            return targets[rows]
+        fill = targets.padding
+        if targets.along == "own":
+            return targets.pad(rows, targets.longest, fill)
         if self.decoder is not None:
-            return self.targets.pad(rows, self.decoder_length(length), -1)
+            return targets.pad(rows, self.decoder_length(length), fill)
         if self.windows is None:
-            return self.targets.pad(rows, length, -1)
+            return targets.pad(rows, length, fill)
         count, length = self.windows.shape(length)
         taken, places = self.windows.rows(rows, count)
-        return spread(self.targets.pad(taken, length, -1), places, (len(rows), count), -1)
+        return spread(targets.pad(taken, length, fill), places, (len(rows), count), fill)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
         """Returns an example's output, [t ...] or [r ...] or [r t ...], without what is padding."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
 from tfft.data.examples import Examples
-from tfft.data.length_buckets import batch_shapes, plan_epoch
+from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.evaluation import finite_checks
 from tfft.tasks.base import predict_fn
 
@@ -45,13 +45,21 @@ def predict(
     batch_size: int = 64,
     advance: Callable[[int], None] = lambda n: None,
 ) -> Any:
-    """Returns the model's outputs in the order of the examples: float32 [n ...]; several by name.
+    """Returns the model's outputs in the order of the examples, nested as the model nests them.
 
-    Where an example has an output a token or a row, a list of n arrays, each [t ...] or [r ...],
-    without what stands at padding.
+    An output is an array [n ...] if it has a fixed shape for each example. It is a list of n
+    arrays, each [t ...] or [r ...], without what stands at padding, if it has a value for each
+    token of a padded batch, or for each row of examples of several rows. The model's graph
+    decides: batches are of any length in it, so axis 1 of an output that follows them has no
+    size there, and axis 1 of all other outputs has one. Sizes of batches decide nothing, because
+    16 classes and 16 tokens are the same size. A split that is not padded, such as images, has no
+    length to follow: all its outputs are arrays.
 
     Args:
       model: a `keras.Model`, what `predict_fn` gives, or what `forward` made of either.
+
+    Raises:
+      ValueError: axis 1 of an output has no size in the graph and does not follow the batches.
     """
     bare = Inputs(dataclasses.replace(encoded, targets=None))
     sizes, windows = encoded.sizes, encoded.windows
@@ -62,25 +70,35 @@ def predict(
     # One graph for all lengths: what a text gets does not depend on the batch that came first.
     traced = isinstance(model, tf.types.experimental.PolymorphicFunction)
     call = (model if traced else forward(model)).get_concrete_function(data.element_spec)
-    outputs: dict[str, Any] = {}
+    shapes = [each.shape for each in tf.nest.flatten(call.structured_outputs)]
+    kept: list[Any] = [None] * len(shapes)
     for batch, inputs in zip(plan, data, strict=True):
-        found = call(inputs)
-        named = found if isinstance(found, dict) else {"": found}
-        for name, out in named.items():
-            _put(outputs, name, out.numpy(), batch.rows, encoded)
+        for place, out in enumerate(tf.nest.flatten(call(inputs))):
+            if encoded.padded and _follows_length(shapes[place]):
+                kept[place] = kept[place] or [None] * encoded.size
+                _put_rows(kept[place], out.numpy(), batch, encoded)
+            else:
+                if kept[place] is None:
+                    kept[place] = np.empty((encoded.size, *out.shape[1:]), out.numpy().dtype)
+                kept[place][batch.rows] = out.numpy()
         advance(len(batch.rows))
-    return outputs.get("", outputs)
+    return tf.nest.pack_sequence_as(call.structured_outputs, kept)
 
 
-def _put(
-    outputs: dict[str, Any], name: str, out: np.ndarray, rows: np.ndarray, encoded: Encoded
-) -> None:
-    """Puts the output of some examples where it belongs among those of all of them."""
-    size, single = encoded.size, out.ndim <= 2
-    if name not in outputs:
-        outputs[name] = np.empty((size, *out.shape[1:]), out.dtype) if single else [None] * size
-    if single:
-        outputs[name][rows] = out
-        return
-    for row, each in zip(rows, out, strict=True):
-        outputs[name][row] = encoded.trimmed(row, each)
+def _follows_length(shape: tf.TensorShape) -> bool:
+    """Returns True if axis 1 of an output has no size in the model's graph."""
+    return shape.rank is None or (shape.rank > 1 and shape[1] is None)
+
+
+def _put_rows(kept: list[Any], out: np.ndarray, batch: Batch, encoded: Encoded) -> None:
+    """Puts the outputs of some examples, trimmed, in their places among those of all."""
+    windows = encoded.windows
+    size = batch.length if windows is None else windows.shape(batch.length)[0]
+    if out.shape[1:2] != (size,):
+        raise ValueError(
+            "An output must have a fixed shape in the model's graph, or a value for each of the "
+            f"{size} tokens or rows of a batch on axis 1. Received: shape={out.shape}. "
+            "keras.ops.reshape or tf.ensure_shape gives it a fixed shape."
+        )
+    for row, each in zip(batch.rows, out, strict=True):
+        kept[row] = encoded.trimmed(row, each)

@@ -32,7 +32,9 @@ class Stacked(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("tfft")
 class Each(Stacked):
-    """The outputs of the rows of each example: from [b*r ...] and the mask [b r t] to [b r ...].
+    """The outputs of the rows of each example, one or several by name.
+
+    From [b*r ...] and the mask [b r t] to [b r ...].
 
     Args:
       absent: the output of a row that is padding: its first token is.
@@ -46,6 +48,9 @@ class Each(Stacked):
         return {**super().get_config(), "absent": self.absent}
 
     def call(self, rows: Any, padding_mask: Any) -> Any:
+        return keras.tree.map_structure(lambda one: self._each(one, padding_mask), rows)
+
+    def _each(self, rows: Any, padding_mask: Any) -> Any:
         ops, found = keras.ops, super().call(rows, padding_mask)
         there = ops.reshape(
             padding_mask[:, :, 0] > 0, (*ops.shape(found)[:2], *[1] * (rows.ndim - 1))
@@ -55,12 +60,16 @@ class Each(Stacked):
 
 @keras.saving.register_keras_serializable("tfft")
 class Average(keras.layers.Layer):
-    """The mean over the windows of a text: from [b*n d] and the mask [b n t] to [b d].
+    """The mean over the windows of a text, of one value or several by name.
 
-    A window is there when its first token is. Summed in float32.
+    From [b*n d] and the mask [b n t] to [b d]. A window is there when its first token is. Summed
+    in float32.
     """
 
     def call(self, rows: Any, padding_mask: Any) -> Any:
+        return keras.tree.map_structure(lambda one: self._mean(one, padding_mask), rows)
+
+    def _mean(self, rows: Any, padding_mask: Any) -> Any:
         ops = keras.ops
         there = padding_mask[:, :, :1]
         wide = ops.reshape(ops.cast(rows, "float32"), (*ops.shape(there)[:2], rows.shape[-1]))

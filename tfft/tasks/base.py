@@ -32,7 +32,7 @@ class BatchAugmentation(Protocol):
     def __call__(
         self, inputs: Mapping[str, np.ndarray], targets: Any, rng: np.random.Generator
     ) -> tuple[Mapping[str, np.ndarray], Any]:
-        """Returns inputs, [b ...] by name, and targets, [b ...], as they are trained on.
+        """Returns inputs, [b ...] by name, and targets, nested as given, as they are trained on.
 
         Args:
           rng: whose seed is that of the run, the epoch and the batch.
@@ -76,7 +76,7 @@ class Task:
         return own
 
     def encode_targets(self, examples: Examples) -> Any:
-        """Returns what the head learns of examples: [n ...], or `Ragged`, in rows as the tokens.
+        """Returns what the head learns of examples: [n ...], `Ragged`, or a nested dict of them.
 
         Raises:
           DataError: an answer is none that this task can learn.
@@ -84,7 +84,7 @@ class Task:
         raise NotImplementedError
 
     def build_head(self, backbone: Any) -> keras.layers.Layer:
-        """Returns the layers from what is read, [b d] or [b t d], to the output.
+        """Returns the layers from what is read, [b d] or [b t d], to one output or several by name.
 
         Args:
           backbone: whose embedding the head may use.
@@ -92,11 +92,11 @@ class Task:
         raise NotImplementedError
 
     def build_loss(self, head: keras.layers.Layer) -> keras.losses.Loss:
-        """Returns the loss of a head's outputs."""
+        """Returns the loss of a head's outputs; it reads nested targets and outputs whole."""
         raise NotImplementedError
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        """Returns what is computed after each epoch."""
+        """Returns what is computed after each epoch, of the same targets and outputs."""
         return []
 
     def build_evaluator(self) -> Evaluator:

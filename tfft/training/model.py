@@ -76,6 +76,40 @@ class FineTuned(keras.Model):
         self.get_config()  # Keras opens the file, and empties it, before it asks for the config.
         super().save(filepath, *args, **kwargs)
 
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """Returns the loss of a batch, as `keras.Model` does; a `Loss` reads nested values whole.
+
+        Keras would call it for each output, with the targets of the same name alone.
+        """
+        if not self._is_nested(y, y_pred):
+            return super().compute_loss(x, y, y_pred, sample_weight, training)
+        found = self.loss(y, y_pred, sample_weight)
+        return sum(map(self._aggregate_additional_loss, self.losses), found)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the metrics, which read nested values as the loss does, and returns them."""
+        metrics = self._compile_metrics
+        if metrics is None or not self._is_nested(y, y_pred):
+            return super().compute_metrics(x, y, y_pred, sample_weight)
+        if not metrics.built:
+            metrics.build(0.0, 0.0)  # as for a model of one output, which all of them read
+        for metric in metrics.metrics:
+            metric.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+    def _is_nested(self, y: Any, y_pred: Any) -> bool:
+        nested = isinstance(y, dict) or isinstance(y_pred, dict)
+        return nested and isinstance(self.loss, keras.losses.Loss)
+
     def get_compile_config(self) -> dict[str, Any]:
         """Returns nothing: optimizer, loss and metrics of a stage are not saved."""
         return {}

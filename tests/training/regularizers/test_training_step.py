@@ -72,6 +72,54 @@ def test_a_step_without_regularizers_is_keras_own():
     np.testing.assert_allclose(change, gradient(X, w, Y)[0], atol=1e-6)
 
 
+class ByName(keras.losses.Loss):
+    """The cross-entropy of targets, and of outputs or not, that are by name."""
+
+    def call(self, y_true, y_pred):
+        outputs = y_pred["class"] if isinstance(y_pred, dict) else y_pred
+        return keras.losses.sparse_categorical_crossentropy(y_true["of"]["class"], outputs)
+
+
+class MeanClass(keras.metrics.Mean):
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        return super().update_state(y_true["of"]["class"])
+
+
+def nested(model, kernel, named):
+    """Returns a model of the same step and kernel, with targets by name, and outputs if `named`."""
+    outputs = {"class": model.output, "other": -model.output} if named else model.output
+    found = FineTuned(model.input, outputs)
+    found.training_step = model.training_step
+    model.layers[-1].kernel.assign(kernel)
+    found.compile(keras.optimizers.SGD(1.0), ByName(), metrics=[MeanClass("mean_class")])
+    return found
+
+
+@pytest.mark.parametrize("named", [False, True])
+@pytest.mark.parametrize("accumulated", [False, True])
+@pytest.mark.parametrize("kind", [None, Mixup, AdversarialStep, NoisyEmbeddings])
+def test_nested_targets_and_outputs_train_as_plain_ones(kind, named, accumulated):
+    chosen = [each for each in ALL if type(each) is kind]
+    model, dense = make(*chosen, accumulated=accumulated)
+    weights = np.full(len(Y), 0.5, "float32") if accumulated else None
+    w, change = moved(model, dense, Y, weights)
+    other = nested(model, w, named)
+    targets = {"of": {"class": Y}}
+    logs = other.train_on_batch(X, targets, weights, return_dict=True)
+    np.testing.assert_allclose(w - np.array(dense.kernel), change, atol=1e-6)
+    assert logs.keys() == {"loss", "mean_class"} and logs["mean_class"] == pytest.approx(1.0)
+    other.training_step = None
+    logs = other.evaluate(X, targets, return_dict=True, verbose=0)
+    expected = -np.log(softmax(X, np.array(dense.kernel))[np.arange(6), Y]).mean()
+    assert logs["loss"] == pytest.approx(expected, rel=1e-5) and "mean_class" in logs
+
+
+def test_r_drop_refuses_several_outputs():
+    model, dense = make(RDrop(1.0))
+    with pytest.raises(ConfigError, match="the model has several: class, other"):
+        nested(model, np.array(dense.kernel), True).train_on_batch(X, {"of": {"class": Y}})
+
+
 def test_noise_is_neftune_s():
     w, change = moved(*make(NoisyEmbeddings(5.0)))
     noise = tf.random.stateless_uniform((6, 4), [SEED, 0], -1.0, 1.0).numpy()

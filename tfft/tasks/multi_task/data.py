@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.data.inputs import names_of
 from tfft.errors import ConfigError, DataError, near
@@ -36,6 +37,8 @@ class Share:
 
     def taken(self, outputs: Any) -> Any:
         """Returns the outputs of the task's examples out of those of all."""
+        if isinstance(outputs, Mapping):
+            return {name: self.taken(each) for name, each in outputs.items()}
         if isinstance(outputs, np.ndarray):
             return outputs[self.rows]
         return [outputs[row] for row in self.rows]
@@ -49,7 +52,15 @@ class Share:
         return found
 
     def placed(self, outputs: Any) -> Any:
-        """Returns outputs of the task's examples among those of all, which stay empty."""
+        """Returns outputs or targets of the task's examples among those of all: empty ones."""
+        if isinstance(outputs, Mapping):
+            return {name: self.placed(each) for name, each in outputs.items()}
+        if isinstance(outputs, Ragged):
+            lengths = np.zeros(self.count, np.int64)
+            lengths[self.rows] = outputs.lengths
+            values = np.concatenate([outputs.values[:0], *outputs.rows()])
+            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            return dataclasses.replace(outputs, values=values, offsets=offsets, chosen=None)
         if isinstance(outputs, np.ndarray):
             found: Any = np.zeros((self.count, *outputs.shape[1:]), outputs.dtype)
             found[self.rows] = outputs

@@ -1,137 +1,65 @@
-"""Several tasks on one body: heads side by side, losses added up, targets as columns.
+"""Several tasks on one body: heads side by side, losses added up, targets and outputs by name.
 
-A batch may hold examples of every task. What is of a whole text stands at its first token: a target
-of `Columns` and an output of `Heads` are [b t c], in which each task has columns of its own.
+A batch may hold examples of every task. The targets of a task are those of all examples, with a
+mask of the ones that have some.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
-from tfft.layers.inspection import inner
 from tfft.layers.serialization import deserialize
 from tfft.tasks.base import Task
 from tfft.tasks.multi_task.data import Share
 
-NONE = -1  # the target of a token that has none
 
+def targets_of(shares: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
+    """Returns the targets of all examples by task, each with its `mask`, float32 [n].
 
-@dataclasses.dataclass(frozen=True)
-class Columns:
-    """Where a task stands among the columns of all targets.
-
-    Attributes:
-      task: with its labels.
-      begin, end: its columns.
-      tokens: whether it has a target for each token.
-      single: whether a text's target is a number, rather than several.
-      dtype: of its targets.
-    """
-
-    task: Task
-    begin: int
-    end: int
-    tokens: bool
-    single: bool
-    dtype: Any
-
-    def put(self, values: np.ndarray, offsets: np.ndarray, rows: np.ndarray, found: Any) -> None:
-        """Writes the targets of some examples.
-
-        Args:
-          values: of all tokens, float32 [sum of lengths, c], changed in place.
-          offsets: where the tokens of each example begin and end.
-          rows: numbers of the examples.
-          found: what `task.encode_targets` returned of them.
-        """
-        if self.tokens:
-            for row, each in zip(rows, found.rows(), strict=True):
-                values[offsets[row] : offsets[row + 1], self.begin] = each
-        else:
-            values[offsets[rows], self.begin : self.end] = found.reshape(len(rows), -1)
-
-    def taken(self, targets: Ragged) -> Any:
-        """Returns the targets of the examples that have one, as the task encodes them."""
-        rows = [row[:, self.begin : self.end] for row in targets.rows()]
-        if self.tokens:
-            found = [row[:, 0].astype(np.int32) for row in rows if (row != NONE).any()]
-            ends = np.cumsum([0, *map(len, found)]).astype(np.int64)
-            return Ragged(np.concatenate([*found, np.zeros(0, np.int32)]), ends)
-        firsts = np.array([row[0] for row in rows if not np.isnan(row[0]).any()])
-        firsts = firsts.reshape(-1, self.end - self.begin).astype(self.dtype)
-        return firsts[:, 0] if self.single else firsts
-
-    def there(self, y_true: Any) -> Any:
-        """Returns which examples of a batch, [b t c], have a target: bool [b]."""
-        part = y_true[..., self.begin : self.end]
-        if self.tokens:
-            return keras.ops.any(part != NONE, axis=(1, 2))
-        return keras.ops.logical_not(keras.ops.any(keras.ops.isnan(part[:, 0]), axis=-1))
-
-    def truth(self, y_true: Any) -> Any:
-        """Returns a batch's targets as the task's loss reads them; zeros where there is none."""
-        part = y_true[..., self.begin : self.end]
-        if self.tokens:
-            return part[..., 0]
-        first = part[:, 0]
-        first = keras.ops.where(keras.ops.isnan(first), 0.0, first)
-        return first[:, 0] if self.single else first
-
-
-def columns_of(tasks: Mapping[str, Task]) -> dict[str, Columns]:
-    """Returns the columns of each task, whose labels are known."""
-    found, begin = {}, 0
-    for name, task in tasks.items():
-        if task.backbone_output.kind == "tokens":
-            found[name] = Columns(task, begin, begin + 1, True, True, np.int32)
-        else:
-            probe = task.encode_targets(Examples(tuple([] for _ in task.inputs), []))
-            single, width = probe.ndim == 1, int(np.prod(probe.shape[1:], dtype=int))
-            found[name] = Columns(task, begin, begin + width, False, single, probe.dtype)
-        begin = found[name].end
-    return found
-
-
-def targets_of(shares: Mapping[str, Share], encoded: Encoded) -> Ragged:
-    """Returns the targets of examples, float32, [t c] each; NaN or -1 where a task has none.
+    The mask is 1 for an example that has targets, of those of tokens one that is not padding, and 0
+    for the others, whose targets are zeros or padding.
 
     Args:
       shares: the examples of each task.
-      encoded: all of them.
     """
-    columns = columns_of({name: share.task for name, share in shares.items()})
-    lengths = encoded.tokens.lengths
-    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-    width = max(each.end for each in columns.values())
-    values = np.full((offsets[-1], width), np.nan, np.float32)
-    for name, each in columns.items():
-        if each.tokens:
-            values[:, each.begin] = NONE
-        share = shares[name]
-        if len(share.rows):
-            each.put(values, offsets, share.rows, share.examples.targets)
-    return Ragged(values, offsets)
+    found = {}
+    for name, share in shares.items():
+        own = share.examples.targets
+        if not len(share.rows):  # what a task without examples would have
+            own = share.task.encode_targets(Examples(tuple([] for _ in share.task.inputs), []))
+            own = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64)) if own is None else own
+        mask = np.zeros(share.count, np.float32)
+        mask[share.rows] = 1.0
+        if isinstance(own, Ragged):
+            mask[share.rows] = [(row != own.padding).any() for row in own.rows()]
+        found[name] = {"targets": share.placed(own), "mask": mask}
+    return found
 
 
 def constant_loss(
-    tasks: Mapping[str, Task], weights: Mapping[str, float], targets: Ragged
+    tasks: Mapping[str, Task], weights: Mapping[str, float], targets: Mapping[str, Any]
 ) -> float | None:
-    """Returns the loss of each task's best constant answer; None where one has none."""
-    total, count = 0.0, len(targets.lengths)
-    for name, each in columns_of(tasks).items():
-        own = each.taken(targets)
-        examples = len(own.lengths) if isinstance(own, Ragged) else len(own)
-        found = each.task.build_evaluator().constant_loss(own) if examples else 0.0
+    """Returns the loss of each task's best constant answer; None where one has none.
+
+    Args:
+      targets: of `targets_of`.
+    """
+    total = 0.0
+    for name, task in tasks.items():
+        own, mask = targets[name]["targets"], targets[name]["mask"]
+        rows = np.flatnonzero(mask)
+        own = own.take(rows) if isinstance(own, Ragged) else own[rows]
+        found = task.build_evaluator().constant_loss(own) if len(rows) else 0.0
         if found is None:
             return None
-        total += weights[name] * found * examples / count
+        total += weights[name] * found * len(rows) / len(mask)
     return total
 
 
@@ -149,7 +77,6 @@ class Heads(keras.layers.Layer):
     ):
         super().__init__(**{"name": "head"} | kwargs)
         self.names, self.parts, self.tokens = list(heads), dict(heads), frozenset(tokens)
-        self.ranges: dict[str, tuple[int, int]] = {}
 
     def get_config(self) -> dict[str, Any]:
         heads = [[name, head] for name, head in self.parts.items()]  # in their order
@@ -162,32 +89,21 @@ class Heads(keras.layers.Layer):
         return super().from_config({**config, "heads": heads})
 
     def build(self, input_shape: Any) -> None:
-        begin, text = 0, (input_shape[0], input_shape[-1])
+        text = (input_shape[0], input_shape[-1])
         for name, head in self.parts.items():
-            shape = tuple(input_shape) if name in self.tokens else text
             if not head.built:
                 with keras.name_scope(name):
-                    head.build(shape)
-            end = begin + int(head.compute_output_shape(shape)[-1])
-            self.ranges[name], begin = (begin, end), end
+                    head.build(tuple(input_shape) if name in self.tokens else text)
         self.built = True
 
-    def call(self, read: Any, training: bool | None = None) -> Any:
-        """Returns the outputs of all heads, float32 [b t c]; a text's stand at each token."""
-        pooled, tokens, found = read[:, 0], read[:, 1:], []
-        for name, head in self.parts.items():
-            if name in self.tokens:
-                found.append(head(tokens, training=training))
-            else:
-                out = head(pooled, training=training)[:, None]
-                found.append(out * keras.ops.ones_like(tokens[..., :1], out.dtype))
-        return keras.ops.concatenate([keras.ops.cast(out, "float32") for out in found], axis=-1)
-
-    def of(self, name: str, outputs: Any) -> Any:
-        """Returns a task's part of the outputs: [b c], or [b t c] where it reads tokens."""
-        begin, end = self.ranges[name]
-        part = outputs[..., begin:end]
-        return part if name in self.tokens else part[:, 0]
+    def call(self, read: Any, training: bool | None = None) -> dict[str, Any]:
+        """Returns the output of each head, float32: [b c], or [b t c] where it reads tokens."""
+        pooled, tokens = read[:, 0], read[:, 1:]
+        found = {
+            name: head(tokens if name in self.tokens else pooled, training=training)
+            for name, head in self.parts.items()
+        }
+        return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), found)
 
 
 def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
@@ -196,17 +112,6 @@ def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
     return Heads(
         heads, [name for name, task in tasks.items() if task.backbone_output.kind == "tokens"]
     )
-
-
-def split(model: keras.Model) -> Callable[..., dict[str, Any]]:
-    """Returns a function from the inputs of a model with `Heads` to the outputs by task."""
-    heads = inner(model, Heads)
-
-    def named(inputs: Any, training: bool = False) -> dict[str, Any]:
-        outputs = model(inputs, training=training)
-        return {name: heads.of(name, outputs) for name in heads.names}
-
-    return named
 
 
 class SummedLoss(keras.losses.Loss):
@@ -222,16 +127,18 @@ class SummedLoss(keras.losses.Loss):
 
     def __init__(self, heads: Heads, tasks: Mapping[str, Task], weights: Mapping[str, float]):
         super().__init__()
-        self._heads, self._columns, self._weights = heads, columns_of(tasks), weights
+        self._tokens, self._weights = heads.tokens, weights
         self._losses = {name: task.build_loss(heads.parts[name]) for name, task in tasks.items()}
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        ops, total = keras.ops, 0.0
-        for name, columns in self._columns.items():
-            there = ops.cast(columns.there(y_true), "float32")
-            found = self._losses[name].call(columns.truth(y_true), self._heads.of(name, y_pred))
+        total = 0.0
+        for name, loss in self._losses.items():
+            # Of a softmax's own output Keras takes the logits: other last digits of the loss.
+            outputs = tf.nest.map_structure(tf.identity, y_pred[name])
+            found = loss.call(y_true[name]["targets"], outputs)
+            share = y_true[name]["mask"]
             # A loss of tokens is a mean over all of the batch: it has no example to leave out.
-            share = ops.mean(there) if columns.tokens else there
+            share = keras.ops.mean(share) if name in self._tokens else share
             total += self._weights[name] * share * found
         return total
 
@@ -239,18 +146,17 @@ class SummedLoss(keras.losses.Loss):
 class PartMetric(keras.metrics.Metric):
     """A task's metric over the examples that have a target for it."""
 
-    def __init__(self, name: str, columns: Columns, heads: Callable[[], Heads], metric: Any):
+    def __init__(self, name: str, metric: Any):
         super().__init__(name=f"{name}_{metric.name}")
-        self._task, self._columns, self._heads, self._metric = name, columns, heads, metric
+        self._task, self._metric = name, metric
         if direction := getattr(metric, "_direction", None):
             self._direction = direction
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        weight = keras.ops.cast(self._columns.there(y_true), "float32")
+        targets, weight = y_true[self._task]["targets"], y_true[self._task]["mask"]
         if sample_weight is not None:
             weight *= keras.ops.cast(sample_weight, "float32")
-        part = self._heads().of(self._task, y_pred)
-        return self._metric.update_state(self._columns.truth(y_true), part, weight)
+        return self._metric.update_state(targets, y_pred[self._task], weight)
 
     def result(self) -> Any:
         return self._metric.result()
@@ -259,16 +165,8 @@ class PartMetric(keras.metrics.Metric):
         self._metric.reset_state()
 
 
-def metrics_of(tasks: Mapping[str, Task], heads: Callable[[], Heads]) -> list[Any]:
-    """Returns the metrics of all tasks, called "task_metric".
-
-    Args:
-      tasks: by name.
-      heads: asked when there are outputs.
-    """
-    columns = columns_of(tasks)
+def metrics_of(tasks: Mapping[str, Task]) -> list[Any]:
+    """Returns the metrics of all tasks, called "task_metric"."""
     return [
-        PartMetric(name, columns[name], heads, metric)
-        for name, task in tasks.items()
-        for metric in task.build_metrics()
+        PartMetric(name, metric) for name, task in tasks.items() for metric in task.build_metrics()
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import keras
@@ -11,7 +11,7 @@ import keras
 from tfft.argument_checks.validated import NON_NEGATIVE, validated
 from tfft.data.examples import Examples
 from tfft.tasks.backbone_output import BackboneOutput
-from tfft.tasks.base import CustomPrediction, Task, config_of
+from tfft.tasks.base import Task, config_of
 from tfft.tasks.calibrations.multi_task import JointCalibration
 from tfft.tasks.evaluators.multi_task import MultiTaskEvaluator
 from tfft.tasks.multi_task import data
@@ -22,7 +22,7 @@ from tfft.tasks.targets.joint_answers import JointAnswers
 
 
 @validated(weights=NON_NEGATIVE)
-class MultiTask(Task, CustomPrediction):
+class MultiTask(Task):
     """Heads side by side on the body's pooled and tokens' outputs, trained together.
 
     An answer is an object in JSON with the answer of each task that the example is for, such as
@@ -81,25 +81,19 @@ class MultiTask(Task, CustomPrediction):
         made = [task.build_preprocessor(own) for task in self._tasks.values()]
         return data.preprocessor(made, own)
 
-    def encode_targets(self, examples: Examples) -> Any:
-        """Returns the columns of all tasks, float32 [t c] an example, see
-        `tfft.tasks.multi_task.model`.
-        """
-        return together.targets_of(data.shares(examples, self.tasks), examples.encoded)
+    def encode_targets(self, examples: Examples) -> dict[str, dict[str, Any]]:
+        """Returns the targets of each task by its name, see `tfft.tasks.multi_task.model`."""
+        return together.targets_of(data.shares(examples, self.tasks))
 
     def build_head(self, backbone: Any) -> together.Heads:
-        self._heads = together.heads_on(backbone, self.tasks)
-        return self._heads
-
-    def make_predict_fn(self, model: keras.Model) -> Callable[..., Any]:
-        """Returns a function to the outputs of each task by name."""
-        return together.split(model)
+        """Returns the layer to the outputs of each task by its name."""
+        return together.heads_on(backbone, self.tasks)
 
     def build_loss(self, head: Any) -> keras.losses.Loss:
         return together.SummedLoss(head, self.tasks, self.weights)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        return together.metrics_of(self.tasks, lambda: self._heads)
+        return together.metrics_of(self.tasks)
 
     def build_evaluator(self) -> MultiTaskEvaluator:
         return MultiTaskEvaluator(self.tasks, self.weights)

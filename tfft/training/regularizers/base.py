@@ -21,7 +21,7 @@ class StepState:
     Attributes:
       seed: int32 [2], of the stage and the number of the step. Random numbers of a regularizer
         follow from it, not from the order in which regularizers are listed.
-      targets: of the batch, [b ...].
+      targets: of the batch, [b ...], or several by name.
       values: what a regularizer keeps from one place to another.
       tape: of the pass that is traced.
       watched: tensors whose gradients `gradients` needs, by name.
@@ -118,7 +118,7 @@ class Regularizer:
         return pooled
 
     def target_loss(self, step: StepState, loss_of: Callable[[Any], Any], targets: Any) -> Any:
-        """Returns the loss of a pass for targets [b ...]; `loss_of(targets)` is the task's."""
+        """Returns the loss of a pass for targets as of `step`; `loss_of(targets)` is the task's."""
         return loss_of(targets)
 
     def loss(self, step: StepState, forward: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:

@@ -47,7 +47,7 @@ class Mixup(Regularizer):
     def begin_step(self, step: StepState) -> None:
         # Gamma(a) / (Gamma(a) + Gamma(a)) is Beta(a, a).
         one, two = tf.unstack(tf.random.stateless_gamma([2], step.seed, self.alpha))
-        size, seed = tf.shape(step.targets)[0], step.seed + [0, 1 << 30]
+        size, seed = tf.shape(tf.nest.flatten(step.targets)[0])[0], step.seed + [0, 1 << 30]
         step.values["mixup"] = (
             one / tf.maximum(one + two, 1e-30),
             tf.argsort(tf.random.stateless_uniform([size], seed)),
@@ -60,4 +60,5 @@ class Mixup(Regularizer):
 
     def target_loss(self, step: StepState, loss_of: Callable[[Any], Any], targets: Any) -> Any:
         share, partners = step.values["mixup"]
-        return share * loss_of(targets) + (1 - share) * loss_of(tf.gather(targets, partners))
+        others = tf.nest.map_structure(lambda each: tf.gather(each, partners), targets)
+        return share * loss_of(targets) + (1 - share) * loss_of(others)

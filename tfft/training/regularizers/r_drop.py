@@ -38,6 +38,12 @@ class RDrop(Regularizer):
 
     def loss(self, step: StepState, forward: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
         loss, outputs = forward()
+        if isinstance(outputs, dict):
+            raise ConfigError(
+                f"RDrop compares one output, and the model has several: {', '.join(outputs)}.",
+                set_in="Stage.regularizers",
+                valid="Stage.regularizers without @RDrop()",
+            )
         other, again = forward()
         loss = (loss + other) / 2
         return loss + self.alpha * divergence(outputs, again), outputs

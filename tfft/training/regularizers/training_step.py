@@ -67,7 +67,8 @@ class TrainingStep:
             found = compute()
         finally:
             self._state = None
-        model._loss_tracker.update_state(found.loss, sample_weight=tf.shape(y)[0])
+        size = tf.shape(tf.nest.flatten(y)[0])[0]
+        model._loss_tracker.update_state(found.loss, sample_weight=size)
         model.optimizer.apply_gradients(zip(found.weights, model.trainable_weights, strict=True))
         return model.compute_metrics(x, y, found.outputs, weights)
 
