@@ -10,6 +10,11 @@ from tfft.metrics.confidence_intervals import LARGEST_DRAW, corrected, share_int
 RNG = np.random.default_rng(7)
 COUNT = 300
 X = RNG.normal(size=COUNT)
+MASKS = {
+    "hits": np.random.default_rng(8).integers(0, 2, (COUNT, 3)),
+    "predicted": np.random.default_rng(9).integers(1, 4, (COUNT, 3)),
+    "true": np.random.default_rng(10).integers(1, 3, (COUNT, 3)),
+}
 SUMS = {
     "mean": {"score": RNG.random(COUNT)},
     "f1": {
@@ -25,6 +30,8 @@ SUMS = {
         "predicted": RNG.integers(1, 4, (COUNT, 3)),
         "true": RNG.integers(1, 3, (COUNT, 3)),
     },
+    "dice": MASKS,
+    "mean_iou": MASKS,
     "ratio": {"part": RNG.integers(0, 3, COUNT), "whole": RNG.integers(3, 6, COUNT)},
     "bleu": {
         "counts": np.hstack(
@@ -59,6 +66,12 @@ PLAINLY = {
     "root_mean": lambda score: np.sqrt(np.mean(score)),
     "mean_f1": lambda hits, predicted, true: np.mean(
         2 * hits.sum(0) / (predicted.sum(0) + true.sum(0))
+    ),
+    "dice": lambda hits, predicted, true: np.mean(
+        2 * hits.sum(0) / (predicted.sum(0) + true.sum(0))
+    ),
+    "mean_iou": lambda hits, predicted, true: np.mean(
+        hits.sum(0) / (predicted.sum(0) + true.sum(0) - hits.sum(0))
     ),
     "ratio": lambda part, whole: part.sum() / whole.sum(),
     "bleu": bleu,

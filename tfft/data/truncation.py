@@ -64,12 +64,12 @@ def describe_cut(encoded: Any) -> str:
     )
 
 
-def on_cut(part: Any, measure: str, sums: aggregates.Sums) -> dict[str, dict[str, Any]]:
+def on_cut(part: Any, measure: str, sums: aggregates.Terms) -> dict[str, dict[str, Any]]:
     """Returns a figure on texts read whole, read in several windows, and cut.
 
     Args:
       part: as the splits of `ledger`.
-      measure, sums: of the figure, see `aggregates.columns`; the sums are [n].
+      measure, sums: aggregate and terms of the figure, see `aggregates.prepare`.
 
     Returns:
       For each kind that there is: `value` with its 95 % interval (see `aggregates.interval`),

@@ -28,8 +28,8 @@ class Answers:
       name: for a person.
       runs: of the plan; 1 without one.
       main: the key of the figure that is compared.
-      measure: how it follows from `columns`.
-      columns: by example its `aggregates.columns`, [k], the mean over the runs that evaluated it.
+      measure: how it follows from `terms`.
+      terms: by example and number of the run what `aggregates.by_example` returns.
       named: by example the labels of the truth and of the answer of one run alone; empty for a task
         without classes.
     """
@@ -38,7 +38,7 @@ class Answers:
     runs: int
     main: str
     measure: str
-    columns: Mapping[Key, np.ndarray]
+    terms: Mapping[Key, Mapping[int, Any]]
     named: Mapping[Key, tuple[str, str]]
 
 
@@ -64,11 +64,11 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
       kept: of one run, or of a plan's runs.
       column: "model" or a floor's name.
     """
-    found: dict[Key, list[np.ndarray]] = {}
+    found: dict[Key, dict[int, Any]] = {}
     named: dict[Key, tuple[str, str]] = {}
-    for each in kept:
+    for run, each in enumerate(kept):
         for key, row in each.rows(column):
-            found.setdefault(key, []).append(row)
+            found.setdefault(key, {})[run] = row
         if len(kept) == 1 and column in each.predicted:
             labels = np.array(each.labels, object)
             pairs = zip(labels[each.truth], labels[each.predicted[column]], strict=True)
@@ -78,7 +78,7 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
         len(kept),
         kept[0].main,
         kept[0].measure,
-        {key: np.mean(rows, axis=0) for key, rows in found.items()},
+        found,
         named,
     )
 
@@ -155,14 +155,14 @@ def difference(base: Answers, other: Answers) -> dict[str, Any]:
             f"{base.name} is judged by {base.main} and {other.name} by {other.main}.",
             valid="runs of one task",
         )
-    shared = [key for key in base.columns if key in other.columns]
-    union = len(base.columns) + len(other.columns) - len(shared)
+    shared = [key for key in base.terms if key in other.terms]
+    union = len(base.terms) + len(other.terms) - len(shared)
     found = {"base": base.name, "other": other.name, "examples": len(shared)}
     found["left_out"] = union - len(shared)
     if not shared:
         return found
-    rows = (np.stack([each.columns[key] for key in shared]) for each in (base, other))
-    found[base.main] = aggregates.paired(base.measure, next(rows), next(rows))
+    sides = [[each.terms[key] for key in shared] for each in (base, other)]
+    found[base.main] = aggregates.paired(*(aggregates.over_runs(base.measure, s) for s in sides))
     if not base.named or not other.named:
         return found
     names = [[base.named[key][0] for key in shared]]

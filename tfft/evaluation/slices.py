@@ -138,13 +138,13 @@ def encoded_groups(encoded: Any) -> dict[str, Sequence[str]]:
 
 
 def slice_rows(
-    groups: Mapping[str, Sequence[str]], measure: str, sums: aggregates.Sums, lower: bool = False
+    groups: Mapping[str, Sequence[str]], measure: str, sums: aggregates.Terms, lower: bool = False
 ) -> list[dict[str, Any]]:
     """Returns a figure on each slice, the worst first.
 
     Args:
       groups: for each grouping a value for each of the n texts; one value alone is no grouping.
-      measure, sums: of the figure, see `aggregates.columns`; the sums are [n].
+      measure, sums: aggregate and terms of the figure, see `aggregates.prepare`.
       lower: whether less is better.
 
     Returns:

@@ -12,6 +12,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.metrics import aggregates
+from tfft.metrics.record_aggregates import ragged
 from tfft.storage.workdir import Workdir
 
 if TYPE_CHECKING:  # comparing runs loads no TensorFlow
@@ -21,6 +22,7 @@ SCHEMA = 3
 
 FILE = "outputs.safetensors"
 MODEL = "model"
+COUNTS = "counts"
 DIGEST_BYTES = 16
 Key = tuple[bytes, int]
 
@@ -33,9 +35,9 @@ class Outputs:
       split: where the examples are from.
       digests: of each example, see `digests`, uint8 [n 16]; the examples are not kept.
       main: the key of the task's main figure.
-      measure: how it follows from the sums, a name of `tfft.metrics.aggregates`.
-      sums: by name, "model" and the floors, what each example adds to the main figure: float64 [n]
-        by the keys of the measure.
+      measure: how it follows from the terms, a name of `tfft.metrics.aggregates`.
+      sums: by name, "model" and the floors, the terms of the main metric, see
+        `aggregates.prepare`: float64 [n ...], or records of several lengths.
       labels: the class names, in the order of the numbers; of a task without classes none, and
         what follows is empty.
       truth: class numbers, int32 [n].
@@ -57,7 +59,8 @@ class Outputs:
         """Writes outputs.safetensors."""
         arrays = {"digests": self.digests, "truth": self.truth.astype(np.int32)}
         for name, sums in self.sums.items():
-            arrays |= {f"sums/{name}/{key}": sums[key].astype(np.float64) for key in sums}
+            for key, term in sums.items():
+                arrays |= _stored(f"sums/{name}/{key}", term)
         for name, predicted in self.predicted.items():
             arrays[f"predicted/{name}"] = predicted.astype(np.int32)
             arrays[f"probabilities/{name}"] = self.probabilities[name].astype(np.float32)
@@ -73,15 +76,15 @@ class Outputs:
             seen[digest] += 1
         return found
 
-    def rows(self, column: str) -> Iterator[tuple[Key, np.ndarray]]:
-        """Returns what each example that has a main figure adds to it, see `aggregates.columns`.
+    def rows(self, column: str) -> Iterator[tuple[Key, Any]]:
+        """Returns what each example that has a main metric adds, see `aggregates.by_example`.
 
         Args:
           column: "model" or a floor's name.
         """
         sums = self.sums[column]
         there = sums.get("there", np.ones(len(self.digests)))
-        rows = zip(self.keys(), aggregates.columns(self.measure, sums), there, strict=True)
+        rows = zip(self.keys(), aggregates.by_example(self.measure, sums), there, strict=True)
         return ((key, row) for key, row, known in rows if known)
 
 
@@ -96,7 +99,8 @@ def load(files: Workdir) -> Outputs:
     for path in sorted(arrays, key=lambda path: path.split("/")[1:2] != [MODEL]):
         kind, *names = path.split("/")
         if kind == "sums":
-            found[kind].setdefault(names[0], {})[names[1]] = arrays[path]
+            if names[2:] != [COUNTS]:
+                found[kind].setdefault(names[0], {})[names[1]] = _loaded(path, arrays)
         elif names:
             found[kind][names[0]] = arrays[path]
     return Outputs(
@@ -108,6 +112,22 @@ def load(files: Workdir) -> Outputs:
         truth=arrays["truth"],
         **found,
     )
+
+
+def _stored(path: str, term: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns the arrays of a term by path; records end to end, with the length of each."""
+    if term.dtype != object:
+        return {path: term.astype(np.float64)}
+    lengths = np.array([len(record) for record in term])
+    return {path: np.concatenate(list(term)), f"{path}/{COUNTS}": lengths}
+
+
+def _loaded(path: str, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Returns the term that `_stored` made the arrays of."""
+    lengths = arrays.get(f"{path}/{COUNTS}")
+    if lengths is None:
+        return arrays[path]
+    return ragged(np.split(arrays[path], np.cumsum(lengths)[:-1]))
 
 
 def digests(inputs: Sequence[Sequence[str]], answers: Sequence[str]) -> np.ndarray:

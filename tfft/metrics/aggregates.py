@@ -1,18 +1,21 @@
-"""Figures that follow from sums over examples, with 95 % intervals and paired differences.
+"""Metrics that follow from terms of examples, with 95 % intervals and paired differences.
 
-A task says what each example adds to a figure: its sums, arrays [n] by key. Anything said of some
-examples, or of a resample of them, is then a function of weighted sums, so that the bootstrap over
-examples (Efron and Tibshirani, 1993) is a product of matrices whatever the figure is.
+Terms are what each example contributes to a metric. An aggregate computes the metric from them. The
+terms are columns that add up (`column_aggregates`), or records (`record_aggregates`). In both
+cases the metric of a resample follows from how often each example is in it, so that one bootstrap
+over examples (Efron and Tibshirani, 1993) serves all metrics.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from tfft.errors import UserError
+from tfft.metrics.column_aggregates import MEASURES
 from tfft.metrics.confidence_intervals import (
     LARGEST_DRAW,
     Figure,
@@ -21,251 +24,237 @@ from tfft.metrics.confidence_intervals import (
     resamples_for,
     share_interval,
 )
+from tfft.metrics.record_aggregates import RECORDS, ragged
 
-Sums = Mapping[str, np.ndarray]
+Terms = Mapping[str, np.ndarray]
 FEW_KINDS = 1000  # of different examples: counts of each kind are drawn, not the examples
 CHUNK = 1024  # rows that are copied at once to count kinds
-CONSTANT = 1e-12  # of the mean square: a variance that is rounding
 
 
 @dataclasses.dataclass(frozen=True)
-class Measure:
-    """How a figure follows from sums.
+class Rows:
+    """The terms of n examples in the form that resamples need.
 
     Attributes:
-      keys: of the sums.
-      columns: from the sums, [n] in the order of `keys`, to what is added up, [n k].
-      figure: from totals of the columns, [draws k], to the figure, [draws]; NaN where undefined.
+      columns: what is added up, float64 [n k]. k is 0 for records.
+      metric: from totals of the columns, [draws k], or for records from weights of the examples,
+        [draws n], to the metric, [draws]; NaN if undefined.
+      size: number of values that a draw of records sums; 0 for columns.
     """
 
-    keys: tuple[str, ...]
-    columns: Callable[..., np.ndarray]
-    figure: Callable[[np.ndarray], np.ndarray]
+    columns: np.ndarray
+    metric: Callable[[np.ndarray], np.ndarray]
+    size: int = 0
+
+    def draws(self, totals: np.ndarray) -> np.ndarray:
+        """Returns the metric of each draw, [draws]; NaN if undefined."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            return self.metric(totals)
+
+    @property
+    def value(self) -> float | None:
+        """The metric of the examples; None if it is undefined, as for no example."""
+        totals = np.ones((1, len(self.columns))) if self.size else self.columns.sum(0)[None]
+        result = float(self.draws(totals)[0]) if totals.any() else np.nan
+        return result if np.isfinite(result) else None
 
 
-def _mean_columns(score: np.ndarray) -> np.ndarray:
-    return np.column_stack([score, np.ones(len(score))])
-
-
-def _ratio(totals: np.ndarray) -> np.ndarray:
-    return totals[:, 0] / totals[:, 1]
-
-
-def _f1(totals: np.ndarray) -> np.ndarray:
-    return 2 * totals[:, 0] / (totals[:, 1] + totals[:, 2])
-
-
-def _pearson_columns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Returns moments about the medians, which a constant column equals exactly."""
-    x, y = x - np.median(x), y - np.median(y)
-    return np.column_stack([np.ones(len(x)), x, y, x * x, y * y, x * y])
-
-
-def _pearson(totals: np.ndarray) -> np.ndarray:
-    n, x, y, xx, yy, xy = totals.T
-    spread_x, spread_y = n * xx - x * x, n * yy - y * y
-    known = (spread_x > CONSTANT * n * xx) & (spread_y > CONSTANT * n * yy)
-    found = (n * xy - x * y) / np.sqrt(np.where(known, spread_x * spread_y, np.nan))
-    return np.clip(found, -1.0, 1.0)
-
-
-def _root_mean(totals: np.ndarray) -> np.ndarray:
-    return np.sqrt(_ratio(totals))
-
-
-def _mean_f1(totals: np.ndarray) -> np.ndarray:
-    """Returns the mean of several F1, those that are defined."""
-    hits, predicted, true = np.split(totals, 3, axis=1)
-    occurs = predicted + true
-    each = np.where(occurs > 0, 2 * hits / np.where(occurs > 0, occurs, 1), 0.0)
-    return each.sum(1) / (occurs > 0).sum(1)
-
-
-def _exp_ratio(totals: np.ndarray) -> np.ndarray:
-    return np.exp(_ratio(totals))
-
-
-def _bleu(totals: np.ndarray) -> np.ndarray:
-    """Returns BLEU of up to four words, 0 to 100, as sacrebleu 2.6 with its exponential smoothing.
+def columns(aggregate: str, terms: Terms) -> np.ndarray:
+    """Returns what examples add to the totals of an aggregate of columns: float64 [n k].
 
     Args:
-      totals: the words found, those of the reference, and of runs of 1 to 4 words those that are
-        right and all of them, [draws 10].
-    """
-    found, reference, (right, all_runs) = totals[:, 0], totals[:, 1], np.split(totals[:, 2:], 2, 1)
-    possible = right.any(1) & (all_runs > 0).all(1)
-    found, all_runs = np.maximum(found, 1), np.maximum(all_runs, 1)
-    halvings = 2.0 ** np.cumsum(right == 0, axis=1)
-    shares = np.where(right > 0, right, 1 / halvings) / all_runs
-    precision = np.exp(np.log(shares).mean(1))
-    brevity = np.exp(np.minimum(0.0, 1 - reference / found))
-    return np.where(possible, 100 * brevity * precision, 0.0)
-
-
-def _chrf(totals: np.ndarray) -> np.ndarray:
-    """Returns chrF2 of up to six characters, 0 to 100, as sacrebleu 2.6.
-
-    Args:
-      totals: of runs of 1 to 6 characters those found, those of the reference and those in both,
-        [draws 18].
-    """
-    found, reference, both = np.moveaxis(totals.reshape(-1, 6, 3), 2, 0)
-    there = (found > 0) & (reference > 0)
-    orders = np.maximum(there.sum(1), 1)
-    precision = np.where(there, both / np.where(there, found, 1), 0.0).sum(1) / orders
-    recall = np.where(there, both / np.where(there, reference, 1), 0.0).sum(1) / orders
-    whole = 4 * precision + recall
-    return np.where(whole > 0, 500 * precision * recall / np.where(whole > 0, whole, 1), 0.0)
-
-
-def _counts(counts: np.ndarray) -> np.ndarray:
-    return counts
-
-
-MEASURES: dict[str, Measure] = {
-    "mean": Measure(("score",), _mean_columns, _ratio),
-    "ratio": Measure(("part", "whole"), lambda *sums: np.column_stack(sums), _ratio),
-    "f1": Measure(("hits", "predicted", "true"), lambda *sums: np.column_stack(sums), _f1),
-    "pearson": Measure(("x", "y"), _pearson_columns, _pearson),
-    "root_mean": Measure(("score",), _mean_columns, _root_mean),
-    "mean_f1": Measure(("hits", "predicted", "true"), lambda *sums: np.hstack(sums), _mean_f1),
-    "exp_ratio": Measure(("loss", "tokens"), lambda *sums: np.column_stack(sums), _exp_ratio),
-    "bleu": Measure(("counts",), _counts, _bleu),
-    "chrf": Measure(("counts",), _counts, _chrf),
-}
-
-
-def columns(measure: str, sums: Sums) -> np.ndarray:
-    """Returns what examples add to the totals of a measure: float64 [n k].
-
-    Args:
-      measure: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
-        precision; "f1", 2 hits / (predicted + true), or "mean_f1", the mean of that over labels,
-        [n c]; "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss /
-        tokens, such as perplexity; "bleu" and "chrf" of `counts`, see
+      aggregate: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
+        precision or the word error rate; "f1", 2 hits / (predicted + true), "mean_f1" (for masks
+        "dice"), the mean of that over labels, [n c], or "mean_iou", the mean of hits / union;
+        "pearson", the correlation of `x` and `y`; "exp_ratio", e to the power of loss / tokens,
+        such as perplexity; "bleu" and "chrf" of `counts`, see
         `tfft.metrics.text.generated_text`.
-      sums: by key, [n] each; where `there` is among them, examples of which it is 0 add nothing.
+      terms: by key, [n] each. If `there` is among them, examples for which it is 0 add nothing.
 
     Raises:
-      UserError: a sum is not finite, as after a training that diverged.
+      UserError: a term is not finite, as after a training that diverged.
     """
-    given = [np.asarray(sums[key], np.float64) for key in MEASURES[measure].keys]
-    if not len(given[0]):
+    values = _finite(MEASURES[aggregate].keys, terms)
+    if not len(values[0]):
         return np.zeros((0, 1))
-    broken = int((~np.isfinite(given)).any(0).sum())
-    if broken:
-        raise UserError(
-            f"the figures of {broken:,} of {len(given[0]):,} examples are not finite: the training "
-            "diverged.",
-            valid="a lower Stage.learning_rate, or global_clipnorm = 1.0",
-        )
-    if "there" not in sums:
-        return MEASURES[measure].columns(*given)
-    there = np.asarray(sums["there"]) > 0
+    if "there" not in terms:
+        return MEASURES[aggregate].columns(*values)
+    there = np.asarray(terms["there"]) > 0
     if not there.any():
         return np.zeros((len(there), 1))
-    known = MEASURES[measure].columns(*(column[there] for column in given))
-    found = np.zeros((len(there), known.shape[1]))
-    found[there] = known
-    return found
+    known = MEASURES[aggregate].columns(*(column[there] for column in values))
+    result = np.zeros((len(there), known.shape[1]))
+    result[there] = known
+    return result
 
 
-def value(measure: str, sums: Sums) -> float | None:
-    """Returns the figure; None where it is undefined, as of no example."""
-    return _of_totals(measure, columns(measure, sums).sum(0))
+def _finite(keys: Sequence[str], terms: Terms) -> list[np.ndarray]:
+    """Returns the terms of these keys: float64 [n ...], or object [n] of arrays."""
+    raw = [np.asarray(terms[key]) for key in keys]
+    values = [each if each.dtype == object else np.asarray(each, np.float64) for each in raw]
+    broken = np.zeros(len(values[0]), bool)
+    for each in values:
+        if each.dtype == object:
+            broken |= [not np.isfinite(record).all() for record in each]
+        else:
+            broken |= ~np.isfinite(each).all(axis=tuple(range(1, each.ndim)))
+    if broken.any():
+        raise UserError(
+            f"the figures of {broken.sum():,} of {len(broken):,} examples are not finite: the "
+            "training diverged.",
+            valid="a lower Stage.learning_rate, or global_clipnorm = 1.0",
+        )
+    return values
 
 
-def interval(measure: str, sums: Sums, seed: int = 0) -> Figure:
-    """Returns the figure with its 95 % interval; arguments as in `columns`.
-
-    It is Wilson's (1927) for a mean of scores that are 0 or 1, otherwise the bias-corrected
-    bootstrap over the examples (Efron, 1987); an undefined figure is `{"value": None}`.
-    """
-    return figures({"": (measure, sums)}, seed)[""]
-
-
-def figures(wanted: Mapping[str, tuple[str, Sums]], seed: int = 0) -> dict[str, Figure]:
-    """Returns several figures with their intervals; those of as many examples share resamples.
+def prepare(aggregate: str, terms: Terms) -> Rows:
+    """Returns terms in the form that resamples need, for any aggregate.
 
     Args:
-      wanted: by name the measure and the sums.
+      aggregate: as in `columns`, or a name of `tfft.metrics.record_aggregates.RECORDS`.
+      terms: by key, [n] each; of records also object arrays of arrays, see `ragged`.
+    """
+    if aggregate in MEASURES:
+        return Rows(columns(aggregate, terms), MEASURES[aggregate].figure)
+    values = _finite(RECORDS[aggregate].keys, terms)
+    return _of_records(aggregate, values, np.asarray(terms.get("there", np.ones(len(values[0])))))
+
+
+def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray) -> Rows:
+    """Returns the records of the examples for which `there` is above 0, among n examples."""
+    rows = np.flatnonzero(there > 0)
+    if not len(rows):
+        return Rows(np.zeros((len(there), 1)), np.ravel)
+    metric, size = RECORDS[aggregate].prepare(*(each[rows] for each in values))
+    none = np.zeros((len(there), 0))
+    return Rows(none, lambda weights: metric(weights[:, rows]), max(size, len(there)))
+
+
+def by_example(aggregate: str, terms: Terms) -> Sequence[Any]:
+    """Returns what each example contributes: rows of `columns`, or tuples of arrays."""
+    if aggregate in MEASURES:
+        return columns(aggregate, terms)
+    return list(zip(*_finite(RECORDS[aggregate].keys, terms), strict=True))
+
+
+def over_runs(aggregate: str, examples: Sequence[Mapping[int, Any]]) -> Rows:
+    """Returns the terms of examples that one or several runs evaluated.
+
+    Columns are means over the runs of an example. Of records, which rank the examples of one model,
+    the metric is the mean over the runs, each on the examples that it evaluated.
+
+    Args:
+      examples: for each example by the number of a run what `by_example` returns, n of them.
+    """
+    if aggregate in MEASURES:
+        rows = [list(each.values()) for each in examples]
+        means = [each[0] if len(each) == 1 else np.mean(each, axis=0) for each in rows]
+        return Rows(np.stack(means), MEASURES[aggregate].figure)
+    parts = []
+    for run in sorted(set().union(*examples)):
+        there = np.array([run in each for each in examples])
+        records = [each.get(run, next(iter(each.values()))) for each in examples]
+        parts.append(
+            _of_records(aggregate, [ragged(each) for each in zip(*records, strict=True)], there)
+        )
+    return Rows(
+        parts[0].columns,
+        lambda weights: np.mean([part.metric(weights) for part in parts], axis=0),
+        sum(part.size for part in parts),
+    )
+
+
+def value(aggregate: str, terms: Terms) -> float | None:
+    """Returns the metric; None if it is undefined, as for no example."""
+    return prepare(aggregate, terms).value
+
+
+def interval(aggregate: str, terms: Terms, seed: int = 0) -> Figure:
+    """Returns the metric with its 95 % interval; arguments as in `prepare`.
+
+    It is Wilson's (1927) for a mean of scores that are 0 or 1, otherwise the bias-corrected
+    bootstrap over the examples (Efron, 1987). An undefined metric is `{"value": None}`.
+    """
+    return figures({"": (aggregate, terms)}, seed)[""]
+
+
+def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str, Figure]:
+    """Returns several metrics with their intervals; those of as many examples share resamples.
+
+    Args:
+      wanted: by name the aggregate and the terms.
       seed: of the draws.
     """
-    found: dict[str, Figure] = {name: {"value": None} for name in wanted}
-    parts: dict[int, dict[str, np.ndarray]] = {}
-    for name, (measure, sums) in wanted.items():
-        if is_share(measure, sums):
-            found[name] = share_interval(int(np.sum(sums["score"])), len(sums["score"]))
+    result: dict[str, Figure] = {name: {"value": None} for name in wanted}
+    parts: dict[int, dict[str, Rows]] = {}
+    for name, (aggregate, terms) in wanted.items():
+        if is_share(aggregate, terms):
+            result[name] = share_interval(int(np.sum(terms["score"])), len(terms["score"]))
         else:
-            part = columns(measure, sums)
-            if part.any():
-                parts.setdefault(len(part), {})[name] = part
+            part = prepare(aggregate, terms)
+            if part.size or part.columns.any():
+                parts.setdefault(len(part.columns), {})[name] = part
     for alike in parts.values():
-        ends = np.cumsum([part.shape[1] for part in alike.values()])[:-1]
-        drawn = np.split(_resampled(np.hstack(list(alike.values())), seed), ends, axis=1)
-        for (name, part), totals in zip(alike.items(), drawn, strict=True):
-            measure = wanted[name][0]
-            found[name] = _figure(_of_totals(measure, part.sum(0)), _figures(measure, totals))
-    return found
+        resampled = _resampled(list(alike.values()), seed)
+        for (name, part), draws in zip(alike.items(), resampled, strict=True):
+            if (whole := part.value) is not None:
+                result[name] = corrected(whole, draws)
+    return result
 
 
-def is_share(measure: str, sums: Sums) -> bool:
-    """Says whether a figure is a share of examples, a mean of scores that are all 0 or 1."""
-    whole = measure == "mean" and "there" not in sums
-    return whole and bool(np.isin(sums["score"], (0, 1)).all())
+def is_share(aggregate: str, terms: Terms) -> bool:
+    """Returns True for a share of examples, a mean of scores that are all 0 or 1."""
+    whole = aggregate == "mean" and "there" not in terms
+    return whole and bool(np.isin(terms["score"], (0, 1)).all())
 
 
-def difference(measure: str, base: Sums, other: Sums, seed: int = 0) -> Figure:
+def difference(aggregate: str, base: Terms, other: Terms, seed: int = 0) -> Figure:
     """Returns other minus base on the same examples, with its 95 % paired bootstrap interval.
 
     Args:
-      base, other: sums of two models, [n] each, of the same examples in the same order.
+      base, other: terms of two models, [n] each, of the same examples in the same order.
     """
-    return paired(measure, columns(measure, base), columns(measure, other), seed)
+    return paired(prepare(aggregate, base), prepare(aggregate, other), seed)
 
 
-def paired(measure: str, base: np.ndarray, other: np.ndarray, seed: int = 0) -> Figure:
-    """Returns what `difference` does of `columns`, such as means of several runs' ones."""
-    values = [_of_totals(measure, part.sum(0)) for part in (base, other)]
+def paired(base: Rows, other: Rows, seed: int = 0) -> Figure:
+    """Returns what `difference` does of prepared terms, such as those of several runs."""
+    values = base.value, other.value
     if values[0] is None or values[1] is None:
         return {"value": None}
-    totals = _resampled(np.hstack([base, other]), seed)
-    drawn = [_figures(measure, part) for part in np.split(totals, 2, axis=1)]
-    return _figure(values[1] - values[0], drawn[1] - drawn[0])
+    before, after = _resampled([base, other], seed)
+    return corrected(values[1] - values[0], after - before)
 
 
-def _figure(found: float | None, draws: np.ndarray) -> Figure:
-    return {"value": None} if found is None else corrected(found, draws)
+def _resampled(parts: Sequence[Rows], seed: int) -> list[np.ndarray]:
+    """Returns several metrics of the same resamples of n examples, [draws] each."""
+    totals: list[np.ndarray] = []
+    of_records: list[list[np.ndarray]] = [[] for _ in parts]
+    together = np.hstack([part.columns for part in parts])
+    for weights, rows in _draws(together, seed, max(part.size for part in parts)):
+        totals.append(weights @ rows)
+        for part, draws in zip(parts, of_records, strict=True):
+            if part.size:
+                draws.append(part.draws(weights))
+    ends = np.cumsum([part.columns.shape[1] for part in parts])[:-1]
+    of_columns = np.split(np.concatenate(totals), ends, axis=1)
+    return [
+        np.concatenate(draws) if part.size else part.draws(own)
+        for part, own, draws in zip(parts, of_columns, of_records, strict=True)
+    ]
 
 
-def _of_totals(measure: str, totals: np.ndarray) -> float | None:
-    if not totals.any():
-        return None
-    found = float(_figures(measure, totals[None])[0])
-    return found if np.isfinite(found) else None
-
-
-def _figures(measure: str, totals: np.ndarray) -> np.ndarray:
-    """Returns the figure of each draw, [draws], NaN where it is undefined."""
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return MEASURES[measure].figure(totals)
-
-
-def _resampled(parts: np.ndarray, seed: int) -> np.ndarray:
-    """Returns totals over resamples of the examples, [draws k]."""
-    return np.concatenate([weights @ rows for weights, rows in _draws(parts, seed)])
-
-
-def _draws(parts: np.ndarray, seed: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _draws(parts: np.ndarray, seed: int, size: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields how often each row is drawn, [draws rows], and the rows, [rows k].
 
-    Where examples are of few kinds, how often each kind is drawn is a multinomial count.
+    Where examples are of few kinds, how often each kind is drawn is a multinomial count. Records,
+    whose `size` is above 0, are weights of the examples themselves.
     """
     rng, count = np.random.default_rng(seed), len(parts)
-    resamples = resamples_for(count, 1)
-    kinds, counts = _kinds(parts)
+    resamples = resamples_for(max(count, size), 1)
+    kinds, counts = (parts[:0], parts[:0]) if size else _kinds(parts)
     few = len(kinds) > 0
-    at_once = max(1, LARGEST_DRAW // (len(kinds) if few else count))
+    at_once = max(1, LARGEST_DRAW // (len(kinds) if few else max(count, size)))
     for done in range(0, resamples, at_once):
         draws = min(at_once, resamples - done)
         if few:

@@ -6,7 +6,7 @@ A figure is `{"value": v, "low": l, "high": h}`; without an interval it is `{"va
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -159,20 +159,20 @@ def example_intervals(
     """
     count, classes = probabilities.shape
     resamples = resamples_for(count, classes)
-    areas = _ranked(truth, probabilities) if ranked_are_resampled(count, classes) else []
+    ranked = ranked_classes(truth, probabilities) if ranked_are_resampled(count, classes) else []
     means = np.column_stack(list(losses.values()))
     rng = np.random.default_rng(seed)
     at_once = max(1, LARGEST_DRAW // count)
-    drawn_means, drawn_areas = [], []
+    resampled_means, resampled_areas = [], []
     for done in range(0, resamples, at_once):
         weights = drawn_weights(rng, count, min(at_once, resamples - done))
-        drawn_means.append(weights @ means / count)
-        if areas:
-            each = np.stack([curve.areas(weights) for curve in areas])  # [c draws 2]
-            drawn_areas.append(_mean_of_known(each))
-    draws = dict(zip(losses, np.concatenate(drawn_means).T, strict=True))
-    if drawn_areas:
-        draws |= zip(("roc_auc", "average_precision"), np.concatenate(drawn_areas).T, strict=True)
+        resampled_means.append(weights @ means / count)
+        if ranked:
+            resampled_areas.append(macro_areas(ranked, weights))
+    draws = dict(zip(losses, np.concatenate(resampled_means).T, strict=True))
+    if resampled_areas:
+        areas = np.concatenate(resampled_areas).T
+        draws |= zip(("roc_auc", "average_precision"), areas, strict=True)
     return {
         name: {"value": value}
         if value is None or name not in draws
@@ -257,9 +257,29 @@ def areas(positive: np.ndarray, scores: np.ndarray) -> dict[str, float | None]:
     return {"roc_auc": float(roc), "average_precision": float(precision)}
 
 
-def _ranked(truth: np.ndarray, probabilities: np.ndarray) -> list[_Ranked]:
-    """Returns the classes that have examples and others beside them."""
+def ranked_classes(truth: np.ndarray, scores: np.ndarray) -> list[_Ranked]:
+    """Returns the classes that have examples and others beside them.
+
+    Args:
+      truth: class numbers, int [n].
+      scores: float [n c]; or [n], those of class 1 of two, which is then the only one returned.
+    """
     present = np.unique(truth)
     if len(present) < 2:
         return []
-    return [_Ranked(truth == number, probabilities[:, number]) for number in present]
+    if scores.ndim == 1:
+        return [_Ranked(truth == 1, scores)]
+    return [_Ranked(truth == number, scores[:, number]) for number in present]
+
+
+def macro_areas(classes: Sequence[_Ranked], weights: np.ndarray) -> np.ndarray:
+    """Returns means over classes of ROC area and average precision, float [draws 2].
+
+    A class without an example in a draw is left out of the mean; NaN if all are.
+
+    Args:
+      weights: how often each example is in each draw, float [draws n].
+    """
+    if not classes:
+        return np.full((len(weights), 2), np.nan)
+    return _mean_of_known(np.stack([each.areas(weights) for each in classes]))

@@ -14,7 +14,7 @@ from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 
 Log = Callable[[str], None] | None
-Terms = Mapping[str, tuple[str, aggregates.Sums]]
+Terms = Mapping[str, tuple[str, aggregates.Terms]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Evaluator:
         """Returns for each metric its aggregate, and what each example adds to it."""
         raise NotImplementedError
 
-    def main_terms(self, examples: Examples, outputs: Any) -> aggregates.Sums:
+    def main_terms(self, examples: Examples, outputs: Any) -> aggregates.Terms:
         """Returns what each example adds to the main metric, [n] by key."""
         return self.terms(examples, outputs)[self.metrics[0].key][1]
 

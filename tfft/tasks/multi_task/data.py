@@ -14,6 +14,7 @@ from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.data.inputs import names_of
 from tfft.errors import ConfigError, DataError, near
+from tfft.metrics.record_aggregates import scatter
 from tfft.tasks.base import CustomPrediction, Task, modality_of, serving_signature
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
@@ -44,9 +45,12 @@ class Share:
         return [outputs[row] for row in self.rows]
 
     def scattered(self, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Returns the sums of the task's examples as those of all, with `there`: [n ...] each."""
+        """Returns the terms of the task's examples as those of all, with `there`: [n ...] each."""
         found = {**sums, "there": np.ones(len(self.rows))}
         for key, value in found.items():
+            if np.asarray(value).dtype == object:
+                found[key] = scatter(value, self.rows, self.count)
+                continue
             found[key] = np.zeros((self.count, *np.shape(value)[1:]))
             found[key][self.rows] = value
         return found
