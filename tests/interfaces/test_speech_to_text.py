@@ -1,5 +1,7 @@
 """Text from sounds of different lengths: an encoder of frames and a decoder that generates."""
 
+import dataclasses
+
 import keras
 import keras_hub
 import made_data
@@ -14,6 +16,8 @@ from tfft.data.inputs import Audio
 from tfft.layers.inspection import inner
 from tfft.layers.serialization import deserialize
 from tfft.losses.next_token import NextTokenLoss
+from tfft.metrics.text import error_rates
+from tfft.preprocessing.media_files import content
 from tfft.reports.console import Console
 from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import CustomPrediction, Task, TextGeneration
@@ -45,8 +49,6 @@ class FramePreprocessor(tf.Module):
         )
 
     def rows(self, values):
-        from tfft.preprocessing.media_files import content
-
         contents = tf.constant([content(each.decode()) for each in values.numpy()])
         frames = [self._frames(each) for each in contents]
         full = tf.constant([len(each) for each in frames], tf.int64)
@@ -61,8 +63,6 @@ class FramePreprocessor(tf.Module):
         return tf.math.log(bands + 1e-3)
 
     def __call__(self, contents):
-        spec = tf.RaggedTensorSpec([None, BINS], tf.float32, ragged_rank=0)
-        del spec
         lengths = tf.map_fn(lambda each: tf.shape(self._frames(each))[0], contents, tf.int32)
         lengths = tf.minimum(lengths, self.sequence_length)
         longest = tf.reduce_max(lengths)
@@ -203,8 +203,6 @@ class SpeechToText(TextGeneration, CustomPrediction, Task):
         return examples.targets
 
     def encode_training_examples(self, examples, preprocessor):
-        import dataclasses
-
         ids = [[LETTERS.index(letter) + 3 for letter in text] for text in examples.answers]
         rows = [np.array([BEGIN, *each], np.int32) for each in ids]
         targets = ragged([np.array([*each, END], np.int32) for each in ids])
@@ -260,12 +258,8 @@ class WordErrors(Evaluator):
 
     def terms(self, examples, outputs):
         heard = [each.decode() for each in outputs["text"]]
-        pairs = list(zip(examples.answers, heard, strict=True))
-        sums = {
-            "part": np.array([edits(*pair) for pair in pairs], float),
-            "whole": np.array([len(said) for said, _ in pairs], float),
-        }
-        return {"character_error_rate": ("ratio", sums)}
+        rate = error_rates.character_error_rate(heard, examples.answers)
+        return {"character_error_rate": rate}
 
     def report_examples(self, examples, outputs):
         def details(row):
@@ -285,16 +279,6 @@ class TextSignature(ServingSignature):
 
     def format_predictions(self, examples, outputs):
         return [{"text": each.decode()} for each in outputs["text"]]
-
-
-def edits(said, heard):
-    """Returns the number of letters to replace, to insert and to leave out."""
-    row = list(range(len(heard) + 1))
-    for i, letter in enumerate(said, 1):
-        row, before = [i, *row[1:]], row
-        for j, other in enumerate(heard, 1):
-            row[j] = min(before[j] + 1, row[j - 1] + 1, before[j - 1] + (letter != other))
-    return row[-1]
 
 
 def examples(count, seed=0):
