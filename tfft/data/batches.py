@@ -19,6 +19,7 @@ from tfft.preprocessing.instances import spread
 from tfft.storage.array_file import release
 
 RELEASE = 2**29  # bytes read from disk after which their memory is given back
+RELEASE_TOKENS = 2**26
 ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
 
 
@@ -66,7 +67,7 @@ class Inputs:
         if not encoded.padded:
             read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
             return {name: values.first(rows) for name, values in read.items()}
-        mask = _mask(encoded.tokens.lengths[rows], length)
+        mask = _mask(encoded.tokens.lengths_of(rows), length)
         if "padding_mask" in encoded.extra:  # several examples in a row, numbered
             mask = encoded.extra["padding_mask"].pad(rows, length)
         beside = self._decoder_rows(rows, length)
@@ -89,8 +90,16 @@ class Inputs:
         size = self.encoded.decoder_length(length)
         return {
             "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
-            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
+            "decoder_padding_mask": _mask(decoder.lengths_of(rows), size),
         }
+
+    def _mapped(self) -> list[np.ndarray]:
+        """Returns the arrays that batches read from disk."""
+        encoded = self.encoded
+        read = [encoded.tokens, encoded.targets, encoded.decoder, *encoded.extra.values()]
+        read = read if self.features is None else [self.features]
+        values = [each.values for each in read if isinstance(each, Ragged)]
+        return [each for each in values if isinstance(each, np.memmap)]
 
     def dataset(
         self,
@@ -107,6 +116,8 @@ class Inputs:
         """
         encoded, held = self.encoded, 0
         targets = encoded.targets
+        mapped = self._mapped()
+        most = RELEASE_TOKENS if self.features is None else RELEASE
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -117,11 +128,12 @@ class Inputs:
                 rng = np.random.default_rng([*seed, int(number)])
                 inputs, wanted = self.drawn(inputs, wanted, rng)
             found = list(inputs.values())
-            if self.features is not None:
+            if mapped:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
-                full = min(held, self.features.values.nbytes) > RELEASE
+                full = min(held, sum(values.nbytes for values in mapped)) > most
                 if full or number == len(plan) - 1:
-                    release(self.features.values)
+                    for values in mapped:
+                        release(values)
                     held = 0
             if wanted is not None:
                 found.append(wanted)

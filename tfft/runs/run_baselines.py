@@ -67,13 +67,15 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     began = time.monotonic()
     with job.clock("floors"):
         top, where = Cut(job.backbone.depth, True), "memory" if kind == "off" else kind
+        rows = job.sample_rows("train")
         train, held_out = (
-            _of_texts(job.splits[name], job.features.get(name, top, where, False))
-            for name in ("train", split)
+            _of_texts(job.splits[name], job.features.get(name, top, where, False), of_split)
+            for name, of_split in (("train", rows), (split, None))
         )
-        floor = job.task.build_evaluator().frozen_feature_baseline(
-            train, job.splits["train"].targets, held_out
-        )
+        fitted = job.splits["train"] if rows is None else job.splits["train"].take(rows)
+        floor = job.task.build_evaluator().frozen_feature_baseline(train, fitted.targets, held_out)
+        if rows is not None:
+            floor.described["training_texts"] = job.splits["train"].size
     job.files.save(FEATURES_FILE, {"outputs": floor.outputs}, floor.described)
     job.say.info(
         f"floor: frozen features with logistic regression on {floor.described['fitted_on']:,} of "
@@ -83,10 +85,17 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     return floor
 
 
-def _of_texts(encoded: Any, features: Any) -> np.ndarray:
-    """Returns the pooled features of each text, float32 [n d]: the mean of its windows' ones."""
+def _of_texts(encoded: Any, features: Any, texts: np.ndarray | None) -> np.ndarray:
+    """Returns the pooled features of each text, float32 [n d]: the mean of its windows' ones.
+
+    Args:
+      texts: Numbers of the texts; None for all.
+    """
     windows = encoded.windows
-    rows = features.first(np.arange(len(encoded.tokens.lengths))).astype(np.float32)
+    numbers = np.arange(len(encoded.tokens.lengths)) if texts is None else texts
+    if windows is not None and texts is not None:
+        windows, numbers = windows.take(texts)
+    rows = features.first(numbers).astype(np.float32)
     if windows is None:
         return rows
     return np.add.reduceat(rows, windows.offsets[:-1]) / windows.counts[:, None]
