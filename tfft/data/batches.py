@@ -20,6 +20,7 @@ from tfft.preprocessing.instances import spread
 from tfft.storage.array_file import release
 
 RELEASE = 2**29  # bytes read from disk after which their memory is given back
+RELEASE_TOKENS = 2**26
 ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
 
 
@@ -87,12 +88,6 @@ class Inputs:
             for key, value in part._with_shapes(self._batch_of(name, batch)).items()
         }
 
-    @property
-    def _stored(self) -> list[np.ndarray]:
-        """The features that are read, of all towers."""
-        own = [] if self.features is None else [self.features.values]
-        return own + [each for part in self.towers.values() for each in part._stored]
-
     def _rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
@@ -100,7 +95,7 @@ class Inputs:
         if not encoded.padded:
             read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
             return {name: values.first(rows) for name, values in read.items()}
-        mask = _mask(encoded.tokens.lengths[rows], length)
+        mask = _mask(encoded.tokens.lengths_of(rows), length)
         if "padding_mask" in encoded.extra:  # several examples in a row, numbered
             mask = encoded.extra["padding_mask"].pad(rows, length)
         beside = self._decoder_rows(rows, length)
@@ -123,8 +118,20 @@ class Inputs:
         size = self.encoded.decoder_length(length)
         return {
             "decoder_token_ids": decoder.pad(rows, size, self.encoded.pad_id),
-            "decoder_padding_mask": _mask(decoder.lengths[rows], size),
+            "decoder_padding_mask": _mask(decoder.lengths_of(rows), size),
         }
+
+    def _mapped(self) -> list[np.ndarray]:
+        """Returns the arrays that batches read from disk."""
+        encoded, targets = self.encoded, tf.nest.flatten(self.encoded.targets)
+        if self.towers:
+            read = targets
+        else:
+            read = [encoded.tokens, *targets, encoded.decoder, *encoded.extra.values()]
+        read = read if self.features is None else [self.features]
+        values = [each.values for each in read if isinstance(each, Ragged)]
+        own = [each for each in values if isinstance(each, np.memmap)]
+        return own + [each for part in self.towers.values() for each in part._mapped()]
 
     def dataset(
         self,
@@ -140,9 +147,9 @@ class Inputs:
           seed: of what is drawn, together with the number of the batch.
         """
         encoded, held = self.encoded, 0
-        targets, stored = encoded.targets, self._stored
-        stored_bytes = sum(values.nbytes for values in stored)
+        targets, mapped = encoded.targets, self._mapped()
         leaves = [] if targets is None else tf.nest.flatten(targets)
+        most = RELEASE_TOKENS if self.features is None and not self.towers else RELEASE
 
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
@@ -153,10 +160,11 @@ class Inputs:
                 rng = np.random.default_rng([*seed, int(number)])
                 inputs, wanted = self.drawn(inputs, wanted, rng)
             found = list(inputs.values())
-            if stored:
+            if mapped:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
-                if min(held, stored_bytes) > RELEASE or number == len(plan) - 1:
-                    for values in stored:
+                full = min(held, sum(values.nbytes for values in mapped)) > most
+                if full or number == len(plan) - 1:
+                    for values in mapped:
                         release(values)
                     held = 0
             if wanted is not None:

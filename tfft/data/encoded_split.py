@@ -51,6 +51,11 @@ class Ragged:
         """Whether each row has one value."""
         return len(self.values) == len(self.offsets) - 1
 
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the lengths of some rows; those of all rows are not computed for it."""
+        places = self._places(rows)
+        return self.offsets[places + 1] - self.offsets[places]
+
     def rows(self) -> Iterator[np.ndarray]:
         """Yields the values of each row, in their order."""
         for row in range(len(self.offsets) - 1) if self.chosen is None else self.chosen:
@@ -233,6 +238,7 @@ def encode(
     batches: Iterable[tuple[Any, ...]],
     preprocessor: Any,
     advance: Callable[[int], None] = lambda count: None,
+    done: int = 0,
 ) -> Encoded:
     """Reads examples in the graph that serving uses too, without targets.
 
@@ -240,12 +246,12 @@ def encode(
       batches: the inputs of some examples each: strings, [b], one array an input.
       preprocessor: with `rows`, `reads`, `inputs`, `pad_id` and `padded`.
       advance: called with the number of examples done.
+      done: Number of examples before these, for errors.
 
     Raises:
       DataError: one of them cannot be read.
     """
     parts: dict[str, list[np.ndarray]] = {}
-    done = 0
     for columns in batches:
         try:
             found = preprocessor.rows(*(tf.constant(column) for column in columns))
@@ -306,10 +312,10 @@ def _offsets(lengths: np.ndarray) -> np.ndarray:
 
 def pack(encoded: Encoded) -> bytes:
     """Returns the tokens of a split as bytes, without its targets."""
-    return save(to_arrays(encoded))
+    return save(arrays_of(encoded))
 
 
-def to_arrays(encoded: Encoded) -> dict[str, np.ndarray]:
+def arrays_of(encoded: Encoded) -> dict[str, np.ndarray]:
     """Returns the tokens of a split as arrays by name, without its targets."""
     tokens, windows = encoded.tokens, encoded.windows
     arrays = {"values": tokens.values, "offsets": tokens.offsets, "full": encoded.full_lengths}
@@ -320,11 +326,11 @@ def to_arrays(encoded: Encoded) -> dict[str, np.ndarray]:
 
 def unpack(content: bytes, preprocessor: Any) -> Encoded:
     """Returns what `pack` was given, without targets."""
-    return from_arrays(load(content), preprocessor)
+    return of_arrays(load(content), preprocessor)
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray], preprocessor: Any) -> Encoded:
-    """Returns the split that `to_arrays` was given, without targets."""
+def of_arrays(arrays: Mapping[str, np.ndarray], preprocessor: Any) -> Encoded:
+    """Returns the split that `arrays_of` was given, without targets."""
     windows = None
     if not preprocessor.padded:
         return _fixed(arrays["values"], preprocessor)

@@ -169,7 +169,7 @@ def pack(encoded: Encoded | EncodedTowers) -> bytes:
         {
             f"{name}:{key}": value
             for name, part in encoded.parts.items()
-            for key, value in encoded_split.to_arrays(part).items()
+            for key, value in encoded_split.arrays_of(part).items()
         }
     )
 
@@ -184,5 +184,5 @@ def unpack(content: bytes, preprocessor: Any) -> Encoded | EncodedTowers:
         found[name][own] = value
     own = preprocessor.parts
     return EncodedTowers(
-        {name: encoded_split.from_arrays(arrays, own[name]) for name, arrays in found.items()}
+        {name: encoded_split.of_arrays(arrays, own[name]) for name, arrays in found.items()}
     )

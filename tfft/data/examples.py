@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from tfft.data.encoded_towers import encode
+from tfft.data.splits import sample_rows
 from tfft.errors import DataError
 
 Columns = tuple[Sequence[str], ...]
 SHOWN_PLACES = 3  # in an error
+MAX_SAMPLE = 20_000  # examples of a streamed split whose texts are in memory
 
 
 @contextlib.contextmanager
@@ -75,7 +78,13 @@ def evaluated_split(source: Any) -> str:
 
 
 def of_split(source: Any, split: str, tokens: Any) -> Examples:
-    """Returns a split of a source whose tokens are there already, with their targets if any."""
+    """Returns a split of a source whose tokens are there already, with their targets if any.
+
+    Of a training split that may be larger than memory, these are `MAX_SAMPLE` examples at random.
+    """
+    if source.streamed:
+        rows = sample_rows(tokens.size, MAX_SAMPLE if split == "train" else tokens.size)
+        return lazy_examples(source, split, rows, tokens.take(rows))
     return Examples(*read(source, split), tokens.targets, tokens)
 
 
@@ -102,3 +111,43 @@ class Examples:
         """Returns the same examples with what the head learns of them."""
         tokens = self.encoded and dataclasses.replace(self.encoded, targets=targets)
         return dataclasses.replace(self, targets=targets, encoded=tokens)
+
+
+class LazyColumn(Sequence[str]):
+    """A column of examples that are read when a value is first used.
+
+    Args:
+      read: Returns all columns; called by the first column that is used.
+      place: Number of the column.
+      size: Number of examples.
+    """
+
+    def __init__(self, read: Callable[[], Sequence[Sequence[str]]], place: int, size: int):
+        self._read, self._place, self._size = read, place, size
+
+    def __len__(self) -> int:
+        return self._size
+
+    def __getitem__(self, number: Any) -> Any:
+        return self._read()[self._place][number]
+
+
+def lazy_examples(source: Any, split: str, rows: np.ndarray, tokens: Any) -> Examples:
+    """Returns some examples of a source whose texts are read only if something uses them.
+
+    Args:
+      rows: Numbers of the examples, ascending, int [n].
+      tokens: Of these examples, with targets if any.
+    """
+
+    @functools.cache
+    def read() -> Sequence[Sequence[str]]:
+        return source.read(split, rows)
+
+    inputs = tuple(LazyColumn(read, place, len(rows)) for place in range(len(source.inputs)))
+    answers: Sequence[str] = LazyColumn(read, len(source.inputs), len(rows))
+    if source.classes:
+        summary = source.summaries[split]
+        names = list(summary.labels)
+        answers = [names[code] for code in summary.codes[rows].tolist()]
+    return Examples(inputs, answers, tokens.targets, tokens)

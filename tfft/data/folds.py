@@ -11,8 +11,9 @@ from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
 from tfft.data.sources.base import MemorySource, Source, summarize
 from tfft.data.splits import Rows, Units, keys_of, take
-from tfft.errors import DataError
+from tfft.errors import ConfigError, DataError
 
+MAX_POOL = 200_000  # examples of a streamed source that folds may hold
 POOL = "pool"  # the training and the validation split together, from which folds are taken
 
 
@@ -58,6 +59,12 @@ class FoldSource(MemorySource):
 
 def lists(source: Source, splits: Sequence[str]) -> Rows:
     """Returns the inputs and the answers of several splits, one after the other."""
+    if source.streamed and (size := sum(source.size(split) for split in splits)) > MAX_POOL:
+        raise ConfigError(
+            f"folds hold all examples in memory, and {source.name} streams {size:,}.",
+            set_in="train.folds",
+            valid=f"at most {MAX_POOL:,} examples, or train.folds = 1",
+        )
     rows = [row for split in splits for row in source.rows(split)]
     return tuple(map(list, zip(*rows, strict=True)))
 

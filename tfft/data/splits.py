@@ -32,6 +32,7 @@ SALT = b"tfft split\0"
 OWN_FILES = "files of their own: --gin.VALIDATION=FILE --gin.TEST=FILE"
 SEPARATORS = (",", ";", "|")  # between the labels of a cell
 ROWS_PER_PART = 10  # of answers that are no labels and are stratified nevertheless
+MAX_HELD_OUT = 50_000  # rows of a validation or test split of a stream
 CHUNK = 1 << 16  # digests that are held as Python objects at a time
 
 
@@ -60,7 +61,12 @@ def stream_splits(texts: Sequence[str], validation_share: float, test_share: flo
 
     The shares are met approximately, by thresholds on the ranks.
     """
-    for_test, for_validation = (ranks(texts) / 2.0**64).T
+    return splits_of_ranks(ranks(texts), validation_share, test_share)
+
+
+def splits_of_ranks(of_texts: np.ndarray, validation_share: float, test_share: float) -> np.ndarray:
+    """Does what `stream_splits` does, given the `ranks` of the texts: uint64 [n 2]."""
+    for_test, for_validation = (of_texts / 2.0**64).T
     validation = for_validation < validation_share / (1 - test_share)
     return np.where(for_test < test_share, 2, np.where(validation, 1, 0))
 
@@ -301,6 +307,21 @@ def stream_note(shares: Mapping[str, float]) -> str:
     """Returns the note on splits of a stream."""
     parts = ", ".join(f"about {share:.0%} {split}" for split, share in shares.items())
     return f"split off from train by a salted hash of the text: {parts}; not stratified by label"
+
+
+def sample_note(split: str, count: int, size: int) -> str:
+    """Returns the note on a split of which a part is read."""
+    return (
+        f"{split}: a random sample of {count:,} of {size:,} rows; its figures are of the sample, "
+        "and the other rows are not used"
+    )
+
+
+def sample_rows(size: int, most: int, seed: int = 0) -> np.ndarray:
+    """Returns the numbers of a random sample of examples, ascending; of all if they are few."""
+    if size <= most:
+        return np.arange(size)
+    return np.sort(np.random.default_rng(seed).choice(size, most, replace=False))
 
 
 def take(rows: Rows, numbers: Sequence[int]) -> Rows:

@@ -23,7 +23,7 @@ from tfft.runs.restore import DECISION, restore
 from tfft.runs.run import Run
 from tfft.runs.run_data import RunData
 from tfft.storage.atomic_write import write_atomic
-from tfft.tasks.base import needs_fit, predict_fn
+from tfft.tasks.base import modality_of, needs_fit, predict_fn
 from tfft.training import checkpointing
 
 
@@ -68,6 +68,10 @@ def evaluate_and_report(
         outputs = inference.outputs_of(task, run.model, given, title, where, job.say)
     with job.clock("floors"):
         train = data.encoded("train", job.splits["train"])
+        size, sampled = job.splits["train"].size, job.sample_rows("train") is not None
+        if sampled:
+            what = f"{len(train):,} of {size:,} training {modality_of(task)}s"
+            job.say.info(f"baselines are fitted on a random sample of {what}")
         floors = run_baselines.floors_of(job, train, given, floors)
     kept = stored_predictions.keep(job.files, task, job.task, split, given, outputs, floors)
     sums = kept.sums[MODEL]
@@ -83,7 +87,11 @@ def evaluate_and_report(
         split=split,
         metrics=evaluator.evaluate(given, outputs),
         floors={
-            name: {**plain.evaluate(given, floor.outputs), **floor.described}
+            name: {
+                **plain.evaluate(given, floor.outputs),
+                **floor.described,
+                **({"training_texts": size} if sampled and floor.described else {}),
+            }
             for name, floor in floors.items()
         },
         lengths={name: part.full_lengths for name, part in job.splits.items() if part.padded},
@@ -101,7 +109,7 @@ def evaluate_and_report(
         seed=job.seed,
         command=repeat_command(run.workdir / "config.gin"),
         groups={**evaluator.slices(given), **encoded_groups(encoded), **data.groups},
-        constant_loss=evaluator.constant_loss(job.splits["train"].targets),
+        constant_loss=evaluator.constant_loss(train.targets),
         more={
             **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
             "comparisons": run_comparison.comparisons(kept, base, job.say),

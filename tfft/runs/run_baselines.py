@@ -70,14 +70,15 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
         top = {
             name: TowerCut(Cut(tower.depth, True)) for name, tower in job.backbone.towers.items()
         }
-        where = "memory" if kind == "off" else kind
+        where, rows = "memory" if kind == "off" else kind, job.sample_rows("train")
         train, held_out = (
-            _of_examples(job.features.inputs(name, job.splits[name], top, where, False))
-            for name in ("train", split)
+            _of_examples(job.features.inputs(name, job.splits[name], top, where, False), of_split)
+            for name, of_split in (("train", rows), (split, None))
         )
-        floor = job.task.build_evaluator().frozen_feature_baseline(
-            train, job.splits["train"].targets, held_out
-        )
+        fitted = job.splits["train"] if rows is None else job.splits["train"].take(rows)
+        floor = job.task.build_evaluator().frozen_feature_baseline(train, fitted.targets, held_out)
+        if rows is not None:
+            floor.described["training_texts"] = job.splits["train"].size
     job.files.save(FEATURES_FILE, {"outputs": floor.outputs}, floor.described)
     job.say.info(
         f"floor: frozen features with logistic regression on {floor.described['fitted_on']:,} of "
@@ -87,17 +88,23 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     return floor
 
 
-def _of_examples(inputs: Inputs) -> np.ndarray:
+def _of_examples(inputs: Inputs, examples: np.ndarray | None) -> np.ndarray:
     """Returns the pooled features of each example, float32 [n d], those of all towers.
 
     Those of a text in windows are the mean of its windows' ones.
+
+    Args:
+      examples: numbers of the examples; None for all.
     """
     if inputs.towers:
-        return np.hstack([_of_examples(part) for part in inputs.towers.values()])
+        return np.hstack([_of_examples(part, examples) for part in inputs.towers.values()])
     encoded, features = inputs.encoded, inputs.features
     assert features is not None
     windows = encoded.windows
-    rows = features.first(np.arange(len(encoded.tokens.lengths))).astype(np.float32)
+    numbers = np.arange(len(encoded.tokens.lengths)) if examples is None else examples
+    if windows is not None and examples is not None:
+        windows, numbers = windows.take(examples)
+    rows = features.first(numbers).astype(np.float32)
     if windows is None:
         return rows
     return np.add.reduceat(rows, windows.offsets[:-1]) / windows.counts[:, None]

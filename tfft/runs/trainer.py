@@ -12,11 +12,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.data import examples
+from tfft.data import encoded_arrays, examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
 from tfft.data.encoded_towers import EncodedTowers, encode, pack, unpack
 from tfft.data.folds import POOL
+from tfft.data.splits import sample_rows
 from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
@@ -55,6 +56,7 @@ class Trainer:
       part: of a plan; None for a run of its own.
       callbacks: the person's own.
       pool: of a fold, the texts that it is taken from.
+      streamed: whether the splits may be larger than memory.
     """
 
     task: Any
@@ -69,6 +71,7 @@ class Trainer:
     part: RepeatMember | None = None
     callbacks: Sequence[keras.callbacks.Callback] = ()
     pool: Any = None
+    streamed: bool = False
 
     @functools.cached_property
     def store(self) -> Store:
@@ -92,6 +95,7 @@ class Trainer:
 
     def encode(self, source: Any) -> None:
         """Reads every split once and says what there is and what is cut."""
+        self.streamed = source.streamed
         with self.clock("encoding"):
             if self.part and self.part.pool:
                 self.pool = self._encoded(source, POOL)
@@ -109,6 +113,11 @@ class Trainer:
         for line in lines:
             self.say.info(line)
 
+    def sample_rows(self, split: str) -> np.ndarray | None:
+        """Returns the examples that baselines read of a streamed split; None for all."""
+        size, most = self.splits[split].size, examples.MAX_SAMPLE
+        return sample_rows(size, most) if self.streamed and size > most else None
+
     def _encoded(self, source: Any, split: str) -> Encoded | EncodedTowers:
         """Returns a split's rows, from the store when it has them."""
         preprocessor = self.backbone.preprocessor
@@ -118,6 +127,8 @@ class Trainer:
             "preprocessor": preprocessor.fingerprint(),
             "data": source.summaries[split].digest,
         }
+        if source.streamed:
+            return self._streamed(source, split, key)
         content = self.store.load("tokens", key)
         if content is not None:
             what = self.backbone.modality
@@ -137,6 +148,20 @@ class Trainer:
         for line in self.task.build_evaluator().data_warnings(found):
             self.say.warn(f"{split}: {line}")
         return found.encoded
+
+    def _streamed(self, source: Any, split: str, key: dict[str, Any]) -> Encoded:
+        """Returns the rows of a split that may be larger than memory, as arrays on disk."""
+        read = self.backbone.preprocessor
+        targets = functools.partial(encode_training_examples, self.task, preprocessor=read)
+        with self.say.progress(f"encoding {split}", source.size(split)) as progress:
+            to = (self.store, key, progress.advance)
+            tokens = encoded_arrays.encode_to_arrays(source, split, read, *to)
+        with examples.located(source.places):
+            encoded = encoded_arrays.with_targets(source, split, tokens, targets, self.store)
+        sample = examples.of_split(source, split, encoded)
+        for line in self.task.build_evaluator().data_warnings(sample):
+            self.say.warn(f"{split}, {len(sample):,} of {encoded.size:,} examples: {line}")
+        return encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event

@@ -39,7 +39,7 @@ from tfft.storage.downloads.fetch import cache_dir
 LIMIT_GIB = 20.0
 ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
 # The names of all that the store makes in its folder; nothing else in it is ever removed.
-ENTRY = re.compile(r"(tokens|features)-[0-9a-f]{16}")
+ENTRY = re.compile(r"(tokens|features|index)-[0-9a-f]{16}")
 UNFINISHED = re.compile(rf"\.{ENTRY.pattern}-\d+-\d+")
 # Marks the folder as the store's own, and as a cache for programs that make backups: the first line
 # is that of the Cache Directory Tagging Specification.
@@ -122,12 +122,12 @@ class Store:
         An entry that cannot be read at all is removed, which is said.
         """
         path = self.path(kind, key)
-        if not self._has(path):
+        if not self.has(path):
             return None
         about, values = read_about(path), path / "values.bin"
         if about is None or not values.exists() or values.stat().st_size != values_size(about):
             self.say.warn(f"{path.name} is damaged and is computed again")
-            self._remove(path)
+            self.remove(path)
             return None
         os.utime(path / "key.json")
         state = file_state(path)
@@ -157,7 +157,7 @@ class Store:
         }
         size = values_size(about)
         self.make_room(size)
-        with self._made(path) as aside:
+        with self.new_folder(path) as aside:
             with open(aside / "values.bin", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
             (aside / "key.json").write_text(json.dumps(about, indent=1))
@@ -167,7 +167,7 @@ class Store:
         """Keeps bytes as an entry that is complete from the start."""
         path = self.path(kind, key)
         self.make_room(len(content))
-        with self._made(path) as aside:
+        with self.new_folder(path) as aside:
             (aside / "content").write_bytes(content)
             about = {
                 "kind": kind,
@@ -181,13 +181,13 @@ class Store:
     def load(self, kind: str, key: Mapping[str, Any]) -> bytes | None:
         """Returns what `save` kept; None when it is not there or damaged, which is said."""
         path = self.path(kind, key)
-        if not self._has(path):
+        if not self.has(path):
             return None
         about = read_about(path) or {}
         content = (path / "content").read_bytes() if (path / "content").exists() else b""
         if zlib.crc32(content) != about.get("crc32"):
             self.say.warn(f"{path.name} is damaged and is computed again")
-            self._remove(path)
+            self.remove(path)
             return None
         os.utime(path / "key.json")
         return content
@@ -211,7 +211,7 @@ class Store:
         for entry in sorted(kept, key=lambda entry: entry.used):
             if total + size > self.limit and _is_free(self.folder / entry.name):
                 self.say.info(f"store: {entry.name} removed ({told(entry.size)}), to make room")
-                self._remove(self.folder / entry.name)
+                self.remove(self.folder / entry.name)
                 total -= entry.size
         if total + size > self.limit:
             raise WorkdirError(
@@ -255,7 +255,7 @@ class Store:
                     f"a process is computing {name}.", valid="stop it, or wait for it first"
                 )
         for name in wanted:
-            self._remove(self.folder / name)
+            self.remove(self.folder / name)
         self._sweep()
         return sum(kept[name].size for name in wanted)
 
@@ -266,13 +266,13 @@ class Store:
             folder = folder.parent
         return psutil.disk_usage(str(folder)).free
 
-    def _remove(self, path: pathlib.Path) -> None:
+    def remove(self, path: pathlib.Path) -> None:
         """Removes an entry's folder; of a link the link alone."""
         self._verified.pop(path, None)
         with contextlib.suppress(OSError):
             path.unlink() if path.is_symlink() else shutil.rmtree(path)
 
-    def _has(self, path: pathlib.Path) -> bool:
+    def has(self, path: pathlib.Path) -> bool:
         """Returns True if an entry's folder exists in a folder that is the store's."""
         self._check_owner()
         return path.is_dir()
@@ -339,7 +339,7 @@ class Store:
                     shutil.rmtree(path)
 
     @contextlib.contextmanager
-    def _made(self, path: pathlib.Path) -> Iterator[pathlib.Path]:
+    def new_folder(self, path: pathlib.Path) -> Iterator[pathlib.Path]:
         """Makes a folder under another name first, so that no entry is ever half made."""
         aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
         try:

@@ -40,7 +40,7 @@ class Separated(Format):
     """
 
     def __init__(self, where: str, open_file: Open, delimiter: str):
-        self._open, self._delimiter = open_file, delimiter
+        self._open, self.delimiter = open_file, delimiter
         self._record = record_pattern(delimiter)
         super().__init__(where)
         self.names = next(self._records(), (1, [""]))[1]
@@ -75,7 +75,7 @@ class Separated(Format):
         began = 1
         try:
             with field_limit(LONGEST_LINE), self._open() as file:
-                reader = csv.reader(feed(file), delimiter=self._delimiter, strict=True)
+                reader = csv.reader(feed(file), delimiter=self.delimiter, strict=True)
                 for row in reader:
                     self._refuse_stray_quote(raw, began)
                     if row or len(self.names) == 1:

@@ -35,6 +35,7 @@ CONVERSIONS = {
     ".feather": 'pandas.read_feather(FILE).to_parquet("NEW.parquet")',
     ".pkl": 'pandas.read_pickle(FILE).to_parquet("NEW.parquet"), for a file that you trust',
     ".tar": "tar -xf FILE",
+    ".tfrecord": "tfft.sources.shards.shards(FILE), which streams",
     ".tgz": "tar -xf FILE",
     ".xls": "the sheet saved as CSV in UTF-8",
     ".xlsx": "the sheet saved as CSV in UTF-8",

@@ -15,13 +15,13 @@ class Parquet(Format):
 
     def __init__(self, where: str, open_file: Open):
         self._open, self._title = open_file, where
-        with self._file() as file:
+        with self.file() as file:
             super().__init__(where, file.schema_arrow.names)
         self.refuse_twice()
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         number = 0
-        with self._file() as file:
+        with self.file() as file:
             for batch in file.iter_batches(columns=[*dict.fromkeys(columns)]):
                 values = [batch.column(name).to_pylist() for name in columns]
                 for row in zip(*values, strict=True):
@@ -32,12 +32,13 @@ class Parquet(Format):
         return f"{self.where}, row {number:,}"
 
     @contextlib.contextmanager
-    def _file(self) -> Iterator[Any]:
+    def file(self, **options: Any) -> Iterator[Any]:
+        """Opens the file; `options` are those of `pyarrow.parquet.ParquetFile`."""
         import pyarrow
         from pyarrow import parquet
 
         try:
-            with self._open() as raw, parquet.ParquetFile(raw) as file:
+            with self._open() as raw, parquet.ParquetFile(raw, **options) as file:
                 yield file
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(

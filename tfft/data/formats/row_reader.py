@@ -95,6 +95,16 @@ class RowReader:
             values_of.append(value)
         self.lines.append(number)
 
+    def row(self, number: int, values: Sequence[Any]) -> tuple[str, ...]:
+        """Returns the texts and the answer of one row, without keeping them.
+
+        Raises:
+          DataError: One of them is missing or cannot be read.
+        """
+        self.add(number, values, complete=True)
+        self.lines.pop()
+        return (*(texts.pop() for texts in self.inputs), self.labels.pop())
+
     def finish(self) -> None:
         """Refuses what was collected when there is nothing, or something is missing in it."""
         rows = len(self.lines)

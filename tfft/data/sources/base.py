@@ -52,9 +52,14 @@ class Summary:
 
 
 class Summarizer:
-    """Makes a summary example by example, with little memory: 12 bytes an example."""
+    """Makes a summary example by example, with little memory: 12 bytes an example.
 
-    def __init__(self) -> None:
+    Args:
+      most_labels: Number of different answers that are counted, the first ones; None for all.
+    """
+
+    def __init__(self, most_labels: int | None = None) -> None:
+        self._most = most_labels
         self._size = self._empties = 0
         self._labels: dict[str, int] = {}
         self._first: dict[str, int] = {}
@@ -69,15 +74,16 @@ class Summarizer:
             self._empties += 1
             if len(self._empty) < 3:
                 self._empty.append(self._size)
-        if label not in self._labels:
+        if label not in self._labels and len(self._labels) != self._most:
             self._labels[label], self._first[label] = 0, self._size
-        self._labels[label] += 1
+        if label in self._labels:
+            self._labels[label] += 1
         # Lengths first: no text can be written so that two different splits hash alike.
         lengths = ",".join(str(len(part)) for part in example)
         self._digest.update(f"{lengths}:{''.join(example)}".encode())
         self._size += 1
         self._texts.append(hash(example[:-1]))
-        self._codes.append(self._first[label])
+        self._codes.append(self._first.get(label, 0))
 
     def result(self) -> Summary:
         """Returns what was counted."""
@@ -167,6 +173,8 @@ class Source:
 
     Attributes:
       modality: what an example is, "text" or "image"; a task says the same.
+      streamed: Whether the splits may be larger than memory, so that they are encoded to disk and
+        reports read samples of them.
 
     Args:
       name: for a person.
@@ -177,6 +185,7 @@ class Source:
     """
 
     modality = "text"
+    streamed = False
     schema: Mapping[str, Any] | None = None  # of the training file, see `Table.schema`
 
     def __init__(
@@ -198,6 +207,22 @@ class Source:
     def dataset(self, split: str) -> tf.data.Dataset:
         """Returns a dataset of the inputs by name and "label", scalar strings, in one order."""
         raise NotImplementedError
+
+    def read(self, split: str, rows: np.ndarray) -> tuple[list[str], ...]:
+        """Returns the inputs and the answers of some examples, a list each.
+
+        Args:
+          rows: Numbers of the examples, ascending, int [n].
+        """
+        wanted = iter(rows.tolist())
+        number, found = next(wanted, None), []
+        for place, row in enumerate(self.rows(split)):
+            if number is None:
+                break
+            if place == number:
+                found.append(row)
+                number = next(wanted, None)
+        return tuple(map(list, zip(*found, strict=True)))
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         """Returns further columns by name, a value for each example: the report's slices."""

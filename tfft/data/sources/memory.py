@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, validated
 from tfft.data.python_examples import label_names_of, parts_of, rows_of
 from tfft.data.python_values import CALL, SEE, plain, read_answer, read_label, read_text
 from tfft.data.sources.base import MemorySource, Source
+from tfft.data.sources.spilled_rows import RowCollector
 from tfft.data.splits import Rows, complete
 from tfft.errors import ConfigError, DataError
 
@@ -37,6 +38,9 @@ def memory(
 ) -> Source:
     """Returns a source of examples that are at hand; a dataset is read into memory, once.
 
+    A `tf.data.Dataset` of more than 256 MiB of texts is written to temporary files instead and
+    streamed as `shards` are, with a note, unless there are `columns` or a `group`.
+
     Args:
       train, validation, test: examples one by one, in a `tf.data.Dataset` that ends, a list or a
         generator: {"text", "label"}, (text, label) or ({"text": ...}, label), with each of several
@@ -64,14 +68,19 @@ def memory(
     given = {"train": train, "validation": validation, "test": test}
     named = [group] if group and group not in inputs else []
     columns = tuple(dict.fromkeys([*columns, *named]))
-    rows = {
-        split: _rows(part, split, tuple(inputs), label_names if classes else (), columns)
-        for split, part in given.items()
-        if part is not None or split == "train"
-    }
+    is_dataset = any(hasattr(part, "element_spec") for part in given.values())
+    collector = RowCollector(tuple(inputs), columns, is_dataset and not columns and not group)
+    for split, part in given.items():
+        if part is not None or split == "train":
+            names = label_names if classes else ()
+            collector.add(split, _rows(part, split, tuple(inputs), names, columns))
+    shares = {"validation": validation_share, "test": test_share}
+    shares = shares if len(collector.rows) == 1 else {}
+    if collector.spilled:
+        return collector.streamed_source(classes, shares)
+    rows: dict[str, Rows] = collector.rows
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
-    shares = {"validation": validation_share, "test": test_share} if len(rows) == 1 else {}
     of_group: Any = {"group": number, "group_name": group or "", "own": OWN, "see": SEE}
     rows, notes = complete("memory", rows, shares, **of_group, **kind)
     if number is not None:
@@ -86,13 +95,12 @@ def _rows(
     inputs: tuple[str, ...],
     label_names: Sequence[str] | None,
     columns: Sequence[str],
-) -> Rows:
-    """Returns the inputs, the answers and the further columns of a split.
+) -> Iterator[list[str]]:
+    """Yields the inputs, the answer and the further columns of each example of a split.
 
     Args:
       label_names: names of integer labels; (), no names at all, if the answers are no labels.
     """
-    rows: list[list[str]] = [[] for _ in (*inputs, "label", *columns)]
     structured = label_names is not None and not len(label_names)
     if label_names is None:
         label_names = label_names_of(elements)
@@ -105,9 +113,7 @@ def _rows(
             read_answer(answer, where) if structured else read_label(answer, label_names, where)
         )
         found += [_value(element, name, where) for name in columns]
-        for column, value in zip(rows, found, strict=True):
-            column.append(value)
-    return tuple(rows)
+        yield found
 
 
 def _value(element: Any, name: str, where: str) -> str:

@@ -9,10 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfft.argument_checks.validated import FILLED, FRACTION, shown, validated
-from tfft.data.sources.base import Source, Summarizer, Summary, validate
+from tfft.data.sources.base import Source, Summarizer, Summary, summarize, validate
 from tfft.data.sources.tfds_features import UNKNOWN, Features
 from tfft.data.sources.tfds_values import of_dataset, values
-from tfft.data.splits import SPLIT_NAMES, SPLITS, check_shares, stream_note, stream_splits
+from tfft.data.splits import (
+    MAX_HELD_OUT,
+    SPLIT_NAMES,
+    SPLITS,
+    check_shares,
+    sample_note,
+    sample_rows,
+    stream_note,
+    stream_splits,
+)
 from tfft.errors import DataError, near
 
 if TYPE_CHECKING:
@@ -127,11 +136,15 @@ def _prepare(builder: Any) -> None:
 class BuilderSource(Source):
     """Reads a builder's splits again for every pass.
 
+    Of a validation or test split of more than `MAX_HELD_OUT` examples a random sample is read.
+
     Args:
       builder: prepared.
       features: where texts and labels are.
       validation_share, test_share: for a split that the builder lacks.
     """
+
+    streamed = True
 
     def __init__(
         self, builder: Any, features: Features, validation_share: float, test_share: float
@@ -150,6 +163,8 @@ class BuilderSource(Source):
         summaries = self._scan(shares, notes)
         super().__init__(name, tuple(summaries), notes)
         self.summaries = {split: summaries[split] for split in self.splits}
+        self._kept: dict[str, np.ndarray] = {}  # numbers of the rows of a split that is a sample
+        self._take_samples()
         validate(name, self.summaries, see="tfft list")
         self.add_data_notes()
 
@@ -173,10 +188,25 @@ class BuilderSource(Source):
                 return {name: tf.boolean_mask(part, keep) for name, part in rows.items()}
 
             dataset = dataset.batch(BATCH).map(chosen).unbatch()
+        if split in self._kept:
+            rows = self._kept[split]
+            mask = tf.constant(np.bincount(rows) > 0)
+            dataset = dataset.take(len(mask)).enumerate()
+            dataset = dataset.filter(lambda number, row: tf.gather(mask, number))
+            dataset = dataset.map(lambda number, row: row)
+            return dataset.apply(tf.data.experimental.assert_cardinality(len(rows)))
         return dataset.apply(tf.data.experimental.assert_cardinality(self.size(split)))
 
     def rows(self, split: str) -> Iterator[tuple[str, str]]:
         return _decoded(self.dataset(split))
+
+    def _take_samples(self) -> None:
+        for split in self.splits:
+            size = self.size(split)
+            if split != "train" and size > MAX_HELD_OUT:
+                self._kept[split] = sample_rows(size, MAX_HELD_OUT)
+                self.summaries[split] = summarize(self.rows(split))
+                self.notes = (*self.notes, sample_note(split, MAX_HELD_OUT, size))
 
     def _read(self, origin: str) -> tf.data.Dataset:
         dataset = self._builder.as_dataset(split=origin, shuffle_files=False)

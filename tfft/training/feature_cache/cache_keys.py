@@ -12,8 +12,10 @@ import numpy as np
 
 from tfft.data.encoded_split import Encoded
 from tfft.methods.attachment import Part
+from tfft.storage.array_file import release
 
 FORMAT = 2  # a change makes all features new
+HASHED = 2**22  # values that are read at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,9 @@ def _tokens_hash(encoded: Encoded) -> str:
     digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
     read = [name for name in (*encoded.inputs, "padding_mask") if name in encoded.extra]
     for values in (tokens.values, *(encoded.extra[name].values for name in read)):
-        digest.update(np.ascontiguousarray(values).data)
+        for begin in range(0, len(values), HASHED):
+            digest.update(np.ascontiguousarray(values[begin : begin + HASHED]).data)
+            release(values)
     return digest.hexdigest()
 
 

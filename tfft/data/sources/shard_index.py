@@ -1,0 +1,255 @@
+"""Index of shards: the place of every row and a summary of every split, made in one pass."""
+
+from __future__ import annotations
+
+import array
+import dataclasses
+import itertools
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from tfft.data.formats.csv import Separated
+from tfft.data.formats.parquet import Parquet
+from tfft.data.formats.row_reader import RowReader
+from tfft.data.formats.shards import Shard, open_shard
+from tfft.data.sources.base import Summarizer, Summary, summarize
+from tfft.data.splits import (
+    SPLITS,
+    keys_of,
+    ranks,
+    sample_note,
+    sample_rows,
+    splits_of_ranks,
+    stream_note,
+)
+from tfft.errors import DataError
+from tfft.storage.array_folder import Arrays, ArrayWriter
+
+CHUNK = 8192  # rows whose texts are held at a time
+MAX_LABELS = 200_000  # different answers that are counted where they are no labels
+Row = tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class SplitIndex:
+    """The rows of a split.
+
+    Attributes:
+      paths: Shards that they are in.
+      counts: Number of its rows in each shard, int [f].
+      positions: Place of each row in its shard, in their order, int64 [n].
+      summary: Of the split; `texts` is empty if the index was read from the store.
+    """
+
+    paths: Sequence[str]
+    counts: np.ndarray
+    positions: np.ndarray
+    summary: Summary
+
+    def rows(self, reader: RowReader, numbers: np.ndarray | None = None) -> Iterator[Row]:
+        """Yields the inputs and the answer of rows.
+
+        Args:
+          reader: Of the columns.
+          numbers: Of the rows, ascending, int [n]; None for all.
+        """
+        ends = np.cumsum(self.counts)
+        numbers = np.arange(len(self.positions)) if numbers is None else numbers
+        places = np.searchsorted(numbers, [0, *ends])
+        for path, first, last in zip(self.paths, places, places[1:], strict=False):
+            if first == last:
+                continue
+            shard = open_shard(path)
+            reader.file = shard.file
+            positions = self.positions[numbers[first:last]]
+            for values in shard.read(positions, reader.columns):
+                yield reader.row(0, values)
+
+    def take(self, numbers: np.ndarray, reader: RowReader) -> SplitIndex:
+        """Returns an index of some of the rows, which ascend."""
+        counts = np.diff(np.searchsorted(numbers, [0, *np.cumsum(self.counts)]))
+        part = dataclasses.replace(self, counts=counts, positions=self.positions[numbers])
+        return dataclasses.replace(part, summary=summarize(part.rows(reader)))
+
+
+class _Part:
+    """The rows of a split while they are collected."""
+
+    def __init__(self, paths: Sequence[str], classes: bool):
+        self.paths, self.counts = paths, np.zeros(len(paths), np.int64)
+        self.positions = array.array("q")
+        self.summarizer = Summarizer(None if classes else MAX_LABELS)
+
+    def add(self, shard: int, position: int, row: Row) -> None:
+        self.counts[shard] += 1
+        self.positions.append(position)
+        self.summarizer.add(*row)
+
+    def result(self) -> SplitIndex:
+        positions = np.array(self.positions, np.int64)
+        return SplitIndex(self.paths, self.counts, positions, self.summarizer.result())
+
+
+class Indexer:
+    """Makes the index of shards.
+
+    Args:
+      name: Of the source, for errors.
+      origins: Paths of the shards by split; "train" among them.
+      reader: Of the columns.
+      classes: Whether the answers are labels.
+      shares: Of the validation and the test split, for one that has no shards of its own.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        origins: Mapping[str, Sequence[str]],
+        reader: RowReader,
+        classes: bool,
+        shares: Mapping[str, float],
+    ):
+        self.name = name
+        self.notes: list[str] = []
+        self._origins, self._reader, self._classes = origins, reader, classes
+        self._shares = {s: share for s, share in shares.items() if share and s not in origins}
+        self._dropped: Counter[str] = Counter()
+        self._names: list[str] = []
+
+    def index(self, max_held_out: int) -> dict[str, SplitIndex]:
+        """Returns the index of each split.
+
+        Args:
+          max_held_out: Number of rows above which a validation or test split is a sample.
+
+        Raises:
+          DataError: A row or a shard cannot be read, or a split would be empty.
+        """
+        found = self._scan(set())
+        known = found["train"].summary.labels.keys()
+        parts = [found[split] for split in self._shares]
+        rare = {label for part in parts for label in part.summary.labels} - known
+        if self._classes and rare:  # the hash would keep these labels out of training
+            found = self._scan(rare)
+        for split, part in found.items():
+            if not part.summary.size and split in ("train", *self._shares):
+                self._refuse_empty(split, found)
+        for split, count in self._dropped.items():
+            held = "validation or test" if split == "train" else "test"
+            self.notes.append(f"{count:,} rows of {split} dropped: their text is also in {held}")
+        if self._shares:
+            self.notes.append(stream_note(self._shares))
+        for split in found.keys() - {"train"}:
+            size = found[split].summary.size
+            if size > max_held_out:
+                rows = sample_rows(size, max_held_out)
+                found[split] = found[split].take(rows, self._reader)
+                self.notes.append(sample_note(split, max_held_out, size))
+        return found
+
+    def _scan(self, rare: set[str]) -> dict[str, SplitIndex]:
+        self._dropped.clear()
+        held = np.zeros(0, np.uint64)
+        found: dict[str, SplitIndex] = {}
+        for origin in reversed(SPLITS):
+            if origin not in self._origins:
+                continue
+            splits = ("train", *self._shares) if origin == "train" else (origin,)
+            parts = {s: _Part(self._origins[origin], self._classes) for s in splits}
+            hashes = [held]
+            for number, positions, rows in self._chunks(origin):
+                of_texts = ranks(keys_of(list(zip(*rows, strict=True))[:-1]))
+                drop = np.isin(of_texts[:, 0], held).tolist()
+                if origin == "train":
+                    shares = (self._shares.get(split, 0.0) for split in SPLITS[1:])
+                    chosen = splits_of_ranks(of_texts, *shares).tolist()
+                else:
+                    chosen = [SPLITS.index(origin)] * len(rows)
+                    hashes.append(of_texts[:, 0])
+                for each, position, row, left_out in zip(
+                    chosen, positions, rows, drop, strict=True
+                ):
+                    if left_out:
+                        self._dropped[origin] += 1
+                    else:
+                        split = "train" if row[-1] in rare else SPLITS[each]
+                        parts[split].add(number, position, row)
+            held = np.unique(np.concatenate(hashes))
+            found |= {split: part.result() for split, part in parts.items()}
+        return {split: found[split] for split in SPLITS if split in found}
+
+    def _chunks(self, origin: str) -> Iterator[tuple[int, list[int], list[Row]]]:
+        """Yields the number of a shard, and positions and values of some of its rows."""
+        for number, path in enumerate(self._origins[origin]):
+            shard = open_shard(path)
+            self._check_columns(shard)
+            rows = self._rows(shard)
+            while chunk := list(itertools.islice(rows, CHUNK)):
+                positions, values = zip(*chunk, strict=True)
+                yield number, list(positions), list(values)
+
+    def _rows(self, shard: Shard) -> Iterator[tuple[int, Row]]:
+        reader, file = self._reader, shard.file
+        reader.file = file
+        for position, number, values in shard.scan(reader.columns):
+            try:
+                yield position, reader.row(number, values)
+            except DataError as error:
+                error.set_in = error.set_in or file.place(number)
+                error.valid = error.valid or "a text and an answer in every row"
+                raise
+
+    def _check_columns(self, shard: Shard) -> None:
+        """Refuses a shard without the columns that are read, or with others than the first one."""
+        file = shard.file
+        self._names = self._names or file.names
+        wanted = self._names if isinstance(file, Parquet | Separated) else self._reader.columns
+        missing = [name for name in wanted if name not in file.names]
+        more = [name for name in file.names if name not in wanted and wanted is self._names]
+        if missing or more:
+            lacks = f"has no column {missing[0]!r}" if missing else f"has a column {more[0]!r}"
+            raise DataError(
+                f"{file.where} {lacks}, unlike the first shard.",
+                set_in=file.where,
+                valid=f"the same columns in every shard: {', '.join(wanted)}",
+            )
+
+    def _refuse_empty(self, split: str, found: Mapping[str, SplitIndex]) -> None:
+        total = sum(part.summary.size for part in found.values())
+        raise DataError(
+            f"{self.name} is too small to be split by a hash of the text: of its {total:,} rows "
+            f"the {split} split would have none.",
+            valid="a share of 0 for that split, shards of its own, or the rows in memory: "
+            "tfft.sources.files",
+        )
+
+
+def write(index: Mapping[str, SplitIndex], writer: ArrayWriter) -> dict[str, Any]:
+    """Appends an index to arrays; returns the rest of it, JSON-able."""
+    content = {}
+    for split, part in index.items():
+        writer.append(f"{split}/positions", part.positions)
+        writer.append(f"{split}/codes", part.summary.codes)
+        summary = {
+            field.name: getattr(part.summary, field.name)
+            for field in dataclasses.fields(part.summary)
+            if field.name not in ("texts", "codes")
+        }
+        counts = part.counts.tolist()
+        content[split] = {"paths": list(part.paths), "counts": counts, "summary": summary}
+    return content
+
+
+def read(content: Mapping[str, Any], arrays: Arrays) -> dict[str, SplitIndex]:
+    """Returns the index that `write` has written."""
+    found = {}
+    for split, part in content.items():
+        empty, count = part["summary"]["empty"]
+        summary = {**part["summary"], "empty": (empty, count), "texts": np.zeros(0, np.int64)}
+        codes, positions = arrays[f"{split}/codes"], arrays[f"{split}/positions"]
+        counts = np.array(part["counts"], np.int64)
+        found[split] = SplitIndex(part["paths"], counts, positions, Summary(**summary, codes=codes))
+    return found
