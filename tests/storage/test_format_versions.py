@@ -9,7 +9,9 @@ import tfft
 from tfft.cli import main as cli
 from tfft.errors import ExportError, WorkdirError
 from tfft.export.saved_model import read_card
+from tfft.reports.console import Console
 from tfft.storage import format_versions
+from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 
 
@@ -57,3 +59,13 @@ def test_an_export_of_another_version_is_refused(home, number):
 def test_a_run_states_its_format(home):
     assert Workdir("out").read_json("run.json")["format"] == format_versions.WORKDIR
     assert read_card("out/export")["format"] == format_versions.EXPORT
+
+
+def test_a_cache_entry_of_another_version_is_named_and_made_again(tmp_path):
+    key = {"format": 2, "data": "abc", "shape": (3, 4)}
+    Store(Console(quiet=True), tmp_path / "store").save("tokens", {**key, "format": 1}, b"x", "t")
+    say = Console(quiet=True)
+    store = Store(say, tmp_path / "store")
+    assert [store.load("tokens", key) for _ in range(2)] == [None, None]
+    [line] = [each for each in say.lines if "cache format" in each]
+    assert "cache format 1; this version of tfft reads format 2: it is computed again" in line

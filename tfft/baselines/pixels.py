@@ -52,7 +52,7 @@ def pixel_floors(
 
 def small(images: Any, rows: np.ndarray) -> np.ndarray:
     """Returns images averaged to 8 x 8 pixels, 0 to 1, in a row each: float64 [len(rows) s*s*c]."""
-    height, width = images.values.shape[1:3]
+    height, width = images.value_shape[:2]
     bands = [np.arange(side) * SIDE // side for side in (height, width)]
     # A picture with fewer pixels than that has fewer features.
     means = [np.equal.outer(np.unique(band), band) for band in bands]

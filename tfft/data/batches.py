@@ -7,12 +7,14 @@ run continues with the very batch that comes next.
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfft.data.decoded_rows import DecodedRows
 from tfft.data.encoded_split import Ragged
 from tfft.data.encoded_towers import EncodedTowers
 from tfft.data.length_buckets import Batch
@@ -121,6 +123,13 @@ class Inputs:
             "decoder_padding_mask": _mask(decoder.lengths_of(rows), size),
         }
 
+    @property
+    def _decodes(self) -> bool:
+        """Whether inputs are decoded when they are read, which several threads do at once."""
+        if self.towers:
+            return any(part._decodes for part in self.towers.values())
+        return self.features is None and isinstance(self.encoded.tokens, DecodedRows)
+
     def _mapped(self) -> list[np.ndarray]:
         """Returns the arrays that batches read from disk."""
         encoded, targets = self.encoded, tf.nest.flatten(self.encoded.targets)
@@ -194,7 +203,8 @@ class Inputs:
                 more = [tf.nest.pack_sequence_as(targets, found[begin:end]), *more]
             return (inputs, *more) if more else inputs
 
-        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
+        workers = (os.cpu_count() or 1) if self._decodes else None
+        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, workers, deterministic=True)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
         # after 10 ms, 20 ms, and so on doubled: an epoch could last twice as long for nothing.
         options = tf.data.Options()

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import psutil
 import tensorflow as tf
 
+from tfft.data import examples
+from tfft.data.encoded_split import Encoded
+from tfft.data.encoded_towers import EncodedTowers
 from tfft.errors import DataError
+
+SHARE = 0.25  # of the free memory that decoded values of a split may take
+GIB = 2**30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,9 +55,13 @@ class DecodedRows:
         return True
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """The shape of a value."""
+    def value_shape(self) -> tuple[int, ...]:
+        """The shape of a value, such as [h w c] of an image."""
         return tuple(self.preprocessor.shape)
+
+    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
+        """Returns the lengths of some rows: ones."""
+        return np.ones(len(rows), np.int32)
 
     def rows(self) -> Iterator[np.ndarray]:
         """Yields the value of each row, [1 ...], in their order."""
@@ -81,3 +94,47 @@ class DecodedRows:
         parts = [self.source_digest, self.preprocessor.fingerprint()]
         chosen = b"" if self.chosen is None else np.ascontiguousarray(self.chosen).tobytes()
         return hashlib.sha256("\n".join(parts).encode() + chosen).hexdigest()
+
+
+def on_demand(source: Any, split: str, preprocessor: Any, console: Any) -> dict[str, Encoded]:
+    """Returns by tower the inputs of a split that are to be decoded each time they are read.
+
+    Those are the inputs that files hold, if the source asks for it, or if they would take more than
+    a quarter of the free memory, which is logged.
+
+    Args:
+      source: its `decode` is "memory", "on_demand" or "auto".
+      preprocessor: of a backbone of one or several towers.
+    """
+    parts = getattr(preprocessor, "parts", {"": preprocessor})
+    found: dict[str, Encoded] = {}
+    for name, part in parts.items():
+        if not getattr(part, "decodes_files", False) or source.decode == "memory":
+            continue
+        count, free = source.size(split), psutil.virtual_memory().available
+        size = count * math.prod(part.shape)
+        if source.decode == "auto" and size <= SHARE * free:
+            continue
+        console.info(
+            f"{split}: {count:,} {source.modality}s are decoded each time they are read; in memory "
+            f"they would take {size / GIB:.1f} of {free / GIB:.1f} GiB free"
+        )
+        columns = examples.columns(source, split)
+        own = preprocessor.columns(name, columns) if name else columns
+        rows = DecodedRows(own, part, source.summaries[split].digest)
+        found[name] = Encoded(rows, None, rows.lengths, 0, name=part.reads, padded=False)
+    return found
+
+
+@contextlib.contextmanager
+def located_failures(splits: Iterable[Encoded | EncodedTowers]) -> Iterator[None]:
+    """Raises the error of a row that could not be decoded in place of TensorFlow's error."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        for encoded in splits:
+            towers = encoded.parts.values() if isinstance(encoded, EncodedTowers) else [encoded]
+            for part in towers:
+                if isinstance(part.tokens, DecodedRows) and part.tokens.failures:
+                    raise part.tokens.failures[0] from error
+        raise

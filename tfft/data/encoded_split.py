@@ -41,6 +41,11 @@ class Ragged:
         lengths = np.diff(self.offsets)
         return lengths if self.chosen is None else lengths[self.chosen]
 
+    @property
+    def value_shape(self) -> tuple[int, ...]:
+        """The shape of a value: () of a token's id, [h w c] of an image."""
+        return self.values.shape[1:]
+
     @functools.cached_property
     def longest(self) -> int:
         """The length of the longest row; 1 where all are empty, so that no batch is."""

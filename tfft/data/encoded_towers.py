@@ -133,17 +133,24 @@ def encode(
     batches: Iterable[tuple[Any, ...]],
     preprocessor: Any,
     advance: Callable[[int], None] = lambda count: None,
+    known: Mapping[str, Encoded] | None = None,
 ) -> Encoded | EncodedTowers:
-    """Reads examples as `encoded_split.encode` does, also for a backbone of several towers."""
+    """Reads examples as `encoded_split.encode` does, also for a backbone of several towers.
+
+    Args:
+      known: inputs that are encoded already, by tower.
+    """
+    known = known or {}
     if not hasattr(preprocessor, "parts"):
-        return encoded_split.encode(batches, preprocessor, advance)
-    found: dict[str, list[Encoded]] = {name: [] for name in preprocessor.parts}
+        return known.get("") or encoded_split.encode(batches, preprocessor, advance)
+    found: dict[str, list[Encoded]] = {name: [] for name in preprocessor.parts if name not in known}
     for columns in batches:
-        for name, part in preprocessor.parts.items():
+        for name in found:
             own = preprocessor.columns(name, columns)
-            found[name].append(encoded_split.encode([own], part))
+            found[name].append(encoded_split.encode([own], preprocessor.parts[name]))
         advance(len(columns[0]))
-    return EncodedTowers({name: _joined(parts) for name, parts in found.items()})
+    joined = {name: _joined(parts) for name, parts in found.items()}
+    return EncodedTowers({name: {**known, **joined}[name] for name in preprocessor.parts})
 
 
 def _joined(parts: Sequence[Encoded]) -> Encoded:

@@ -6,26 +6,25 @@ import dataclasses
 import functools
 import threading
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import keras
 import numpy as np
 
-from tfft.data import encoded_arrays, examples
+from tfft.data import decoded_rows, examples
 from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
-from tfft.data.encoded_towers import EncodedTowers, encode, pack, unpack
+from tfft.data.encoded_towers import EncodedTowers
 from tfft.data.folds import POOL
 from tfft.data.splits import sample_rows
-from tfft.errors import ConfigError, DivergenceError, WorkdirError
+from tfft.errors import ConfigError, DivergenceError
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import RepeatMember
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
-from tfft.tasks.base import TextGeneration, encode_training_examples
+from tfft.tasks.base import TextGeneration
 from tfft.training import checkpointing, early_stopping, loop
 from tfft.training.batch_plan import without_effect
 from tfft.training.callbacks import StageCallbacks
@@ -36,6 +35,7 @@ from tfft.training.feature_cache.tower_features import Cuts, TowerCut, TowerFeat
 from tfft.training.freeze_proof import checksums, prove_freeze
 from tfft.training.freezing import adapt, frozen_depths, frozen_names
 from tfft.training.prepare_stage import Prepared, prepare, pretrained_values
+from tfft.training.split_encoder import SplitEncoder
 from tfft.training.stage import Stage, begin_stage, check_stage_settings
 
 DIVERGED = "diverged.json"  # the error of a run whose loss was not finite
@@ -97,13 +97,14 @@ class Trainer:
         """Reads every split once and says what there is and what is cut."""
         self.streamed = source.streamed
         with self.clock("encoding"):
+            encoder = SplitEncoder(self.task, self.backbone, source, self.store, self.say)
             if self.part and self.part.pool:
-                self.pool = self._encoded(source, POOL)
+                self.pool = encoder.encode(POOL)
                 taken = self.part.pool.items()
                 self.splits |= {split: self.pool.take(rows) for split, rows in taken}
             for split in source.splits:
                 if split not in self.splits:
-                    self.splits[split] = self._encoded(source, split)
+                    self.splits[split] = encoder.encode(split)
         if mixed := source.mixed("train"):
             train = dataclasses.replace(self.splits["train"], origins=mixed[0], rates=mixed[1])
             self.splits["train"] = train
@@ -117,51 +118,6 @@ class Trainer:
         """Returns the examples that baselines read of a streamed split; None for all."""
         size, most = self.splits[split].size, examples.MAX_SAMPLE
         return sample_rows(size, most) if self.streamed and size > most else None
-
-    def _encoded(self, source: Any, split: str) -> Encoded | EncodedTowers:
-        """Returns a split's rows, from the store when it has them."""
-        preprocessor = self.backbone.preprocessor
-        key = {
-            "format": 2,
-            "tensorflow-text": metadata.version("tensorflow-text"),
-            "preprocessor": preprocessor.fingerprint(),
-            "data": source.summaries[split].digest,
-        }
-        if source.streamed:
-            return self._streamed(source, split, key)
-        content = self.store.load("tokens", key)
-        if content is not None:
-            what = self.backbone.modality
-            self.say.info(f"encoding {split}: {source.size(split):,} {what}s found in the store")
-            tokens = unpack(content, preprocessor)
-        else:
-            with self.say.progress(f"encoding {split}", source.size(split)) as progress:
-                read = examples.batches(source, split, preprocessor.batch)
-                tokens = encode(read, preprocessor, progress.advance)
-            try:
-                self.store.save("tokens", key, pack(tokens), f"{split} of {source.name}")
-            except WorkdirError as error:
-                self.say.warn(f"what is encoded is not kept for other runs: {error.problem}")
-        found = examples.of_split(source, split, tokens)
-        with examples.located(source.places):
-            found = encode_training_examples(self.task, found, preprocessor)
-        for line in self.task.build_evaluator().data_warnings(found):
-            self.say.warn(f"{split}: {line}")
-        return found.encoded
-
-    def _streamed(self, source: Any, split: str, key: dict[str, Any]) -> Encoded:
-        """Returns the rows of a split that may be larger than memory, as arrays on disk."""
-        read = self.backbone.preprocessor
-        targets = functools.partial(encode_training_examples, self.task, preprocessor=read)
-        with self.say.progress(f"encoding {split}", source.size(split)) as progress:
-            to = (self.store, key, progress.advance)
-            tokens = encoded_arrays.encode_to_arrays(source, split, read, *to)
-        with examples.located(source.places):
-            encoded = encoded_arrays.with_targets(source, split, tokens, targets, self.store)
-        sample = examples.of_split(source, split, encoded)
-        for line in self.task.build_evaluator().data_warnings(sample):
-            self.say.warn(f"{split}, {len(sample):,} of {encoded.size:,} examples: {line}")
-        return encoded
 
     def train(
         self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
@@ -184,7 +140,8 @@ class Trainer:
             self._say_resumed(position, stages)
         while position.stage < len(stages):
             try:
-                self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
+                with decoded_rows.located_failures(self.splits.values()):
+                    self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
             except DivergenceError as error:
                 self.files.write_json(DIVERGED, vars(error))
                 raise

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -123,6 +124,7 @@ class Store:
         """
         path = self.path(kind, key)
         if not self.has(path):
+            self._log_other_format(key)
             return None
         about, values = read_about(path), path / "values.bin"
         if about is None or not values.exists() or values.stat().st_size != values_size(about):
@@ -182,6 +184,7 @@ class Store:
         """Returns what `save` kept; None when it is not there or damaged, which is said."""
         path = self.path(kind, key)
         if not self.has(path):
+            self._log_other_format(key)
             return None
         about = read_about(path) or {}
         content = (path / "content").read_bytes() if (path / "content").exists() else b""
@@ -191,6 +194,23 @@ class Store:
             return None
         os.utime(path / "key.json")
         return content
+
+    @functools.cached_property
+    def _keys(self) -> dict[str, dict[str, Any]]:
+        """The keys of the entries that are there at first, by name."""
+        return {path.name: (read_about(path) or {}).get("key", {}) for path in self._own(ENTRY)}
+
+    def _log_other_format(self, key: Mapping[str, Any]) -> None:
+        """Logs, once, that an entry is there in the format of another version of tfft."""
+        own = json.loads(json.dumps(key))
+        for name, other in list(self._keys.items()):
+            found = other.get("format")
+            if found != own.get("format") and other == {**own, "format": found}:
+                del self._keys[name]
+                self.say.info(
+                    f"{name} has cache format {found}; this version of tfft reads format "
+                    f"{own['format']}: it is computed again"
+                )
 
     def make_room(self, size: int) -> None:
         """Removes the entries that were not used for longest until `size` bytes fit.

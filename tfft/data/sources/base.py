@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import hashlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -173,6 +173,8 @@ class Source:
 
     Attributes:
       modality: what an example is, "text" or "image"; a task says the same.
+      decode: when files of examples are decoded: once, into memory; each time they are read; or
+        "auto" for the first if that takes at most a quarter of the free memory.
       streamed: Whether the splits may be larger than memory, so that they are encoded to disk and
         reports read samples of them.
 
@@ -185,6 +187,7 @@ class Source:
     """
 
     modality = "text"
+    decode: Literal["auto", "memory", "on_demand"] = "auto"
     streamed = False
     schema: Mapping[str, Any] | None = None  # of the training file, see `Table.schema`
 

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
 from tfft.data.formats.open_format import open_format, table_stem
@@ -55,6 +55,7 @@ def images(
     validation_share: float = 0.1,
     test_share: float = 0.1,
     group: str | None = None,
+    decode: Literal["auto", "memory", "on_demand"] = "auto",
 ) -> Source:
     """Returns a source of a person's own images.
 
@@ -74,6 +75,8 @@ def images(
         for no such split.
       group: a column of the table whose equal values stay in the same split, such as the patient
         or the scene that an image is from. It is one of `columns` too.
+      decode: "memory" decodes each image once, "on_demand" each time that it is read; "auto" keeps
+        the images of a split in memory if they take at most a quarter of what is free.
 
     Raises:
       DataError: there are no images, one cannot be read, or no run could learn from them.
@@ -92,7 +95,7 @@ def images(
     notes = [note for table in tables.values() for note in table.notes]
     shares = {"validation": validation_share, "test": test_share}
     source = of_rows(data, rows, notes, shares, columns, group)
-    source.schema = tables["train"].schema
+    source.schema, source.decode = tables["train"].schema, decode
     return source
 
 

@@ -32,6 +32,7 @@ class ImagePreprocessor(tf.Module):
     windowed = False  # an example is one row
     reads = "pixels"  # what the model calls the rows
     padded = False  # all rows have one shape
+    decodes_files = True
     inputs: tuple[str, ...] = ()
     pad_id = 0
     sequence_length = None

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from tfft.data.decoded_rows import DecodedRows
 from tfft.data.encoded_split import Encoded
 from tfft.methods.attachment import Part
 from tfft.storage.array_file import release
@@ -76,6 +77,8 @@ class Hashes:
 
 def _tokens_hash(encoded: Encoded) -> str:
     tokens = encoded.tokens
+    if isinstance(tokens, DecodedRows):
+        return tokens.digest()
     digest = hashlib.sha256(np.ascontiguousarray(tokens.offsets).data)
     read = [name for name in (*encoded.inputs, "padding_mask") if name in encoded.extra]
     for values in (tokens.values, *(encoded.extra[name].values for name in read)):
