@@ -51,7 +51,9 @@ class ImageSegmentation(Task):
         masks = [tf.io.decode_png(content(answer), 1)[..., 0] for answer in examples.answers]
         for answer, mask in zip(examples.answers, masks, strict=True):
             if mask.shape != (SIZE, SIZE):
-                raise DataError(f"a mask is {tuple(mask.shape)}.", answers=[answer])
+                error = DataError(f"a mask is {tuple(mask.shape)}.")
+                error.answers = [answer]
+                raise error
         return np.stack(masks).astype(np.int32)
 
     def build_head(self, backbone):

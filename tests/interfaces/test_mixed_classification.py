@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import tfft
 from tfft.backbones.base import Backbone, Group
+from tfft.backbones.image.image_backbone import draw_weights
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.multimodal.towers import towers
 from tfft.backbones.text.tiny import tiny
@@ -64,6 +65,7 @@ class TinyNumbers(Backbone):
         for layer in layers:
             hidden = layer(hidden)
         self.model, self.count, self.dim, self.depth = keras.Model(inputs, hidden), count, dim, 1
+        draw_weights(self.model, 0)
         self.preprocessor = NumberPreprocessor(count)
         self.name = self.preset = "tiny_numbers"
         self.pooling = "none"

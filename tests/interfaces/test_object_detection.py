@@ -49,13 +49,16 @@ class CellHead(keras.layers.Layer):
             self.convolutions[name].build(shapes[name])
 
     def call(self, maps):
-        rows = []
+        ops, rows, middles = keras.ops, [], []
         for name in LEVELS:
             out = self.convolutions[name](maps[name])
-            rows.append(keras.ops.reshape(out, (-1, out.shape[1] * out.shape[2], out.shape[3])))
-        found = keras.ops.concatenate(rows, axis=1)
-        boxes = keras.ops.sigmoid(found[..., :4]) * made_data.SIZE
-        return keras.ops.concatenate([boxes, found[..., 4:]], axis=-1)
+            rows.append(ops.reshape(out, (-1, out.shape[1] * out.shape[2], out.shape[3])))
+            places = (np.arange(out.shape[1]) + 0.5) * (made_data.SIZE / out.shape[1])
+            middles.append(np.stack(np.meshgrid(places, places), axis=-1).reshape(-1, 2))
+        found, middle = ops.concatenate(rows, axis=1), np.concatenate(middles).astype(np.float32)
+        far = 4 * ops.softplus(found[..., :4])  # from the middle of the cell to each side
+        boxes = [middle - far[..., :2], middle + far[..., 2:]]
+        return ops.concatenate([*boxes, found[..., 4:]], axis=-1)
 
 
 @keras.saving.register_keras_serializable("test")
@@ -180,9 +183,9 @@ def examples(count, seed=0):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    splits = {"train": examples(90), "validation": examples(18, 1), "test": examples(45, 2)}
+    splits = {"train": examples(150), "validation": examples(18, 1), "test": examples(45, 2)}
     stage = Stage(epochs=12, batch_size=10, learning_rate=1e-2, schedule=Linear(warmup=0))
-    body = tiny_image(3, image_size=made_data.SIZE, dropout=0.0)
+    body = tiny_image(3, dim=16, image_size=made_data.SIZE, dropout=0.0)
     room = tmp_path_factory.mktemp("detection")
     return tfft.train(ObjectDetection(), body, splits, stage, workdir=room, plots=False, say=QUIET)
 

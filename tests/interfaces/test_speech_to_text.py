@@ -11,6 +11,7 @@ import tensorflow as tf
 
 import tfft
 from tfft.backbones.base import Backbone, Group
+from tfft.backbones.image.image_backbone import draw_weights
 from tfft.data.encoded_split import ragged
 from tfft.data.inputs import Audio
 from tfft.layers.inspection import inner
@@ -108,6 +109,7 @@ class TinySpeech(Backbone):
         for layer in self.encoder:
             hidden = layer(hidden)
         self.model = keras.Model([frames, ids], self.decoder(self.tokens(ids), hidden))
+        draw_weights(self.model, 0)
         self.dim, self.depth, self.prefix = dim, 3, 2
         self.preprocessor = FramePreprocessor()
         self.name = self.preset = "tiny_speech"

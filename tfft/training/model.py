@@ -163,7 +163,8 @@ def assemble(
         outputs = _output(paths, head, inputs, step)
         return Split(FineTuned(inputs, outputs, name="full"), None, None, 0)
     below = [path.below(inputs) for path in paths]
-    hidden = {path.name: own[path.crossing] for path, own in zip(paths, below, strict=True)}
+    pairs = zip(paths, below, strict=True)
+    hidden = {path.name: own[path.crossing] for path, own in pairs if path.depth is not None}
     prefix = keras.Model(inputs, hidden.get("", hidden), name="prefix_model")
     between = _merged(path.between(own) for path, own in zip(paths, below, strict=True))
     tail = FineTuned(between, _output(paths, head, between, step), name="tail")
