@@ -14,7 +14,7 @@ from tfft.data.splits import label_lists, told
 
 NUMBER = re.compile(r"([+-]?)(\d+)(\.\d*)?")
 MAX_TEXT = 80  # characters of an example in a note
-MAX_COMPARED = 10_000_000  # examples whose inputs are compared, which takes 64 bytes each
+MAX_COMPARED = 5_000_000  # examples whose inputs are compared, which takes 64 bytes each
 
 
 def data_notes(source: Any) -> list[str]:
