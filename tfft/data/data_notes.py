@@ -14,6 +14,7 @@ from tfft.data.splits import label_lists, told
 
 NUMBER = re.compile(r"([+-]?)(\d+)(\.\d*)?")
 MAX_TEXT = 80  # characters of an example in a note
+MAX_COMPARED = 5_000_000  # examples whose inputs are compared, which takes 64 bytes each
 
 
 def data_notes(source: Any) -> list[str]:
@@ -99,6 +100,12 @@ def _listed(
 def _conflicts(source: Any) -> list[str]:
     """Returns a note on equal inputs with different labels, with an example."""
     summaries = _summaries(source)
+    size = sum(each.size for _, each in summaries)
+    if size > MAX_COMPARED:
+        return [
+            f"equal {source.modality}s with different labels are not looked for: {size:,} rows are "
+            f"more than {MAX_COMPARED:,}"
+        ]
     texts = np.concatenate([each.texts for _, each in summaries])
     names = sorted({label for _, each in summaries for label in each.labels})
     numbers = {name: number for number, name in enumerate(names)}

@@ -41,8 +41,8 @@ def encode_to_arrays(
     key = {**key, "arrays": True}
 
     def fill(writer: ArrayWriter) -> None:
-        ends, first = dict.fromkeys(OFFSETS, 0), 0
-        rows = source.rows(split)
+        ends: dict[str, int] = {}
+        rows, first = source.rows(split), 0
         while chunk := list(itertools.islice(rows, CHUNK)):
             columns = list(zip(*chunk, strict=True))[:-1]
             starts = range(0, len(chunk), preprocessor.batch)
@@ -83,18 +83,21 @@ def with_targets(
       encode_targets: Returns examples with their targets, `encode_training_examples` of a task.
       store: Its folder has room for the files.
     """
+    before, made = next(_parts(source, split, tokens, encode_targets))
+    if made.targets is None:
+        return tokens
+    names = _ragged_names(made, before)
     fixed: list[np.ndarray] = []
-    parts = _parts(source, split, tokens, encode_targets)
-    one = next(parts)
-    names = _ragged_names(one[1], one[0])
-    if not names:
-        fixed = [part.targets for _, part in itertools.chain([one], parts)]
-        return dataclasses.replace(tokens, targets=np.concatenate(fixed))
     full: list[np.ndarray] = []
+    if not names:
+        fixed = [part.targets for _, part in _parts(source, split, tokens, encode_targets)]
+        return dataclasses.replace(tokens, targets=np.concatenate(fixed))
 
     def fill(writer: ArrayWriter) -> None:
-        ends = dict.fromkeys(names, 0)
-        for _, part in itertools.chain([one], parts):
+        ends: dict[str, int] = {}
+        fixed.clear()
+        full.clear()
+        for _, part in _parts(source, split, tokens, encode_targets):
             full.append(part.full_lengths)
             for name in names:
                 rows = _ragged(part, name)
@@ -107,17 +110,16 @@ def with_targets(
             release(tokens.tokens.values)
 
     arrays, _ = write_arrays(store, "tokens", None, f"targets of {split} of {source.name}", fill)
-    made = {name: Ragged(arrays[name], np.array(arrays[f"{name}/offsets"])) for name in names}
-    targets = np.concatenate(fixed) if fixed else made.get("targets")
-    extra = {**tokens.extra, **{n[6:]: rows for n, rows in made.items() if n.startswith("extra/")}}
+    new = {name: Ragged(arrays[name], np.array(arrays[f"{name}/offsets"])) for name in names}
+    extra = {name: new.get(f"extra/{name}", tokens.extra.get(name)) for name in made.extra}
     return dataclasses.replace(
-        one[1],
-        tokens=made.get("tokens", tokens.tokens),
-        targets=targets,
+        made,
+        tokens=new.get("tokens", tokens.tokens),
+        targets=np.concatenate(fixed) if fixed else new.get("targets"),
         full_lengths=np.concatenate(full),
         windows=tokens.windows,
-        extra=extra if "tokens" not in made else {n: extra[n] for n in one[1].extra},
-        decoder=made.get("decoder", tokens.decoder),
+        extra=extra,
+        decoder=new.get("decoder", tokens.decoder),
     )
 
 
@@ -157,7 +159,7 @@ def _same(made: Encoded, part: Encoded, name: str) -> bool:
 
 def _continued(offsets: np.ndarray, ends: dict[str, int], name: str) -> np.ndarray:
     """Returns offsets that go on where those of the chunk before ended, the first chunk with 0."""
-    shifted = offsets + ends[name]
-    begin = 0 if ends[name] == 0 else 1
+    shifted = offsets + ends.get(name, 0)
+    begin = int(name in ends)
     ends[name] = int(shifted[-1])
     return shifted[begin:]

@@ -161,8 +161,11 @@ def difference(base: Answers, other: Answers) -> dict[str, Any]:
     found["left_out"] = union - len(shared)
     if not shared:
         return found
-    sides = [[each.terms[key] for key in shared] for each in (base, other)]
-    found[base.main] = aggregates.paired(*(aggregates.over_runs(base.measure, s) for s in sides))
+    rows = [
+        aggregates.over_runs(base.measure, [each.terms[key] for key in shared])
+        for each in (base, other)
+    ]
+    found[base.main] = aggregates.paired(rows[0], rows[1])
     if not base.named or not other.named:
         return found
     names = [[base.named[key][0] for key in shared]]

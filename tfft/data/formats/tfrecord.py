@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -48,10 +49,12 @@ class TFRecord(Format):
         return f"{self.where}, row {number:,}" if number else self.where
 
     def _examples(self) -> Iterator[tuple[int, int, Any]]:
-        position = 0
+        position = number = 0
         for number, record in enumerate(self._records(), 1):
             yield position, number, self._parse(record, number)
             position += HEAD + len(record) + TAIL
+        if position != pathlib.Path(self.where).stat().st_size:  # TensorFlow drops a torn head
+            raise self._damaged(number + 1)
 
     def _records(self) -> Iterator[bytes]:
         import tensorflow as tf
@@ -63,14 +66,16 @@ class TFRecord(Format):
                 count += len(batch)
         except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
             count += sum(1 for _ in self._readable(count))
-            raise DataError(
-                f"{self.where} is damaged or no TFRecord file: record {count + 1:,} cannot be "
-                "read.",
-                set_in=self.place(count + 1),
-                valid=_VALID,
-            ) from error
+            raise self._damaged(count + 1) from error
         except (tf.errors.OpError, OSError) as error:
             raise DataError(f"{self.where} cannot be read: {error}", valid=_VALID) from error
+
+    def _damaged(self, number: int) -> DataError:
+        return DataError(
+            f"{self.where} is damaged or no TFRecord file: record {number:,} cannot be read.",
+            set_in=self.place(number),
+            valid=_VALID,
+        )
 
     def _readable(self, begin: int) -> Iterator[bytes]:
         """Yields the records from number `begin` up to one that is damaged."""

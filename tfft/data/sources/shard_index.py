@@ -142,11 +142,11 @@ class Indexer:
             self.notes.append(f"{count:,} rows of {split} dropped: their text is also in {held}")
         if self._shares:
             self.notes.append(stream_note(self._shares))
-        for split in found.keys() - {"train"}:
-            size = found[split].summary.size
-            if size > max_held_out:
+        for split, part in list(found.items()):
+            size = part.summary.size
+            if split != "train" and size > max_held_out:
                 rows = sample_rows(size, max_held_out)
-                found[split] = found[split].take(rows, self._reader)
+                found[split] = part.take(rows, self._reader)
                 self.notes.append(sample_note(split, max_held_out, size))
         return found
 
@@ -162,7 +162,7 @@ class Indexer:
             hashes = [held]
             for number, positions, rows in self._chunks(origin):
                 of_texts = ranks(keys_of(list(zip(*rows, strict=True))[:-1]))
-                drop = np.isin(of_texts[:, 0], held).tolist()
+                drop = _contains(held, of_texts[:, 0]).tolist()
                 if origin == "train":
                     shares = (self._shares.get(split, 0.0) for split in SPLITS[1:])
                     chosen = splits_of_ranks(of_texts, *shares).tolist()
@@ -225,6 +225,13 @@ class Indexer:
             valid="a share of 0 for that split, shards of its own, or the rows in memory: "
             "tfft.sources.files",
         )
+
+
+def _contains(held: np.ndarray, hashes: np.ndarray) -> np.ndarray:
+    """Returns True for the hashes that are among `held`, which ascend: bool [n]."""
+    if not len(held):
+        return np.zeros(len(hashes), bool)
+    return held[np.minimum(np.searchsorted(held, hashes), len(held) - 1)] == hashes
 
 
 def write(index: Mapping[str, SplitIndex], writer: ArrayWriter) -> dict[str, Any]:

@@ -129,6 +129,12 @@ def open_source(
     except DataError as error:
         error.set_in = (error.set_in or name).replace("files.", "shards.")
         raise
+    if len(index) == 1:
+        raise DataError(
+            f"{name} has no validation or test split.",
+            set_in="shards.validation_share, shards.test_share",
+            valid="shards of such a split, or a share above 0",
+        )
     source = ShardSource(name, content, index, messages)
     validate(name, source.summaries, classes=source.classes)
     source.add_data_notes()

@@ -1,4 +1,4 @@
-"""Metrics of text: tagged spans, extractive answers, generated text, masked tokens.
+"""Metrics of text: tagged spans, extractive answers, generated text, error rates, masked tokens.
 
 Strings or arrays in, numbers out.
 """

@@ -29,6 +29,7 @@ from tfft.training.feature_cache.placement import Decision, gain
 
 PART_BYTES = 2**26
 BATCH = 64
+STREAMED = 2**28  # bytes of features above which those of a streamed source are kept on disk
 
 
 class Features:
@@ -116,15 +117,21 @@ class Features:
             return Decision("off", "computed at every step: nothing but the embeddings is frozen")
         if epochs <= 1:
             return Decision("off", "computed at every step: the stage has one epoch only")
+        fits = size <= min(disk / 2, self.store.limit)
+        if fits and size > STREAMED and self._is_streamed():
+            return Decision("disk", f"kept on disk, as the token ids are: {costs}")
         if size <= memory / 2:
             return Decision("memory", f"kept in memory: {costs}", size)
-        if size <= min(disk / 2, self.store.limit):
+        if fits:
             return Decision("disk", f"kept on disk, too large for half the memory: {costs}")
         return Decision(
             "off",
             f"computed at every step, too large for half of the free memory and disk and the "
             f"store's {told(self.store.limit)}: {costs}",
         )
+
+    def _is_streamed(self) -> bool:
+        return any(isinstance(self.splits[each].tokens.values, np.memmap) for each in self._read())
 
     def size(self, cut: Cut, half: bool = False) -> int:
         """Returns the bytes of the features of all splits that training reads."""
