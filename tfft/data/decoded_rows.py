@@ -121,7 +121,7 @@ def on_demand(source: Any, split: str, preprocessor: Any, console: Any) -> dict[
         )
         columns = examples.columns(source, split)
         own = preprocessor.columns(name, columns) if name else columns
-        rows = DecodedRows(own, part, source.summaries[split].digest)
+        rows: Any = DecodedRows(own, part, source.summaries[split].digest)
         found[name] = Encoded(rows, None, rows.lengths, 0, name=part.reads, padded=False)
     return found
 

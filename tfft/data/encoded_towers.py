@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from tfft.data import encoded_split
-from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.encoded_split import Encoded, Targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,13 +24,13 @@ class EncodedTowers:
     Attributes:
       parts: the encoded inputs of each tower by its name, of the same examples in the same order,
         without targets.
-      targets: what the head learns, as in `Encoded`; ragged ones are in rows as the first padded
-        tower's tokens.
+      targets: what the head learns, as in `Encoded`; those along tokens are along those of the first
+        padded tower.
       origins, rates: as in `Encoded`.
     """
 
     parts: Mapping[str, Encoded]
-    targets: np.ndarray | Ragged | None = None
+    targets: Targets | None = None
     origins: np.ndarray | None = None
     rates: np.ndarray | None = None
     windows: None = None

@@ -60,7 +60,8 @@ class Served(tf.Module):
         task = signature.task
         self._outputs_of = signature.make_predict_fn(model)
         self._answer = signature.serving_outputs
-        self.inputs, self.further = list(names_of(signature.inputs)), []
+        self.inputs = list(names_of(signature.inputs))
+        self.further: list[Served] = []
         self._names = list(task.target.names or ())
         read = preprocessor.signature
         self._read = [spec.name for spec in read]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.data.encoded_split import Encoded
+from tfft.data.encoded_towers import EncodedTowers
 from tfft.data.length_buckets import Batch, batch_shapes, count_shapes, plan_epoch
 from tfft.errors import ConfigError
 from tfft.training.stage import Stage
@@ -22,7 +23,7 @@ SMALL_RATE = 1e-10  # a step of this size does not change a float32 weight of us
 class Schedule:
     """The batches of one stage, epoch by epoch, as a function of the seed."""
 
-    encoded: Encoded
+    encoded: Encoded | EncodedTowers
     stage: Stage
     seed: tuple[int, ...]
 

@@ -364,8 +364,7 @@ class Features:
         """Says where the features of all splits that training reads are: memory, disk or None."""
         if all(self._name(split, cut, half) in self._memory for split in self._read()):
             return "memory"
-        there = all(self._is_there(split, cut, half) for split in self._read())
-        return "disk" if there else None
+        return "disk" if all(self._is_there(split, cut, half) for split in self._read()) else None
 
     def _is_there(self, split: str, cut: Cut, half: bool) -> bool:
         if self._name(split, cut, half) in self._memory:
