@@ -31,7 +31,7 @@ import threading
 def watch():
     import time
     name = "tfft.training.loop"
-    while name not in sys.modules or not hasattr(sys.modules[name], "predict"):
+    while name not in sys.modules or not hasattr(sys.modules[name], "reseed"):
         time.sleep(0.01)
     sys.modules[name].Recorder.on_train_batch_end = stop
 threading.Thread(target=watch, daemon=True).start()

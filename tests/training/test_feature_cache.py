@@ -239,13 +239,13 @@ def test_a_deeper_cut_continues_from_a_shallower_one(tmp_path, monkeypatch):
     assert set(calls) == {1, 2}
     monkeypatch.undo()
     monkeypatch.setenv("TFFT_STORE", str(tmp_path / "other"))
-    alone = make(tmp_path).features.get("train", Cut(3, True), "memory", False)
+    alone = own(make(tmp_path)).get("train", Cut(3, True), "memory", False)
     np.testing.assert_allclose(features.values, alone.values, atol=1e-6)
 
 
 def test_what_a_killed_run_leaves_is_used(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "PART_BYTES", 2000)
-    whole = make(tmp_path).features.get("train", Cut(2), "memory", False).values
+    whole = own(make(tmp_path)).get("train", Cut(2), "memory", False).values
     job = make(tmp_path)
     plain, done = own(job)._compute, []
 
@@ -298,12 +298,12 @@ def test_every_change_makes_new_features(tmp_path):
     ]
     assert not any(found & other for other in others)
     changed = make(tmp_path)
-    before = {cut: changed.features._name("train", cut, False) for cut in CUTS}
+    before = {cut: own(changed)._name("train", cut, False) for cut in CUTS}
     changed.backbone.groups[2].layers[0].weights[0].assign_add(
         np.ones(changed.backbone.groups[2].layers[0].weights[0].shape) * 1e-3
     )
-    changed.features.begin_stage(CUTS)
-    same = [cut for cut in CUTS if changed.features._name("train", cut, False) == before[cut]]
+    own(changed).begin_stage(CUTS)
+    same = [cut for cut in CUTS if own(changed)._name("train", cut, False) == before[cut]]
     assert same == [Cut(0), Cut(1)]
 
 

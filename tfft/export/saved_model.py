@@ -147,9 +147,12 @@ def export(
         tf.saved_model.save(served, str(aside), signatures=signatures)
         text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(aside / "tfft.json", text)
-        difference = 0.0
-        for name, each in compared.items() if len(inputs[0]) else ():
-            difference = max(difference, each.differ(_fresh_process(aside, name, each)))
+        found = [
+            each.differ(_fresh_process(aside, name, each))
+            for name, each in compared.items()
+            if len(each.inputs[0])
+        ]
+        difference = float(np.max(found, initial=0.0))  # not Python's `max`, which drops NaN
         if not difference <= TOLERANCE:
             raise ExportError(
                 f"the exported model differs from the model in memory by {difference:.2g}; "

@@ -280,7 +280,7 @@ def test_predictions_of_images():
     run = Run(tfft.build(task, body), task, body, pathlib.Path("out"), ())
     pixels = np.zeros((2, 12, 12, 3), "uint8")
     assert len(run.predict(pixels)) == len(run.predict(list(pixels))) == 2
-    with pytest.raises(DataError, match="one array of pixels"):
+    with pytest.raises(DataError, match="one array, .* a single image"):
         run.predict(pixels[0])
 
 
