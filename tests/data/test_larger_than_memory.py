@@ -57,7 +57,11 @@ def trained(folder, kind, count, run="run"):
     if not path.exists():
         settings = {"row_group_size": 100_000} if kind == "parquet" else {}
         shard_files.write(path, rows(count), **settings)
-    environment = {**os.environ, "TFFT_STORE": str(folder / "store"), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {
+        **os.environ,
+        "TFFT_STORE": str(folder / f"store-{kind}"),
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
     command = [sys.executable, "-c", CHILD, str(path), str(folder / f"{run}-{count}-{kind}")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]

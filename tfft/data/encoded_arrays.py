@@ -87,7 +87,7 @@ def with_targets(
     if made.targets is None:
         return tokens
     names = _ragged_names(made, before)
-    fixed: list[np.ndarray] = []
+    fixed: list[Any] = []
     full: list[np.ndarray] = []
     if not names:
         fixed = [part.targets for _, part in _parts(source, split, tokens, encode_targets)]
@@ -111,7 +111,7 @@ def with_targets(
 
     arrays, _ = write_arrays(store, "tokens", None, f"targets of {split} of {source.name}", fill)
     new = {name: Ragged(arrays[name], np.array(arrays[f"{name}/offsets"])) for name in names}
-    extra = {name: new.get(f"extra/{name}", tokens.extra.get(name)) for name in made.extra}
+    extra = {n: new[f"extra/{n}"] if f"extra/{n}" in new else tokens.extra[n] for n in made.extra}
     return dataclasses.replace(
         made,
         tokens=new.get("tokens", tokens.tokens),

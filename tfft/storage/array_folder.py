@@ -163,6 +163,6 @@ def _checksum(array: np.ndarray) -> int:
     """Returns the checksum of an array, read in parts whose memory is given back."""
     flat, found = array.reshape(-1).view(np.uint8), 0
     for begin in range(0, len(flat), CHECKED):
-        found = zlib.crc32(flat[begin : begin + CHECKED], found)
+        found = zlib.crc32(flat[begin : begin + CHECKED].data, found)
         release(array)
     return found

@@ -78,7 +78,7 @@ def memory(
     shares = shares if len(collector.rows) == 1 else {}
     if collector.spilled:
         return collector.streamed_source(classes, shares)
-    rows: dict[str, Rows] = collector.rows
+    rows: dict[str, Rows] = dict(collector.rows)
     number = (*inputs, "label", *columns).index(group) if group else None
     kind: Any = {"inputs": len(inputs), "classes": classes}
     of_group: Any = {"group": number, "group_name": group or "", "own": OWN, "see": SEE}
