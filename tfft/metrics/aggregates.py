@@ -133,7 +133,7 @@ def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray)
 def by_example(aggregate: str, terms: Terms) -> Sequence[Any]:
     """Returns what each example contributes: rows of `columns`, or tuples of arrays."""
     if aggregate in MEASURES:
-        return columns(aggregate, terms)
+        return list(columns(aggregate, terms))
     return list(zip(*_finite(RECORDS[aggregate].keys, terms), strict=True))
 
 
