@@ -12,8 +12,8 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.data.folds import POOL
 from tfft.data.length_buckets import Batch
@@ -120,11 +120,11 @@ def test_a_split_in_windows_is_stored_and_batched():
     assert data.sizes.tolist() == [6, 32, 10, 48]
     assert data.full_lengths.tolist() == [6, 23, 10, 63] and data.kept.tolist() == [6, 23, 10, 36]
     assert data.truncation() == {"texts": 4, "cut_texts": 1, "tokens": 102, "cut_tokens": 27}
-    batch = Inputs(data).batch(Batch(np.array([3, 0, 1]), 48))
+    batch = ExampleReader(data).batch(Batch(np.array([3, 0, 1]), 48))
     expected = body.preprocessor([texts[3], texts[0], texts[1]])
     for name, value in batch.items():
         assert value.dtype == np.int32 and np.array_equal(value, expected[name])
-    short = Inputs(data).batch(Batch(np.array([2, 0]), 10))
+    short = ExampleReader(data).batch(Batch(np.array([2, 0]), 10))
     assert short["token_ids"].shape == (2, 1, 10)
     again = unpack(pack(data), body.preprocessor)
     assert again.sizes.tolist() == data.sizes.tolist() and again.kept.tolist() == [6, 23, 10, 36]
@@ -378,7 +378,7 @@ def test_some_texts_of_a_split_are_as_they_are_alone():
         assert np.array_equal(some.windows.offsets, alone.windows.offsets)
         assert some.truncation() == alone.truncation()
         batch = Batch(np.arange(len(rows))[::-1], 48)
-        one, two = Inputs(some).batch(batch), Inputs(alone).batch(batch)
+        one, two = ExampleReader(some).batch(batch), ExampleReader(alone).batch(batch)
         assert one.keys() == two.keys() and all(np.array_equal(one[key], two[key]) for key in one)
 
 
@@ -398,8 +398,8 @@ def test_features_of_a_fold_are_picked_window_by_window(cut, kind):
         found = features.get(split, cut, kind, False)
         parts = cache.Features(body, {split: alone.by_row()}, cache_store.Store(QUIET), QUIET)
         batch = Batch(np.arange(some.size), 64)
-        one = Inputs(some, found).batch(batch)
-        two = Inputs(alone, parts.get(split, cut, "memory", False)).batch(batch)
+        one = ExampleReader(some, found).batch(batch)
+        two = ExampleReader(alone, parts.get(split, cut, "memory", False)).batch(batch)
         assert one.keys() == two.keys()
         for name in one:
             np.testing.assert_allclose(one[name], two[name], atol=1e-5)

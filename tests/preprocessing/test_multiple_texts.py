@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.preprocessing.text.json_lists import strings
 from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor, SeveralTexts
@@ -97,7 +97,7 @@ def test_a_split_of_rows_is_stored_and_batched():
     assert data.full_lengths.tolist() == [sum(each) for each in whole]
     assert data.kept.tolist() == [sum(min(12, one) for one in each) for each in whole]
     assert data.sizes.tolist() == [3 * one for one in longest]
-    batch = Inputs(data).batch(Batch(np.array([1, 0]), 36))
+    batch = ExampleReader(data).batch(Batch(np.array([1, 0]), 36))
     expected = text([QUESTIONS[1], QUESTIONS[0]], [lists[1], lists[0]])
     for name, value in batch.items():
         assert value.dtype == np.int32

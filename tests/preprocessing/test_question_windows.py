@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.errors import ConfigError
 from tfft.preprocessing.text.question_windows import PairWindows
@@ -54,7 +54,7 @@ def test_a_split_is_stored_and_batched_as_it_is_served():
     tokens = encode([columns], text)
     batch = Batch(np.arange(3), int(tokens.sizes.max()))
     expected = text(*columns)
-    for name, value in Inputs(tokens).batch(batch).items():
+    for name, value in ExampleReader(tokens).batch(batch).items():
         assert np.array_equal(value, expected[name])
     again = unpack(pack(tokens), text)
     for name in ("starts", "ends"):

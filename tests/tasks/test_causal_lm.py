@@ -77,7 +77,7 @@ def test_loss_and_probability_are_those_of_the_formula():
     given, model = made(task, read, PROMPTS, ["the film", "bad", "one and one", "plot"])
     batch = loop.Batch(np.arange(4), int(given.encoded.sizes.max()))
     targets = given.encoded.targets_of(batch.rows, batch.length)
-    logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
+    logits = model(loop.ExampleReader(given.encoded).batch(batch)).numpy()
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     there = targets >= 0
     right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
@@ -216,7 +216,7 @@ def losses(model, encoded):
     """Returns the loss of each token of the answers."""
     batch = loop.Batch(np.arange(encoded.size), int(encoded.sizes.max()))
     targets = encoded.targets_of(batch.rows, batch.length)
-    logits = model(loop.Inputs(encoded).batch(batch)).numpy()
+    logits = model(loop.ExampleReader(encoded).batch(batch)).numpy()
     total = np.log(np.exp(logits).sum(-1))
     right = np.take_along_axis(logits, np.maximum(targets, 0)[..., None], -1)[..., 0]
     return (total - right)[targets >= 0]

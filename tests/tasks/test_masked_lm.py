@@ -156,7 +156,7 @@ def test_drawn_batches_hide_other_words_and_keep_what_is_there():
     body = tiny().read_for(task)
     given = encoding.encoded(task, body.preprocessor, (texts(400, 3),), texts(400, 3))
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 400)
-    inputs = loop.Inputs(given.encoded).batch(plan[0])
+    inputs = loop.ExampleReader(given.encoded).batch(plan[0])
     targets = given.encoded.targets_of(plan[0].rows, plan[0].length)
     plain = np.where(targets[..., 0] >= 0, targets[..., 0], inputs["token_ids"])
     found, wanted = task.augmentation(inputs, targets, np.random.default_rng(1))

@@ -83,7 +83,7 @@ def test_a_task_trains_and_answers_on_a_body(name, kind):
     columns = tuple(column[:16] for column in columns)
     given = encoding.encoded(task, body.preprocessor, columns, answers[:16])
     prepared = prepare(stage, body, built_head(task, body), task, 4)
-    data = loop.Inputs(given.encoded)
+    data = loop.ExampleReader(given.encoded)
     plan = loop.plan_epoch(given.encoded.sizes, [int(given.encoded.sizes.max())], 8)
     history = prepared.trained.fit(data.dataset(plan), verbose=0).history
     assert np.isfinite(history["loss"]).all()

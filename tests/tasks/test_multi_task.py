@@ -285,7 +285,7 @@ def test_a_pooler_is_trained_and_saved_beside_the_tokens():
 def batch_of(held):
     rows = np.arange(len(held))
     plan = loop.plan_epoch(held.encoded.sizes, [int(held.encoded.sizes.max())], len(rows))
-    return loop.Inputs(held.encoded).batch(plan[0])
+    return loop.ExampleReader(held.encoded).batch(plan[0])
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ def test_the_decoder_reads_the_answer_and_learns_the_next_token():
     assert tokens.decoder_length(min(lengths)) == len(list(tokens.decoder.rows())[2])
     turned = tokens.take(np.array([2, 0]))
     assert turned.decoder_length(max(lengths)) == len(first)
-    batch = loop.Inputs(tokens).batch(loop.Batch(np.arange(3), max(lengths)))
+    batch = loop.ExampleReader(tokens).batch(loop.Batch(np.arange(3), max(lengths)))
     assert batch["decoder_padding_mask"].sum(1).tolist() == tokens.decoder.lengths.tolist()
     given, _ = made(task, read, SOURCES)
-    batch = loop.Inputs(given.encoded).batch(loop.Batch(np.arange(3), max(lengths)))
+    batch = loop.ExampleReader(given.encoded).batch(loop.Batch(np.arange(3), max(lengths)))
     assert batch["decoder_token_ids"].tolist() == [[pad]] * 3
 
 
@@ -112,7 +112,7 @@ def test_the_probability_is_that_of_the_formula():
     given, model = made(task, read, SOURCES, list(map(translation, SOURCES)))
     batch = loop.Batch(np.arange(3), int(given.encoded.sizes.max()))
     targets = given.encoded.targets_of(batch.rows, batch.length)
-    logits = model(loop.Inputs(given.encoded).batch(batch)).numpy()
+    logits = model(loop.ExampleReader(given.encoded).batch(batch)).numpy()
     logs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
     right = np.take_along_axis(logs, np.maximum(targets, 0)[..., None], -1)[..., 0]
     outputs = inference.predict(predict_fn(task, model), given.encoded)

@@ -10,8 +10,8 @@ from trainings import slow
 
 from tfft import api
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
@@ -130,9 +130,13 @@ def test_accumulated_steps_are_those_of_the_large_batch(layer_decay, optimizer):
         for epoch in range(schedule.epochs):
             plan = [dataclasses.replace(b, rows=np.sort(b.rows)) for b in schedule.plan(epoch)]
             model.fit(
-                Inputs(data).dataset(plan, weights=schedule.weights(epoch)), epochs=1, verbose=0
+                ExampleReader(data).dataset(plan, weights=schedule.weights(epoch)),
+                epochs=1,
+                verbose=0,
             )
-        outputs = np.array(model(Inputs(data).batch(Batch(np.arange(20), 6)), training=False))
+        outputs = np.array(
+            model(ExampleReader(data).batch(Batch(np.arange(20), 6)), training=False)
+        )
         ends.append(([np.array(v) for v in model.trainable_variables], outputs))
     # Adam divides by the root of the gradient's square: where it is nearly zero, by rounding.
     for one, two in zip(ends[0][0], ends[1][0], strict=True):

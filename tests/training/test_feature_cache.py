@@ -10,7 +10,7 @@ from trainings import slow, steps, stored
 
 from tfft.backbones.text.encoder_architectures import ARCHITECTURES
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import plan_epoch
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError
@@ -190,7 +190,7 @@ def test_other_precisions_are_kept_and_trained_on(tmp_path, precision, half, kin
     kept = own(job).get("train", Cut(2), kind, half).values
     assert str(kept.dtype) == ("float16" if half else "bfloat16")
     prefix = job.prepare(stage, 8, True).split.prefix
-    inputs = Inputs(job.splits["train"])
+    inputs = ExampleReader(job.splits["train"])
     [batch] = plan_epoch(job.splits["train"].tokens.lengths[:1], (64,), 1)
     found = prefix(inputs.batch(batch), training=False)[0].numpy()
     count = job.splits["train"].tokens.lengths[0]
@@ -404,5 +404,5 @@ def test_a_stage_that_trains_below_ends_what_a_later_one_could_use(tmp_path):
 
 def test_the_store_is_the_users_own(tmp_path, monkeypatch):
     assert make(tmp_path).store.folder == tmp_path / "store"
-    assert Inputs(make(tmp_path).splits["train"]).pooled is False
+    assert ExampleReader(make(tmp_path).splits["train"]).pooled is False
     assert isinstance(make(tmp_path).store, Store)

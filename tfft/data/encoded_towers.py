@@ -24,8 +24,8 @@ class EncodedTowers:
     Attributes:
       parts: the encoded inputs of each tower by its name, of the same examples in the same order,
         without targets.
-      targets: what the head learns, as in `Encoded`; those along tokens are along those of the first
-        padded tower.
+      targets: what the head learns, as in `Encoded`; those along tokens are along the tokens of the
+        first padded tower.
       origins, rates: as in `Encoded`.
     """
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
+from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.evaluation import finite_checks
@@ -61,7 +61,7 @@ def predict(
     Raises:
       ValueError: axis 1 of an output has no size in the graph and does not follow the batches.
     """
-    bare = Inputs(dataclasses.replace(encoded, targets=None))
+    bare = ExampleReader(dataclasses.replace(encoded, targets=None))
     sizes, windows = encoded.sizes, encoded.windows
     # Long texts fewer at a time: a batch of full windows has as many tokens as one of cut texts.
     most = None if windows is None else batch_size * windows.length

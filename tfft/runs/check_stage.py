@@ -24,8 +24,7 @@ def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> i
     before = checksums(job.backbone, job.head)
     plan = sorted(schedule.plan(0), key=lambda batch: (len(batch.rows), batch.length))
     batch = plan[len(plan) // 2]
-    inputs = loop.Inputs(job.learned).batch(batch)
-    targets = job.learned.targets_of(batch.rows, batch.length)
+    inputs, targets = loop.ExampleReader(job.learned).read(batch)
     for _ in range(stage.batching.gradient_accumulation_steps):  # batches that make one step
         logs = prepared.trained.train_on_batch(inputs, targets, return_dict=True)
         rate = applied_rate(prepared.trained.optimizer)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfft.baselines.base import Floor
-from tfft.data.batches import Inputs
+from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
@@ -88,7 +88,7 @@ def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     return floor
 
 
-def _of_examples(inputs: Inputs, examples: np.ndarray | None) -> np.ndarray:
+def _of_examples(inputs: ExampleReader, examples: np.ndarray | None) -> np.ndarray:
     """Returns the pooled features of each example, float32 [n d], those of all towers.
 
     Those of a text in windows are the mean of its windows' ones.

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from tfft.data import decoded_rows, examples
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
 from tfft.data.encoded_towers import EncodedTowers
+from tfft.data.example_reader import ExampleReader
 from tfft.data.folds import POOL
 from tfft.data.splits import sample_rows
 from tfft.errors import ConfigError, DivergenceError
@@ -278,11 +278,12 @@ class Trainer:
         variables = named_variables(self.backbone, self.head)
         return {name: value for name, value in variables.items() if name not in always}
 
-    def inputs(self, stage: Stage, split: str, cuts: Cuts, kind: str) -> Inputs:
+    def inputs(self, stage: Stage, split: str, cuts: Cuts, kind: str) -> ExampleReader:
         """Returns what the stage's model reads of a split, computing frozen features if it does."""
         encoded = self.learned if split == "train" else self.splits[split]
         if kind == "off":
-            return Inputs(encoded, drawn=self.task.augmentation if split == "train" else None)
+            change = self.task.augmentation if split == "train" else None
+            return ExampleReader(encoded, augmentation=change)
         with self.clock("frozen features"):
             return self.features.inputs(split, encoded, cuts, kind, stage.feature_cache.half)
 

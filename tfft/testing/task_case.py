@@ -76,7 +76,7 @@ class TaskCase:
         job, prepared = self.job, self.prepared
         before = checksums(job.backbone, job.head)
         schedule = loop.Schedule(job.splits["train"], self.stage, (0,))
-        data = loop.Inputs(job.splits["train"]).dataset(schedule.plan(0))
+        data = loop.ExampleReader(job.splits["train"]).dataset(schedule.plan(0))
         losses = prepared.trained.fit(data, epochs=3, verbose=0).history["loss"]
         assert losses[-1] < losses[0]
         assert prove_freeze(before, prepared, job.backbone, job.head)["frozen_bit_identical"] > 0

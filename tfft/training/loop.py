@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data.batches import Inputs
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch, batch_shapes, plan_epoch
 from tfft.layers.inspection import is_seed
 from tfft.training import early_stopping
@@ -24,8 +24,8 @@ from tfft.training.checkpointing import Recorder
 def fit_stage(
     recorder: Recorder,
     schedule: Schedule,
-    train: Inputs,
-    validation: Inputs | None,
+    train: ExampleReader,
+    validation: ExampleReader | None,
 ) -> None:
     """Trains one stage from the recorder's position to its end.
 
@@ -55,7 +55,7 @@ def fit_stage(
 
 
 def _fit_epoch(
-    recorder: Recorder, schedule: Schedule, epoch: int, train: Inputs, validation: Any
+    recorder: Recorder, schedule: Schedule, epoch: int, train: ExampleReader, validation: Any
 ) -> None:
     """Trains the batches of an epoch that are left, and validates."""
     position = recorder.position
@@ -82,7 +82,7 @@ def _fit_epoch(
         )
 
 
-def _whole(validation: Inputs, schedule: Schedule) -> list[Batch]:
+def _whole(validation: ExampleReader, schedule: Schedule) -> list[Batch]:
     """Returns the batches of the validation split."""
     lengths = validation.encoded.sizes
     size, given = schedule.stage.batch_size, schedule.stage.batching.padded_lengths

@@ -82,7 +82,7 @@ def norm_statistics(recorder: Any, schedule: Any, train: Any) -> NormStatistics 
     Args:
       recorder: a `checkpointing.Recorder` of the stage.
       schedule: of the stage; a pass goes through the batches of its first epoch.
-      train: the Inputs of the training split.
+      train: the reader of the training split.
     """
     plan, say = schedule.plan(0), recorder.say
     title = f"{schedule.stage.name}, batch normalization statistics of averaged weights"

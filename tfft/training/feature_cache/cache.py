@@ -16,8 +16,8 @@ import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.example_reader import ExampleReader
 from tfft.data.folds import POOL
 from tfft.data.length_buckets import bucket_lengths, plan_epoch
 from tfft.errors import ConfigError
@@ -256,7 +256,7 @@ class Features:
         """Computes the parts that `to` lacks, from the deepest features that can be continued."""
         encoded = dataclasses.replace(self.splits[split], targets=None, decoder=None)
         below, depth = self._below(split, cut)
-        inputs = Inputs(encoded, below)
+        inputs = ExampleReader(encoded, below)
         call = self._stretch(depth, cut)
         shapes = bucket_lengths(encoded.tokens.lengths)
         parts = list(_parts(offsets, self._values(cut) * to.values.dtype.itemsize))
@@ -283,7 +283,7 @@ class Features:
         self,
         call: Callable[[Any], Any],
         cut: Cut,
-        inputs: Inputs,
+        inputs: ExampleReader,
         span: tuple[int, int],
         shapes: Sequence[int],
         offsets: np.ndarray,
@@ -356,7 +356,7 @@ class Features:
         rows = np.arange(min(8, encoded.size))
         longest = int(encoded.tokens.lengths[rows].max())
         plan = plan_epoch(encoded.tokens.lengths[rows], [longest], len(rows))
-        batch, call = Inputs(encoded).batch(plan[0]), self._stretch(None, cut)
+        batch, call = ExampleReader(encoded).batch(plan[0]), self._stretch(None, cut)
         one, two = (call({k: tf.constant(v) for k, v in batch.items()}).numpy() for _ in "12")
         return one.tobytes() == two.tobytes()
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded
 from tfft.data.encoded_towers import EncodedTowers
+from tfft.data.example_reader import ExampleReader
 from tfft.errors import ConfigError
 from tfft.storage.cache_store import Store
 from tfft.training.feature_cache.cache import Features
@@ -115,7 +115,7 @@ class TowerFeatures:
 
     def inputs(
         self, split: str, encoded: Encoded | EncodedTowers, cuts: Cuts, kind: str, half: bool
-    ) -> Inputs:
+    ) -> ExampleReader:
         """Returns what the stage's model reads of a split, computing features if it has to.
 
         Args:
@@ -130,12 +130,12 @@ class TowerFeatures:
             own = cuts[name]
             read = _part(encoded, name)
             if own.cut.depth is None:
-                parts[name] = Inputs(read)
+                parts[name] = ExampleReader(read)
             else:
                 values = features.get(split, own.cut, kind, half, own.via)
-                parts[name] = Inputs(read, values, own.cut.pooled)
+                parts[name] = ExampleReader(read, values, own.cut.pooled)
         if isinstance(encoded, EncodedTowers):
-            return Inputs(encoded, towers=parts)
+            return ExampleReader(encoded, towers=parts)
         return parts[""]
 
 

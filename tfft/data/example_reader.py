@@ -1,4 +1,4 @@
-"""From encoded rows to batches: bucket by length, reuse frozen features, start anywhere.
+"""Random access to the examples of a split, batch by batch, and the batches of a plan.
 
 The order of an epoch is a function of the seed, the stage and the epoch alone, so that a resumed
 run continues with the very batch that comes next.
@@ -27,28 +27,54 @@ ROW_MARGIN = 2**17  # bytes: what the system maps around a row that is read
 
 
 @dataclasses.dataclass(frozen=True)
-class Inputs:
-    """What a model reads of a split: token ids, or the frozen prefix's outputs instead of them.
+class ExampleReader:
+    """Reads the examples of a split as a model does, in any order.
+
+    The values are in memory, in arrays on disk that are mapped, or decoded when they are read; the
+    arrays of `encoded` and `features` decide. What is read does not depend on it.
 
     Attributes:
       encoded: the split.
-      features: None for what is encoded; [tokens, d] for hidden states; one row a text, a window
-        or an image for pooled ones, and for all that an image has.
+      features: the outputs of the frozen prefix, which are read in place of the inputs; None for
+        the inputs. [tokens, d] for hidden states; one row a text, a window or an image for pooled
+        ones, and for all that an image has.
       pooled: whether the prefix holds the pooling.
-      drawn: makes each batch of its inputs and targets anew, see `BatchAugmentation`.
-      towers: by name the inputs of each tower, where `encoded` is of several.
+      augmentation: changes each batch of inputs and targets, see `BatchAugmentation`; None for no
+        change.
+      towers: by name the reader of each tower, where `encoded` is of several.
     """
 
     encoded: Any
     features: Ragged | None = None
     pooled: bool = False
-    drawn: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
-    towers: Mapping[str, Inputs] = dataclasses.field(default_factory=dict)
+    augmentation: Callable[[Any, Any, np.random.Generator], tuple[Any, Any]] | None = None
+    towers: Mapping[str, ExampleReader] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if isinstance(self.encoded, EncodedTowers) and not self.towers:
-            parts = {name: Inputs(part) for name, part in self.encoded.parts.items()}
+            parts = {name: ExampleReader(part) for name, part in self.encoded.parts.items()}
             object.__setattr__(self, "towers", parts)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """What each example takes in a batch, such as its tokens: int [n]. Plans are made of it."""
+        return self.encoded.sizes
+
+    def read(
+        self, batch: Batch, rng: np.random.Generator | None = None
+    ) -> tuple[dict[str, np.ndarray], Any]:
+        """Returns the inputs and the targets of a batch, [b ...] each; None for no targets.
+
+        Args:
+          batch: the numbers of its examples, and what they are padded to.
+          rng: of the augmentation; None for a batch without it.
+        """
+        inputs, targets = self.batch(batch), None
+        if self.encoded.targets is not None:
+            targets = self.encoded.targets_of(batch.rows, batch.length)
+        if self.augmentation is not None and rng is not None:
+            return self.augmentation(inputs, targets, rng)
+        return inputs, targets
 
     def batch(self, batch: Batch) -> dict[str, np.ndarray]:
         """Returns the model's inputs for one batch: [b t], or [b t d] and [b t], or [b d].
@@ -153,7 +179,7 @@ class Inputs:
 
         Args:
           weights: of each batch's examples, one number a batch; given to the model as [b].
-          seed: of what is drawn, together with the number of the batch.
+          seed: of the augmentation, together with the number of the batch.
         """
         encoded, held = self.encoded, 0
         targets, mapped = encoded.targets, self._mapped()
@@ -163,11 +189,9 @@ class Inputs:
         def element(number: np.ndarray) -> list[np.ndarray]:
             nonlocal held
             batch = plan[int(number)]
-            inputs = self.batch(batch)
-            wanted = None if targets is None else encoded.targets_of(batch.rows, batch.length)
-            if self.drawn is not None:
-                rng = np.random.default_rng([*seed, int(number)])
-                inputs, wanted = self.drawn(inputs, wanted, rng)
+            changes = self.augmentation is not None
+            rng = np.random.default_rng([*seed, int(number)]) if changes else None
+            inputs, wanted = self.read(batch, rng)
             found = list(inputs.values())
             if mapped:
                 held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)

@@ -11,8 +11,8 @@ import pytest
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
 from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
+from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch, batch_shapes, bucket_lengths, count_shapes, plan_epoch
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
@@ -78,18 +78,18 @@ def test_the_order_follows_from_the_seed():
 
 def test_a_batch_is_padded_and_masked():
     data = encoded([2, 4])
-    batch = Inputs(data).batch(Batch(np.array([1, 0]), 5))
+    batch = ExampleReader(data).batch(Batch(np.array([1, 0]), 5))
     assert batch["padding_mask"].tolist() == [[1, 1, 1, 1, 0], [1, 1, 0, 0, 0]]
     assert batch["token_ids"][1, :2].tolist() == data.tokens.values[:2].tolist()
     assert batch["token_ids"][1, 2:].tolist() == [0, 0, 0]
-    other = Inputs(dataclasses.replace(data, pad_id=7)).batch(Batch(np.array([1, 0]), 5))
+    other = ExampleReader(dataclasses.replace(data, pad_id=7)).batch(Batch(np.array([1, 0]), 5))
     assert other["token_ids"][1, 2:].tolist() == [7, 7, 7]
 
 
 def test_a_dataset_starts_at_any_batch():
     data = encoded([3] * 10)
     plan = plan_epoch(data.tokens.lengths, (3,), 4, np.random.default_rng(0))
-    rest = [target.numpy().tolist() for _, target in Inputs(data).dataset(plan, 1)]
+    rest = [target.numpy().tolist() for _, target in ExampleReader(data).dataset(plan, 1)]
     assert rest == [batch.rows.tolist() for batch in plan[1:]]
 
 
@@ -103,12 +103,12 @@ def test_nested_targets_are_padded_as_each_of_them_says():
     assert (found["of"]["boxes"][..., 0] == -9).tolist() == [[0, 1], [0, 0]]  # at most two
     assert data.take(np.array([1])).targets_of(np.array([0]), 5)["of"]["boxes"].shape == (1, 1, 4)
     plan = plan_epoch(data.tokens.lengths, (5,), 2)
-    inputs, specs, weight = Inputs(data).dataset(plan, weights=[0.5]).element_spec
+    inputs, specs, weight = ExampleReader(data).dataset(plan, weights=[0.5]).element_spec
     assert inputs["token_ids"].shape.as_list() == [None, None]
     assert specs["kind"].shape.as_list() == weight.shape.as_list() == [None]
     assert specs["of"]["tags"].shape.as_list() == [None, None]
     assert specs["of"]["boxes"].shape.as_list() == [None, 2, 4]
-    [(_, batch, _)] = Inputs(data).dataset(plan, weights=[0.5])
+    [(_, batch, _)] = ExampleReader(data).dataset(plan, weights=[0.5])
     expected = data.targets_of(plan[0].rows, 5)
     assert np.array_equal(batch["of"]["boxes"], expected["of"]["boxes"])
     assert np.array_equal(batch["of"]["tags"], expected["of"]["tags"])
@@ -148,7 +148,7 @@ COMPILED = """
 import numpy as np, pathlib, sys, tfft
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data.batches import Inputs
+from tfft.data.example_reader import ExampleReader
 from tfft.data.encoded_split import Encoded, Ragged
 from tfft.data.length_buckets import count_shapes
 from tfft.training import loop
@@ -170,7 +170,7 @@ body = tfft.backbones.tiny(layers=1)
 model = prepare(stage, body, task.build_head(None), task, schedule.total_steps).trained
 plans = [schedule.plan(epoch) for epoch in range(3)]
 for plan in plans:
-    model.fit(Inputs(encoded).dataset(plan), shuffle=False, verbose=0)
+    model.fit(ExampleReader(encoded).dataset(plan), shuffle=False, verbose=0)
 print(count_shapes(plans))
 """
 
