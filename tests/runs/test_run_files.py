@@ -9,6 +9,7 @@ from finished_runs import copy_of
 from pictures import folder
 
 from tfft.cli import main as cli
+from tfft.data.inputs import Image, Text
 from tfft.errors import WorkdirError
 from tfft.runs import run_files
 from tfft.storage.workdir import Workdir
@@ -131,7 +132,7 @@ def test_images_are_kept_with_their_content(tmp_path):
     made = folder(tmp_path / "pictures", 4)
     paths = sorted(map(str, made.rglob("*.png")))
     files = Workdir(tmp_path / "out")
-    run_files.save_held_out(files, "test", (paths,), 3, images=True)
+    run_files.save_held_out(files, "test", (paths,), 3, [Image("image")])
     for path in paths:
         pathlib.Path(path).unlink()
     [kept] = run_files.load_held_out(files)
@@ -142,9 +143,9 @@ def test_images_are_kept_with_their_content(tmp_path):
 def test_what_is_kept_has_a_bound(tmp_path, monkeypatch):
     files = Workdir(tmp_path)
     monkeypatch.setattr(run_files, "MAX_HELD_OUT_BYTES", 25)
-    run_files.save_held_out(files, "test", (["a" * 10] * 9,), 9, images=False)
+    run_files.save_held_out(files, "test", (["a" * 10] * 9,), 9, [Text("text")])
     assert len(run_files.load_held_out(files)[0]) == 2
-    run_files.save_held_out(files, "test", (["a" * 100] * 9,), 9, images=False)
+    run_files.save_held_out(files, "test", (["a" * 100] * 9,), 9, [Text("text")])
     assert len(run_files.load_held_out(files)[0]) == 1
 
 
