@@ -51,8 +51,8 @@ tfft/training/freezing.py: statistics of a frozen norm move
   + norm.trainable = True
   tests/methods/test_methods.py::test_the_statistics_of_a_frozen_norm_never_move
 tfft/training/freezing.py: layer-wise decay goes up from the embeddings
-  - above = {name: len(groups) - place for place, name in enumerate(groups)}
-  + above = {name: place + 1 for place, name in enumerate(groups)}
+  - above |= {name: len(groups) - place for place, name in enumerate(groups)}
+  + above |= {name: place + 1 for place, name in enumerate(groups)}
   tests/training/test_stage.py::test_layer_decay_goes_down_from_the_head
 tfft/backbones/splitting.py: dropout stays on in frozen layers
   - return False if self._frozen else training
@@ -74,10 +74,10 @@ tfft/training/checkpointing.py: a checkpoint skips the optimizer
   - ("optimizer", model.optimizer.variables),
   + ("optimizer", []),
   tests/training/test_loop.py::test_a_stopped_run_with_everything_on_continues_to_the_same_bits
-tfft/data/batches.py: a continued epoch begins with its first batch
-  - dataset = tf.data.Dataset.range(start, len(plan)).map(tensors)
-  + dataset = tf.data.Dataset.range(len(plan)).map(tensors)
-  tests/data/test_batches.py::test_a_dataset_starts_at_any_batch
+tfft/data/example_reader.py: a continued epoch begins with its first batch
+  - dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, workers, deterministic=True)
+  + dataset = tf.data.Dataset.range(len(plan)).map(tensors, workers, deterministic=True)
+  tests/data/test_example_reader.py::test_a_dataset_starts_at_any_batch
 tfft/training/checkpointing.py: the last epoch counts as the best
   - best = position.best is None or early_stopping.better(
   + best = True or early_stopping.better(
@@ -189,8 +189,8 @@ tfft/storage/atomic_write.py: a write that fails leaves half a file
   + elif not target.exists():
   tests/storage/test_workdir.py::test_a_failed_write_leaves_the_old_file_and_nothing_beside_it
 tfft/evaluation/inference.py: predictions are in the order of the batches
-  - outputs[name][rows] = out
-  + outputs[name][np.sort(rows)] = out
+  - kept[place][batch.rows] = out.numpy()
+  + kept[place][np.sort(batch.rows)] = out.numpy()
   tests/test_api.py::test_predictions_have_names_and_keep_the_order
 tfft/runs/prediction_files.py: rows are skipped and not counted
   - return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)
@@ -212,10 +212,10 @@ tfft/preprocessing/text/subword_tokenizer.py: an unknown piece gets the id -1
   - return ids.with_values(tf.where(ids.values < 0, self._unknown, ids.values))
   + return ids
   tests/preprocessing/test_text_preprocessor.py::test_missing_byte_pair_piece_is_unknown_and_not_minus_one
-tfft/data/batches.py: a token of padding counts as one of the text
+tfft/data/example_reader.py: a token of padding counts as one of the text
   - return (np.arange(size) < lengths[:, None]).astype(np.int32)
   + return (np.arange(size) <= lengths[:, None]).astype(np.int32)
-  tests/data/test_batches.py::test_a_batch_is_padded_and_masked
+  tests/data/test_example_reader.py::test_a_batch_is_padded_and_masked
 """
 
 
