@@ -12,7 +12,7 @@ from tfft.data.examples import Examples
 from tfft.tasks.base import Task
 from tfft.tasks.evaluators.base import Evaluator, Log, ReportedMetric
 from tfft.tasks.multi_task.data import shares
-from tfft.tasks.multi_task.model import constant_loss
+from tfft.tasks.multi_task.targets import constant_loss
 
 SHOWN = ("text", "characters_left_out", "truth", "predicted", "spans")  # what all tasks may show
 

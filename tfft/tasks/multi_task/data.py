@@ -12,10 +12,9 @@ import numpy as np
 
 from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
-from tfft.data.inputs import names_of
-from tfft.errors import ConfigError, DataError, near
+from tfft.errors import DataError, near
 from tfft.metrics.record_aggregates import scatter
-from tfft.tasks.base import CustomPrediction, Task, modality_of, serving_signature
+from tfft.tasks.base import Task
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 
@@ -115,65 +114,6 @@ def by_example(found: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Returns from lists by name an object by name for each of their elements."""
     rows = zip(*found.values(), strict=True)
     return [dict(zip(found, row, strict=True)) for row in rows]
-
-
-def check(tasks: Mapping[str, Task], weights: Mapping[str, float]) -> None:
-    """Refuses tasks that cannot be learned together.
-
-    Raises:
-      ConfigError: there are less than two, or one reads or learns in a way of its own.
-    """
-    if len(tasks) < 2 or any(not name or "/" in name for name in tasks):
-        raise ConfigError(
-            f"MultiTask has the tasks {', '.join(map(repr, tasks)) or 'none'}.",
-            set_in="MultiTask.tasks",
-            valid='two tasks or more by name, without "/": {"topic": @TextClassification(), ...}',
-        )
-    for name, task in tasks.items():
-        output = task.backbone_output
-        own = output.instances or task.augmentation is not None
-        own = own or isinstance(task, CustomPrediction) or serving_signature(task).task is not task
-        if own or output.kind not in ("pooled", "tokens") or modality_of(task) != "text":
-            raise ConfigError(
-                f"{task.name} reads or answers in a way of its own: it cannot stand beside others.",
-                set_in=f"MultiTask.tasks, {name!r}",
-                valid="tasks that read a row an example: classification, of pairs too, several "
-                "labels, regression, tagging",
-            )
-    if len({task.inputs for task in tasks.values()}) > 1:
-        inputs = "; ".join(f"{n}: {', '.join(names_of(task.inputs))}" for n, task in tasks.items())
-        raise ConfigError(
-            f"the tasks have different inputs ({inputs}).",
-            set_in="MultiTask.tasks",
-            valid="tasks of the same inputs",
-        )
-    wrong = [name for name in weights if name not in tasks or not weights[name] >= 0]
-    if wrong:
-        raise ConfigError(
-            f"MultiTask.weights has {weights[wrong[0]]} for {wrong[0]!r}.",
-            set_in="MultiTask.weights",
-            valid=f"0 or more, for {', '.join(tasks)}",
-        )
-
-
-def preprocessor(made: Sequence[Any], own: Any) -> Any:
-    """Returns the preprocessor that serves all tasks: the body's, or one that gives more.
-
-    Args:
-      made: what each task makes of the body's.
-      own: the body's.
-
-    Raises:
-      ConfigError: two tasks read texts in different ways.
-    """
-    more = [each for each in made if each is not own]
-    if len({each.fingerprint() for each in more}) > 1:
-        raise ConfigError(
-            "the tasks read their texts in different ways.",
-            set_in="MultiTask.tasks",
-            valid="tasks that make the same of a text",
-        )
-    return more[0] if more else own
 
 
 def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str, Counter[str]]:

@@ -14,7 +14,7 @@ from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import Task, config_of
 from tfft.tasks.calibrations.multi_task import JointCalibration
 from tfft.tasks.evaluators.multi_task import MultiTaskEvaluator
-from tfft.tasks.multi_task import data
+from tfft.tasks.multi_task import data, parts, targets
 from tfft.tasks.multi_task import model as together
 from tfft.tasks.signatures.base import DEFAULT, ServingSignature
 from tfft.tasks.signatures.multi_task import MultiTaskSignature
@@ -42,7 +42,7 @@ class MultiTask(Task):
     backbone_output = BackboneOutput("both")
 
     def __init__(self, tasks: Mapping[str, Task], weights: Mapping[str, float] | None = None):
-        data.check(tasks, weights or {})
+        parts.check(tasks, weights or {})
         self._set_tasks(tasks)
         self.weights = {name: float((weights or {}).get(name, 1.0)) for name in tasks}
         self.inputs = next(iter(tasks.values())).inputs
@@ -79,11 +79,11 @@ class MultiTask(Task):
 
     def build_preprocessor(self, own: Any) -> Any:
         made = [task.build_preprocessor(own) for task in self._tasks.values()]
-        return data.preprocessor(made, own)
+        return parts.preprocessor(made, own)
 
     def encode_targets(self, examples: Examples) -> dict[str, dict[str, Any]]:
-        """Returns the targets of each task by its name, see `tfft.tasks.multi_task.model`."""
-        return together.targets_of(data.shares(examples, self.tasks))
+        """Returns the targets of each task by its name, see `tfft.tasks.multi_task.targets`."""
+        return targets.targets_of(data.shares(examples, self.tasks))
 
     def build_head(self, backbone: Any) -> together.Heads:
         """Returns the layer to the outputs of each task by its name."""
