@@ -165,8 +165,10 @@ def _interpolated(hits: np.ndarray, seen: np.ndarray, true: np.ndarray) -> np.nd
 def _detections(thresholds: int | None) -> Callable[..., Prepared]:
     """Returns the preparation for the mean over the first IoU thresholds; None for all."""
 
-    def prepare(*terms: np.ndarray) -> Prepared:
-        detections = Detections(*terms, thresholds=thresholds)
+    def prepare(
+        score: np.ndarray, label: np.ndarray, matched: np.ndarray, true: np.ndarray
+    ) -> Prepared:
+        detections = Detections(score, label, matched, true, thresholds)
         return Prepared(detections.mean_average_precision, detections.size)
 
     return prepare
