@@ -130,7 +130,7 @@ def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray)
     return Rows(none, lambda weights: metric(weights[:, rows]), max(size, len(there)))
 
 
-def by_example(aggregate: str, terms: Terms) -> Sequence[Any]:
+def by_example(aggregate: str, terms: Terms) -> np.ndarray | list[tuple[Any, ...]]:
     """Returns what each example contributes: rows of `columns`, or tuples of arrays."""
     if aggregate in MEASURES:
         return list(columns(aggregate, terms))
