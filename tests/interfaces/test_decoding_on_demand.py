@@ -82,9 +82,12 @@ def test_large_splits_are_decoded_on_demand_with_a_message(tmp_path, monkeypatch
     assert any("32 images are decoded each time they are read" in line for line in lines)
 
 
-def test_an_image_that_cannot_be_decoded_is_named(tmp_path):
-    data = pictures.folder(tmp_path / "data", 40)
-    broken = sorted((data / "red").iterdir())[3]
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_an_image_that_cannot_be_decoded_is_named(tmp_path, split):
+    data = tmp_path / "data"
+    for seed, (name, count) in enumerate({"train": 24, "validation": 8, "test": 12}.items()):
+        pictures.folder(data / name, count, seed=seed)
+    broken = sorted((data / split / "red").iterdir())[3]
     broken.write_bytes(broken.read_bytes()[:60])
-    with pytest.raises(DataError, match=f"{broken.name} is no image that can be read"):
+    with pytest.raises(DataError, match=f"{split}/red/{broken.name} is no image that can be read"):
         train(tmp_path / "run", data, "on_demand")

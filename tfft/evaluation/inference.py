@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfft.data.decoded_rows import located_failures
 from tfft.data.encoded_split import Encoded
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
@@ -72,16 +73,17 @@ def predict(
     call = (model if traced else forward(model)).get_concrete_function(data.element_spec)
     shapes = [each.shape for each in tf.nest.flatten(call.structured_outputs)]
     kept: list[Any] = [None] * len(shapes)
-    for batch, inputs in zip(plan, data, strict=True):
-        for place, out in enumerate(tf.nest.flatten(call(inputs))):
-            if encoded.padded and _follows_length(shapes[place]):
-                kept[place] = kept[place] or [None] * encoded.size
-                _put_rows(kept[place], out.numpy(), batch, encoded)
-            else:
-                if kept[place] is None:
-                    kept[place] = np.empty((encoded.size, *out.shape[1:]), out.numpy().dtype)
-                kept[place][batch.rows] = out.numpy()
-        advance(len(batch.rows))
+    with located_failures([encoded]):
+        for batch, inputs in zip(plan, data, strict=True):
+            for place, out in enumerate(tf.nest.flatten(call(inputs))):
+                if encoded.padded and _follows_length(shapes[place]):
+                    kept[place] = kept[place] or [None] * encoded.size
+                    _put_rows(kept[place], out.numpy(), batch, encoded)
+                else:
+                    if kept[place] is None:
+                        kept[place] = np.empty((encoded.size, *out.shape[1:]), out.numpy().dtype)
+                    kept[place][batch.rows] = out.numpy()
+            advance(len(batch.rows))
     return tf.nest.pack_sequence_as(call.structured_outputs, kept)
 
 
