@@ -100,6 +100,19 @@ def test_lacking_splits_are_taken_from_train(builder):
     )
 
 
+def test_a_large_held_out_split_of_a_stream_is_a_sample(builder, monkeypatch):
+    every = {split: tfds(builder()).size(split) for split in SPLITS}
+    monkeypatch.setattr("tfft.data.sources.tfds.MAX_HELD_OUT", 4)
+    source = tfds(builder())
+    for split in ("validation", "test"):
+        rows = list(source.rows(split))
+        assert len(rows) == source.size(split) == 4 == int(source.dataset(split).cardinality())
+        assert set(rows) <= set(named(TRAIN)) and list(source.rows(split)) == rows
+        note = f"{split}: a random sample of 4 of {every[split]} rows"
+        assert any(each.startswith(note) for each in source.notes)
+    assert source.streamed and source.size("train") == every["train"]
+
+
 def test_a_rare_label_of_a_stream_is_in_training_first(builder):
     names = [f"odd {number}" for number in range(40)]
     held = [names[number] for number in np.flatnonzero(stream_splits(names, 0.1, 0.1))]

@@ -24,7 +24,11 @@ class TFRecord(Format):
     """
 
     def __init__(self, where: str):
+        from google.protobuf.message import DecodeError
+        from tensorflow.core.example.example_pb2 import Example
+
         super().__init__(where)
+        self._example, self._decode_error = Example, DecodeError
         first = next(self._examples(), None)
         if first is None:
             raise DataError(f"{where} has no records.", set_in=where, valid=_VALID)
@@ -87,12 +91,9 @@ class TFRecord(Format):
             return
 
     def _parse(self, record: bytes, number: int) -> Any:
-        from google.protobuf.message import DecodeError
-        from tensorflow.core.example.example_pb2 import Example
-
         try:
-            return Example.FromString(record).features.feature
-        except DecodeError as error:
+            return self._example.FromString(record).features.feature
+        except self._decode_error as error:
             place = self.place(number)
             raise DataError(
                 f"{place} is no tf.train.Example.", set_in=place, valid=_VALID
@@ -104,8 +105,9 @@ class TFRecord(Format):
     def _value(self, features: Any, name: str, number: int) -> Any:
         if name not in features:
             return MISSING
-        kind = features[name].WhichOneof("kind")
-        values = list(getattr(features[name], kind).value) if kind else []
+        feature = features[name]
+        kind = feature.WhichOneof("kind")
+        values = list(getattr(feature, kind).value) if kind else []
         if kind == "float_list":  # the shortest decimal that float32 tells from its neighbors
             values = [float(str(np.float32(value))) for value in values]
         elif kind == "bytes_list":

@@ -174,7 +174,8 @@ def _indexed(
     found = ", ".join(f"{c!r} ({h})" for c, h in zip(columns, how, strict=True))
     reader.file = file
     changed = [note.partition(": ")[2] for note in reader.notes()]
-    notes = [f"{count:,} shards are streamed, columns {found}", *indexer.notes, *changed]
+    what = f"{count:,} shards are streamed" if count > 1 else "one shard is streamed"
+    notes = [f"{what}, columns {found}", *indexer.notes, *changed]
     return {**content, "notes": notes}, index
 
 
