@@ -13,6 +13,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from trainings import slow
 
 import tfft
@@ -100,12 +101,15 @@ def batch_of(body, count=3, length=6):
 def check(read, model, path):
     """Saves and loads a model, and compares both; returns the loaded one."""
     batch = batch_of(read)
-    expected = np.asarray(model(batch, training=False), np.float32)
-    assert np.isfinite(expected).all() and np.ptp(expected) > 0
+    outputs = model(batch, training=False)
     model.save(path)
     loaded = tfft.load_model(path)
-    found = np.asarray(loaded(batch, training=False), np.float32)
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
+    again = loaded(batch, training=False)
+    tf.nest.assert_same_structure(again, outputs)
+    for one, other in zip(tf.nest.flatten(again), tf.nest.flatten(outputs), strict=True):
+        expected = np.asarray(other, np.float32)
+        assert np.isfinite(expected).all() and np.ptp(expected) > 0
+        np.testing.assert_allclose(np.asarray(one, np.float32), expected, rtol=0, atol=1e-6)
     return loaded
 
 

@@ -21,6 +21,7 @@ from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.evaluation import inference, run_comparison
 from tfft.export import saved_model
+from tfft.layers.instances import Average, Each
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
 from tfft.storage import cache_store
@@ -285,6 +286,15 @@ def test_predictions_do_not_depend_on_the_other_texts():
     for row in (0, 69, 131):
         alone = inference.predict(model, encoded(body, texts[row : row + 1]))
         np.testing.assert_allclose(alone[0], together[row], atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [Average(), Each(-1.0)])
+def test_several_outputs_of_rows_are_put_together_one_by_one(layer):
+    mask = np.array([[[1, 1], [1, 0]], [[1, 0], [0, 0]]], "int32")
+    rows = {"a": np.arange(8, dtype="f4").reshape(4, 2), "b": np.ones((4, 3), "f4")}
+    found = layer(rows, mask)
+    for name, each in rows.items():
+        assert np.array_equal(found[name], layer(each, mask))
 
 
 def test_a_model_of_one_s_own_loop_takes_what_the_preprocessor_gives():

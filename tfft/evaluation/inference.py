@@ -71,18 +71,19 @@ def predict(
     # One graph for all lengths: what a text gets does not depend on the batch that came first.
     traced = isinstance(model, tf.types.experimental.PolymorphicFunction)
     call = (model if traced else forward(model)).get_concrete_function(data.element_spec)
-    shapes = [each.shape for each in tf.nest.flatten(call.structured_outputs)]
-    kept: list[Any] = [None] * len(shapes)
+    found = tf.nest.flatten(call.structured_outputs)
+    by_row = [encoded.padded and _follows_length(each.shape) for each in found]
+    kept: list[Any] = [[None] * encoded.size if each else None for each in by_row]
     with located_failures([encoded]):
         for batch, inputs in zip(plan, data, strict=True):
-            for place, out in enumerate(tf.nest.flatten(call(inputs))):
-                if encoded.padded and _follows_length(shapes[place]):
-                    kept[place] = kept[place] or [None] * encoded.size
-                    _put_rows(kept[place], out.numpy(), batch, encoded)
-                else:
-                    if kept[place] is None:
-                        kept[place] = np.empty((encoded.size, *out.shape[1:]), out.numpy().dtype)
-                    kept[place][batch.rows] = out.numpy()
+            for place, tensor in enumerate(tf.nest.flatten(call(inputs))):
+                out = tensor.numpy()
+                if by_row[place]:
+                    _put_rows(kept[place], out, batch, encoded)
+                    continue
+                if kept[place] is None:
+                    kept[place] = np.empty((encoded.size, *out.shape[1:]), out.dtype)
+                kept[place][batch.rows] = out
             advance(len(batch.rows))
     return tf.nest.pack_sequence_as(call.structured_outputs, kept)
 
