@@ -50,6 +50,7 @@ from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task, serving_signature
+from tfft.tasks.signatures.base import predictions
 from tfft.training.callbacks import check_callbacks
 from tfft.training.freezing import adapt
 from tfft.training.prepare_stage import prepare
@@ -378,7 +379,7 @@ def predict(
         outputs = inference.outputs_of(task, model, given, "predicting", workdir, say)
         if given.encoded.padded:
             say.info(truncation.describe_cut(given.encoded))
-        found = signature.format_predictions(given, outputs)
+        found = predictions(signature, given, outputs)
     prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 

@@ -29,7 +29,7 @@ from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task, modality_of, serving_signature
-from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
+from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature, predictions
 
 COMPARED = 512  # raw examples on which an export is compared with the model in memory
 COMPARED_SEARCHES = 64  # of them where each is answered by a search
@@ -70,7 +70,7 @@ class Run:
 
     def predict(self, *inputs: Any) -> list[dict[str, Any]]:
         """Returns what the task reads of each example, in their order; inputs as in `outputs`."""
-        return self._signature.format_predictions(*self._answered(inputs))
+        return predictions(self._signature, *self._answered(inputs))
 
     @functools.cached_property
     def answering(self) -> tuple[Any, Any]:
@@ -172,7 +172,7 @@ class Run:
         given = encoding.encoded(task, body.preprocessor, inputs)
         outputs = inference.predict(signature.make_predict_fn(self.model), given.encoded)
         finite_checks.refuse_outputs(outputs, f"the model of {self.workdir}")
-        return signature.format_predictions(given, outputs)
+        return predictions(signature, given, outputs)
 
     def _comparison(
         self, signature: ServingSignature, expected: list[dict[str, Any]] | None

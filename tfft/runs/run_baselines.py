@@ -14,6 +14,7 @@ from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
 from tfft.runs.trainer import Trainer
 from tfft.tasks.base import modality_of, predict_fn
+from tfft.tasks.definition_checks import check_baselines
 from tfft.training import loop
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.tower_features import TowerCut
@@ -122,5 +123,6 @@ def floors_of(
     """
     shared = job.part.floors if job.part and job.part.floors is not None else {}
     if not shared.keys() - BEFORE:
-        shared |= job.task.build_evaluator().baselines(train, held_out, job.say.info)
+        evaluator = job.task.build_evaluator()
+        shared |= check_baselines(evaluator, evaluator.baselines(train, held_out, job.say.info))
     return {**{name: floor for name, floor in shared.items() if name not in BEFORE}, **more}

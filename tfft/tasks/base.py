@@ -19,6 +19,7 @@ from tfft.data.examples import Examples
 from tfft.data.inputs import Input, Text
 from tfft.tasks.backbone_output import POOLED, BackboneOutput
 from tfft.tasks.calibrations.base import Calibration
+from tfft.tasks.definition_checks import check_targets
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.values import ValueEvaluator, absolute_error
 from tfft.tasks.signatures.base import DEFAULT, ServingSignature
@@ -173,7 +174,10 @@ def encode_training_examples(task: Task, examples: Examples, preprocessor: Any) 
     """
     if isinstance(task, TextGeneration):
         return task.encode_training_examples(examples, preprocessor)
-    return examples.with_targets(task.encode_targets(examples))
+    targets = task.encode_targets(examples)
+    if examples.encoded is not None:
+        check_targets(task, examples.encoded, targets)
+    return examples.with_targets(targets)
 
 
 def modality_of(task: Task) -> str:

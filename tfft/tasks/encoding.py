@@ -11,6 +11,7 @@ from tfft.data.examples import Columns, Examples, located
 from tfft.data.inputs import names_of
 from tfft.errors import ConfigError, DataError
 from tfft.tasks.base import Task, encode_training_examples, modality_of
+from tfft.tasks.definition_checks import check_definition
 
 
 def check(task: Task, source: Any) -> None:
@@ -81,4 +82,5 @@ def with_training_answers(task: Task, source: Any) -> Any:
         task.target.check(counts)
         task = task.with_training_answers(source.label_counts("train"))
         task.target.check(counts)
+    check_definition(task)
     return task

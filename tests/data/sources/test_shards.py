@@ -8,7 +8,8 @@ import shard_files
 import tensorflow as tf
 
 from tfft.data.formats.shards import TextShard
-from tfft.data.sources import spilled_rows
+from tfft.data.sources import shard_index, spilled_rows
+from tfft.data.sources import shards as shards_module
 from tfft.data.sources.base import MemorySource
 from tfft.data.sources.memory import memory
 from tfft.data.sources.shards import shards
@@ -174,3 +175,13 @@ def test_a_large_dataset_is_written_to_files(monkeypatch):
     assert given.splits == ("train", "validation") and given.size("validation") == 10
     assert given.labels == ("down", "up")
     assert not memory(pairs).streamed  # a list is in memory anyway
+
+
+def test_answers_that_are_not_counted_are_noted(tmp_path, monkeypatch):
+    monkeypatch.setattr(shard_index, "MAX_LABELS", 40)
+    monkeypatch.setattr(shards_module, "MAX_LABELS", 40)
+    rows = [(f"film {n}", str(n / 2)) for n in range(250)]
+    for _ in range(2):  # the second index is from the store
+        source = shards(three(tmp_path, "jsonl", rows), classes=False, **SHARES)
+        [note] = [note for note in source.notes if note.startswith("train: 40 different answers")]
+        assert f"those of 40 of {source.size('train'):,} examples" in note

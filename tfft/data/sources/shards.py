@@ -23,7 +23,7 @@ from tfft.data.formats.shards import SUFFIXES, open_shard, shard_suffix
 from tfft.data.formats.tables import choose, named
 from tfft.data.sources import shard_index
 from tfft.data.sources.base import Source, validate
-from tfft.data.sources.shard_index import Indexer, Row, SplitIndex
+from tfft.data.sources.shard_index import MAX_LABELS, Indexer, Row, SplitIndex
 from tfft.data.splits import MAX_HELD_OUT, SPLIT_NAMES, check_shares
 from tfft.errors import DataError
 from tfft.storage.array_folder import find_arrays, write_arrays
@@ -138,6 +138,8 @@ def open_source(
     source = ShardSource(name, content, index, messages)
     validate(name, source.summaries, classes=source.classes)
     source.add_data_notes()
+    if not source.classes:
+        source.notes = (*source.notes, *source.uncounted_answers())
     content["notes"] = [note for note in source.notes if note not in messages]
     if keep:
         write_arrays(
@@ -211,6 +213,16 @@ class ShardSource(Source):
         columns = content["columns"]
         self.schema = {"inputs": columns[: len(inputs)], "label": columns[-1]}
         self.summaries = {split: index[split].summary for split in self.splits}
+
+    def uncounted_answers(self) -> list[str]:
+        """Returns a note for each split that has more different answers than are counted."""
+        return [
+            f"{split}: {MAX_LABELS:,} different answers are counted, those of "
+            f"{sum(summary.labels.values()):,} of {summary.size:,} examples: what follows from all "
+            "answers, such as their mean, follows from these"
+            for split, summary in self.summaries.items()
+            if sum(summary.labels.values()) < summary.size
+        ]
 
     def rows(self, split: str) -> Iterator[Row]:
         self._summary(split)

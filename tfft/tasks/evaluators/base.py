@@ -12,6 +12,7 @@ from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.metrics import aggregates
+from tfft.tasks.definition_checks import check_terms
 
 Log = Callable[[str], None] | None
 Terms = Mapping[str, tuple[str, aggregates.Terms]]
@@ -69,11 +70,16 @@ class Evaluator:
 
     def main_terms(self, examples: Examples, outputs: Any) -> aggregates.Terms:
         """Returns what each example adds to the main metric, [n] by key."""
-        return self.terms(examples, outputs)[self.metrics[0].key][1]
+        return self._checked_terms(examples, outputs)[self.metrics[0].key][1]
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns all metrics of outputs, those of `metrics` with their intervals."""
-        return aggregates.figures(self.terms(examples, outputs))
+        return aggregates.figures(self._checked_terms(examples, outputs))
+
+    def _checked_terms(self, examples: Examples, outputs: Any) -> Terms:
+        terms = self.terms(examples, outputs)
+        check_terms(self, len(examples), terms)
+        return terms
 
     def greater_is_better(self, name: str) -> bool | None:
         """Returns whether a larger value of a metric is better; None for one that is not its own.
@@ -122,10 +128,11 @@ class Evaluator:
     def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns examples for the report: `mistake_count`, `mistakes`, `least_certain`.
 
-        The latter two are lists of dicts: `text`, `characters_left_out`, `truth`, `predicted`, and
-        what more the task knows.
+        A task that does not say which predictions are mistakes has None for the first. The latter
+        two are lists of dicts: `text`, `characters_left_out`, `truth`, `predicted`, and what more
+        the task knows.
         """
-        return {"mistake_count": 0, "mistakes": [], "least_certain": []}
+        return {"mistake_count": None, "mistakes": [], "least_certain": []}
 
 
 def greater_is_better(evaluator: Evaluator, keras_metrics: Sequence[Any], name: str) -> bool | None:

@@ -114,7 +114,7 @@ class MultiTaskEvaluator(Evaluator):
             ]
             for kind in ("mistakes", "least_certain")
         }
-        return {"mistake_count": sum(each["mistake_count"] for each in found.values()), **rows}
+        return {"mistake_count": sum(each["mistake_count"] or 0 for each in found.values()), **rows}
 
 
 def collected(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:

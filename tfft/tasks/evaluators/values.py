@@ -51,9 +51,15 @@ class ValueEvaluator(Evaluator):
         """Returns "mean" and the score of each example, by metric.
 
         Raises:
-          ValueError: a score is not one number for each example.
+          ValueError: the outputs have another shape than the targets, or a score is not one
+            number for each example.
         """
         truth, predicted = self._values(examples.targets), self._values(outputs)
+        if truth.shape != predicted.shape:
+            raise ValueError(
+                "ValueEvaluator compares values of one shape. Received: targets of the shape "
+                f"{truth.shape} and outputs of the shape {predicted.shape}."
+            )
         found = {key: np.asarray(score(truth, predicted)) for key, score in self.scores.items()}
         for key, numbers in found.items():
             if numbers.shape != (len(truth),):

@@ -11,6 +11,7 @@ import numpy as np
 from tfft.data.examples import Examples
 from tfft.data.inputs import Input
 from tfft.errors import ConfigError
+from tfft.tasks.definition_checks import check_predictions
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.targets.base import Target
 
@@ -33,6 +34,19 @@ class ServedTask(Protocol):
     def encode_targets(self, examples: Examples) -> Any: ...
 
     def build_evaluator(self) -> Evaluator: ...
+
+
+def predictions(
+    signature: ServingSignature, examples: Examples, outputs: Any
+) -> list[dict[str, Any]]:
+    """Returns `format_predictions` of a signature, one for each example and JSON-able.
+
+    Raises:
+      ConfigError: they are not.
+    """
+    found = signature.format_predictions(examples, outputs)
+    check_predictions(signature, len(examples), found)
+    return found
 
 
 class ServingSignature:
@@ -102,6 +116,15 @@ class ServingSignature:
 
     def format_answers(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
         """Returns the predictions that the answers of an export are."""
+        if type(self).parse is ServingSignature.parse:
+            kind = type(self).__name__
+            raise ConfigError(
+                f"{kind} does not say what the answers of an export mean, so that they cannot be "
+                "compared with the predictions of the model.",
+                set_in=kind,
+                valid=f"{kind}.parse, or {kind}.format_answers",
+                see="docs/own_task.md",
+            )
         return self.format_predictions(examples, self.parse(answers))
 
     def evaluate_answers(
