@@ -203,6 +203,10 @@ def test_wrong_towers_are_refused():
         tfft.build(ImageTextContrastive(), backbone(), Stage(freeze_layers={"sound": 1}))
     with pytest.raises(ConfigError, match="two towers are the same backbone"):
         one = tiny()
-        towers({"text": one, "text_pair": one})
-    with pytest.raises(ConfigError, match="'image'.* read by 0 towers"):
+        towers({"text": one, "other": one})
+    with pytest.raises(ConfigError, match="several towers. Received: 1"):
+        towers({"text": tiny()})
+    with pytest.raises(ConfigError, match="could have the same name"):
+        towers({"text": tiny(), "text_pair": tiny()})
+    with pytest.raises(ConfigError, match="the input 'image'.* is not read by one tower"):
         tfft.build(ImageTextContrastive(), towers({"text": tiny(), "query": tiny()}))

@@ -1,6 +1,7 @@
 """A class from an image, a text and numbers: a tower for each kind of input."""
 
 import json
+import pathlib
 
 import keras
 import made_data
@@ -14,10 +15,12 @@ from tfft.backbones.image.image_backbone import draw_weights
 from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.multimodal.towers import towers
 from tfft.backbones.text.tiny import tiny
+from tfft.data.as_source import as_source
 from tfft.data.inputs import Image, Number, Text
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
 from tfft.tasks.classification import Classification
+from tfft.tasks.text.text_classification import TextClassification
 from tfft.training.regularizers import NoisyEmbeddings
 from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
@@ -193,6 +196,45 @@ def test_a_frozen_tower_keeps_its_statistics(tmp_path):
 
 def test_what_acts_on_one_tower_is_refused():
     stage = Stage(regularizers=(NoisyEmbeddings(),))
-    with pytest.raises(ConfigError, match="NoisyEmbeddings .* changes what one tower gives"):
+    with pytest.raises(ConfigError, match="NoisyEmbeddings .* the towers image, text, numbers"):
         splits = {"train": examples(8), "test": examples(4)}
         tfft.train(MixedClassification(), backbone(), splits, stage, say=QUIET)
+
+
+def test_files_count_by_their_content_and_towers_keep_the_weights_they_were_loaded_with(tmp_path):
+    rows = []
+    for number, (pixels, *more) in enumerate(examples(24)):
+        path = tmp_path / f"{number}.png"
+        path.write_bytes(tf.io.encode_png(pixels).numpy())
+        rows.append((str(path), *more))
+    splits = {"train": rows, "test": rows[:8]}
+    shared = tiny_image(image_size=24)
+
+    def losses(text_seed):
+        parts = {"image": shared, "text": tiny(seed=text_seed), "numbers": TinyNumbers(2)}
+        stage = Stage(epochs=1, batch_size=8, learning_rate=1e-2)
+        folder = tmp_path / f"run-{len(list(tmp_path.glob('run-*')))}"
+        kept = {"workdir": folder, "plots": False, "say": QUIET}
+        run = tfft.train(MixedClassification(), towers(parts), splits, stage, **kept)
+        return [record["loss"] for record in run.report["curves"]], run
+
+    first, run = losses(0)
+    other, _ = losses(1)  # another text tower, and the image tower as it was loaded
+    again, _ = losses(0)
+    assert first == again != other
+    with pytest.raises(WorkdirError, match="no longer in memory"):
+        run.predict(*([each] for each in rows[0][:4]))
+    digest = as_source(splits, MixedClassification()).summaries["train"].digest
+    pathlib.Path(rows[0][0]).write_bytes(pathlib.Path(rows[1][0]).read_bytes())
+    assert as_source(splits, MixedClassification()).summaries["train"].digest != digest
+
+
+def test_a_tower_that_is_read_alone_is_a_plain_backbone():
+    body = towers({"text": tiny(), "image": tiny_image()})
+    rows = {"train": [("good", "a"), ("bad", "b")] * 6, "test": [("good", "a"), ("bad", "b")]}
+    stage = Stage(epochs=1, freeze_layers=1, regularizers=(NoisyEmbeddings(),))
+    run = tfft.train(TextClassification(), body, rows, stage, plots=False, say=QUIET)
+    assert set(run.model.input) == {"token_ids", "padding_mask"}
+    assert run.predict("good")[0]["label"] in ("a", "b")
+    with pytest.raises(ConfigError, match="NoisyEmbeddings"):
+        tfft.build(MixedClassification(["no", "yes"]), backbone(), stage)

@@ -12,7 +12,7 @@ from tfft.data.python_examples import VALID, parts_of, rows_of
 from tfft.data.python_values import read_label
 from tfft.data.sources.base import Source
 from tfft.data.sources.files import files
-from tfft.data.sources.images import images, of_rows
+from tfft.data.sources.images import ImageSource, images, of_rows
 from tfft.data.sources.memory import memory
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
@@ -31,6 +31,14 @@ def as_source(data: Any, task: Any) -> Source:
     Raises:
       DataError: it is something else, or no run could learn from it.
     """
+    source = _opened(data, task)
+    files = [place for place, each in enumerate(task.inputs) if each.holds_files]
+    if files and not isinstance(source, ImageSource):
+        source.identify_files(files)
+    return source
+
+
+def _opened(data: Any, task: Any) -> Source:
     if isinstance(data, Source):
         return data
     if isinstance(data, str | os.PathLike):

@@ -6,18 +6,18 @@ import contextlib
 import dataclasses
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import psutil
 import tensorflow as tf
 
-from tfft.data import examples
 from tfft.data.encoded_split import Encoded
 from tfft.data.encoded_towers import EncodedTowers
 from tfft.errors import DataError
 
+Columns = tuple[Sequence[str], ...]
 SHARE = 0.25  # of the free memory that decoded values of a split may take
 GIB = 2**30
 
@@ -96,32 +96,44 @@ class DecodedRows:
         return hashlib.sha256("\n".join(parts).encode() + chosen).hexdigest()
 
 
-def on_demand(source: Any, split: str, preprocessor: Any, console: Any) -> dict[str, Encoded]:
-    """Returns by tower the inputs of a split that are to be decoded each time they are read.
+def on_demand(
+    count: int,
+    columns: Callable[[], Columns],
+    preprocessor: Any,
+    decode: str,
+    digest: str,
+    log: Callable[[str], None],
+) -> dict[str, Encoded]:
+    """Returns by tower the inputs of examples that are to be decoded each time they are read.
 
-    Those are the inputs that files hold, if the source asks for it, or if they would take more than
-    a quarter of the free memory, which is logged.
+    Those are the inputs that files hold, if `decode` says so, or if they would take more than a
+    quarter of the free memory. It is logged in both cases.
 
     Args:
-      source: its `decode` is "memory", "on_demand" or "auto".
-      preprocessor: of a backbone of one or several towers.
+      count: of the examples.
+      columns: returns their inputs.
+      preprocessor: of a backbone of one or several towers; its values are of one byte each.
+      decode: "memory", "on_demand" or "auto".
+      digest: a hash of what the examples hold.
+      log: gets a line.
     """
     parts = getattr(preprocessor, "parts", {"": preprocessor})
     found: dict[str, Encoded] = {}
+    free = psutil.virtual_memory().available
     for name, part in parts.items():
-        if not getattr(part, "decodes_files", False) or source.decode == "memory":
+        if not getattr(part, "decodes_files", False) or decode == "memory":
             continue
-        count, free = source.size(split), psutil.virtual_memory().available
         size = count * math.prod(part.shape)
-        if source.decode == "auto" and size <= SHARE * free:
+        if decode == "auto" and size <= SHARE * free:
+            free -= size
             continue
-        console.info(
-            f"{split}: {count:,} {source.modality}s are decoded each time they are read; in memory "
-            f"they would take {size / GIB:.1f} of {free / GIB:.1f} GiB free"
+        log(
+            f"{count:,} images are decoded each time they are read; in memory they would take "
+            f"{size / GIB:.1f} of {free / GIB:.1f} GiB free"
         )
-        columns = examples.columns(source, split)
-        own = preprocessor.columns(name, columns) if name else columns
-        rows: Any = DecodedRows(own, part, source.summaries[split].digest)
+        places = preprocessor.places[name] if name else ()
+        own = preprocessor.columns(name, columns()) if name else columns()
+        rows: Any = DecodedRows(own, part, f"{digest} {places}")
         found[name] = Encoded(rows, None, rows.lengths, 0, name=part.reads, padded=False)
     return found
 
@@ -129,12 +141,19 @@ def on_demand(source: Any, split: str, preprocessor: Any, console: Any) -> dict[
 @contextlib.contextmanager
 def located_failures(splits: Iterable[Encoded | EncodedTowers]) -> Iterator[None]:
     """Raises the error of a row that could not be decoded in place of TensorFlow's error."""
+    parts = [
+        part
+        for encoded in splits
+        for part in (encoded.parts.values() if isinstance(encoded, EncodedTowers) else [encoded])
+    ]
+    rows: list[Any] = [part.tokens for part in parts]
+    decoded = [each.failures for each in rows if isinstance(each, DecodedRows)]
+    for failures in decoded:
+        failures.clear()
     try:
         yield
-    except tf.errors.OpError as error:
-        for encoded in splits:
-            towers = encoded.parts.values() if isinstance(encoded, EncodedTowers) else [encoded]
-            for part in towers:
-                if isinstance(part.tokens, DecodedRows) and part.tokens.failures:
-                    raise part.tokens.failures[0] from error
+    except (tf.errors.InvalidArgumentError, tf.errors.UnknownError) as error:
+        for failures in decoded:
+            if failures:
+                raise failures[0] from error
         raise

@@ -11,6 +11,7 @@ import numpy as np
 
 from tfft.data.encoded_split import Encoded, Ragged, arrays_of, encode, of_arrays
 from tfft.data.examples import Examples, lazy_examples
+from tfft.errors import ConfigError
 from tfft.storage.array_file import release
 from tfft.storage.array_folder import ArrayWriter, find_arrays, write_arrays
 
@@ -86,6 +87,13 @@ def with_targets(
     before, made = next(_parts(source, split, tokens, encode_targets))
     if made.targets is None:
         return tokens
+    if isinstance(made.targets, Mapping):
+        raise ConfigError(
+            f"{source.name} streams examples, and this task has several targets for each, which "
+            "are made in memory.",
+            set_in="train.source",
+            valid="files() or memory()",
+        )
     names = _ragged_names(made, before)
     fixed: list[Any] = []
     full: list[np.ndarray] = []
@@ -110,7 +118,15 @@ def with_targets(
             release(tokens.tokens.values)
 
     arrays, _ = write_arrays(store, "tokens", None, f"targets of {split} of {source.name}", fill)
-    new = {name: Ragged(arrays[name], np.array(arrays[f"{name}/offsets"])) for name in names}
+    new = {
+        name: dataclasses.replace(
+            _ragged(made, name),
+            values=arrays[name],
+            offsets=np.array(arrays[f"{name}/offsets"]),
+            chosen=None,
+        )
+        for name in names
+    }
     extra = {n: new[f"extra/{n}"] if f"extra/{n}" in new else tokens.extra[n] for n in made.extra}
     return dataclasses.replace(
         made,

@@ -274,7 +274,7 @@ def encode(
     offsets = _offsets(arrays.pop("lengths"))
     full = arrays.pop("full").astype(np.int32)
     ids = arrays.pop("ids")  # or vectors, of an input that is a row of them
-    tokens = Ragged(ids.astype(np.int32) if ids.dtype.kind == "i" else ids, offsets)
+    tokens = Ragged(ids.astype(np.int32) if ids.dtype.kind in "iu" else ids, offsets)
     windows = None
     if "counts" in arrays:
         counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)

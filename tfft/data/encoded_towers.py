@@ -143,11 +143,14 @@ def encode(
     known = known or {}
     if not hasattr(preprocessor, "parts"):
         return known.get("") or encoded_split.encode(batches, preprocessor, advance)
+    done = 0
     found: dict[str, list[Encoded]] = {name: [] for name in preprocessor.parts if name not in known}
     for columns in batches:
         for name in found:
             own = preprocessor.columns(name, columns)
-            found[name].append(encoded_split.encode([own], preprocessor.parts[name]))
+            part = encoded_split.encode([own], preprocessor.parts[name], done=done)
+            found[name].append(part)
+        done += len(columns[0])
         advance(len(columns[0]))
     joined = {name: _joined(parts) for name, parts in found.items()}
     return EncodedTowers({name: {**known, **joined}[name] for name in preprocessor.parts})

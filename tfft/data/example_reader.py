@@ -102,14 +102,24 @@ class ExampleReader:
             for name, value in found.items()
         }
 
+    def _fixed(self, name: str) -> int | None:
+        """Returns how many axes of an input have one size in all batches; None for all but one."""
+        if not self.encoded.padded:
+            return None
+        held = {self.encoded.name: self.encoded.tokens, "hidden": self.features}
+        values = held.get(name, self.features if name == "pooled" else None)
+        return 0 if values is None else len(values.value_shape)
+
     def _batch_of(self, tower: str, batch: Batch) -> Batch:
         return Batch(batch.rows, self.encoded.part_length(tower, batch.length))
 
     def _with_shapes(self, batch: Batch) -> dict[str, tuple[np.ndarray, list[int | None]]]:
         """Returns a batch's inputs with their shapes, None where they differ between batches."""
         if not self.towers:
-            padded = self.encoded.padded
-            return {name: (v, _open_shape(v, padded)) for name, v in self.batch(batch).items()}
+            found = self.batch(batch)
+            return {
+                name: (each, _open_shape(each, self._fixed(name))) for name, each in found.items()
+            }
         return {
             f"{name}_{key}": value
             for name, part in self.towers.items()
@@ -211,8 +221,7 @@ class ExampleReader:
         if targets is not None:
             values = tf.nest.flatten(encoded.targets_of(plan[0].rows, plan[0].length))
             example += values
-            along = [isinstance(leaf, Ragged) and leaf.along == "tokens" for leaf in leaves]
-            shapes += map(_open_shape, values, along)
+            shapes += map(_open_shape, values, map(_fixed_axes, leaves))
         if weights is not None:
             example.append(np.zeros(1, np.float32))
             shapes.append([None])
@@ -241,9 +250,18 @@ def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
     return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
-def _open_shape(value: np.ndarray, padded: bool) -> list[int | None]:
-    """Returns the shape of a batch's array with what differs between batches left open."""
-    if not padded:
-        return [None, *value.shape[1:]]
-    free = value.ndim if value.dtype == np.int32 else max(1, value.ndim - 1)
+def _fixed_axes(targets: Any) -> int | None:
+    """Returns how many axes of a batch of targets have one size always; None for all but one."""
+    along_tokens = isinstance(targets, Ragged) and targets.along == "tokens"
+    return len(targets.value_shape) if along_tokens else None
+
+
+def _open_shape(value: np.ndarray, fixed: int | None) -> list[int | None]:
+    """Returns the shape of a batch's array with what differs between batches left open.
+
+    Args:
+      fixed: the number of the last axes, which have one size in all batches; None for all but the
+        first axis.
+    """
+    free = 1 if fixed is None else value.ndim - fixed
     return [*[None] * free, *value.shape[free:]]

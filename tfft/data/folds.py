@@ -35,7 +35,7 @@ class FoldSource(MemorySource):
         kind: Any = {"inputs": source.inputs, "classes": source.classes}
         self._source, self._numbers, self.modality = source, numbers, source.modality
         super().__init__(source.name, rows, source.notes, **kind)
-        self.schema = source.schema
+        self.schema, self.decode = source.schema, source.decode
         self._rows[POOL] = pool
         self.summaries[POOL] = summarize(map(self.identified, self.rows(POOL)))
 

@@ -22,10 +22,12 @@ class Input:
     Attributes:
       name: of the column, and of the tensor of strings that an export takes.
       modality: what the values are, as backbones and sources say it.
+      holds_files: whether a value says where a file is.
     """
 
     name: str
     modality: ClassVar[str]
+    holds_files: ClassVar[bool] = False
 
     def read(self, value: Any, where: str, structured: bool = False) -> str:
         """Returns a Python value as the string that a source holds.
@@ -74,6 +76,7 @@ class Image(Input):
     """An image: the path of a file, or a data URI; an export takes the content of the file."""
 
     modality: ClassVar[str] = "image"
+    holds_files: ClassVar[bool] = True
 
     def read(self, value: Any, where: str, structured: bool = False) -> str:
         return read_image(value, where)
@@ -94,6 +97,7 @@ class Audio(Input):
     """
 
     modality: ClassVar[str] = "audio"
+    holds_files: ClassVar[bool] = True
     sample_rate: int = 16_000
 
     def read(self, value: Any, where: str, structured: bool = False) -> str:

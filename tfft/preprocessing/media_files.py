@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import pathlib
 import urllib.parse
 
@@ -32,6 +33,11 @@ def content(value: str) -> bytes:
         set_in=name_of(value),
         valid=f"the path of {KINDS}, from this folder or from that of the table that names it",
     )
+
+
+def content_hash(value: str) -> str:
+    """Returns the SHA-256, in hex, of the content of a file."""
+    return hashlib.sha256(content(value)).hexdigest()
 
 
 def in_place(value: str, media: str, usual: str) -> str:

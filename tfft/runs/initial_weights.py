@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from tfft.backbones.splitting import own_groups, tower_group
 from tfft.errors import ConfigError, WorkdirError
 from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
@@ -42,7 +43,7 @@ class _State:
     holder: pathlib.Path | None = None
 
 
-# By the lowest layer of the backbone, which all views of it share.
+# By the lowest layer of each tower of a backbone, which all views of it share.
 _STATES: weakref.WeakKeyDictionary[keras.layers.Layer, _State] = weakref.WeakKeyDictionary()
 
 
@@ -59,20 +60,23 @@ def start_run(backbone: Any, stages: Sequence[Stage], say: Any, *, keep: bool) -
     Raises:
       ConfigError: the values were not kept.
     """
-    key = _key(backbone)
-    state = _STATES.get(key)
-    if state is not None:
-        _reset(backbone, state, say)
-    else:
-        state = _STATES[key] = _State({}, frozenset(attachment.parts(backbone)))
-    state.holder, state.complete = None, keep
-    if keep:
-        variables = named_variables(backbone)
-        names = _trained(stages, backbone, variables) - state.initial.keys()
-        state.initial |= {name: np.array(variables[name]) for name in names}
+    for tower in backbone.towers.values():
+        state = _STATES.get(_key(tower))
+        if state is None:
+            _STATES[_key(tower)] = _State({}, frozenset(attachment.parts(tower)))
+        else:
+            _reset(tower, state, say)
+    trained = _trained(stages, backbone, named_variables(backbone)) if keep else set()
+    for name, tower in backbone.towers.items():
+        state = _STATES[_key(tower)]
+        state.holder, state.complete = None, keep
+        variables = named_variables(tower)
+        own = own_groups(name, frozenset(trained)) - state.initial.keys()
+        state.initial |= {each: np.array(variables[each]) for each in own}
 
 
 def _reset(backbone: Any, state: _State, say: Any) -> None:
+    """Puts the weights that a tower was loaded with into it."""
     if not state.complete:
         raise ConfigError(
             "this backbone has the weights of another run, and those that it was loaded with were "
@@ -99,18 +103,21 @@ def note_restored(backbone: Any, names: Iterable[str], workdir: pathlib.Path) ->
       names: the variables that were set.
       workdir: the folder of the run.
     """
-    state = _STATES.setdefault(_key(backbone), _State({}, frozenset(), complete=False))
-    added = attachment.added_variables(backbone)
-    variables = named_variables(backbone).items()
-    own = {name for name, value in variables if id(value) not in added and not is_seed(name)}
-    state.complete = state.complete and own.intersection(names) <= state.initial.keys()
-    state.holder = workdir.absolute()
+    found = frozenset(names)
+    for name, tower in backbone.towers.items():
+        state = _STATES.setdefault(_key(tower), _State({}, frozenset(), complete=False))
+        added = attachment.added_variables(tower)
+        variables = named_variables(tower).items()
+        own = {each for each, value in variables if id(value) not in added and not is_seed(each)}
+        changed = own & own_groups(name, found)
+        state.complete = state.complete and changed <= state.initial.keys()
+        state.holder = workdir.absolute()
 
 
 def check_holder(backbone: Any, workdir: pathlib.Path) -> None:
     """Raises a WorkdirError if a backbone no longer has the weights of the run in a folder."""
-    state = _STATES.get(_key(backbone))
-    if state is not None and state.holder != workdir.absolute():
+    states = [_STATES.get(_key(tower)) for tower in backbone.towers.values()]
+    if any(state is not None and state.holder != workdir.absolute() for state in states):
         raise WorkdirError(
             f"the weights of the run in {workdir} are no longer in memory: its backbone was used "
             "by a later run.",
@@ -122,8 +129,12 @@ def check_holder(backbone: Any, workdir: pathlib.Path) -> None:
 @contextlib.contextmanager
 def unchanged(backbone: Any, stages: Sequence[Stage]) -> Iterator[None]:
     """Runs a block on the weights that a backbone was loaded with, and restores it at the end."""
-    variables, state = named_variables(backbone), _STATES.get(_key(backbone))
-    initial = state.initial if state is not None and state.complete else {}
+    variables = named_variables(backbone)
+    initial: dict[str, np.ndarray] = {}
+    for name, tower in backbone.towers.items():
+        state = _STATES.get(_key(tower))
+        if state is not None and state.complete:
+            initial |= {tower_group(name, each): value for each, value in state.initial.items()}
     names = _trained(stages, backbone, variables) | set(filter(is_seed, variables)) | set(initial)
     values = {name: np.array(variables[name]) for name in names}
     adapted = frozenset(attachment.parts(backbone))
@@ -153,6 +164,6 @@ def _trained(stages: Sequence[Stage], backbone: Any, variables: Mapping[str, Any
     return trained
 
 
-def _key(backbone: Any) -> keras.layers.Layer:
+def _key(tower: Any) -> keras.layers.Layer:
     """Returns the lowest layer; the lowest group has none where a model begins with a block."""
-    return next(layer for group in backbone.groups for layer in group.layers)
+    return next(layer for group in tower.groups for layer in group.layers)

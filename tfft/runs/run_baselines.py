@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tfft.baselines.base import Floor
+from tfft.data.decoded_rows import located_failures
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.evaluation import inference
@@ -42,7 +43,8 @@ def before_training(job: Trainer, stages: Sequence[Stage], split: str) -> dict[s
     own = [name for name in named_variables(job.backbone, job.head) if name.startswith("head/")]
     name = FEATURES if own else PRETRAINED
     if name not in shared:
-        shared[name] = _feature_floor(job, stages, split) if own else _pretrained(job, split)
+        with located_failures(job.splits.values()):
+            shared[name] = _feature_floor(job, stages, split) if own else _pretrained(job, split)
     return {name: shared[name]}
 
 

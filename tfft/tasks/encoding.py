@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from tfft.data.decoded_rows import on_demand
 from tfft.data.encoded_towers import encode
 from tfft.data.examples import Columns, Examples, located
 from tfft.data.inputs import names_of
@@ -65,7 +66,8 @@ def encoded(
     size = preprocessor.batch
     starts = range(0, len(inputs[0]), size)
     parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
-    found = Examples(inputs, given, None, encode(parts, preprocessor))
+    known = on_demand(len(inputs[0]), lambda: inputs, preprocessor, "auto", "", lambda line: None)
+    found = Examples(inputs, given, None, encode(parts, preprocessor, known=known))
     return found if given is None else encode_training_examples(task, found, preprocessor)
 
 

@@ -16,7 +16,7 @@ from tfft.training.optimizers.build import build_optimizer, make_optimizer
 from tfft.training.regularizers.base import acts_in_step
 from tfft.training.regularizers.dropout import set_dropout
 from tfft.training.regularizers.training_step import TrainingStep
-from tfft.training.stage import Stage, needs_pretrained
+from tfft.training.stage import Stage, check_regularizers, needs_pretrained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +70,7 @@ def prepare(
     Raises:
       ConfigError: the stage does not fit the task or the backbone.
     """
-    for regularizer in stage.regularizers:
-        regularizer.check(stage, task, body)
+    check_regularizers(stage, task, body)
     stage.batching.check(stage, task)
     if not head.built:
         head.build(body.head_shape)

@@ -51,7 +51,14 @@ class SplitEncoder:
 
     def _inputs(self, split: str, key: dict[str, Any]) -> Encoded | EncodedTowers:
         source, preprocessor, console = self._source, self._backbone.preprocessor, self._console
-        known = decoded_rows.on_demand(source, split, preprocessor, console)
+        known = decoded_rows.on_demand(
+            source.size(split),
+            lambda: examples.columns(source, split),
+            preprocessor,
+            source.decode,
+            source.summaries[split].digest,
+            lambda line: console.info(f"{split}: {line}"),
+        )
         content = None if known else self._store.load("tokens", key)
         if content is not None:
             what = self._backbone.modality
@@ -71,7 +78,7 @@ class SplitEncoder:
     def _streamed(self, split: str, key: dict[str, Any]) -> Encoded:
         """Returns the rows of a split that may be larger than memory, as arrays on disk."""
         source, read = self._source, self._backbone.preprocessor
-        if len(self._backbone.towers) > 1:
+        if "" not in self._backbone.towers:
             raise ConfigError(
                 f"{source.name} streams examples, and a backbone of several towers reads them from "
                 "memory.",

@@ -131,15 +131,7 @@ def check_stage_settings(stage: Stage, task: Any, backbone: Any, has_validation:
       ConfigError: what a part of the stage needs and there is not.
     """
     stage.batching.check(stage, task)
-    for regularizer in stage.regularizers:
-        if len(backbone.towers) > 1 and acts_in_step(regularizer):
-            raise ConfigError(
-                f"{type(regularizer).__name__} of stage {stage.name!r} changes what one tower "
-                f"gives, and this backbone has {len(backbone.towers)}.",
-                set_in="Stage.regularizers",
-                valid="Dropout() and L2SP(), or a backbone of one tower",
-            )
-        regularizer.check(stage, task, backbone)
+    check_regularizers(stage, task, backbone)
     for average in stage.averaging:
         if average.needs_validation and not has_validation:
             raise ConfigError(
@@ -149,6 +141,23 @@ def check_stage_settings(stage: Stage, task: Any, backbone: Any, has_validation:
                 valid="a source with a validation split; or Stage.averaging = ()",
             )
     early_stopping.check(stage, task, has_validation)
+
+
+def check_regularizers(stage: Stage, task: Any, backbone: Any) -> None:
+    """Refuses regularizers that do not fit the task or the backbone.
+
+    Raises:
+      ConfigError: says which.
+    """
+    for regularizer in stage.regularizers:
+        if "" not in backbone.towers and acts_in_step(regularizer):
+            raise ConfigError(
+                f"{type(regularizer).__name__} of stage {stage.name!r} changes what a backbone of "
+                f"one tower gives, and this one has the towers {', '.join(backbone.towers)}.",
+                set_in="Stage.regularizers",
+                valid="Dropout() and L2SP(), or a backbone without named towers",
+            )
+        regularizer.check(stage, task, backbone)
 
 
 @validated(layers=COUNT)
@@ -168,7 +177,14 @@ class GradualUnfreezing:
     layers: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.stage.freeze_layers, int):
+        if isinstance(self.stage.freeze_layers, Mapping):
+            raise ConfigError(
+                f"stage {self.stage.name!r} has freeze_layers by tower, and GradualUnfreezing "
+                "unfreezes a backbone of one.",
+                set_in="Stage.freeze_layers",
+                valid="0, or the number of layers that stay frozen",
+            )
+        if self.stage.freeze_layers == "all":
             raise ConfigError(
                 f"stage {self.stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
                 set_in="Stage.freeze_layers",
@@ -206,10 +222,10 @@ def chain(
     """
     found: list[Stage] = []
     for one in (stages,) if isinstance(stages, Stage | GradualUnfreezing) else stages:
-        if isinstance(one, GradualUnfreezing) and len(backbone.towers) > 1:
+        if isinstance(one, GradualUnfreezing) and "" not in backbone.towers:
             raise ConfigError(
-                "GradualUnfreezing unfreezes one tower, and this backbone has "
-                f"{len(backbone.towers)}: {', '.join(backbone.towers)}.",
+                "GradualUnfreezing unfreezes a backbone of one tower, and this one has the towers "
+                f"{', '.join(backbone.towers)}.",
                 set_in="train.stages",
                 valid="a Stage for each step, with freeze_layers by tower",
             )

@@ -27,6 +27,12 @@ def towers(by_name: Mapping[str, Backbone]) -> Backbone:
     Raises:
       ConfigError: fewer than two towers, one of several towers, or one that is there twice.
     """
+    if len(by_name) < 2:
+        raise ConfigError(
+            f"there must be several towers. Received: {len(by_name)}.",
+            set_in="towers.by_name",
+            valid="two or more backbones by their names",
+        )
     return TowerBackbone(by_name)
 
 
@@ -79,20 +85,30 @@ class TowerBackbone(Backbone):
         for tower in self._towers.values():
             tower.packed = value
 
-    def read_for(self, task: Any) -> TowerBackbone:
+    def read_for(self, task: Any) -> Backbone:
         """Returns the towers that a task has inputs for, as it reads each of them.
 
+        A single tower that reads all inputs is returned as it is, without its name.
+
         Raises:
-          ConfigError: an input that no tower reads, or several do; or windows of long texts.
+          ConfigError: an input that no tower reads, or several do; or several towers, and windows
+            of long texts or texts that the task writes.
         """
         places = self._places(task)
+        if len(places) == 1:
+            return self._towers[next(iter(places))].read_for(task)
+        if hasattr(task, "encode_training_examples"):
+            raise ConfigError(
+                f"{task.name} learns texts that it writes, which a backbone of towers cannot.",
+                set_in="train.backbone",
+                valid="a backbone of one tower with a decoder",
+            )
         read = copy.copy(self)
         read._towers = {}
         for name, own in places.items():
             part = copy.copy(task)
             part.inputs = tuple(task.inputs[place] for place in own)
-            output = task.backbone_output
-            part.backbone_output = output[name] if isinstance(output, Mapping) else output
+            part.backbone_output = _output_of(task, name)
             read._towers[name] = tower = self._towers[name].read_for(part)
             if tower.average is not None:
                 raise ConfigError(
@@ -115,10 +131,12 @@ class TowerBackbone(Backbone):
             readers = [each.name] if each.name in named else [n for n in kinds if n not in named]
             if len(readers) != 1 or self._towers[readers[0]].modality != each.modality:
                 raise ConfigError(
-                    f"the input {each.name!r} of {task.name}, of the modality {each.modality}, is "
-                    f"read by {len(readers)} towers of {', '.join(found)}.",
+                    f"the input {each.name!r} of {task.name} is of the modality {each.modality}, "
+                    f"and is not read by one tower of {', '.join(found)}. A tower with the name of "
+                    "an input reads that input alone.",
                     set_in="towers.by_name",
-                    valid=f"one tower with the name {each.name!r}, or one of its modality",
+                    valid=f"a tower of that modality with the name {each.name!r}, or with a name "
+                    "that no input has",
                 )
             found[readers[0]].append(place)
         return {name: own for name, own in found.items() if own}
@@ -170,6 +188,20 @@ class TowerBackbone(Backbone):
         return backbone
 
 
+def _output_of(task: Any, tower: str) -> Any:
+    """Returns what a task reads of a tower."""
+    output = task.backbone_output
+    if not isinstance(output, Mapping):
+        return output
+    if tower not in output:
+        raise ConfigError(
+            f"{task.name} does not say which output of the tower {tower!r} it reads.",
+            set_in=f"{type(task).__name__}.backbone_output",
+            valid=f"a dict with {tower!r}, or one BackboneOutput for all towers",
+        )
+    return output[tower]
+
+
 class _Models:
     """The models of several towers, as far as they are read as one."""
 
@@ -188,9 +220,14 @@ class _Models:
 
 def _check(by_name: Mapping[str, Backbone]) -> None:
     places = "towers.by_name"
-    if not by_name:
-        raise ConfigError("there are no towers.", set_in=places, valid="two or more backbones")
     for name, tower in by_name.items():
+        longer = [other for other in by_name if other.startswith(f"{name}_")]
+        if longer:
+            raise ConfigError(
+                f"inputs of the towers {name!r} and {longer[0]!r} could have the same name.",
+                set_in=places,
+                valid=f"a name that does not begin with '{name}_'",
+            )
         if len(tower.towers) > 1:
             raise ConfigError(
                 f"the tower {name!r} has several towers itself.",

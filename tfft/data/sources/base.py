@@ -22,6 +22,7 @@ from tfft.data.splits import (
     told,
 )
 from tfft.errors import DataError
+from tfft.preprocessing.media_files import content_hash
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -175,6 +176,8 @@ class Source:
       modality: what an example is, "text" or "image"; a task says the same.
       decode: when files of examples are decoded: once, into memory; each time they are read; or
         "auto" for the first if that takes at most a quarter of the free memory.
+      file_inputs: places of the inputs whose values say where a file is; fingerprints are those of
+        the content of the files.
       streamed: Whether the splits may be larger than memory, so that they are encoded to disk and
         reports read samples of them.
 
@@ -189,6 +192,7 @@ class Source:
     modality = "text"
     decode: Literal["auto", "memory", "on_demand"] = "auto"
     streamed = False
+    file_inputs: tuple[int, ...] = ()
     schema: Mapping[str, Any] | None = None  # of the training file, see `Table.schema`
 
     def __init__(
@@ -259,7 +263,18 @@ class Source:
 
         Fingerprints follow from it.
         """
-        return row
+        if not self.file_inputs:
+            return row
+        return tuple(
+            content_hash(value) if place in self.file_inputs else value
+            for place, value in enumerate(row)
+        )
+
+    def identify_files(self, places: Sequence[int]) -> None:
+        """Takes some inputs as files, whose contents decide fingerprints in place of paths."""
+        if tuple(places) != self.file_inputs and not self.streamed:
+            self.file_inputs = tuple(places)
+            self.__dict__.pop("summaries", None)
 
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -23,7 +22,7 @@ from tfft.data.splits import (
     without_overlap,
 )
 from tfft.errors import DataError
-from tfft.preprocessing.media_files import content
+from tfft.preprocessing.media_files import content_hash
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")
@@ -117,7 +116,7 @@ def of_rows(
       columns: names of the further columns.
       group: the one whose equal values stay in the same split.
     """
-    hashes = {split: [_hash(value) for value in part[0]] for split, part in rows.items()}
+    hashes = {split: [content_hash(value) for value in part[0]] for split, part in rows.items()}
     if len(rows) > 1:
         kept, dropped = without_overlap({split: (each,) for split, each in hashes.items()})
         rows = {split: take(part, kept[split]) for split, part in rows.items()}
@@ -164,10 +163,6 @@ class ImageSource(MemorySource):
 
     def _where(self, split: str, number: int) -> str:
         return str(self._rows[split][0][number])[:200]
-
-
-def _hash(value: str) -> str:
-    return hashlib.sha256(content(value)).hexdigest()
 
 
 def read_images(

@@ -127,7 +127,8 @@ def open_source(
     try:
         content, index = _indexed(name, origins, settings)
     except DataError as error:
-        error.set_in = (error.set_in or name).replace("files.", "shards.")
+        settings_of_files = r"(?<![\w/.-])files\.(?=(?:text|label|classes|columns|data)\b)"
+        error.set_in = re.sub(settings_of_files, "shards.", error.set_in or name)
         raise
     if len(index) == 1:
         raise DataError(

@@ -97,8 +97,7 @@ class Features:
     ) -> Decision:
         size = self.size(cut, stage.feature_cache.half)
         memory = max(0, psutil.virtual_memory().available - taken)
-        disk = self.store.free_disk()
-        layers, depth = self.body.depth, cut.depth or 0
+        layers, depth, disk = self.body.depth, cut.depth or 0, self.store.free_disk()
         costs = (
             f"saves {depth} of {layers} layers, {told(size)}, expected gain "
             f"{gain(layers, layers - depth, epochs):.1f} over {epochs:.3g} epochs; "
@@ -131,7 +130,8 @@ class Features:
         )
 
     def _is_streamed(self) -> bool:
-        return any(isinstance(self.splits[each].tokens.values, np.memmap) for each in self._read())
+        tokens = [self.splits[split].tokens for split in self._read()]
+        return any(isinstance(getattr(each, "values", None), np.memmap) for each in tokens)
 
     def size(self, cut: Cut, half: bool = False) -> int:
         """Returns the bytes of the features of all splits that training reads."""

@@ -84,7 +84,7 @@ def reinitialise(layers: int, stage: Any, body: Any, head: Any, seed: int, conso
 
 def _groups(layers: int, body: Any) -> list[Any]:
     """Returns the groups of the top layers and of the pooler."""
-    if len(body.towers) > 1:
+    if "" not in body.towers:
         raise ConfigError(
             "ReinitTop gives new weights to the top layers of one tower, and this backbone has "
             f"{len(body.towers)}.",
