@@ -7,6 +7,7 @@ from trainings import slow
 
 import tfft
 from tfft.backbones import Group
+from tfft.backbones.base import Backbone
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import FreezeError
 from tfft.methods import bitfit, norm_tuning
@@ -84,7 +85,7 @@ class Block(keras.layers.Layer):
         return x + self.norm(self.dense(x), training=training)
 
 
-class Normed:
+class Normed(Backbone):
     """A body with norms that gather statistics."""
 
     name, depth, dim, packed = "normed", 2, 8, False

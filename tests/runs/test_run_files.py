@@ -11,6 +11,7 @@ from pictures import folder
 from tfft.cli import main as cli
 from tfft.data.inputs import Image, Text
 from tfft.errors import WorkdirError
+from tfft.preprocessing.media_files import content
 from tfft.runs import run_files
 from tfft.storage.workdir import Workdir
 
@@ -137,7 +138,7 @@ def test_images_are_kept_with_their_content(tmp_path):
         pathlib.Path(path).unlink()
     [kept] = run_files.load_held_out(files)
     assert len(kept) == 3 and all(value.startswith("data:image/png;") for value in kept)
-    assert all(run_files.content(value)[:4] == b"\x89PNG" for value in kept)
+    assert all(content(value)[:4] == b"\x89PNG" for value in kept)
 
 
 def test_what_is_kept_has_a_bound(tmp_path, monkeypatch):

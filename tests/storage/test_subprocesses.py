@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import types
 
 import pytest
 from test_fetch import CONTENT, MEMBERS, WHEEL, shop, wheel_of  # noqa: F401
@@ -131,7 +132,9 @@ def test_an_export_is_loaded_by_a_safe_process_in_a_folder_of_its_own(trap, monk
 
     monkeypatch.setattr(saved_model.subprocess, "run", run)
     with pytest.raises(UserError, match="stopped here"):
-        saved_model._fresh_process(trap.parent, {"text": ["a"]})
+        served = types.SimpleNamespace(inputs=["text"])
+        compared = saved_model.Comparison(served, (["a"],), lambda answers: 0.0)
+        saved_model._fresh_process(trap.parent, "serving_default", compared)
     ((command, folder),) = calls
     assert command[:3] == [sys.executable, "-P", "-c"]
     assert folder.is_absolute() and folder != pathlib.Path.cwd()

@@ -8,6 +8,7 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.baselines.base import Floor
 from tfft.data.encoded_split import Ragged
+from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.layers.heads import dense_head
 from tfft.reports.console import Console
@@ -58,8 +59,9 @@ def check(terms, count=3):
 def test_terms_are_those_of_the_metrics_and_of_each_example():
     score = np.zeros(3)
     check({"error": ("mean", {"score": score})})
-    with pytest.raises(ConfigError, match="no terms of the metric 'error'"):
-        check({"other": ("mean", {"score": score})})
+    other = Own(lambda truth, found: {"other": ("mean", {"score": score})})
+    with pytest.raises(ConfigError, match="no terms of the main metric 'error'"):
+        other.main_terms(Examples(([""] * 3,)), None)
     with pytest.raises(ConfigError, match="'avg' is not an aggregate"):
         check({"error": ("avg", {"score": score})})
     for wrong in (np.zeros((3, 3)), np.zeros(2), np.float64(1)):

@@ -81,32 +81,24 @@ def check_targets(task: Any, encoded: Any, targets: Any) -> None:
             )
 
 
-def check_terms(evaluator: Any, count: int, terms: Mapping[str, Any]) -> None:
-    """Refuses terms that are not those of the metrics, or not one for each example.
+def check_terms(evaluator: Any, count: int | None, terms: Mapping[str, Any]) -> None:
+    """Refuses terms that are not one for each example.
 
     Args:
       evaluator: whose `terms` returned them.
-      count: of the examples.
+      count: of the examples; None if that is not known.
 
     Raises:
-      ConfigError: a metric has none, an aggregate is not known, or a term has another shape.
+      ConfigError: an aggregate is not known, or a term has another shape.
     """
     where = f"{type(evaluator).__name__}.terms"
     known = [*MEASURES, *RECORDS]
-    for metric in evaluator.metrics:
-        if metric.key not in terms:
-            raise ConfigError(
-                f"there are no terms of the metric {metric.key!r}. Received: {', '.join(terms)}.",
-                set_in=where,
-                valid=", ".join(each.key for each in evaluator.metrics),
-                see=SEE,
-            )
     for key, (aggregate, own) in terms.items():
         if aggregate not in known:
             raise ConfigError(
                 f"{aggregate!r} is not an aggregate.", set_in=where, valid=near(aggregate, known)
             )
-        for name, values in own.items():
+        for name, values in own.items() if count is not None else ():
             shape = np.shape(values)
             if shape[:1] != (count,) or (aggregate in ONE_AXIS and len(shape) > 1):
                 raise ConfigError(

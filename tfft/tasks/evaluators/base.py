@@ -70,7 +70,15 @@ class Evaluator:
 
     def main_terms(self, examples: Examples, outputs: Any) -> aggregates.Terms:
         """Returns what each example adds to the main metric, [n] by key."""
-        return self._checked_terms(examples, outputs)[self.metrics[0].key][1]
+        key, terms = self.metrics[0].key, self._checked_terms(examples, outputs)
+        if key not in terms:
+            raise ConfigError(
+                f"there are no terms of the main metric {key!r}. Received: {', '.join(terms)}.",
+                set_in=f"{type(self).__name__}.terms",
+                valid=key,
+                see="docs/own_task.md",
+            )
+        return terms[key][1]
 
     def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
         """Returns all metrics of outputs, those of `metrics` with their intervals."""
@@ -78,7 +86,7 @@ class Evaluator:
 
     def _checked_terms(self, examples: Examples, outputs: Any) -> Terms:
         terms = self.terms(examples, outputs)
-        check_terms(self, len(examples), terms)
+        check_terms(self, len(examples) if examples.inputs else None, terms)
         return terms
 
     def greater_is_better(self, name: str) -> bool | None:
