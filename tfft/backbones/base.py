@@ -1,6 +1,6 @@
-"""What every pretrained body says of itself: what it reads, its layers, what they give, its groups.
+"""The base class of backbones: inputs, layers, outputs and groups of layers.
 
-Nothing outside asks which body it is, or whether it reads texts: it asks these questions.
+Other code uses a backbone through this class alone and does not ask which one it is.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ class Group:
 
 
 class Backbone:
-    """A body as tasks, stages and stored features see it; a subclass says what it reads.
+    """A pretrained model in groups of layers; a subclass says what it reads.
 
     `embed`, then `layers` from 0 to depth - 1, then `pool` is the whole computation. They work on
     Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
     variable. `training` not given means the mode of the calling layer.
 
     Attributes:
-      modality: what an example is, "text" or "image"; a task says the same.
+      modality: what it reads, such as "text", "image", "audio" or "number", as `Input.modality`.
       model: the Keras model whose weights it has.
       preprocessor: from what a person has to the model's inputs; None in a backbone out of a
         `.keras` file.
@@ -51,7 +51,7 @@ class Backbone:
       preset: where it came from, as it was asked for.
       pooling: how the top layer's output becomes one vector.
       notes: lines for a person.
-      depth: how many layers can be frozen one by one.
+      depth: how many layers can be frozen one by one; of several towers the largest number.
       dim: the size of a pooled vector.
       groups: what is frozen or trained together, from bottom to top: what is below the layers,
         each layer, and what is above them.

@@ -22,8 +22,8 @@ class Prepared(NamedTuple):
     """The records of n examples, ready for resamples.
 
     Attributes:
-      metric: from integer weights of the examples, float [draws n], to the metric, [draws]; NaN if
-        undefined.
+      metric: from how often each example is in a resample, whole numbers as float [draws n], to the
+        metric, [draws]; NaN if undefined.
       size: number of values that each draw sums.
     """
 

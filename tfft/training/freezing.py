@@ -160,18 +160,18 @@ def frozen_groups(freeze_layers: int | str | Mapping[str, int | str], body: Any)
     return {
         tower_group(name, group)
         for name, layers in freeze_layers.items()
-        for group in _frozen_in_tower(layers, towers[name])
+        for group in _frozen_in_tower(layers, towers[name], name)
     }
 
 
-def _frozen_in_tower(freeze_layers: int | str, body: Any) -> set[str]:
+def _frozen_in_tower(freeze_layers: int | str, body: Any, tower: str) -> set[str]:
     names = [group.name for group in body.groups]
     if freeze_layers == "all":
         return set(names)
     whole = isinstance(freeze_layers, int) and not isinstance(freeze_layers, bool)
     if not whole or not 0 <= int(freeze_layers) <= body.depth:
         raise DepthError(
-            f"freeze_layers={freeze_layers!r}, but this backbone has {body.depth} layers.",
+            f"freeze_layers={freeze_layers!r}, but {_title(tower)} has {body.depth} layers.",
             valid=f'0 to {body.depth}, or "all"',
             see="tfft check --gin_file=FILE",
         )
@@ -181,6 +181,10 @@ def _frozen_in_tower(freeze_layers: int | str, body: Any) -> set[str]:
     if check is not None:
         check(int(freeze_layers))
     return set(names[: int(freeze_layers) + 1])
+
+
+def _title(tower: str) -> str:
+    return f"the tower {tower!r}" if tower else "this backbone"
 
 
 def names_matching(pattern: str, names: list[str]) -> set[str]:

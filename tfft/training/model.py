@@ -3,7 +3,7 @@
 A frozen layer must run in inference mode: Keras leaves dropout on in a layer whose `trainable` is
 False, and then the prefix would be no fixed function. A functional model passes its own `training`
 on to its layers, over what a layer was told when the graph was built; so the mode is decided inside
-the small layers below, which call the body's own layers and own no weight.
+the layers of `tfft.backbones.splitting`, which call the backbone's own layers and own no weight.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ class TowerPreprocessor(tf.Module):
       places: for each tower which of an example's inputs it reads.
 
     Attributes:
-      signature: what the model reads, the names of a tower's inputs behind that of the tower.
+      signature: what the model reads, with the name of the tower before that of each input, such as
+        "text_token_ids".
       sequence_length: the most tokens of an example; None where no tower has a limit.
     """
 

@@ -15,7 +15,7 @@ from tfft.training.feature_cache.cache import Features
 from tfft.training.feature_cache.cache_keys import Cut
 from tfft.training.feature_cache.placement import Decision
 
-KINDS = ("off", "disk", "memory")  # the features of all towers are kept as those of the first here
+KINDS = ("off", "disk", "memory")  # all towers use the first of these that one of them decides on
 
 
 @dataclasses.dataclass(frozen=True)
