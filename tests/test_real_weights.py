@@ -13,8 +13,8 @@ from tfft.data.sources.demo.movie_reviews import movie_reviews
 from tfft.reports.console import Console
 
 QUIET = Console(quiet=True)
-SIZES = {"train": 64, "validation": 16, "test": 24}
-STAGE = tfft.Stage(freeze_layers=4, epochs=2, batch_size=16, learning_rate=3e-4)
+SIZES = {"train": 48, "validation": 12, "test": 24}
+STAGE = tfft.Stage(freeze_layers=4, epochs=2, batch_size=12, learning_rate=3e-4)
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def splits():
 
 def parts():
     return tfft.tasks.TextClassification(), tfft.backbones.keras_hub(
-        "minilm_l6", sequence_length=48
+        "minilm_l6", sequence_length=32
     )
 
 

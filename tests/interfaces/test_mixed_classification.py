@@ -166,6 +166,7 @@ def test_it_learns_from_all_inputs(run):
     assert accuracy["low"] > 0.75  # of one input alone 0.75, on average
 
 
+@pytest.mark.slow
 def test_a_prediction_and_the_export_read_all_inputs(run, tmp_path):
     pixels, texts, prices, ages, _ = zip(*examples(5, 3), strict=True)
     predicted = run.predict(list(pixels), list(texts), list(prices), list(ages))
@@ -201,6 +202,7 @@ def test_what_acts_on_one_tower_is_refused():
         tfft.train(MixedClassification(), backbone(), splits, stage, say=QUIET)
 
 
+@pytest.mark.slow
 def test_files_count_by_their_content_and_towers_keep_the_weights_they_were_loaded_with(tmp_path):
     rows = []
     for number, (pixels, *more) in enumerate(examples(24)):

@@ -306,6 +306,7 @@ def test_sounds_of_different_lengths_become_texts(run):
     assert metric["value"] < 0.7 and metric["low"] <= metric["value"] <= metric["high"]
 
 
+@pytest.mark.slow
 def test_predictions_and_the_export_agree(run, tmp_path):
     sounds, _ = zip(*examples(4, 3), strict=True)
     predicted = [each["text"] for each in run.predict(list(sounds))]
@@ -315,6 +316,7 @@ def test_predictions_and_the_export_agree(run, tmp_path):
     assert predicted == [each.decode() for each in answers]
 
 
+@pytest.mark.slow
 def test_a_frozen_encoder_is_stored_frame_by_frame():
     splits = {"train": examples(24), "test": examples(6, 1)}
     losses = {}

@@ -6,6 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from trainings import slow
 
 import tfft
 from tfft.backbones.text.tiny import tiny
@@ -135,7 +136,7 @@ def test_an_exception_of_a_callback_passes_through_and_the_run_can_go_on(tmp_pat
     assert [record["epoch"] for record in found.report["curves"]] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("batches", [3, 7])
+@pytest.mark.parametrize("batches", [slow(3), 7])
 def test_a_stopped_run_continues_with_the_state_of_its_callbacks(tmp_path, batches):
     def callbacks():
         return [
