@@ -64,11 +64,11 @@ class Product:
         self.job.encode(source)
         self.kept = self.job.trained_variables([stage])
         self.first = checkpointing.values(self.kept)
-        self.cut, _ = self.job.cuts([stage])
+        self.cuts = self.job.cuts([stage])
         self.schedule = loop.Schedule(self.job.splits["train"], stage, (0, 0))
         self.kind = stage.feature_cache.where
         if self.kind == "auto":
-            self.kind = self.job.decide(stage, self.cut, self.schedule).kind
+            self.kind = self.job.decide(stage, self.cuts, self.schedule).kind
         self.prepared = self.job.prepare(stage, self.schedule.total_steps, self.kind != "off")
         self.model: Any = self.prepared.trained
         self.zero = [np.array(v) for v in self.model.optimizer.variables]
@@ -98,12 +98,12 @@ class Product:
         loop.reseed(self.kept, (seed,))
 
     def _inputs(self, job: trainer.Trainer) -> Any:
-        return job.inputs(self.stage, "train", self.cut, self.kind, [])
+        return job.inputs(self.stage, "train", self.cuts, self.kind)
 
     def run(self, seed: int) -> float:
         """Returns the seconds from raw texts to trained weights."""
         self.reset(seed)
-        self.job.features._memory.clear()
+        self.job.features.towers[""]._memory.clear()
         self.job.store.clear()
         schedule = loop.Schedule(self.job.splits["train"], self.stage, (seed, 0))
         began = time.perf_counter()
