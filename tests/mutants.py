@@ -75,8 +75,8 @@ tfft/training/checkpointing.py: a checkpoint skips the optimizer
   + ("optimizer", []),
   tests/training/test_loop.py::test_a_stopped_run_with_everything_on_continues_to_the_same_bits
 tfft/data/example_reader.py: a continued epoch begins with its first batch
-  - dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, workers, deterministic=True)
-  + dataset = tf.data.Dataset.range(len(plan)).map(tensors, workers, deterministic=True)
+  - dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, **more)
+  + dataset = tf.data.Dataset.range(len(plan)).map(tensors, **more)
   tests/data/test_example_reader.py::test_a_dataset_starts_at_any_batch
 tfft/training/checkpointing.py: the last epoch counts as the best
   - best = position.best is None or early_stopping.better(

@@ -236,8 +236,9 @@ class ExampleReader:
                 more = [tf.nest.pack_sequence_as(targets, found[begin:end]), *more]
             return (inputs, *more) if more else inputs
 
-        workers = (os.cpu_count() or 1) if self._decodes else None
-        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, workers, deterministic=True)
+        workers = {"num_parallel_calls": os.cpu_count(), "deterministic": True}
+        more = workers if self._decodes else {}
+        dataset = tf.data.Dataset.range(start, len(plan)).map(tensors, **more)
         # With autotuning, the end of an iterator waits for the tuner's next turn; its turns come
         # after 10 ms, 20 ms, and so on doubled: an epoch could last twice as long for nothing.
         options = tf.data.Options()
