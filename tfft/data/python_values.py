@@ -197,14 +197,8 @@ def read_sound(value: Any, sample_rate: int, where: str) -> str:
         samples = tf.constant(value[:, None], tf.float32)
         wav: Any = tf.audio.encode_wav(samples, sample_rate)
         return data_uri(wav.numpy(), "wav", where, "audio")
-    kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
-    raise DataError(
-        f"a sound is {kind}.",
-        set_in=where,
-        valid="the path of a WAV file, or an array of samples between -1 and 1, float [samples]",
-        see=SEE,
-        call=CALL,
-    )
+    valid = "the path of a WAV file, or an array of samples between -1 and 1, float [samples]"
+    raise _no_media("a sound", value, where, valid)
 
 
 def read_image(value: Any, where: str) -> str:
@@ -226,11 +220,10 @@ def read_image(value: Any, where: str) -> str:
             import tensorflow as tf
 
             return data_uri(tf.io.encode_png(pixels).numpy(), "png", where)
+    valid = "the path of a file, or an array of pixels 0 to 255, uint8 [height width 3]"
+    raise _no_media("an image", value, where, valid)
+
+
+def _no_media(what: str, value: Any, where: str, valid: str) -> DataError:
     kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
-    raise DataError(
-        f"an image is {kind}.",
-        set_in=where,
-        valid="the path of a file, or an array of pixels 0 to 255, uint8 [height width 3]",
-        see=SEE,
-        call=CALL,
-    )
+    return DataError(f"{what} is {kind}.", set_in=where, valid=valid, see=SEE, call=CALL)
