@@ -23,8 +23,11 @@ def stored(job, stage):
     return job.inputs(stage, "train", job.cuts([stage]), stage.feature_cache.where)
 
 
-def steps(job, stage):
-    """Returns the loss of each step, the outputs on the test split, and the training inputs."""
+def steps(job, stage, output=None):
+    """Returns the loss of each step, the outputs on the test split, and the training inputs.
+
+    `output` makes of the model what is called on the test split.
+    """
     adapt([stage], job.backbone, 0)
     schedule = loop.Schedule(job.splits["train"], stage, (0, 0))
     cuts = job.cuts([stage])
@@ -39,7 +42,8 @@ def steps(job, stage):
             prepared.trained.reset_metrics()
             found = prepared.trained.train_on_batch(batch, targets, return_dict=True)
             losses.append(float(found["loss"]))
-    return losses, inference.predict(prepared.split.full, job.splits["test"]), inputs
+    full = prepared.split.full if output is None else output(prepared.split.full)
+    return losses, inference.predict(full, job.splits["test"]), inputs
 
 
 @contextlib.contextmanager

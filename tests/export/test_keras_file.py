@@ -373,7 +373,8 @@ def test_a_loaded_model_writes_once_it_has_the_preprocessor(tmp_path):
 
 @pytest.mark.slow
 def test_the_block_of_the_page_runs(tmp_path, monkeypatch):
-    [block] = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    blocks = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.S)
+    [block] = [each for each in blocks if "tfft.load_model" in each]
     monkeypatch.chdir(tmp_path)
     kinds = [("fine", "good"), ("dull", "bad")]
     rows = [f"a {word} film {n},{label}" for n in range(40) for word, label in kinds]

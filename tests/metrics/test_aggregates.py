@@ -132,6 +132,14 @@ def test_a_share_has_wilson_s_interval():
     assert not aggregates.is_share("mean", {"score": [0, 0.5]})
 
 
+def test_a_share_of_some_examples_has_wilson_s_interval():
+    terms = {"score": [1, 1, 0, 0.5, 1], "there": [1, 1, 1, 0, 0]}
+    assert aggregates.interval("mean", terms) == share_interval(2, 3)
+    none = {"score": [1, 0], "there": [0, 0]}
+    assert not aggregates.is_share("mean", none)
+    assert aggregates.interval("mean", none) == {"value": None}
+
+
 NONE = {"value": None}
 
 

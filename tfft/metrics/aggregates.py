@@ -189,7 +189,8 @@ def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str,
     parts: dict[int, dict[str, Rows]] = {}
     for name, (aggregate, terms) in wanted.items():
         if is_share(aggregate, terms):
-            result[name] = share_interval(int(np.sum(terms["score"])), len(terms["score"]))
+            scores = _scores(terms)
+            result[name] = share_interval(int(np.sum(scores)), len(scores))
         else:
             part = prepare(aggregate, terms)
             if part.size or part.columns.any():
@@ -204,8 +205,15 @@ def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str,
 
 def is_share(aggregate: str, terms: Terms) -> bool:
     """Returns True for a share of examples, a mean of scores that are all 0 or 1."""
-    whole = aggregate == "mean" and "there" not in terms
-    return whole and bool(np.isin(terms["score"], (0, 1)).all())
+    if aggregate != "mean":
+        return False
+    scores = _scores(terms)
+    return bool(len(scores) and np.isin(scores, (0, 1)).all())
+
+
+def _scores(terms: Terms) -> np.ndarray:
+    scores = np.asarray(terms["score"])
+    return scores[np.asarray(terms["there"]) > 0] if "there" in terms else scores
 
 
 def difference(aggregate: str, base: Terms, other: Terms, seed: int = 0) -> Figure:

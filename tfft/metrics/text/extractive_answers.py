@@ -137,10 +137,12 @@ def measures(
     """
     given = [each["answer"] for each in found]
     score = {"f1": scores(f1, given, right), "exact_match": scores(exact, given, right)}
-    declined = [not answer for answer, known in zip(given, right, strict=True) if not known]
-    if declined:
-        score["no_answer_accuracy"] = np.array(declined, float)
-    return {name: ("mean", {"score": each}) for name, each in score.items()}
+    result = {name: ("mean", {"score": each}) for name, each in score.items()}
+    there = np.array([not known for known in right], float)
+    if there.any():
+        declined = np.array([not answer for answer in given], float)
+        result["no_answer_accuracy"] = ("mean", {"score": declined, "there": there})
+    return result
 
 
 def best_threshold(examples: Any, found: Sequence[answer_span_scores.Span]) -> float:
