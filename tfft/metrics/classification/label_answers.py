@@ -130,11 +130,7 @@ def _digits(lists: Sequence[Any]) -> bool:
 
 
 def _is_vector(value: Any) -> bool:
-    return (
-        isinstance(value, list)
-        and bool(value)
-        and all(isinstance(each, int | float) for each in value)
-    )
+    return isinstance(value, list) and set() < {*map(type, value)} <= {int, float, bool}
 
 
 def _indicator_names(

@@ -78,7 +78,7 @@ def labels_in(answers: Iterable[str]) -> list[str]:
 
 def truth(examples: Any) -> list[list[Span]]:
     """Returns the spans of each of `Examples`, see `spans_in`."""
-    return list(map(spans_in, examples.answers or (), examples.inputs[0]))
+    return [spans_in(*row) for row in zip(examples.answers or (), examples.inputs[0], strict=True)]
 
 
 def spans_in(answer: str, text: str) -> list[Span]:
@@ -226,7 +226,8 @@ def word_sums(tags: Iterable[np.ndarray], outputs: Sequence[np.ndarray]) -> dict
       tags: of each text's tokens, see `token_tags`, int [t].
       outputs: the tags' probabilities, [t c] a text.
     """
-    rows = [((out.argmax(1) == tag).sum(), (tag >= 0).sum()) for tag, out in zip(tags, outputs)]
+    pairs = zip(tags, outputs, strict=True)
+    rows = [((out.argmax(1) == tag).sum(), (tag >= 0).sum()) for tag, out in pairs]
     return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
 
 
