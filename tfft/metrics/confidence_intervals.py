@@ -86,16 +86,16 @@ def count_intervals(matrix: np.ndarray) -> dict[str, Any]:
       Macro F1 is the mean over the classes that occur among the truth or the predictions; F1 of
       another class is None.
     """
-    cells = np.nonzero(matrix)
-    counts, rng = matrix[cells], np.random.default_rng(0)
+    truth, predicted = np.nonzero(matrix)
+    counts, rng = matrix[truth, predicted], np.random.default_rng(0)
     examples, classes = int(counts.sum()), len(matrix)
     sizes = chunks(RESAMPLES, max(len(counts), classes))
     draws = (rng.multinomial(examples, counts / examples, size) for size in sizes)
-    resampled = np.concatenate([_count_figures(part, *cells, classes) for part in draws])
-    [values] = _count_figures(counts[None], *cells, classes)
+    figures = [_count_figures(part, truth, predicted, classes) for part in draws]
+    [values] = _count_figures(counts[None], truth, predicted, classes)
     macro, weighted, matthews, *f1 = (
         {"value": None} if np.isnan(value) else corrected(value, column)
-        for value, column in zip(values, resampled.T, strict=True)
+        for value, column in zip(values, np.concatenate(figures).T, strict=True)
     )
     overall = {"macro_f1": macro, "weighted_f1": weighted, "matthews_correlation": matthews}
     return {**overall, "f1": f1}

@@ -195,6 +195,7 @@ def _places(examples: Any, row: int, prediction: Mapping[str, Any]) -> dict[str,
 
 def received(served: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Returns a served model's answers, arrays of one value each, as a task predicts them."""
+    kinds: dict[str, Callable[[Any], Any]]
     kinds = {"answer": bytes.decode, "start": int, "end": int, "probability": float}
     rows = zip(*(map(kind, served[name]) for name, kind in kinds.items()), strict=True)
     return [dict(zip(kinds, row, strict=True)) for row in rows]
