@@ -125,7 +125,7 @@ def logits_of(
 
 def places(
     encoded: Any, outputs: Sequence[np.ndarray] | None = None
-) -> Iterator[tuple[np.ndarray, ...]]:
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields the starts and the ends of each example's tokens, int [r t].
 
     Args:
@@ -136,7 +136,8 @@ def places(
     for number in range(encoded.size):
         rows = np.arange(*offsets[number : number + 2])
         length = lengths[rows].max() if outputs is None else outputs[number].shape[1]
-        yield tuple(encoded.extra[name].pad(rows, length, -1) for name in ("starts", "ends"))
+        starts, ends = (encoded.extra[name].pad(rows, length, -1) for name in ("starts", "ends"))
+        yield starts, ends
 
 
 def marked(encoded: Any, golds: Sequence[Sequence[tuple[int, str]]]) -> list[np.ndarray]:
