@@ -34,7 +34,7 @@ from tfft.runs import (
     trainer,
     workdir_state,
 )
-from tfft.runs.check_stage import check_stage
+from tfft.runs.check_stage import check_stages
 from tfft.runs.evaluation_data import examples_of_file, held_out_examples
 from tfft.runs.exported import evaluate_export, predict_export
 from tfft.runs.final_evaluation import calibrate, evaluate_and_report
@@ -268,7 +268,7 @@ def check(
             job.encode(data.source)
             adapt(stages, backbone, seed)
             job.trained_variables(stages)
-            stored = max(check_stage(job, stages, number) for number in range(len(stages)))
+            stored = check_stages(job, stages, data)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
 
