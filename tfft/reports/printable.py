@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import re
+from collections.abc import Callable
 from typing import Any
 
 # C0 without tab and line feed, delete, C1, marks and overrides of the direction of writing, the
@@ -13,7 +15,7 @@ CONTROL = re.compile(
     "\ud800-\udfff]"
 )
 # An absolute path in a sentence, which ends before a space or a mark that no name ends with.
-PATH = re.compile(r"(?<![\w.~:/-])(?:file://)?/[^\s/:,;'\"()]+(?:/[^\s/:,;'\"()]*)*")
+PATH = re.compile(r"(?<![\w.~:/<-])(?:file://)?/[^\s/:,;'\"()]+(?:/[^\s/:,;'\"()]*)*")
 
 
 def printable(text: str, lines: bool = True) -> str:
@@ -36,26 +38,36 @@ def escaped(match: re.Match[str]) -> str:
 def portable_path(path: str) -> str:
     """Returns a path below the current folder as relative to it, another absolute one as a name."""
     place = pathlib.Path(path.removeprefix("file://"))
-    here = pathlib.Path.cwd()
     if not place.is_absolute():
         return path
-    return str(place.relative_to(here)) if place.is_relative_to(here) else place.name
+    with contextlib.suppress(OSError, ValueError):  # the folder was removed, or is another one
+        return str(place.relative_to(pathlib.Path.cwd()))
+    return place.name
 
 
-def portable(value: Any, *paths: str) -> Any:
-    """Returns a text, or what lists and dicts hold of texts, with `portable_path` of each path.
+def portable(value: Any, data: str | None = None) -> Any:
+    """Returns sentences in which absolute paths are replaced, see `portable_path`.
 
     Args:
-      value: JSON-able.
-      paths: that the texts may hold, with spaces too; others are recognized up to a space.
+      value: a text, or lists and dicts that hold texts.
+      data: the path of the run's data, which may have spaces; others end before a space.
     """
-    if isinstance(value, dict):
-        return {key: portable(item, *paths) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [portable(item, *paths) for item in value]
-    if not isinstance(value, str):
+    value = without_folder(value, data)
+    return _replaced(value, lambda text: PATH.sub(lambda found: portable_path(found[0]), text))
+
+
+def without_folder(value: Any, data: str | None) -> Any:
+    """Returns texts without the folder of the run's data, where these have an absolute path."""
+    if not data or not pathlib.Path(data).is_absolute() or len(pathlib.Path(data).parts) < 3:
         return value
-    for path in paths:
-        if pathlib.Path(path).is_absolute() and len(pathlib.Path(path).parts) > 1:
-            value = value.replace(path, portable_path(path))
-    return PATH.sub(lambda match: portable_path(match[0]), value)
+    short = portable_path(data)
+    folder = data.removesuffix(short) if data.endswith(short) else f"{pathlib.Path(data).parent}/"
+    return _replaced(value, lambda text: text.replace(folder, ""))
+
+
+def _replaced(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {key: _replaced(item, change) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_replaced(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
