@@ -80,7 +80,9 @@ class WindowPreprocessor(TextPreprocessor):
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b]: int32 [b n t], 0 in the mask at padding."""
-        windows, counts, _, _ = self.windows(*inputs)
+        room = self.sequence_length - 2
+        most = room + (self.most - 1) * (room - self.overlap)
+        windows, counts, _, _ = self.windows(*(self.shorten(each, most) for each in inputs))
         return {
             name: tf.RaggedTensor.from_row_lengths(rows, counts).to_tensor(
                 self.pad_id if name == "token_ids" else 0

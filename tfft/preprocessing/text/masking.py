@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocessing.text.served_texts import shorten
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 from tfft.preprocessing.text.word_spans import word_spans
 
@@ -151,7 +152,9 @@ class MaskingPreprocessor(TextPreprocessor):
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b], as they are: int32 [b t]."""
-        ids, _, _ = self.words(*inputs)
+        most, boundary = self.sequence_length, self.subwords.boundary
+        (texts,) = inputs
+        ids, _, _ = self.words(shorten(texts, most, lambda heads: self.words(heads)[2], boundary))
         padded = self.pad(ids)
         return {**padded, "truth": tf.zeros_like(padded["token_ids"])}
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfft.preprocessing.instances import Alternatives
 from tfft.preprocessing.text.json_lists import strings
+from tfft.preprocessing.text.served_texts import MOST_CHOICES, limited
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
@@ -73,6 +74,16 @@ class ChoicePreprocessor(Rows, PairPreprocessor):
         ids, segments, full = self.pairs(tf.repeat(questions, counts), choices.values)
         return ids, {"segment_ids": segments} if self.segments else {}, counts, full
 
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        questions, lists = inputs
+        lists = limited(lists)
+        tf.debugging.assert_less_equal(
+            strings(lists).row_lengths(),
+            tf.constant(MOST_CHOICES, tf.int64),
+            message=f"a question has more than {MOST_CHOICES:,} choices",
+        )
+        return super().__call__(self.shorten(questions, self.sequence_length), lists)
+
 
 class SeveralTexts(Rows):
     """A row for each of the inputs, which are not joined.
@@ -92,6 +103,9 @@ class SeveralTexts(Rows):
         counts = tf.fill([tf.size(inputs[0])], tf.constant(self.count, tf.int64))
         cut = self.truncate(whole, self.sequence_length)
         return cut, {}, counts, whole.row_lengths()
+
+    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+        return super().__call__(*(self.shorten(each, self.sequence_length) for each in inputs))
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "texts": self.count}

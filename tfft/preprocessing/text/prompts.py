@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocessing.text.served_texts import limited
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 
@@ -108,7 +109,7 @@ class PromptPreprocessor(AnswerPreprocessor):
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns token_ids, padding_mask and answer_mask of prompts, int32 [b t]."""
-        found = self.pad(self._cut(self._begun(*inputs)))
+        found = self.pad(self._cut(self._begun(*map(limited, inputs))))  # the end is kept
         return {**found, "answer_mask": tf.zeros_like(found["token_ids"])}
 
 

@@ -135,7 +135,11 @@ class PairWindows(PairPreprocessor):
           token_ids, padding_mask and, where the body has them, segment_ids: int32 [b r t]; starts
           and ends as of `rows`, -1 at padding too; `second`: the second texts, strings [b].
         """
-        windows, counts, _, _ = self.windows(*inputs)
+        first, second = inputs
+        room = self.sequence_length - self._special
+        most = room + (self.most - 1) * (room - self.overlap)
+        first, second = self.shorten(first, self.first_length), self.shorten(second, most)
+        windows, counts, _, _ = self.windows(first, second)
         columns = dict(zip(COLUMNS, tf.unstack(windows.values, num=4, axis=1), strict=True))
         found = self.pad(windows.with_values(columns.pop("ids")))
         for name, values in columns.items():
@@ -146,7 +150,7 @@ class PairWindows(PairPreprocessor):
             name: tf.RaggedTensor.from_row_lengths(rows, counts).to_tensor(fill.get(name, 0))
             for name, rows in found.items()
         }
-        return {**found, "second": tf.convert_to_tensor(inputs[1])}
+        return {**found, "second": second}
 
     def config(self) -> Mapping[str, Any]:
         windows = {"window_overlap": self.overlap, "most_windows": self.most}

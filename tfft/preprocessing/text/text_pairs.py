@@ -70,7 +70,7 @@ class PairPreprocessor(TextPreprocessor):
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for first and second texts, strings [b]: int32 [b t]."""
-        ids, segments, _ = self.pairs(*inputs)
+        ids, segments, _ = self.pairs(*(self.shorten(s, self.sequence_length) for s in inputs))
         more = {"segment_ids": segments.to_tensor(0)} if self.segments else {}
         return {**self.pad(ids), **more}
 

@@ -10,6 +10,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocessing.text.served_texts import shorten
 
 
 class TextPreprocessor(tf.Module):
@@ -138,8 +139,18 @@ class TextPreprocessor(tf.Module):
         mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32)
         return {"token_ids": token_ids, "padding_mask": mask}
 
+    def shorten(self, texts: Any, tokens: int) -> tf.Tensor:
+        """Returns texts without what no token is read of, see `served_texts`: strings [b]."""
+        return shorten(
+            texts,
+            tokens,
+            lambda heads: self.subwords.ids(heads).row_lengths(),
+            self.subwords.boundary,
+        )
+
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b], cut at `sequence_length`."""
+        inputs = tuple(self.shorten(each, self.sequence_length) for each in inputs)
         return self.pad(self.truncate(self.tokenize(*inputs), self.sequence_length))
 
     def config(self) -> Mapping[str, Any]:

@@ -70,7 +70,8 @@ class WordPreprocessor(TextPreprocessor):
 
     def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
         """Returns the model's inputs for strings [b], and starts and ends: int32 [b t]."""
-        ids, starts, ends, _ = self.words(*inputs)
+        texts = (self.shorten(each, self.sequence_length) for each in inputs)
+        ids, starts, ends, _ = self.words(*texts)
         return {**self.pad(ids), "starts": starts.to_tensor(NONE), "ends": ends.to_tensor(NONE)}
 
     def config(self) -> Mapping[str, Any]:
