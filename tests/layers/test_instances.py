@@ -12,7 +12,8 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.data.folds import POOL
