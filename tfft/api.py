@@ -284,7 +284,7 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
-      text, label: columns of the file, for several inputs in order or by name; None: as in training.
+      text, label: columns of the file, for several inputs in order or by name; None as in training.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `tfft.api.train`.
       unfinished: uses the best weights so far of a run whose training never finished.
