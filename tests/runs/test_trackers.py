@@ -7,6 +7,7 @@ import pytest
 
 from tfft.errors import ConfigError
 from tfft.runs import trackers
+from tfft.storage.format_versions import WORKDIR
 from tfft.storage.workdir import Workdir
 
 RECORDS = [
@@ -39,7 +40,7 @@ def test_a_run_is_logged_once_though_it_was_stopped(tmp_path, monkeypatch):
     identity = {"data": "d", "weights": "w", "seed": 7}
     for records in (RECORDS[:2], RECORDS):
         files = Workdir(tmp_path / "run")
-        files.write_json("run.json", {"identity": identity})
+        files.write_json("run.json", {"format": WORKDIR, "identity": identity})
         log = trackers.begin("mlruns", files)
         files.write_records(records)
     files.write("report.html", "<html>")

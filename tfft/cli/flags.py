@@ -64,6 +64,7 @@ def _flags() -> flags.FlagValues:
         ("force", None, "replace an existing output"),
         ("trust_export", None, "load an export whose operations may do anything"),
         ("shared", None, "compare on the texts that all runs share"),
+        ("unfinished", None, "use the best weights so far of a run that never finished"),
         ("quiet", None, "results and warnings only"),
         ("verbose", "v", "TensorFlow's own log, too"),
     ]

@@ -90,6 +90,7 @@ def _evaluate(options: Options, say: Console) -> None:
     workdir = required_path(options, "workdir", "out")
     if _is_export(workdir, options):
         given = required_path(options, "input", "new.csv")
+        _refuse_unfinished(options)
         run = _library(say)
         trusted = options.flags.trust_export
         run.evaluate_export(
@@ -108,6 +109,7 @@ def _evaluate(options: Options, say: Console) -> None:
             input=options.flags.input,
             columns=found.value("files.columns") or (),
             **_columns(options),
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -131,6 +133,7 @@ def _predict(options: Options, say: Console) -> None:
         "include_input": options.flags.include_input,
     }
     if _is_export(workdir, options):
+        _refuse_unfinished(options)
         trusted = options.flags.trust_export
         _library(say).predict_export(workdir, **files, trust_export=trusted, say=say)
         return
@@ -138,7 +141,15 @@ def _predict(options: Options, say: Console) -> None:
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
-        run.predict(**body, workdir=workdir, **files, say=say)
+        unfinished = options.flags.unfinished
+        run.predict(**body, workdir=workdir, **files, unfinished=unfinished, say=say)
+
+
+def _refuse_unfinished(options: Options) -> None:
+    if options.flags.unfinished:
+        raise ConfigError(
+            "--unfinished has no effect on an export.", set_in="--unfinished", valid="no such flag"
+        )
 
 
 def _is_export(workdir: str, options: Options) -> bool:
@@ -181,6 +192,7 @@ def _export(options: Options, say: Console) -> None:
             **found.kwargs(only=("task", "backbone")),
             workdir=workdir,
             source=lambda: found.kwargs(only=("source",))["source"],
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -222,7 +234,7 @@ def _store(options: Options, say: Console) -> None:
 
 
 CONFIGURED = ("gin_file", "seed", "allow_imports")
-TRAINED = ("workdir", "allow_imports")
+USED = ("workdir", "allow_imports", "unfinished")
 VERBS = {
     "list": Verb(
         _list,
@@ -238,15 +250,15 @@ VERBS = {
     "evaluate": Verb(
         _evaluate,
         "report on held-out texts or a file",
-        (*TRAINED, "input", "columns", "trust_export"),
+        (*USED, "input", "columns", "trust_export"),
     ),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
-        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input")
+        (*USED, "input", "columns", "output", "force", "on_error", "include_input")
         + ("trust_export",),
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
+    "export": Verb(_export, "a SavedModel that takes raw text", USED),
     "compare": Verb(
         _compare,
         "runs side by side, paired",
