@@ -7,7 +7,6 @@ import inspect
 import os
 import pathlib
 import resource
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +44,7 @@ from tfft.runs.restore import built_head, restore
 from tfft.runs.run import COMPARED, Run
 from tfft.runs.run_data import RunData, has_slices
 from tfft.runs.workdir_state import run_identity
-from tfft.storage.atomic_write import refuse_existing
+from tfft.storage.atomic_write import make_temporary_folder, refuse_existing, temporary_folder
 from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
@@ -181,7 +180,7 @@ def train(
     head = built_head(task, backbone)
     for note in backbone.notes:
         say.info(note)
-    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    files = Workdir(workdir or make_temporary_folder("tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     job = trainer.Trainer(task, backbone, head, seed, files, say, part=part, callbacks=callbacks)
     with job.clock("fingerprints"):
@@ -191,9 +190,9 @@ def train(
         if config_text:
             files.write("config.gin", config_text)
         described = {"identity": identity, "folder": os.getcwd(), "data": data.description()}
-        machine = environment.describe_machine()
+        machine = environment.first_machine(files.read_json("run.json"), say)
         files.write_json("run.json", {KEY: WORKDIR, **described, **machine})
-        log = trackers.begin(mlflow, files)
+        log = trackers.begin(mlflow, files, say)
         job.encode(data.source)
         done = stored_predictions.finished(files)
         done = done if done and report.covers(done, data.groups) else None
@@ -263,7 +262,7 @@ def check(
             check_stage_settings(stage, task, backbone, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
-        with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
+        with temporary_folder("tfft-check-") as room:
             job = trainer.Trainer(task, backbone, head, seed, Workdir(room), say)
             job.encode(data.source)
             adapt(stages, backbone, seed)

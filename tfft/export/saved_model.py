@@ -17,8 +17,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.data.inputs import names_of
-from tfft.errors import DataError, ExportError
-from tfft.storage.atomic_write import explained, write_atomic
+from tfft.errors import DataError, ExportError, WorkdirError
+from tfft.storage.atomic_write import explained, temporary_folder, write_atomic
 from tfft.storage.format_versions import check_export
 from tfft.storage.subprocesses import python_command
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
@@ -138,13 +138,13 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
+        aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
     try:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
-        tf.saved_model.save(served, str(aside), signatures=signatures)
+        _save(served, aside, signatures)
         text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
         write_atomic(aside / "tfft.json", text)
         found = [
@@ -159,21 +159,41 @@ def export(
                 "the export was removed.",
                 valid=f"at most {TOLERANCE:g} on raw examples of the held-out split",
             )
-        versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-        target = folder / str(max(versions, default=0) + 1)
-        aside.chmod(0o755)
-        aside.rename(target)
+        with explained(folder):
+            versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+            target = folder / str(max(versions, default=0) + 1)
+            aside.chmod(0o755)
+            aside.rename(target)
         return target, difference
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _save(served: Served, folder: pathlib.Path, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
+
+    Raises:
+      WorkdirError: The system does not write a file of it.
+    """
+    try:
+        with explained(folder):
+            tf.saved_model.save(served, str(folder), signatures=signatures)
+    except tf.errors.OpError as error:
+        raise WorkdirError(
+            f"cannot write {folder}: {error.message}.",
+            set_in="--workdir",
+            valid="a folder that you may write to, on a disk with room; then the same command",
+        ) from error
+
+
 def _fresh_process(path: pathlib.Path, name: str, compared: Comparison) -> Answers:
     """Returns a signature's answers, made by a process that knows only TensorFlow."""
     inputs = dict(zip(compared.served.inputs, compared.inputs, strict=True))
-    with tempfile.TemporaryDirectory() as room:
+    with temporary_folder("tfft-export-") as room:
         given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
-        given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
+        with explained(given, "the environment: TMPDIR"):
+            content = {name: list(map(_base64, inputs[name])) for name in inputs}
+            given.write_text(json.dumps(content))
         command = python_command("-c", _RELOAD, str(path.resolve()))
         command += [str(given), str(result), str(BATCH), name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)

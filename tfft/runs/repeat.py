@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -21,6 +20,7 @@ from tfft.runs.repeat_summary import summarize_plan, write
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
 from tfft.runs.workdir_state import run_identity
+from tfft.storage.atomic_write import make_temporary_folder
 from tfft.storage.format_versions import KEY, WORKDIR
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import needs_fit
@@ -101,7 +101,7 @@ def repeat(
       The run whose best epoch is the best by `EarlyStopping.monitor` of the last stage; its
       `summary` is the content of the plan's report.json.
     """
-    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    files = Workdir(workdir or make_temporary_folder("tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     identity = run_identity(task, backbone, source.fingerprint(), stages, plan.seed, config_text)
     with files.open({**identity, "plan": plan.names}):

@@ -20,6 +20,11 @@ from typing import Any
 
 import numpy as np
 
+from tfft.storage.atomic_write import explained
+from tfft.storage.locks import open_lock, try_lock
+
+STORE = "the environment: TFFT_STORE"
+
 
 class Entry:
     """One array [rows, ...] of the store, written in parts in any order.
@@ -67,14 +72,15 @@ class Entry:
         """Writes rows and, once they are on the disk, their line of the journal."""
         rows = np.ascontiguousarray(rows, self.dtype)
         content = _bytes(rows)
-        with open(self.path / "values.bin", "r+b") as file:
+        values, journal = self.path / "values.bin", self.path / "parts.jsonl"
+        with explained(values, STORE), open(values, "r+b") as file:
             file.seek(begin * int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize)
             file.write(content)
             file.flush()
             os.fdatasync(file.fileno())
         part = {"begin": begin, "end": begin + len(rows), "crc32": zlib.crc32(content), **measured}
         # A torn line before this one must not swallow it.
-        with open(self.path / "parts.jsonl", "a") as file:
+        with explained(journal, STORE), open(journal, "a") as file:
             file.write("\n" + json.dumps(part) + "\n")
             file.flush()
             os.fsync(file.fileno())
@@ -87,10 +93,8 @@ class Entry:
     @contextlib.contextmanager
     def filling(self, say: Any) -> Iterator[None]:
         """Keeps other processes from writing the same entry; waits for one that does."""
-        with open(self.path / ".lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with open_lock(self.path / ".lock") as lock:
+            if not try_lock(lock):
                 say(f"another process computes {self.path.name}: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self.verify()

@@ -20,6 +20,7 @@ import numpy as np
 
 from tfft.errors import WorkdirError
 from tfft.storage.array_file import read_about, release
+from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.cache_store import Store
 
 Arrays = dict[str, np.ndarray]
@@ -134,8 +135,9 @@ def write_arrays(
         store.say.warn(
             f"{title}: not kept for other runs, written to {tempfile.gettempdir()}: {error.problem}"
         )
-    with tempfile.TemporaryDirectory(prefix="tfft-arrays-") as room:
-        content, about = _filled(pathlib.Path(room), fill)
+    with temporary_folder("tfft-arrays-") as room:
+        with explained(room, "the environment: TMPDIR"):
+            content, about = _filled(pathlib.Path(room), fill)
         return open_arrays(pathlib.Path(room), about), content
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import json
@@ -36,6 +35,7 @@ from tfft.storage.array_file import (
     values_size,
 )
 from tfft.storage.downloads.fetch import cache_dir
+from tfft.storage.locks import open_lock, try_lock
 
 LIMIT_GIB = 20.0
 ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
@@ -345,7 +345,8 @@ class Store:
 
     def _unusable(self, error: OSError) -> WorkdirError:
         return WorkdirError(
-            f"the store cannot be written: {error.strerror}.",
+            f"the store cannot be written: {error.strerror or error} "
+            f"({error.filename or self.folder}).",
             set_in=f"{self.folder} (TFFT_STORE)",
             valid='a folder with room that you may write to, or FeatureCache.where = "memory"',
             see="tfft store",
@@ -366,8 +367,11 @@ class Store:
             self._claim()
             aside.mkdir()
             yield aside
-            with contextlib.suppress(OSError):  # another process was first
+            try:
                 aside.rename(path)
+            except OSError:
+                if not path.is_dir():  # else another process was first
+                    raise
         except OSError as error:
             raise self._unusable(error) from error
         finally:
@@ -387,10 +391,9 @@ def _size(path: pathlib.Path) -> int:
 
 
 def _is_free(path: pathlib.Path) -> bool:
-    """Says whether no process is filling an entry."""
-    with open(path / ".lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True
+    """Returns True if no process is filling an entry, and none of another user could be."""
+    try:
+        with open_lock(path / ".lock") as lock:
+            return try_lock(lock)
+    except WorkdirError:
+        return False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -22,8 +21,10 @@ from safetensors.numpy import load_file, save
 from tfft.errors import WorkdirError
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.format_versions import check_workdir
+from tfft.storage.locks import holder, is_held, open_lock, try_lock
 
 KEPT_CHECKPOINTS = 2
+LOCK = ".lock"
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
 DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -43,6 +44,7 @@ class Workdir:
         self.path = pathlib.Path(path)
         self._thread: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
+        self._lock: int | None = None
         self.watchers: list[Callable[[list[dict[str, Any]]], None]] = []
 
     @contextlib.contextmanager
@@ -57,13 +59,11 @@ class Workdir:
         """
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "a")  # noqa: SIM115 - held for the whole run
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise self._in_use() from error
+        with open_lock(self.path / LOCK) as lock:
+            if not try_lock(lock):
+                raise self._in_use(lock)
             self._refuse_other_run(identity)
+            self._lock = lock
             try:
                 yield self
             finally:
@@ -71,6 +71,7 @@ class Workdir:
                     self.finish()
                 finally:
                     self._end_thread()
+                    self._lock = None
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises what `open` would raise, and writes nothing.
@@ -90,20 +91,18 @@ class Workdir:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(above, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if not (self.path / ".lock").exists():
-                return self._refuse_other_run(identity)
-            with open(self.path / ".lock") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise self._in_use() from error
+        if os.path.lexists(self.path / LOCK):
+            with open_lock(self.path / LOCK, create=False) as lock:
+                if not try_lock(lock, shared=True):
+                    raise self._in_use(lock)
         return self._refuse_other_run(identity)
 
-    def _in_use(self) -> WorkdirError:
+    def _in_use(self, lock: int) -> WorkdirError:
         return WorkdirError(
-            f"another process is running in {self.path}.",
+            f"another process is running in {self.path}{holder(lock)}.",
             set_in="--workdir",
-            valid="wait for it, stop it, or choose another folder",
+            valid=f"wait for it, stop it, or choose another folder; if it is no tfft, remove "
+            f"{self.path / LOCK}",
         )
 
     def _refuse_other_run(self, identity: dict[str, Any]) -> None:
@@ -148,6 +147,18 @@ class Workdir:
         )
 
     def write(self, name: str, content: bytes | str) -> None:
+        """Writes a file of this folder so that no reader sees half of it.
+
+        Raises:
+          WorkdirError: The file cannot be written, or the folder was removed or replaced since
+            `open`.
+        """
+        if self._lock is not None and not is_held(self._lock, self.path / LOCK):
+            raise WorkdirError(
+                f"{self.path} was removed or replaced while this run works: {name} is not written.",
+                set_in="--workdir",
+                valid="the same command again: it begins anew; and a folder that stays",
+            )
         write_atomic(self.path / name, content)
 
     def later(self, write: Callable[[], None]) -> None:
