@@ -63,6 +63,7 @@ def _flags() -> flags.FlagValues:
     switches = [
         ("force", None, "replace an existing output"),
         ("shared", None, "compare on the texts that all runs share"),
+        ("unfinished", None, "use the best weights so far of a run that never finished"),
         ("quiet", None, "results and warnings only"),
         ("verbose", "v", "TensorFlow's own log, too"),
     ]

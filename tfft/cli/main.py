@@ -92,6 +92,7 @@ def _evaluate(options: Options, say: Console) -> None:
     workdir = required_path(options, "workdir", "out")
     if is_export(workdir):
         given = required_path(options, "input", "new.csv")
+        _refuse_unfinished(options)
         run = _library(say)
         run.evaluate_export(workdir, input=given, **_columns(options), say=say)
         return
@@ -107,6 +108,7 @@ def _evaluate(options: Options, say: Console) -> None:
             input=options.flags.input,
             columns=found.value("files.columns") or (),
             **_columns(options),
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -130,13 +132,22 @@ def _predict(options: Options, say: Console) -> None:
         "include_input": options.flags.include_input,
     }
     if is_export(workdir):
+        _refuse_unfinished(options)
         _library(say).predict_export(workdir, **files, say=say)
         return
     found = config_of_run(workdir, options, say)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
-        run.predict(**body, workdir=workdir, **files, say=say)
+        unfinished = options.flags.unfinished
+        run.predict(**body, workdir=workdir, **files, unfinished=unfinished, say=say)
+
+
+def _refuse_unfinished(options: Options) -> None:
+    if options.flags.unfinished:
+        raise ConfigError(
+            "--unfinished has no effect on an export.", set_in="--unfinished", valid="no such flag"
+        )
 
 
 def _columns(options: Options) -> dict[str, Any]:
@@ -167,6 +178,7 @@ def _export(options: Options, say: Console) -> None:
             **found.kwargs(only=("task", "backbone")),
             workdir=workdir,
             source=lambda: found.kwargs(only=("source",))["source"],
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -208,7 +220,7 @@ def _store(options: Options, say: Console) -> None:
 
 
 CONFIGURED = ("gin_file", "seed", "allow_imports")
-TRAINED = ("workdir", "allow_imports")
+USED = ("workdir", "allow_imports", "unfinished")
 VERBS = {
     "list": Verb(
         _list,
@@ -221,15 +233,13 @@ VERBS = {
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
-    "evaluate": Verb(
-        _evaluate, "report on held-out texts or a file", (*TRAINED, "input", "columns")
-    ),
+    "evaluate": Verb(_evaluate, "report on held-out texts or a file", (*USED, "input", "columns")),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
-        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input"),
+        (*USED, "input", "columns", "output", "force", "on_error", "include_input"),
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
+    "export": Verb(_export, "a SavedModel that takes raw text", USED),
     "compare": Verb(
         _compare,
         "runs side by side, paired",

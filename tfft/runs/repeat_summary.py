@@ -13,7 +13,7 @@ from tfft.baselines.base import NAMES
 from tfft.evaluation import run_comparison, stored_predictions
 from tfft.reports import comparison, report, result_line
 from tfft.reports import tables as report_tables
-from tfft.storage.atomic_write import write_atomic
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping
 
@@ -237,6 +237,9 @@ def write(files: Workdir, content: Mapping[str, Any], say: Any) -> None:
         [mean, *named],
         result_line.main_name(content),
     )
-    write_atomic(files.path / "report.html", page)
+    manifest.remove(files)
+    files.write("report.html", page)
     files.write_json("report.json", content)
+    members = [f"{run['name']}/report.json" for run in content["runs"]]
+    manifest.write(files, ["config.gin", "report.html", "report.json", *members])
     say.result(f"report: {files.path / 'report.html'}")

@@ -47,15 +47,30 @@ def open_lock(path: pathlib.Path, create: bool = True) -> Iterator[int]:
         os.close(lock)
 
 
-def is_held(lock: int, path: pathlib.Path) -> bool:
-    """Returns True if a path still names the file of a lock."""
+def require_held(lock: int, path: pathlib.Path) -> None:
+    """Raises a WorkdirError if a path does not name the file of a lock any more."""
     try:
-        return os.path.samestat(os.fstat(lock), os.lstat(path))
+        held = os.path.samestat(os.fstat(lock), os.lstat(path))
     except OSError:
-        return False
+        held = False
+    if not held:
+        raise WorkdirError(
+            f"{path.parent} was removed or replaced while this run works; it writes nothing more.",
+            set_in="--workdir",
+            valid="a folder that stays, and the same command: it begins anew",
+        )
 
 
-def holder(lock: int) -> str:
+def in_use(path: pathlib.Path, lock: int) -> WorkdirError:
+    """Returns the error about a folder whose lock another process holds."""
+    return WorkdirError(
+        f"another process is running in {path.parent}{_holder(lock)}.",
+        set_in="--workdir",
+        valid=f"wait for it, stop it, or choose another folder; if it is no tfft, remove {path}",
+    )
+
+
+def _holder(lock: int) -> str:
     """Returns which process holds a lock: " (process 12 of user ann)", or "" if unknown."""
     found = os.fstat(lock)
     place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
