@@ -8,6 +8,7 @@ import pytest
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.runs import trackers
+from tfft.storage.format_versions import WORKDIR
 from tfft.storage.workdir import Workdir
 
 QUIET = Console(quiet=True)
@@ -41,7 +42,7 @@ def test_a_run_is_logged_once_though_it_was_stopped(tmp_path, monkeypatch):
     identity = {"data": "d", "weights": "w", "seed": 7}
     for records in (RECORDS[:2], RECORDS):
         files = Workdir(tmp_path / "run")
-        files.write_json("run.json", {"identity": identity})
+        files.write_json("run.json", {"format": WORKDIR, "identity": identity})
         log = trackers.begin("mlruns", files, QUIET)
         files.write_records(records)
     files.write("report.html", "<html>")

@@ -78,6 +78,13 @@ def finished_report(
     return None
 
 
+def _write_report(files: Workdir, content: Mapping[str, Any], plots: bool) -> None:
+    """Writes a report, and the manifest with which the run is complete."""
+    _write_pages(files, content, plots)
+    files.write_json("report.json", content)
+    manifest.write(files)
+
+
 def _write_pages(files: Workdir, content: Mapping[str, Any], plots: bool) -> None:
     """Writes the files that follow from the content of a report."""
     report.write_pages(content, files.write, plots)
@@ -159,9 +166,7 @@ def evaluate_and_report(
             "comparisons": run_comparison.comparisons(kept, base, job.say),
         },
     )
-    _write_pages(job.files, content, plots)
-    job.files.write_json("report.json", content)
-    manifest.write(job.files)
+    _write_report(job.files, content, plots)
     return content
 
 

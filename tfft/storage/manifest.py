@@ -92,7 +92,7 @@ def require(files: Workdir, unfinished: bool, warn: Any) -> bool:
     if found is not None:
         files.listed = found
         return True
-    if not (files.path / BEST).exists():
+    if not any((files.path / name).exists() for name in (BEST, "report.json")):
         files.load(BEST)  # raises the error about it
     if not unfinished:
         raise WorkdirError(
