@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -237,7 +238,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
 
     def stop(self, batch, logs=None):
         if self.position.total_steps == 7:
-            self.stopped.set()
+            signal.raise_signal(signal.SIGINT)
         count(self, batch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

@@ -36,7 +36,7 @@ def fit_stage(
     checked = None if validation is None else validation.dataset(_whole(validation, schedule))
     if stage.averaging:
         recorder.average.statistics = norm_statistics(recorder, schedule, train)
-    with closing(recorder.writer):
+    with closing(recorder.log):
         for epoch in range(position.epoch, schedule.epochs):
             if why := early_stopping.exhausted(position.records, position.stage, stage, lower):
                 recorder.say.info(why)
@@ -65,7 +65,8 @@ def _fit_epoch(
     own = [] if recorder.callbacks is None else [recorder.callbacks]
     for callbacks in own:
         callbacks.resume_epoch(position.step)
-    with recorder.say.progress(title, rows) as recorder.progress:
+    progress = recorder.say.progress(title, rows)
+    with progress as recorder.progress, recorder.stopped.deferred():
         recorder.prepared.trained.fit(
             train.dataset(
                 recorder.plan,
