@@ -23,7 +23,7 @@ import keras
 import numpy as np
 
 from tfft.errors import ConfigError, FreezeError, WeightsError, near
-from tfft.layers.inspection import named_variables
+from tfft.layers.inspection import inner_layers, named_variables
 from tfft.methods.base import Adapter, Drop, Product, Values
 
 ops = keras.ops
@@ -37,7 +37,7 @@ class Part(keras.layers.Layer):
         super().__init__(name=adapter.name, dtype=dtype)
         self.kind, self.place, self._names = adapter, place, tuple(values)
         for name, value in values.items():
-            variable = self.add_weight(shape=value.shape, dtype="float32", name=name)
+            variable = self.add_weight(value.shape, "zeros", "float32", name=name)
             variable.assign(value)
             setattr(self, name, variable)
         self.rate = adapter.dropout
@@ -80,9 +80,7 @@ def dense_layers(body: Any) -> dict[str, Any]:
     kinds = (keras.layers.Dense, keras.layers.EinsumDense)
     return {
         names[id(inner.kernel)].removesuffix("/kernel"): inner
-        for group in body.groups
-        for layer in group.layers
-        for inner in layer._flatten_layers()
+        for _, inner in inner_layers(body)
         if type(inner) in kinds and inner.built and _matrix_form(inner)[1]
     }
 

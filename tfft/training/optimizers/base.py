@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 LARGE_RATE = 0.1  # above this learning rate most trainings diverge
 
@@ -20,7 +20,7 @@ class Optimizer:
       large_rate: a learning rate above this one gets a warning.
     """
 
-    keras_class: Any
+    keras_class: ClassVar[Any]
     weight_decay: float
     global_clipnorm: float | None
     layer_decay: float
