@@ -26,7 +26,7 @@ from tfft.cli.flags import Options, Verb, read, reference
 from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError
-from tfft.reports.console import Console
+from tfft.reports.console import Console, print_error
 from tfft.storage.downloads import fetch
 
 GUIDE = """\
@@ -68,7 +68,7 @@ def _show(options: Options, say: Console) -> int:
         list_and_show.configurable(name, say, found.composition.configurables)
     list_and_show.settings(found, say)
     for mistake in found.mistakes:
-        print(f"tfft: {mistake}", file=sys.stderr)
+        print_error(f"tfft: {mistake}")
     return 2 if found.mistakes else 0
 
 
@@ -335,12 +335,12 @@ def command(arguments: Sequence[str]) -> int:
     except UserError as error:
         error.from_command = True
         if {"-v", "--verbose"} & set(arguments) and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        print(f"tfft: {error}", file=sys.stderr)
+            print_error("".join(traceback.format_exception(error.__cause__)).rstrip())
+        print_error(f"tfft: {error}")
         return 2
     except KeyboardInterrupt:
         again = "continue" if "train" in arguments else "start again"
-        print(f"\ntfft: stopped. To {again}: {shlex.join(['tfft', *arguments])}", file=sys.stderr)
+        print_error(f"\ntfft: stopped. To {again}: {shlex.join(['tfft', *arguments])}")
         return 130
     except BrokenPipeError:
         # The reader has left; what Python flushes at its end would raise again.
@@ -355,5 +355,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # As what is read, whatever the locale; a name may hold bytes that are no UTF-8.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.excepthook = lambda *error: print_error(
+        "".join(traceback.format_exception(*error)).rstrip()
+    )
     arguments = sys.argv[1:]
     app.run(lambda _: command(arguments), argv=sys.argv[:1])

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import pathlib
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -138,7 +139,8 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
+        aside = folder / f".export-{secrets.token_hex(4)}"
+        aside.mkdir()
     try:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
@@ -161,7 +163,6 @@ def export(
             )
         versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
         target = folder / str(max(versions, default=0) + 1)
-        aside.chmod(0o755)
         aside.rename(target)
         return target, difference
     finally:

@@ -5,6 +5,7 @@ Needs no TensorFlow: a run keeps what it answered (see `stored_predictions`).
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tfft.evaluation.run_comparison import Opened, answers, difference, judged, 
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report, result_line
 from tfft.reports import tables as report_tables
+from tfft.reports.printable import portable
 from tfft.reports.templates import template
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 
@@ -171,6 +173,13 @@ def page(
     )
 
 
+def _short_names(values: list[Any], paths: Sequence[str]) -> list[Any]:
+    """Returns texts in which the absolute paths of runs begin where the runs' folders differ."""
+    folders = [os.path.dirname(path.rstrip("/")) for path in paths if os.path.isabs(path)]
+    above = os.path.commonpath(folders) if folders else ""
+    return portable(values, os.path.join(above, "run") if above else None)
+
+
 def interval(entry: Mapping[str, Any]) -> dict[str, float]:
     """Returns a figure with ends to draw: its interval, or a plan's lowest and highest run."""
     ends = {
@@ -198,5 +207,6 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     if output != "-":
         named = [(run["name"], run[content["main"]]) for run in content["runs"]]
         figure = result_line.main_name(content)
+        found, warnings, named = _short_names([found, warnings, named], paths)
         write_atomic(output, page("Runs compared", found, warnings, named, figure))
         say.result(f"page: {output}")

@@ -22,6 +22,7 @@ from tfft.evaluation.slices import OWN, slice_rows
 from tfft.evaluation.stored_predictions import SCHEMA
 from tfft.reports.html_page import page
 from tfft.reports.model_card import card
+from tfft.reports.printable import portable, without_folder
 from tfft.reports.result_line import answer
 
 BARS = 40
@@ -87,8 +88,8 @@ def build(
     content = {
         "schema": SCHEMA,
         "task": task.name,
-        "backbone": backbone,
-        "data": data,
+        "backbone": portable(backbone),
+        "data": portable(data, data),
         "split": split,
         "answer": "",
         **naming,
@@ -104,12 +105,13 @@ def build(
         "ledger": dict(ledger or {}),
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        **evaluator.report_examples(examples, outputs),
+        # Of images the examples are paths.
+        **without_folder(evaluator.report_examples(examples, outputs), data),
         "curves": list(curves),
         "fitting": fitting(curves, constant_loss),
         "best": best,
         "seconds": dict(seconds),
-        "notes": list(notes),
+        "notes": portable(list(notes), data),
         "seed": seed,
         "machine": dict(machine),
         "command": command,

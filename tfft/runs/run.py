@@ -24,6 +24,7 @@ from tfft.export.saved_model import Comparison, Served, difference
 from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
+from tfft.reports.printable import portable
 from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
@@ -130,9 +131,10 @@ class Run:
         initial_weights.check_holder(self.backbone, self.workdir)
         task, body = self.answering
         card: dict[str, Any] = {KEY: EXPORT, "task": task.get_config()}
-        card |= {"inputs": names_of(task.inputs), "backbone": body.config()}
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
-        card |= {"data": data.get("name"), "columns": data.get("columns")}
+        card |= {"inputs": names_of(task.inputs), "backbone": _portable_preset(body.config())}
+        card |= {"data": portable(data.get("name"), data.get("name"))}
+        card |= {"columns": data.get("columns")}
         target = pathlib.Path(folder or self.workdir / "export")
         signatures = self.task.build_signatures()
         expected = {name: self._expected(each) for name, each in signatures.items()}
@@ -190,3 +192,9 @@ class Run:
             return difference(expected, signature.format_answers(answers, Examples(inputs)))
 
         return Comparison(served, raw, differ)
+
+
+def _portable_preset(config: dict[str, Any]) -> dict[str, Any]:
+    """Returns the description of a backbone, and of its towers, without absolute paths."""
+    towers = {name: _portable_preset(each) for name, each in config.get("towers", {}).items()}
+    return config | {"preset": portable(config["preset"])} | ({"towers": towers} if towers else {})
