@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
-import pathlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from tfft.data.sources.base import MemorySource, Source
 from tfft.data.sources.files import parts
 from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError, near
+from tfft.storage.foreign_files import local_path
 
 DOCUMENT = "-DOCSTART-"  # CoNLL-2003's line between documents
 ALONE, LAST, OUTSIDE = "SU", "ELSU", "O"
@@ -166,7 +166,7 @@ def read(
     """
     settings = TagSettings(word, tag, scheme, tuple(tag_names or ()))
     texts, answers, words, spans, numbered = [], [], 0, 0, scheme == "words"
-    place = pathlib.Path(path).expanduser()
+    place = local_path(path, DataError)
     listed = place.is_dir() or format_suffix(path)[0] in LISTED
     try:
         for sentence in (_lists if listed else _sentences)(path, settings):
@@ -312,14 +312,9 @@ def _unseparated(path: str, words: int, settings: TagSettings) -> DataError:
 
 
 def _lines(path: str) -> Iterator[str]:
-    try:
-        with open_bytes(path) as file:
-            for line in lines(file, path):
-                yield line.rstrip("\r\n")
-    except OSError as error:
-        raise DataError(
-            f"{path} cannot be read: {error.strerror}.", valid="a file of words and tags", see=SEE
-        ) from error
+    with open_bytes(path) as file:
+        for line in lines(file, path):
+            yield line.rstrip("\r\n")
 
 
 def _columns(line: str) -> list[str]:

@@ -33,6 +33,7 @@ from tfft.data.splits import (
     without_overlap,
 )
 from tfft.errors import DataError
+from tfft.storage.foreign_files import local_path
 
 INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 
@@ -185,7 +186,7 @@ def parts(data: str, validation: str | None, test: str | None) -> tuple[dict[str
     """Returns the path of each split that has one, and notes on what was not taken."""
     given: dict[str, str | None] = {"train": data, "validation": validation, "test": test}
     notes: list[str] = []
-    folder = pathlib.Path(data).expanduser()
+    folder = local_path(data, DataError)
     if folder.is_dir():
         inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
         found = {split: _only(split, inside) for split in SPLITS}

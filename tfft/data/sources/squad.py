@@ -11,6 +11,7 @@ from tfft.data.formats.open_format import open_bytes
 from tfft.data.sources.base import MemorySource, Source
 from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError
+from tfft.storage.foreign_files import parse_json
 
 SEE = "tfft show squad"
 COLUMNS = ("question", "context", "label", "title")
@@ -93,8 +94,8 @@ def read(path: str) -> Iterator[tuple[str, str, str, str]]:
     """
     try:
         with open_bytes(path) as file:
-            content = json.loads(file.read())
-    except (OSError, ValueError, RecursionError) as error:
+            content = parse_json(file.read())
+    except ValueError as error:
         raise DataError(
             f"{path} cannot be read: {error}", set_in=str(path), valid=f"JSON: {VALID}", see=SEE
         ) from error
