@@ -111,8 +111,8 @@ tfft/export/saved_model.py: the export gate is a thousand times too wide
   + TOLERANCE = 1e-2
   tests/export/test_saved_model.py::test_the_gate_lets_through_what_is_within_its_tolerance_alone
 tfft/preprocessing/text/text_preprocessor.py: texts are cut one token too early
-  - return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
-  + return tf.concat([ragged[:, : sequence_length - 2], last], axis=1)
+  - return tf.concat([rows[:, : self.sequence_length - 1], last], axis=1)
+  + return tf.concat([rows[:, : self.sequence_length - 2], last], axis=1)
   tests/preprocessing/test_text_preprocessor.py::test_truncation_keeps_the_last_token
 tfft/preprocessing/text/text_pairs.py: a pair has one separator where its body has two
   - between = [end, end] if self.double_end else [end]
