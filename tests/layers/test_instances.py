@@ -20,7 +20,7 @@ from tfft.data.length_buckets import Batch
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.evaluation import inference, run_comparison
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.layers.instances import Average, Each
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
@@ -266,7 +266,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
     version = found.export(tmp_path / "export", say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    outputs = np.stack(saved_model.run_export(str(version), [texts], QUIET)["probabilities"])
+    outputs = np.stack(exported_model.run_export(str(version), [texts], QUIET)["probabilities"])
     np.testing.assert_allclose(outputs, found.outputs(texts), atol=1e-4)
     loaded = tf.saved_model.load(str(version))
     [alone] = loaded.signatures["serving_default"](text=tf.constant(texts[1:2]))["probabilities"]
@@ -485,5 +485,5 @@ def check_verbs(best, data, folder):
     assert again["ledger"]["figure"] == best.report["ledger"]["figure"]
     best.export(folder, say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    answers = saved_model.run_export(str(folder), [texts], QUIET)
+    answers = exported_model.run_export(str(folder), [texts], QUIET)
     np.testing.assert_allclose(np.stack(answers["probabilities"]), best.outputs(texts), atol=1e-4)

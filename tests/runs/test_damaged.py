@@ -1,4 +1,4 @@
-"""Damaged files of a finished run and its export: each command works or refuses, and says why."""
+"""Damaged files of a finished run: each command works or refuses, and says why."""
 
 import contextlib
 import json
@@ -15,9 +15,8 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
-from tfft.errors import ExportError, WorkdirError
+from tfft.errors import WorkdirError
 from tfft.evaluation import inference
-from tfft.export.saved_model import read_card
 from tfft.reports.console import Console
 from tfft.storage.workdir import Workdir
 
@@ -106,42 +105,6 @@ def test_a_damaged_run_works_or_is_refused(home, capsys, name, kind):
     assert [path.name for path in (home / "out" / "export").glob(".*")] == []
     if (home / "predictions.jsonl").exists():
         assert len((home / "predictions.jsonl").read_text().splitlines()) == 160
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("name", OF_EXPORT)
-def test_a_damaged_export_works_or_is_refused(home, capsys, name, kind):
-    damage(home / "out" / name, kind)
-    done = [
-        ends_well(capsys, verb, "--workdir=out/export", INPUT) for verb in ("predict", "evaluate")
-    ]
-    if name.endswith(("tfft.json", "saved_model.pb", "variables.index")):
-        assert not any(done)
-
-
-@pytest.mark.parametrize(
-    "card",
-    [
-        {"task": "text_classification", "inputs": ["text"]},
-        {"task": {"task": "text_regression"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification", "labels": 3}, "inputs": ["text"]},
-        {"task": {"task": "no_such_task"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification"}, "inputs": ["picture"]},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": 3},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": {"inputs": [3]}},
-    ],
-)
-def test_a_foreign_card_is_refused(home, capsys, card):
-    (home / "out/export/1/tfft.json").write_text(json.dumps(card))
-    for verb in ("predict", "evaluate"):
-        assert not ends_well(capsys, verb, "--workdir=out/export", INPUT)
-
-
-def test_an_export_without_its_card_is_refused(home):
-    (home / "out/export/1/tfft.json").unlink()
-    with pytest.raises(ExportError, match=r"tfft\.json is missing: only that file says"):
-        read_card("out/export")
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export", "compare", "train"])

@@ -62,6 +62,7 @@ def _flags() -> flags.FlagValues:
     flags.DEFINE_integer("seed", None, "of all that is random", flag_values=values)
     switches = [
         ("force", None, "replace an existing output"),
+        ("trust_export", None, "load an export whose operations may do anything"),
         ("shared", None, "compare on the texts that all runs share"),
         ("quiet", None, "results and warnings only"),
         ("verbose", "v", "TensorFlow's own log, too"),

@@ -88,10 +88,13 @@ def _train(options: Options, say: Console) -> None:
 
 def _evaluate(options: Options, say: Console) -> None:
     workdir = required_path(options, "workdir", "out")
-    if is_export(workdir):
+    if _is_export(workdir, options):
         given = required_path(options, "input", "new.csv")
         run = _library(say)
-        run.evaluate_export(workdir, input=given, **_columns(options), say=say)
+        trusted = options.flags.trust_export
+        run.evaluate_export(
+            workdir, input=given, **_columns(options), trust_export=trusted, say=say
+        )
         return
     found = config_of_run(workdir, options, say)
     if options.flags.columns and not options.flags.input:
@@ -127,14 +130,27 @@ def _predict(options: Options, say: Console) -> None:
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
     }
-    if is_export(workdir):
-        _library(say).predict_export(workdir, **files, say=say)
+    if _is_export(workdir, options):
+        trusted = options.flags.trust_export
+        _library(say).predict_export(workdir, **files, trust_export=trusted, say=say)
         return
     found = config_of_run(workdir, options, say)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
         run.predict(**body, workdir=workdir, **files, say=say)
+
+
+def _is_export(workdir: str, options: Options) -> bool:
+    """Returns True for an export, False for a run, to which --trust_export means nothing."""
+    found = is_export(workdir)
+    if options.flags.trust_export and not found:
+        raise ConfigError(
+            f"--trust_export is for exports, and {workdir} is none.",
+            set_in="--trust_export",
+            valid="the folder of an export",
+        )
+    return found
 
 
 def _columns(options: Options) -> dict[str, Any]:
@@ -220,12 +236,15 @@ VERBS = {
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
     "evaluate": Verb(
-        _evaluate, "report on held-out texts or a file", (*TRAINED, "input", "columns")
+        _evaluate,
+        "report on held-out texts or a file",
+        (*TRAINED, "input", "columns", "trust_export"),
     ),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
-        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input"),
+        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input")
+        + ("trust_export",),
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
     "compare": Verb(

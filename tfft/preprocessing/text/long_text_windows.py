@@ -43,6 +43,11 @@ class WindowPreprocessor(TextPreprocessor):
         windows = self.between(inner, self.start_id, self.end_id)
         return Rows(windows, lengths + 2, {}, counts, kept + 2)
 
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        room = self.sequence_length - 2
+        most = room + (self.most - 1) * (room - self.overlap)
+        return tuple(self.shorten(each, most) for each in inputs)
+
     def config(self) -> Mapping[str, Any]:
         own = {"long_texts": "windows", "window_overlap": self.overlap, "most_windows": self.most}
         return {**super().config(), **own}

@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocessing.text.served_texts import shorten
 from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, Tensors, TextPreprocessor
 from tfft.preprocessing.text.word_spans import word_spans
 
@@ -152,6 +153,11 @@ class MaskingPreprocessor(TextPreprocessor):
         """Returns the rows of texts as they are, with nothing hidden."""
         ids, _, full = self.words(*inputs)
         return Rows(ids, full, {"truth": ids.with_values(tf.zeros_like(ids.values))})
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        most, boundary = self.sequence_length, self.subwords.boundary
+        (texts,) = inputs
+        return (shorten(texts, most, lambda heads: self.words(heads)[2], boundary),)
 
     def config(self) -> Mapping[str, Any]:
         rule = {"rate": self.rate, "whole_words": self.whole_words, "mask_id": self.mask_id}

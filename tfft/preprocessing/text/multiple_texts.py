@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfft.preprocessing.instances import Alternatives, Windows
 from tfft.preprocessing.text.json_lists import strings
+from tfft.preprocessing.text.served_texts import MOST_CHOICES, limited
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, TextPreprocessor
 
@@ -46,6 +47,16 @@ class ChoicePreprocessor(SeveralRows, PairPreprocessor):
         counts = choices.row_lengths()
         ids, segments, full = self.pairs(tf.repeat(questions, counts), choices.values)
         return self.several(ids, segments, counts, full)
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        questions, lists = inputs
+        lists = limited(lists)
+        tf.debugging.assert_less_equal(
+            strings(lists).row_lengths(),
+            tf.constant(MOST_CHOICES, tf.int64),
+            message=f"a question has more than {MOST_CHOICES:,} choices",
+        )
+        return self.shorten(questions, self.sequence_length), lists
 
 
 class SeveralTexts(SeveralRows):

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
+from tfft.preprocessing.text.served_texts import limited
 from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, Tensors, TextPreprocessor
 
 
@@ -101,6 +102,9 @@ class PromptPreprocessor(AnswerPreprocessor):
         cut = self._cut(ids)
         mask = cut.with_values(tf.zeros_like(cut.values))
         return Rows(cut, ids.row_lengths(), {"answer_mask": mask})
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        return tuple(map(limited, inputs))  # the end is kept
 
 
 class SourcePreprocessor(AnswerPreprocessor):

@@ -119,7 +119,14 @@ class PairWindows(PairPreprocessor):
           token_ids, padding_mask and, where the backbone has them, segment_ids: int32 [b r t];
           starts and ends as of `read`, -1 at padding too; `second`: the second texts, strings [b].
         """
-        return {**super().__call__(*inputs), "second": tf.convert_to_tensor(inputs[1])}
+        first, second = self.shorten_inputs(*inputs)
+        return {**self.dense(self.read(first, second)), "second": second}
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        first, second = inputs
+        room = self.sequence_length - self._special
+        most = room + (self.most - 1) * (room - self.overlap)
+        return self.shorten(first, self.first_length), self.shorten(second, most)
 
     def config(self) -> Mapping[str, Any]:
         windows = {"window_overlap": self.overlap, "most_windows": self.most}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -16,6 +17,7 @@ from tensorflow_text.python.ops import sentencepiece_tokenizer
 
 from tfft.preprocessing.text.keras_hub_offsets import tokens
 from tfft.preprocessing.text.offsets import Characters, Origins, Ragged, Tokens
+from tfft.storage.protobuf_fields import fields
 
 # What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
 # are removed.
@@ -32,6 +34,7 @@ class Subwords(tf.Module):
 
     _ids: Any  # tf.functions of strings [b]
     _ids_with_offsets: Any
+    boundary: str | None  # of texts that may be cut, see `served_texts.shorten`
 
     def ids(self, texts: Any) -> Ragged:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.
@@ -90,6 +93,20 @@ class HubTokenizer(Subwords):
         self.fold, self.lowercase = fold, lowercase
         vocabulary = getattr(tokenizer, "vocabulary", None)
         self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
+
+    @property
+    def boundary(self) -> str | None:
+        """A text with a space between two letters at which it may be cut, see `served_texts`.
+
+        Byte-level BPE splits texts there first. So does SentencePiece, if no piece goes on behind
+        a space: then the best pieces of what stands before it are the same whatever follows.
+        """
+        if hasattr(self.tokenizer, "merges"):
+            tokens = getattr(self.tokenizer, "unsplittable_tokens", None) or ()
+            crosses = any(set(token) & set(" \t\n\r") for token in tokens)
+        else:
+            crosses = any(piece.lstrip(b" ").count(b" ") for piece in _pieces(self.tokenizer.proto))
+        return None if crosses else r"(\C*[A-Za-z])() [A-Za-z]\C*"
 
     def mask_id(self) -> int | None:
         """Returns the id that stands for a hidden token, if there is one."""
@@ -182,6 +199,15 @@ def lower(texts: tf.Tensor, marks: bool = False) -> tf.Tensor:
     for upper, small in special.items():
         texts = tf.strings.regex_replace(texts, upper, small)
     return tf.strings.lower(texts, encoding="utf-8")
+
+
+def _pieces(proto: bytes) -> Iterator[bytes]:
+    """Yields the pieces of a serialized SentencePiece model, with spaces as they are."""
+    for number, piece in fields(memoryview(proto)):
+        if number == 1 and not isinstance(piece, int):
+            for part, text in fields(piece):
+                if part == 1 and not isinstance(text, int):
+                    yield bytes(text).replace("\u2581".encode(), b" ")
 
 
 def _digest(part: Any) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfft.preprocessing.instances import Windows
 from tfft.preprocessing.text.offsets import Ragged
+from tfft.preprocessing.text.served_texts import shorten
 
 Tensors = dict[str, tf.Tensor]
 
@@ -149,13 +150,27 @@ class TextPreprocessor(tf.Module):
         mask = tf.sequence_mask(rows.row_lengths(), tf.shape(token_ids)[1], tf.int32)
         return {"token_ids": token_ids, "padding_mask": mask}
 
+    def shorten(self, texts: Any, tokens: int) -> tf.Tensor:
+        """Returns texts without what no token is read of, see `served_texts`: strings [b]."""
+        boundary = self.subwords.boundary
+        return shorten(
+            texts, tokens, lambda heads: self.subwords.ids(heads).row_lengths(), boundary
+        )
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        """Returns inputs of a served example without what no token is read of."""
+        return tuple(self.shorten(each, self.sequence_length) for each in inputs)
+
     def __call__(self, *inputs: Any) -> Tensors:
         """Returns the model's inputs for strings [b], with the values of `Rows.columns`.
 
         Returns:
           int32 [b t], or [b r t] where an example is several rows; 0 in the mask at padding.
         """
-        read = self.read(*inputs)
+        return self.dense(self.read(*self.shorten_inputs(*inputs)))
+
+    def dense(self, read: Rows) -> Tensors:
+        """Returns rows, padded, as the model reads them."""
         fills = {"token_ids": self.pad_id, **self.fills}
         dense = self.pad(read.ids)
         dense |= {name: each.to_tensor(fills.get(name, 0)) for name, each in read.columns.items()}

@@ -31,6 +31,7 @@ IDEOGRAPHS = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
 )
+HAN = r"\x{4E00}-\x{9FFF}"  # ideographs that no normalization changes
 MAX_CHARACTERS = 100
 # ASCII without controls, and without the bracket and angle that special tokens begin with.
 PLAIN = r"[\t\n\r -;=-Z\\-~]*"
@@ -138,6 +139,18 @@ class WordPiece(Subwords):
         self._plain = tensorflow_text.FastWordpieceTokenizer(
             vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
+
+    @property
+    def boundary(self) -> str | None:
+        """A text with white space, or two ideographs, at which it may be cut, see `served_texts`.
+
+        What stands before is read alike whatever follows: words end there, and no mark that
+        follows belongs to it.
+        """
+        if any(set(token) & set(" \t\n\r") for token in self._special):
+            return None
+        words = rf"(?:(\C*)[ \t\n\r]|(\C*[{HAN}])[{HAN}])\C*"
+        return words if self._settings.ideographs else r"(\C*)()[ \t\n\r]\C*"
 
     def mask_id(self) -> int | None:
         """Returns the id that stands for a hidden token, if there is one."""
