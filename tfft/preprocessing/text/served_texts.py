@@ -11,7 +11,7 @@ from typing import Any
 
 import tensorflow as tf
 
-MOST_BYTES = 4 * 2**20  # of a text that cannot be shorten_inputs
+MOST_BYTES = 4 * 2**20  # of a text that cannot be shortened
 MOST_CHOICES = 1000
 BYTES_PER_TOKEN = 64
 LEAST = 4096
@@ -66,7 +66,7 @@ def limited(texts: Any) -> tf.Tensor:
       tf.errors.InvalidArgumentError: a text has more.
     """
     texts = tf.convert_to_tensor(texts, tf.string)
-    message = f"a text has more than {MOST_BYTES:,} bytes and cannot be shorten_inputs"
+    message = f"a text has more than {MOST_BYTES:,} bytes and cannot be shortened"
     fits = tf.debugging.assert_less_equal(tf.strings.length(texts), MOST_BYTES, message=message)
     with tf.control_dependencies([] if fits is None else [fits]):
         return tf.identity(texts)
