@@ -89,7 +89,7 @@ def test_windows_are_those_made_by_hand(kind, overlap, most):
     text = windows(architecture=kind, window_overlap=overlap, most_windows=most).preprocessor
     texts = [told(count, "good") for count in (1, 5, 12, 13, 14, 15, 23, 24, 33, 34, 80)]
     whole = [row[1:-1] for row in text.tokenize(texts).to_list()]
-    rows, counts, full, kept = text.windows(texts)
+    rows, full, _, counts, kept = text.read(texts)
     rows, counts = rows.to_list(), counts.numpy().tolist()
     assert full.numpy().tolist() == [len(ids) + 2 for ids in whole]
     for ids, count, read in zip(whole, counts, kept.numpy(), strict=True):
@@ -144,7 +144,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     model = assemble(body, head, frozenset(names)).full
     texts = [told(count, "good") for count in (3, 50, 20, 12)]
     found = model(dict(body.preprocessor(texts)), training=False).numpy()
-    rows, counts, *_ = body.preprocessor.windows(texts)
+    rows, _, _, counts, _ = body.preprocessor.read(texts)
     pooled = body.outputs(body.preprocessor.pad(rows), training=False)["pooled"]
     parts = np.split(pooled.numpy(), np.cumsum(counts.numpy())[:-1])
     if average == "features":
@@ -350,7 +350,7 @@ def test_settings_that_cannot_be(settings, message):
 
 def test_the_smallest_window_holds_one_token():
     text = tiny(sequence_length=3, long_texts="windows").preprocessor
-    _, counts, full, kept = text.windows(["the film is a plot"])
+    _, full, _, counts, kept = text.read(["the film is a plot"])
     assert counts.numpy().tolist() == [5] and full.numpy() == kept.numpy() == 7
 
 
