@@ -53,7 +53,7 @@ def portable(value: Any, data: str | os.PathLike[str] | None = None) -> Any:
       value: a text, or lists and dicts that hold texts.
       data: the path of the run's data, which may have spaces; others end before a space.
     """
-    value = without_folder(value, data and os.fspath(data))
+    value = without_folder(value, None if data is None else os.fspath(data))
     return _replaced(value, lambda text: PATH.sub(lambda found: portable_path(found[0]), text))
 
 
