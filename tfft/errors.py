@@ -14,6 +14,7 @@ CALLS = {
     "predict": "tfft.api.predict(task, backbone, workdir, input=FILE)",
     "export": "run.export(FOLDER), with the run that tfft.train returns",
 }
+MOST_WORK = 2_000_000  # pairs of characters that `near` compares
 _FLAGS = r"(?: --[^\s,;]+)*"
 _COMMAND = re.compile(rf"\btfft (?:({'|'.join(CALLS)})\b|show\b( [\w.]+)?){_FLAGS}")
 _FLAG = re.compile(r"(?<![\w-])--(?:gin\.(?:\w+\.)*)?([A-Za-z]\w*)")
@@ -131,7 +132,11 @@ def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:
-    """Returns the nearest of `names` as text for an error, or all of a short list."""
+    """Returns the nearest of `names` as text for an error, or all of a short list.
+
+    Of very many or very long names it returns the first ones.
+    """
     options = sorted(set(names))
-    close = difflib.get_close_matches(name, options, count, cutoff=0.5)
+    work = len(name) * sum(map(len, options))
+    close = difflib.get_close_matches(name, options, count, cutoff=0.5) if work < MOST_WORK else []
     return ", ".join(close or options[:12]) or "(none)"

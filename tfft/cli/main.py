@@ -206,6 +206,7 @@ def _store(options: Options, say: Console) -> None:
 
 
 CONFIGURED = ("gin_file", "seed", "allow_imports")
+RUNNING = ("trust_data", "strategy", "workdir")
 TRAINED = ("workdir", "allow_imports")
 VERBS = {
     "list": Verb(
@@ -217,17 +218,19 @@ VERBS = {
         "tfft show --gin_file=CONFIG",
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
-    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
-    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
+    "check": Verb(_check, "one step of each stage", (*CONFIGURED, *RUNNING)),
+    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, *RUNNING)),
     "evaluate": Verb(
-        _evaluate, "report on held-out texts or a file", (*TRAINED, "input", "columns")
+        _evaluate,
+        "report on held-out texts or a file",
+        (*TRAINED, "trust_data", "input", "columns"),
     ),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
         (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input"),
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
+    "export": Verb(_export, "a SavedModel that takes raw text", (*TRAINED, "trust_data")),
     "compare": Verb(
         _compare,
         "runs side by side, paired",

@@ -76,7 +76,7 @@ def evaluate_and_report(
             job.say.info(f"baselines are fitted on a random sample of {what}")
         floors = run_baselines.floors_of(job, train, given, floors)
     kept = stored_predictions.keep(job.files, task, job.task, split, given, outputs, floors)
-    sums = kept.sums[MODEL]
+    sums, compared = kept.sums[MODEL], run_comparison.comparisons(kept, base, job.say)
     labels = (task.target.names or ()) if task.target.are_classes else ()
     content = report.build(
         task=task,
@@ -114,9 +114,7 @@ def evaluate_and_report(
         constant_loss=evaluator.constant_loss(train.targets),
         more={
             **calibration.described(job.files.read_json(DECISION), given.targets, outputs),
-            "comparisons": portable(
-                run_comparison.comparisons(kept, base, job.say), base and str(base)
-            ),
+            "comparisons": portable(compared, base and str(base)),
         },
     )
     report.write(run.workdir, content, write_atomic, plots)

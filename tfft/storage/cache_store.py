@@ -14,6 +14,7 @@ import fcntl
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -37,7 +38,7 @@ from tfft.storage.array_file import (
 )
 from tfft.storage.downloads.fetch import cache_dir
 
-LIMIT_GIB = 20.0
+LIMIT_GIB, LARGEST_GIB = 20.0, 2.0**30
 ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
 # The names of all that the store makes in its folder; nothing else in it is ever removed.
 ENTRY = re.compile(r"(tokens|features|index)-[0-9a-f]{16}")
@@ -67,15 +68,18 @@ def limit_bytes() -> int:
     """Returns the most that the store may hold: $TFFT_STORE_GB, 20 GiB when it is not set.
 
     Raises:
-      UserError: it is no number.
+      UserError: it is no number, or none that a disk can have.
     """
     given = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB))
     try:
-        return int(float(given) * 2**30)
+        size = float(given)
     except ValueError:
+        size = math.nan
+    if not 0 <= size <= LARGEST_GIB:
         raise UserError(
-            f"TFFT_STORE_GB={given} is no size.", set_in="the environment", valid="such as 20"
-        ) from None
+            f"TFFT_STORE_GB={given[:80]} is no size.", set_in="the environment", valid="such as 20"
+        )
+    return int(size * 2**30)
 
 
 @dataclasses.dataclass(frozen=True)
