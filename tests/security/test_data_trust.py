@@ -78,7 +78,7 @@ def test_a_foreign_feature_class_is_not_imported(folder, place, kind):
 @pytest.mark.parametrize("trusted", [True, ["theirs_features"], ["other", "theirs_features"]])
 def test_a_trusted_one_is_imported(folder, trusted):
     features(folder, FOREIGN)
-    with pytest.raises(DataError, match="has no training split"):
+    with pytest.raises(DataError, match="has no prepared split 'train'"):
         tfds("theirs", data_dir=str(folder), text="text", label="label", trust_data=trusted)
     assert (folder / "marker").exists()
 
@@ -94,7 +94,7 @@ def test_trust_is_of_whole_names(folder, trusted):
 def test_own_features_need_no_trust_and_nothing_stays_changed(folder):
     before = FeatureConnector.__dict__["cls_from_name"]
     features(folder, "tensorflow_datasets.core.features.text_feature.Text")
-    with pytest.raises(DataError, match="has no training split"):
+    with pytest.raises(DataError, match="has no prepared split 'train'"):
         tfds("theirs", data_dir=str(folder), text="text", label="label")
     assert FeatureConnector.__dict__["cls_from_name"] is before
     catalogue.features.FeatureConnector.from_config(str(folder / "theirs" / "1.0.0"))

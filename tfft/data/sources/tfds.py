@@ -215,7 +215,15 @@ class BuilderSource(Source):
                 self.notes = (*self.notes, sample_note(split, MAX_HELD_OUT, size))
 
     def _read(self, origin: str) -> tf.data.Dataset:
-        dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
+        try:
+            dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
+        except KeyError as error:
+            raise DataError(
+                f"{self._builder.info.full_name} has no prepared split {origin!r}.",
+                set_in=str(self._builder.data_path),
+                valid="the folder that TensorFlow Datasets prepared",
+                see="tfft list",
+            ) from error
         return dataset.map(self._features.pick)
 
     def _splits_of(

@@ -39,13 +39,14 @@ def refuse_foreign_code(name: str, trusted: bool | Sequence[str]) -> Iterator[No
             valid="a builder without a namespace; or --trust_data, which runs that code",
             see="tfft list",
         )
+    modules = (OWN, *(trusted or ()))
     refused: list[str] = []
     original = FeatureConnector.__dict__["cls_from_name"]
 
     def checked(cls: Any, feature: str) -> Any:
         module = str(feature).rpartition(".")[0]
         known = feature in FeatureConnector._registered_features
-        if not known and not any(f"{module}.".startswith(f"{each}.") for each in (OWN, *trusted)):
+        if not known and not any(f"{module}.".startswith(f"{each}.") for each in modules):
             refused.append(str(feature))
             raise ValueError(f"the feature {feature!r} is not trusted")
         return original.__func__(cls, feature)
