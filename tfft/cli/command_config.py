@@ -12,7 +12,7 @@ from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
 from tfft.runs.trackers import is_local
-from tfft.storage.format_versions import check_workdir
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 
@@ -95,10 +95,9 @@ def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    content = Workdir(path.parent).read_json("run.json") or {}
-    if content:
-        check_workdir(content, path.parent)
-    folder = _trained_in(content)
+    files = Workdir(path.parent)
+    manifest.check_config(files)
+    folder = _trained_in(files.read_json("run.json") or {})
     allowed = {"allow": options.flags.allow_imports, "trust_data": options.flags.trust_data}
     found = load.load([str(path)], **allowed, folder=folder)
     for note in found.notes:
@@ -121,4 +120,5 @@ def is_export(workdir: str) -> bool:
     if os.path.exists(folder / "config.gin") or not os.path.isdir(folder):
         return False
     versions = [path for path in folder.iterdir() if path.name.isdigit()]
-    return any((path / "saved_model.pb").is_file() for path in (folder, *versions))
+    files = ("saved_model.pb", "tfft.json")  # one of which may be damaged
+    return any((path / name).is_file() for path in (folder, *versions) for name in files)
