@@ -169,7 +169,10 @@ def test_the_model_scores_each_choice_by_itself(frozen):
     for row, (question, texts) in enumerate(zip(["what is it", "who"], choices, strict=True)):
         for place, choice in enumerate(texts):
             ids, segments, _ = body.preprocessor.pairs([question], [choice])
-            batch = {**body.preprocessor.pad(ids), "segment_ids": segments.to_tensor()}
+            batch = {
+                **body.preprocessor.pad(ids),
+                "segment_ids": segments["segment_ids"].to_tensor(),
+            }
             pooled = body.outputs(batch, training=False)["pooled"]
             np.testing.assert_allclose(found[row, place], head(pooled)[0], atol=1e-5)
 
@@ -211,6 +214,7 @@ def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     assert rows[0]["choice"] == "the good plot" and len(rows[1]["probabilities"]) == 3
 
 
+@pytest.mark.slow
 def test_adapters_train(tmp_path):
     found = train(tmp_path, freeze_layers=0, method=lora(rank=2), epochs=1)
     assert np.isfinite(found.report["curves"][0]["loss"])
