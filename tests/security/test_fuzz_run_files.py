@@ -6,6 +6,7 @@ the others a value is replaced and the checksums are computed again, as somebody
 would do.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -43,13 +44,13 @@ VALUES = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(-3, 3),
-    st.sampled_from(
-        [2**63, 10**400, -(2**31), 1e308, 0.5, "", "x", "../../x", "\x1b[31m", "\ud800"]
-    ),
+    st.sampled_from([2**63, 10**400, -(2**31), 1e308, 0.5]),
+    st.sampled_from(["", "x", "../../x", "\x1b[31m", "\ud800"]),
     st.sampled_from([[], {}, [[]], {"a": None}, ["a", 1], {"value": {}}, [{"name": 3}]]),
     st.text(max_size=5),
 )
 CHANGES = st.tuples(st.integers(0, 10**6), st.sampled_from(["replace", "delete", "nest"]), VALUES)
+SEVERAL = st.lists(CHANGES, min_size=1, max_size=3)
 BYTES = st.lists(
     st.tuples(
         st.floats(0, 1),
@@ -63,17 +64,9 @@ BYTES = st.lists(
 
 def places(value, path=()):
     """Returns the paths of all values in nested dicts and lists."""
-    items = (
-        value.items()
-        if isinstance(value, dict)
-        else enumerate(value)
-        if isinstance(value, list)
-        else ()
-    )
-    found = [(*path, key) for key, _ in items]
-    for key, each in (
-        items if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    ):
+    items = value if type(value) is dict else dict(enumerate(value if type(value) is list else ()))
+    found = [(*path, key) for key in items]
+    for key, each in items.items():
         found += places(each, (*path, key))
     return found
 
@@ -141,10 +134,8 @@ def read_run(identity):
 
 
 def attempt(call):
-    try:
+    with contextlib.suppress(UserError):
         call()
-    except UserError:
-        pass
 
 
 def read_decision(identity):
@@ -212,15 +203,12 @@ def resealed(path, changes, run):
         content = changed(content, changes)
         if path.name == "run.json" and isinstance(content.get("identity"), dict):
             run = checksums.digest(content["identity"])
-        return json.dumps(checksums.seal(content, run)).encode("utf-8", "surrogatepass")
+        return json.dumps(checksums.seal(content, run)).encode()
     arrays, found = checksums.read_safetensors(path)
-    names = [
-        name for number, _, _ in changes[1:] for name in [sorted(arrays)[number % len(arrays)]]
-    ]
-    arrays = {name: array for name, array in arrays.items() if name not in names}
-    return checksums.to_safetensors(arrays, changed(json.loads(found["state"]), changes[:1]), run)[
-        0
-    ]
+    for number, _, _ in changes[1:]:
+        arrays.pop(sorted(arrays)[number % len(arrays)])
+    state = changed(json.loads(found["state"]), changes[:1])
+    return checksums.to_safetensors(arrays, state, run)[0]
 
 
 def fuzz(check, **strategies):
@@ -262,9 +250,7 @@ def test_a_reader_of_a_run_raises_user_errors_alone(home, name):
             for each in (path, out / "manifest.json"):
                 each.write_bytes(whole[each])
 
-    fuzz(
-        check, raw=st.booleans(), changes=st.lists(CHANGES, min_size=1, max_size=3), of_bytes=BYTES
-    )
+    fuzz(check, raw=st.booleans(), changes=SEVERAL, of_bytes=BYTES)
 
 
 @pytest.mark.parametrize("name", ["key.json", "parts.jsonl", "values.bin", "0.bin"])
@@ -284,9 +270,7 @@ def test_a_reader_of_the_store_raises_user_errors_alone(tmp_path, name):
         if name == "key.json" and not raw:
             about = checksums.unseal(json.loads(content))[0]
             try:
-                content = json.dumps(checksums.seal(changed(about, changes), None)).encode(
-                    "utf-8", "replace"
-                )
+                content = json.dumps(checksums.seal(changed(about, changes), None)).encode()
             except (ValueError, RecursionError):
                 return
         else:
@@ -308,9 +292,7 @@ def test_a_reader_of_the_store_raises_user_errors_alone(tmp_path, name):
         except UserError as error:
             assert str(error)
 
-    fuzz(
-        check, raw=st.booleans(), changes=st.lists(CHANGES, min_size=1, max_size=3), of_bytes=BYTES
-    )
+    fuzz(check, raw=st.booleans(), changes=SEVERAL, of_bytes=BYTES)
 
 
 def test_the_length_of_a_header_is_checked(tmp_path):
