@@ -7,7 +7,6 @@ import inspect
 import os
 import pathlib
 import resource
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +44,7 @@ from tfft.runs.run import COMPARED, Run
 from tfft.runs.run_data import RunData, has_slices
 from tfft.runs.workdir_state import run_identity
 from tfft.storage import manifest
-from tfft.storage.atomic_write import refuse_existing
+from tfft.storage.atomic_write import make_temporary_folder, refuse_existing, temporary_folder
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task, serving_signature
@@ -178,15 +177,15 @@ def train(
     head = built_head(task, backbone)
     for note in backbone.notes:
         say.info(note)
-    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    files = Workdir(workdir or make_temporary_folder("tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     job = trainer.Trainer(task, backbone, head, seed, files, say, part=part, callbacks=callbacks)
     with job.clock("fingerprints"):
         fingerprint = data.source.fingerprint()
         identity = run_identity(task, backbone, fingerprint, stages, seed, config_text)
     with files.open(identity, say.warn), signals.stoppable() as stopped:
-        run_files.write_run(files, identity, data.description(), config_text)
-        log = trackers.begin(mlflow, files)
+        run_files.write_run(files, identity, data.description(), config_text, say)
+        log = trackers.begin(mlflow, files, say)
         job.encode(data.source)
         held_out, done = data.held_out.inputs, finished_report(files, data.groups, plots, say)
         if done is None:
@@ -254,7 +253,7 @@ def check(
             check_stage_settings(stage, task, backbone, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
-        with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
+        with temporary_folder("tfft-check-") as room:
             job = trainer.Trainer(task, backbone, head, seed, Workdir(room), say)
             job.encode(data.source)
             adapt(stages, backbone, seed)
@@ -284,7 +283,8 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
-      text, label: columns of the file, for several inputs in order or by name; None as in training.
+      text, label: columns of the file, for several inputs in order or by name; None as in
+        training.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `tfft.api.train`.
       unfinished: uses the best weights so far of a run whose training never finished.

@@ -42,20 +42,26 @@ def describe_data(source: Any, split: str) -> dict[str, Any]:
 
 
 def write_run(
-    files: Workdir, identity: Mapping[str, Any], data: Mapping[str, Any], config: str | None
+    files: Workdir,
+    identity: Mapping[str, Any],
+    data: Mapping[str, Any],
+    config: str | None,
+    say: Any,
 ) -> None:
-    """Writes run.json and config.gin.
+    """Writes run.json and config.gin; the machine of a run that is continued stays.
 
     Args:
       identity: of the run, see `Workdir.open`.
       data: see `describe_data`; empty for a plan.
       config: the text of the config; None for a run from Python.
+      say: gets a warning if the run was begun under other versions.
     """
     if config:
         files.write("config.gin", config)
     run: dict[str, Any] = {KEY: WORKDIR, "identity": identity}
     if data:
-        run |= {"folder": os.getcwd(), "data": data, **environment.describe_machine()}
+        machine = environment.first_machine(files.read_json("run.json"), say)
+        run |= {"folder": os.getcwd(), "data": data, **machine}
     files.write_json("run.json", run)
 
 

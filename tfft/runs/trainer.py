@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import RepeatMember
+from tfft.runs.signals import Stop
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import TextGeneration
@@ -120,7 +120,7 @@ class Trainer:
         return sample_rows(size, most) if self.streamed and size > most else None
 
     def train(
-        self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
+        self, stages: Sequence[Stage], checkpoint_steps: int, stopped: Stop
     ) -> checkpointing.Position:
         """Trains what is left to train and returns the position at the end.
 
@@ -166,7 +166,7 @@ class Trainer:
         arrays: dict[str, np.ndarray] | None,
         kept: dict[str, Any],
         checkpoint_steps: int,
-        stopped: threading.Event,
+        stopped: Stop,
     ) -> None:
         stage, begins = stages[position.stage], position.epoch == position.step == 0
         if begins:

@@ -22,6 +22,7 @@ import numpy as np
 
 from tfft.errors import WorkdirError
 from tfft.storage import checksums
+from tfft.storage.locks import open_lock, try_lock
 
 LINE = "line"  # the key of a journal's line for its checksum
 
@@ -96,12 +97,8 @@ class Entry:
     @contextlib.contextmanager
     def filling(self, say: Any) -> Iterator[None]:
         """Keeps other processes from writing the same entry; waits for one that does."""
-        with writing(self.path.parent):
-            lock = open(self.path / ".lock", "a")  # noqa: SIM115 - closed below
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with open_lock(self.path / ".lock") as lock:
+            if not try_lock(lock):
                 say(f"another process computes {self.path.name}: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self.verify()
@@ -129,7 +126,7 @@ def writing(store: pathlib.Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise WorkdirError(
-            f"the store cannot be written: {error.strerror or error}.",
+            f"the store cannot be written: {error.strerror or error} ({error.filename or store}).",
             set_in=f"{store} (TFFT_STORE)",
             valid='a folder with room that you may write to, or FeatureCache.where = "memory"',
             see="tfft store",
@@ -229,15 +226,12 @@ def _line_checksum(part: Mapping[str, Any]) -> int:
 
 
 def is_free(path: pathlib.Path) -> bool:
-    """Says whether no process is filling an entry."""
+    """Returns True if no process is filling an entry."""
     try:
-        with open(path / ".lock", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:  # an entry of another user: who may not write it cannot remove it either
+        with open_lock(path / ".lock") as lock:
+            return try_lock(lock)
+    except WorkdirError:  # an entry of another user: who may not write it cannot remove it either
         return True
-    return True
 
 
 def note_use(path: pathlib.Path) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from tfft.errors import WorkdirError
 from tfft.storage.array_file import note_use, read_about, release, write_about
+from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.cache_store import Store
 
 Arrays = dict[str, np.ndarray]
@@ -52,7 +53,6 @@ class ArrayWriter:
             self._files[name].write(content)
             about["crc32"] = zlib.crc32(content, about["crc32"])
         about["shape"][0] += len(rows)
-        os.utime(self._folder)  # other processes remove folders that nobody writes to
 
     def close(self) -> dict[str, dict[str, Any]]:
         """Writes all to the disk; returns `file`, `shape`, `dtype` and `crc32` of each array."""
@@ -132,8 +132,9 @@ def write_arrays(
         store.say.warn(
             f"{title}: not kept for other runs, written to {tempfile.gettempdir()}: {error.problem}"
         )
-    with tempfile.TemporaryDirectory(prefix="tfft-arrays-") as room:
-        content, about = _filled(pathlib.Path(room), fill)
+    with temporary_folder("tfft-arrays-") as room:
+        with explained(room, "the environment: TMPDIR"):
+            content, about = _filled(pathlib.Path(room), fill)
         return open_arrays(pathlib.Path(room), about), content
 
 

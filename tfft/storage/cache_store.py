@@ -41,9 +41,9 @@ from tfft.storage.array_file import (
     writing,
 )
 from tfft.storage.downloads.fetch import cache_dir
+from tfft.storage.unfinished_folders import held, remove_abandoned
 
 LIMIT_GIB = 20.0
-ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
 # The names of all that the store makes in its folder; nothing else in it is ever removed.
 ENTRY = re.compile(r"(tokens|features|index)-[0-9a-f]{16}")
 UNFINISHED = re.compile(rf"\.{ENTRY.pattern}-\d+-\d+")
@@ -355,28 +355,35 @@ class Store:
         if not (self.folder / TAG).exists():
             aside = self.folder / f".{TAG}-{os.getpid()}-{time.monotonic_ns()}"
             aside.write_text(TAG_TEXT)
-            aside.rename(self.folder / TAG)
+            with contextlib.suppress(FileNotFoundError):  # another process has made the tag
+                aside.rename(self.folder / TAG)
 
     def _sweep(self) -> None:
-        """Removes what a process left that was killed while it made an entry's folder."""
-        for path in self._own(UNFINISHED):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(path)
+        """Removes what a process left that was killed while it made an entry or the tag."""
+        remove_abandoned(self._own(UNFINISHED))
+        if (self.folder / TAG).exists():
+            for path in self.folder.glob(f".{TAG}-*"):
+                with contextlib.suppress(OSError):
+                    path.unlink() if UNFINISHED_TAG.fullmatch(path.name) else None
 
     @contextlib.contextmanager
     def new_folder(self, path: pathlib.Path) -> Iterator[pathlib.Path]:
         """Makes a folder under another name first, so that no entry is ever half made."""
-        aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
-        try:
-            with writing(self.folder):
-                self._claim()
-                aside.mkdir()
+
+        def make() -> pathlib.Path:
+            aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
+            aside.mkdir()
+            return aside
+
+        with writing(self.folder):
+            self._claim()
+            with held(make) as aside:
                 yield aside
-            with contextlib.suppress(OSError):  # another process was first
-                aside.rename(path)
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+                try:
+                    aside.rename(path)
+                except OSError:
+                    if not path.is_dir():  # else another process was first
+                        raise
 
 
 def told(size: float) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import errno
-import fcntl
 import json
 import math
 import os
@@ -22,8 +21,10 @@ from tfft.storage import checksums
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.checksums import DamageError
 from tfft.storage.format_versions import check_workdir
+from tfft.storage.locks import in_use, open_lock, require_held, try_lock
 
 KEPT_CHECKPOINTS = 2
+LOCK = ".lock"
 CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them stays
 BEST = "best/weights.safetensors"
 RUN = "run.json"
@@ -55,6 +56,7 @@ class Workdir:
         self._run_id: str | None = None
         self._thread: ThreadPoolExecutor | None = None
         self._writing: Future[None] | None = None
+        self._lock: int | None = None
         self.watchers: list[Callable[[list[dict[str, Any]]], None]] = []
 
     @contextlib.contextmanager
@@ -72,14 +74,12 @@ class Workdir:
         """
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
-            lock = open(self.path / ".lock", "a")  # noqa: SIM115 - held for the whole run
-        with lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise self._in_use() from error
+        with open_lock(self.path / LOCK) as lock:
+            if not try_lock(lock):
+                raise in_use(self.path / LOCK, lock)
             self._refuse_other_run(identity, warn)
             self._run_id = checksums.digest(identity)
+            self._lock = lock
             self._remove_aside()
             try:
                 yield self
@@ -88,6 +88,7 @@ class Workdir:
                     self.finish()
                 finally:
                     self._end_thread()
+                    self._lock = None
 
     def check(self, identity: dict[str, Any]) -> None:
         """Raises what `open` would raise, and writes nothing.
@@ -107,21 +108,11 @@ class Workdir:
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
             if not os.access(above, os.W_OK | os.X_OK):
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-            if not (self.path / ".lock").exists():
-                return self._refuse_other_run(identity)
-            with open(self.path / ".lock") as lock:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                except BlockingIOError as error:
-                    raise self._in_use() from error
+        if os.path.lexists(self.path / LOCK):
+            with open_lock(self.path / LOCK, create=False) as lock:
+                if not try_lock(lock, shared=True):
+                    raise in_use(self.path / LOCK, lock)
         return self._refuse_other_run(identity)
-
-    def _in_use(self) -> WorkdirError:
-        return WorkdirError(
-            f"another process is running in {self.path}.",
-            set_in="--workdir",
-            valid="wait for it, stop it, or choose another folder",
-        )
 
     def _refuse_other_run(self, identity: dict[str, Any], warn: Any = None) -> None:
         found = self.read_json(RUN)
@@ -218,6 +209,13 @@ class Workdir:
         return WorkdirError(f"{path} is damaged: {reason}.", set_in=str(path), valid=valid)
 
     def write(self, name: str, content: bytes | str) -> None:
+        """Writes a file of this folder so that no reader sees half of it.
+
+        Raises:
+          WorkdirError: The file cannot be written, or this folder was removed since `open`.
+        """
+        if self._lock is not None:
+            require_held(self._lock, self.path / LOCK)
         path = self.path / name
         if path.is_dir():
             raise WorkdirError(

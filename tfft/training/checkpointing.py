@@ -5,14 +5,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfft.data.length_buckets import Batch
 from tfft.errors import WorkdirError
@@ -23,6 +21,7 @@ from tfft.training.averaging.averaged_weights import AveragedWeights
 from tfft.training.callbacks import StageCallbacks, describe_change
 from tfft.training.optimizers.build import applied_rate
 from tfft.training.prepare_stage import Prepared
+from tfft.training.tensorboard import TensorBoard
 
 
 @dataclasses.dataclass
@@ -69,7 +68,7 @@ class Recorder(keras.callbacks.Callback):
       progress: its `advance` is called with the number of examples of each batch.
       checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
         executions.
-      stopped: set when the run is asked to stop.
+      stopped: `runs.signals.Stop`, set when the run is asked to stop.
       lower_is_better: whether a smaller value of `EarlyStopping.monitor` is better.
       callbacks: the person's own; None for none.
     """
@@ -83,7 +82,7 @@ class Recorder(keras.callbacks.Callback):
         extra: dict[str, Any],
         say: Any,
         checkpoint_steps: int,
-        stopped: threading.Event,
+        stopped: Any,
         lower_is_better: bool = False,
         callbacks: StageCallbacks | None = None,
     ):
@@ -97,7 +96,7 @@ class Recorder(keras.callbacks.Callback):
         self.metric_values: dict[str, np.ndarray] = {}
         self.plan: list[Batch] = []
         self.progress: Any = None
-        self.writer = tf.summary.create_file_writer(str(workdir.path / "tensorboard"))
+        self.log = TensorBoard(workdir.path / "tensorboard", say.warn)
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts the values of a checkpoint into the model and, within a stage, the optimizer."""
@@ -191,7 +190,7 @@ class Recorder(keras.callbacks.Callback):
             self.say.warn(f"{watched} is {record[watched]}: the epoch cannot be the best one")
         if best:
             position.best = record
-        self._tensorboard(record)
+        self.log.write(record)
         self.checkpoint(best)
         self.say.info(_line(record))
         if self.stopped.is_set():
@@ -233,13 +232,6 @@ class Recorder(keras.callbacks.Callback):
         if best is not None and best["stage_number"] == self.position.stage:
             self.workdir.finish()
             assign(self.variables, self.workdir.load(BEST)[0])
-
-    def _tensorboard(self, record: dict[str, Any]) -> None:
-        with self.writer.as_default(record["step"]):
-            for name, value in record.items():
-                if isinstance(value, float):
-                    tf.summary.scalar(name, value)
-        self.writer.flush()
 
 
 def newest_position(
