@@ -165,9 +165,7 @@ def evaluate_and_report(
         constant_loss=evaluator.constant_loss(train.targets),
         more={
             **calibration.described(read_decision(job.files), given.targets, outputs),
-            "comparisons": portable(
-                run_comparison.comparisons(kept, base, job.say), base and str(base)
-            ),
+            "comparisons": portable(run_comparison.comparisons(kept, base, job.say), base),
         },
     )
     _write_report(job.files, content, plots)

@@ -111,9 +111,7 @@ def summarize_plan(
         "validation": _figures(validated),
         "floors": {n: _figures([each["floors"][n] for each in every]) for n in every[0]["floors"]},
         "gains": gains,
-        "comparisons": portable(
-            _comparisons(kept, figures.get(main, {}).get("sd"), base), base and str(base)
-        ),
+        "comparisons": portable(_comparisons(kept, figures.get(main, {}).get("sd"), base), base),
         "best": _best(reports, watched, lower),
         "monitor": watched,
         "runs": [_line(name, each, watched) for name, each in reports.items()],

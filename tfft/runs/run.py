@@ -206,6 +206,6 @@ def _described(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a backbone, and of its towers, as an export holds it."""
     found = {}
     for name, value in config.items():
-        part = _described(value) if isinstance(value, Mapping) else value
+        part: Any = _described(value) if isinstance(value, Mapping) else value
         found[name] = without_folders(part) if name == "preset" else part
     return found
