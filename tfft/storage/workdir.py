@@ -20,7 +20,7 @@ from tfft.errors import WorkdirError
 from tfft.storage import checksums
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.checksums import DamageError
-from tfft.storage.format_versions import check_workdir
+from tfft.storage.format_versions import KEY, check_workdir
 from tfft.storage.locks import in_use, open_lock, require_held, try_lock
 
 KEPT_CHECKPOINTS = 2
@@ -166,7 +166,7 @@ class Workdir:
             found = json.loads((self.path / name).read_text("utf-8"))
             if not isinstance(found, dict):
                 raise DamageError("it is no object")
-            if name == RUN:
+            if name == RUN and (KEY in found or checksums.INTEGRITY not in found):
                 check_workdir(found, self.path)
             content, run, checksum = checksums.unseal(found)
         except (FileNotFoundError, NotADirectoryError):
