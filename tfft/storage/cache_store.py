@@ -384,7 +384,8 @@ class Store:
                 try:
                     aside.rename(path)
                 except OSError:
-                    if not path.is_dir():  # else another process was first
+                    # Else another process was first, or the folder was for this process alone.
+                    if aside.is_dir() and not path.is_dir():
                         raise
 
 
