@@ -7,9 +7,7 @@ import dataclasses
 import json
 import math
 import pathlib
-import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -21,6 +19,7 @@ from tfft.errors import DataError, ExportError, WorkdirError
 from tfft.storage.atomic_write import explained, temporary_folder, write_atomic
 from tfft.storage.format_versions import check_export
 from tfft.storage.subprocesses import python_command
+from tfft.storage.unfinished_folders import unfinished_folder
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
@@ -138,8 +137,7 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
-    try:
+    with unfinished_folder(folder, ".export-") as aside:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
@@ -165,8 +163,6 @@ def export(
             aside.chmod(0o755)
             aside.rename(target)
         return target, difference
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _save(served: Served, folder: pathlib.Path, signatures: Mapping[str, Any]) -> None:

@@ -382,7 +382,8 @@ class Store:
                 try:
                     aside.rename(path)
                 except OSError:
-                    if not path.is_dir():  # else another process was first
+                    # Another process was first, or what was written was for this process alone.
+                    if aside.exists() and not path.is_dir():
                         raise
 
 
