@@ -1,12 +1,12 @@
-"""Damaged exports and impossible folders: each command works or refuses, and says why.
+"""Impossible folders: each command works or refuses, and says why.
 
-Damaged files of runs are in tests/reliability/test_damage_matrix.py.
+Damaged files of runs are in tests/reliability/test_damage_matrix.py, of exports in
+test_export_damage.py.
 """
 
 import contextlib
 import json
 import pathlib
-import random
 
 import numpy as np
 import pytest
@@ -16,31 +16,14 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
-from tfft.errors import ExportError, WorkdirError
+from tfft.errors import WorkdirError
 from tfft.evaluation import inference
-from tfft.export.saved_model import read_card
 from tfft.reports.console import Console
 from tfft.runs import restore
 from tfft.storage import manifest
 from tfft.storage.workdir import BEST, Workdir
 
 INPUT = "--input=data/reviews.csv"
-OF_EXPORT = tuple(
-    f"export/1/{name}"
-    for name in (
-        *("tfft.json", "saved_model.pb", "fingerprint.pb", "variables/variables.index"),
-        "variables/variables.data-00000-of-00001",
-    )
-)
-DAMAGES = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "cut by a byte": lambda content: content[:-1],
-    "empty": lambda content: b"",
-    "random": lambda content: random.Random(0).randbytes(max(64, len(content))),
-    "an object": lambda content: b"{}",
-    "a list": lambda content: b"[1]",
-    "deleted": None,
-}
 
 
 @pytest.fixture
@@ -48,13 +31,6 @@ def home(finished_run, tmp_path, monkeypatch):
     """A copy of a folder with data, a config, and a finished run with its export."""
     monkeypatch.chdir(copy_of(finished_run(reviews), tmp_path / "home"))
     return tmp_path / "home"
-
-
-def damage(path, kind):
-    if DAMAGES[kind] is None:
-        path.unlink()
-    else:
-        path.write_bytes(DAMAGES[kind](path.read_bytes()))
 
 
 def ends_well(capsys, *arguments):
@@ -67,42 +43,6 @@ def ends_well(capsys, *arguments):
         assert "tfft: " in shown.err and "Traceback" not in shown.err
         assert "\n  valid   " in shown.err or "\n  see     " in shown.err, shown.err
     return status == 0
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("name", OF_EXPORT)
-def test_a_damaged_export_works_or_is_refused(home, capsys, name, kind):
-    damage(home / "out" / name, kind)
-    done = [
-        ends_well(capsys, verb, "--workdir=out/export", INPUT) for verb in ("predict", "evaluate")
-    ]
-    if name.endswith(("tfft.json", "saved_model.pb", "variables.index")):
-        assert not any(done)
-
-
-@pytest.mark.parametrize(
-    "card",
-    [
-        {"task": "text_classification", "inputs": ["text"]},
-        {"task": {"task": "text_regression"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification", "labels": 3}, "inputs": ["text"]},
-        {"task": {"task": "no_such_task"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification"}, "inputs": ["picture"]},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": 3},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": {"inputs": [3]}},
-    ],
-)
-def test_a_foreign_card_is_refused(home, capsys, card):
-    (home / "out/export/1/tfft.json").write_text(json.dumps(card))
-    for verb in ("predict", "evaluate"):
-        assert not ends_well(capsys, verb, "--workdir=out/export", INPUT)
-
-
-def test_an_export_without_its_card_is_refused(home):
-    (home / "out/export/1/tfft.json").unlink()
-    with pytest.raises(ExportError, match=r"tfft\.json is missing: only that file says"):
-        read_card("out/export")
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export", "compare", "train"])

@@ -99,4 +99,5 @@ def is_export(workdir: str) -> bool:
     if os.path.exists(folder / "config.gin") or not os.path.isdir(folder):
         return False
     versions = [path for path in folder.iterdir() if path.name.isdigit()]
-    return any((path / "saved_model.pb").is_file() for path in (folder, *versions))
+    files = ("saved_model.pb", "tfft.json")  # one of which may be damaged
+    return any((path / name).is_file() for path in (folder, *versions) for name in files)

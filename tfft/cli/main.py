@@ -23,30 +23,13 @@ from tfft.cli.command_config import (
     refuse_path,
     required_path,
 )
-from tfft.cli.flags import Options, Verb, read, reference
+from tfft.cli.flags import GUIDE, Options, Verb, read, reference
 from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError
-from tfft.reports.console import Console
+from tfft.reports.console import Console, print_error
 from tfft.runs import signals
 from tfft.storage.downloads import fetch
-
-GUIDE = """\
-tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
-
-  1  tfft list                                      what there is: tasks, models, configs, data
-     tfft fetch minilm_l6 movie_reviews             weights and data to begin with
-  2  tfft show     --gin_file=quick/text.gin        each value, and the line that sets it
-  3  tfft check    --gin_file=quick/text.gin --gin.DATA=reviews.csv
-                                                    one step of each stage: cost, or what to mend
-  4  tfft train    --gin_file=quick/text.gin --gin.DATA=reviews.csv --workdir=out
-                                                    stop it and run it again: it continues
-  5  tfft evaluate --workdir=out                    on texts that training has not seen
-     tfft predict  --workdir=out --input=new.csv --output=predictions.jsonl
-  6  tfft export   --workdir=out                    a SavedModel that takes raw text
-
-A finished example: tfft train --gin_file=results/movie_reviews.gin --workdir=runs/movie_reviews
-"""
 
 
 def _list(options: Options, say: Console) -> None:
@@ -70,7 +53,7 @@ def _show(options: Options, say: Console) -> int:
         list_and_show.configurable(name, say, found.composition.configurables)
     list_and_show.settings(found, say)
     for mistake in found.mistakes:
-        print(f"tfft: {mistake}", file=sys.stderr)
+        print_error(f"tfft: {mistake}")
     return 2 if found.mistakes else 0
 
 
@@ -90,11 +73,14 @@ def _train(options: Options, say: Console) -> None:
 
 def _evaluate(options: Options, say: Console) -> None:
     workdir = required_path(options, "workdir", "out")
-    if is_export(workdir):
+    if _is_export(workdir, options):
         given = required_path(options, "input", "new.csv")
         _refuse_unfinished(options)
         run = _library(say)
-        run.evaluate_export(workdir, input=given, **_columns(options), say=say)
+        trusted = options.flags.trust_export
+        run.evaluate_export(
+            workdir, input=given, **_columns(options), trust_export=trusted, say=say
+        )
         return
     found = config_of_run(workdir, options, say)
     if options.flags.columns and not options.flags.input:
@@ -131,9 +117,10 @@ def _predict(options: Options, say: Console) -> None:
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
     }
-    if is_export(workdir):
+    if _is_export(workdir, options):
         _refuse_unfinished(options)
-        _library(say).predict_export(workdir, **files, say=say)
+        trusted = options.flags.trust_export
+        _library(say).predict_export(workdir, **files, trust_export=trusted, say=say)
         return
     found = config_of_run(workdir, options, say)
     run = _library(say)
@@ -148,6 +135,18 @@ def _refuse_unfinished(options: Options) -> None:
         raise ConfigError(
             "--unfinished has no effect on an export.", set_in="--unfinished", valid="no such flag"
         )
+
+
+def _is_export(workdir: str, options: Options) -> bool:
+    """Returns True for an export, False for a run, to which --trust_export means nothing."""
+    found = is_export(workdir)
+    if options.flags.trust_export and not found:
+        raise ConfigError(
+            f"--trust_export is for exports, and {workdir} is none.",
+            set_in="--trust_export",
+            valid="the folder of an export",
+        )
+    return found
 
 
 def _columns(options: Options) -> dict[str, Any]:
@@ -233,11 +232,16 @@ VERBS = {
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
     "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
     "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
-    "evaluate": Verb(_evaluate, "report on held-out texts or a file", (*USED, "input", "columns")),
+    "evaluate": Verb(
+        _evaluate,
+        "report on held-out texts or a file",
+        (*USED, "input", "columns", "trust_export"),
+    ),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
-        (*USED, "input", "columns", "output", "force", "on_error", "include_input"),
+        (*USED, "input", "columns", "output", "force", "on_error", "include_input")
+        + ("trust_export",),
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", USED),
     "compare": Verb(
@@ -340,7 +344,7 @@ def command(arguments: Sequence[str]) -> int:
             process_faults.flush_results()
             return status
     except KeyboardInterrupt:
-        print(f"\n{_stopped(arguments)}", file=sys.stderr)
+        print_error(f"\n{_stopped(arguments)}")
         return 128 + ((stop and stop.number) or signal.SIGINT)
     except BrokenPipeError:  # the reader has left
         process_faults.discard_results()
@@ -352,8 +356,8 @@ def command(arguments: Sequence[str]) -> int:
         explanation.from_command = True
         cause = error.__cause__ if explanation is error else error
         if {"-v", "--verbose"} & set(arguments) and cause is not None:
-            traceback.print_exception(cause)
-        print(f"tfft: {explanation}", file=sys.stderr)
+            print_error("".join(traceback.format_exception(cause)).rstrip())
+        print_error(f"tfft: {explanation}")
         process_faults.discard_results_that_fail()
         return 2
 
@@ -386,5 +390,8 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # As what is read, whatever the locale; a name may hold bytes that are no UTF-8.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.excepthook = lambda *error: print_error(
+        "".join(traceback.format_exception(*error)).rstrip()
+    )
     arguments = sys.argv[1:]
     app.run(lambda _: command(arguments), argv=sys.argv[:1])

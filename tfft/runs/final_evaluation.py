@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import re
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from tfft.evaluation import (
 from tfft.evaluation.slices import encoded_groups
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report
+from tfft.reports.printable import portable, portable_path
 from tfft.runs import environment, run_baselines, trainer
 from tfft.runs.restore import read_decision, restore, write_decision
 from tfft.runs.run import Run
@@ -163,7 +165,7 @@ def evaluate_and_report(
         constant_loss=evaluator.constant_loss(train.targets),
         more={
             **calibration.described(read_decision(job.files), given.targets, outputs),
-            "comparisons": run_comparison.comparisons(kept, base, job.say),
+            "comparisons": portable(run_comparison.comparisons(kept, base, job.say), base),
         },
     )
     _write_report(job.files, content, plots)
@@ -171,8 +173,9 @@ def evaluate_and_report(
 
 
 def repeat_command(config: pathlib.Path) -> str:
-    """Returns the command that repeats a run, with leave for what its config imports."""
+    """Returns the command that repeats a run, quoted for a shell, with its config's imports."""
     text = config.read_text("utf-8") if config.exists() else ""
     modules = ",".join(re.findall(r"^import (\S+)$", text, re.MULTILINE))
-    leave = f" --allow_imports={modules}" if modules else ""
-    return f"tfft train --gin_file={config}{leave} --workdir=FOLDER"
+    words = ["tfft", "train", f"--gin_file={portable_path(str(config))}"]
+    words += [f"--allow_imports={modules}"] if modules else []
+    return shlex.join([*words, "--workdir=FOLDER"])

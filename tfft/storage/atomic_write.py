@@ -7,6 +7,7 @@ import errno
 import os
 import pathlib
 import re
+import secrets
 import shutil
 import stat
 import sys
@@ -185,7 +186,11 @@ def _is_replaced(path: pathlib.Path) -> bool:
 def _replace(path: pathlib.Path, data: bytes) -> None:
     """Writes a new file aside, syncs it and renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    # The system applies the umask to a new file; one that takes the place of another is private
+    # until it has the permissions of that one.
+    mode = 0o600 if path.exists() else 0o666
+    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -194,16 +199,18 @@ def _replace(path: pathlib.Path, data: bytes) -> None:
         _copy_owner(path, aside)
         os.replace(aside, path)
     except BaseException:
-        pathlib.Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 
-def _copy_owner(path: pathlib.Path, aside: str) -> None:
-    """Gives a new file the owner and the permissions of the one that it replaces."""
+def _copy_owner(path: pathlib.Path, aside: pathlib.Path) -> None:
+    """Gives a new file the owner and the permissions of the one that it replaces, if there is one.
+
+    A file that came in between has the permissions of the new one.
+    """
     try:
         old = path.stat()
     except FileNotFoundError:
-        os.chmod(aside, 0o644)
         return
     with contextlib.suppress(PermissionError):
         os.chown(aside, old.st_uid, old.st_gid)

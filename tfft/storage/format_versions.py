@@ -10,7 +10,7 @@ from tfft.errors import ExportError, WorkdirError
 
 KEY = "format"  # of a JSON object that states its version; version 0.1.0 stated none
 WORKDIR = 3  # of a run's folder, in its run.json
-EXPORT = 2  # of an export, in its tfft.json
+EXPORT = 3  # of an export, in its tfft.json
 
 
 def check_workdir(content: Mapping[str, Any], folder: pathlib.Path) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
 from tfft.storage.atomic_write import explained
@@ -31,8 +31,10 @@ def unfinished_folder(
     """
 
     def make() -> pathlib.Path:
+        folder = parent / f"{prefix}{secrets.token_hex(4)}"
         with explained(parent, set_in):
-            return pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+            folder.mkdir()
+        return folder
 
     remove_abandoned(parent.glob(f"{prefix}????????"))
     with held(make) as folder:
