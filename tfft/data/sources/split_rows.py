@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfft.data.formats.open_format import table_stem
 from tfft.data.sources.base import MemorySource
@@ -129,8 +130,8 @@ def source_of_rows(
         kept, dropped = without_overlap(rows, count)
         rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
         notes = [*notes, *dropped]
-    settings = {"inputs": count, "classes": classes, "group": group, "group_name": group_name or ""}
-    rows, made = complete(name, rows, shares, own=own, see=see, **settings)
+    settings: Any = {"inputs": count, "classes": classes, "own": own, "see": see}
+    rows, made = complete(name, rows, shares, group=group, group_name=group_name or "", **settings)
     groups = None if group is None else {split: part[group] for split, part in rows.items()}
     rows = {split: part[: count + 1 + len(columns)] for split, part in rows.items()}
     return MemorySource(
