@@ -173,18 +173,18 @@ class Mixture(Source):
         return [i for i, source in enumerate(self._sources) if split in source.splits]
 
 
-class Kept(Source):
+class Selection(Source):
     """A source without some of its examples.
 
     Args:
       source: the complete one.
-      kept: True for each example of a split that stays, bool [n].
+      selected: True for each example of a split that stays, bool [n].
     """
 
-    def __init__(self, source: Source, kept: Mapping[str, Sequence[bool]]):
-        splits = [split for split in source.splits if any(kept[split])]
+    def __init__(self, source: Source, selected: Mapping[str, Sequence[bool]]):
+        splits = [split for split in source.splits if any(selected[split])]
         super().__init__(source.name, splits, source.notes, source.inputs, source.classes)
-        self._source, self._kept = source, kept
+        self._source, self._kept = source, selected
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         return compress(self._source.rows(split), self._kept[split])
@@ -192,7 +192,7 @@ class Kept(Source):
     def dataset(self, split: str) -> tf.data.Dataset:
         dataset = self._source.dataset(split)
         both = dataset.zip((dataset, dataset.from_tensor_slices(list(self._kept[split]))))
-        return both.filter(lambda row, kept: kept).map(lambda row, kept: row)
+        return both.filter(lambda row, selected: selected).map(lambda row, selected: row)
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         columns = self._source.columns(split).items()
@@ -216,21 +216,23 @@ def without_held_out(
     remaining: list[Source] = []
     notes = []
     for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-        others, kept = held[:number] + held[number + 1 :], {}
+        others, selected = held[:number] + held[number + 1 :], {}
         for split in source.splits:
             later = SPLITS[SPLITS.index(split) + 1 :]
             sets = [one[each] for one in others for each in later if each in one]
-            kept[split] = [not any(row[:-1] in s for s in sets) for row in source.rows(split)]
-            if count := kept[split].count(False):
+            selected[split] = [not any(row[:-1] in s for s in sets) for row in source.rows(split)]
+            if count := selected[split].count(False):
                 where = f"also in {' or '.join(later)} of another source"
                 notes.append(f"{name}: {count:,} rows of {split} dropped: they are {where}")
-        if not any(kept["train"]):
+        if not any(selected["train"]):
             raise DataError(
                 f"every training example of {name} is also held out by another source.",
                 set_in="mixture.sources",
                 valid="sources of other examples",
             )
-        remaining.append(source if all(map(all, kept.values())) else Kept(source, kept))
+        remaining.append(
+            source if all(map(all, selected.values())) else Selection(source, selected)
+        )
     return remaining, notes
 
 

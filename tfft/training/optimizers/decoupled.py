@@ -48,11 +48,11 @@ def rated(kind: type) -> type:
 def decay(optimizer: Any, variables: Any, factor: Callable[[Any], float]) -> None:
     """Shrinks weights by the rate times the decay (decoupled: Loshchilov and Hutter 2019)."""
 
-    def whole(variable: Any) -> Any:
+    def decayed(variable: Any) -> Any:
         return variable if optimizer._use_weight_decay(variable) else None
 
     if optimizer.weight_decay:
-        pull_towards(optimizer, variables, optimizer.weight_decay, factor, whole)
+        pull_towards(optimizer, variables, optimizer.weight_decay, factor, decayed)
 
 
 def pull_towards(
