@@ -113,7 +113,7 @@ def attach(adapter: Adapter, backbone: Any, seed: int, leave: Collection[str] = 
     for pattern in adapter.targets:
         if not fnmatch.filter(denses, pattern):
             raise FreezeError(
-                f"the target {pattern!r} of {adapter.name} matches no Dense layer of this backbone.",
+                f"the target {pattern!r} of {adapter.name} matches no Dense layer of the backbone.",
                 valid=f"for example {near(pattern, denses)}",
             )
     above = [place for place in denses if place.split("/")[0] not in leave]

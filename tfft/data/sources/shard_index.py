@@ -86,6 +86,7 @@ class _Part:
         return SplitIndex(self.paths, self.counts, positions, self.summarizer.result())
 
 
+@dataclasses.dataclass
 class Indexer:
     """Makes the index of shards.
 
@@ -94,23 +95,17 @@ class Indexer:
       origins: Paths of the shards by split; "train" among them.
       reader: Of the columns.
       classes: Whether the answers are labels.
-      shares: Of the validation and the test split, for one that has no shards of its own.
+      shares: Of a validation and a test split that have no shards of their own.
     """
 
-    def __init__(
-        self,
-        name: str,
-        origins: Mapping[str, Sequence[str]],
-        reader: RowReader,
-        classes: bool,
-        shares: Mapping[str, float],
-    ):
-        self.name = name
-        self.notes: list[str] = []
-        self._origins, self._reader, self._classes = origins, reader, classes
-        self._shares = {s: share for s, share in shares.items() if share and s not in origins}
-        self._dropped: Counter[str] = Counter()
-        self._names: list[str] = []
+    name: str
+    origins: Mapping[str, Sequence[str]]
+    reader: RowReader
+    classes: bool
+    shares: Mapping[str, float]
+    notes: list[str] = dataclasses.field(default_factory=list)
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
+    names: list[str] = dataclasses.field(default_factory=list)
 
     def index(self, max_held_out: int) -> dict[str, SplitIndex]:
         """Returns the index of each split.
@@ -123,42 +118,42 @@ class Indexer:
         """
         index = self._scan(set())
         known = index["train"].summary.labels.keys()
-        rare = {label for split in self._shares for label in index[split].summary.labels} - known
-        if self._classes and rare:  # the hash would keep these labels out of training
+        rare = {label for split in self.shares for label in index[split].summary.labels} - known
+        if self.classes and rare:  # the hash would keep these labels out of training
             index = self._scan(rare)
         for split, part in index.items():
-            if not part.summary.size and split in ("train", *self._shares):
+            if not part.summary.size and split in ("train", *self.shares):
                 self._refuse_empty(split, index)
-        for split, count in self._dropped.items():
+        for split, count in self.dropped.items():
             held = "validation or test" if split == "train" else "test"
             self.notes.append(f"{count:,} rows of {split} dropped: their text is also in {held}")
-        if self._shares:
-            self.notes.append(splits.stream_note(self._shares))
+        if self.shares:
+            self.notes.append(splits.stream_note(self.shares))
         for split, part in list(index.items()):
             size = part.summary.size
             if split != "train" and size > max_held_out:
-                index[split] = part.take(splits.sample_rows(size, max_held_out), self._reader)
+                index[split] = part.take(splits.sample_rows(size, max_held_out), self.reader)
                 self.notes.append(splits.sample_note(split, max_held_out, size))
         return index
 
     def _scan(self, rare: set[str]) -> dict[str, SplitIndex]:
-        self._dropped.clear()
+        self.dropped.clear()
         held = np.zeros(0, np.uint64)
         index: dict[str, SplitIndex] = {}
-        for origin in (split for split in reversed(SPLITS) if split in self._origins):
-            own = ("train", *self._shares) if origin == "train" else (origin,)
-            parts = {split: _Part(self._origins[origin], self._classes) for split in own}
+        for origin in (split for split in reversed(SPLITS) if split in self.origins):
+            own = ("train", *self.shares) if origin == "train" else (origin,)
+            parts = {split: _Part(self.origins[origin], self.classes) for split in own}
             hashes = [held]
             for number, positions, rows in self._chunks(origin):
                 ranks = splits.ranks(splits.keys_of(list(zip(*rows, strict=True))[:-1]))
                 numbers = [SPLITS.index(origin)] * len(rows)
                 if origin == "train":
-                    shares = (self._shares.get(split, 0.0) for split in SPLITS[1:])
+                    shares = (self.shares.get(split, 0.0) for split in SPLITS[1:])
                     numbers = splits.splits_of_ranks(ranks, *shares).tolist()
                 else:
                     hashes.append(ranks[:, 0])
                 drop = _contains(held, ranks[:, 0]).tolist()
-                self._dropped.update([origin] * sum(drop))
+                self.dropped.update([origin] * sum(drop))
                 for place in np.flatnonzero(np.logical_not(drop)).tolist():
                     split = "train" if rows[place][-1] in rare else SPLITS[numbers[place]]
                     parts[split].add(number, positions[place], rows[place])
@@ -168,7 +163,7 @@ class Indexer:
 
     def _chunks(self, origin: str) -> Iterator[tuple[int, Sequence[int], Sequence[Row]]]:
         """Yields the number of a shard, and positions and values of some of its rows."""
-        for number, path in enumerate(self._origins[origin]):
+        for number, path in enumerate(self.origins[origin]):
             shard = open_shard(path)
             self._check_columns(shard)
             rows = self._rows(shard)
@@ -177,7 +172,7 @@ class Indexer:
                 yield number, positions, values
 
     def _rows(self, shard: Shard) -> Iterator[tuple[int, Row]]:
-        reader, file = self._reader, shard.file
+        reader, file = self.reader, shard.file
         reader.file = file
         for position, number, values in shard.scan(reader.columns):
             try:
@@ -190,10 +185,10 @@ class Indexer:
     def _check_columns(self, shard: Shard) -> None:
         """Refuses a shard without the columns that are read, or with others than the first one."""
         file = shard.file
-        self._names = self._names or file.names
-        names = self._names if isinstance(file, Parquet | Separated) else self._reader.columns
+        self.names = self.names or file.names
+        names = self.names if isinstance(file, Parquet | Separated) else self.reader.columns
         missing = [name for name in names if name not in file.names]
-        more = [name for name in file.names if name not in names and names is self._names]
+        more = [name for name in file.names if name not in names and names is self.names]
         if missing or more:
             problem = f"has no column {missing[0]!r}" if missing else f"has a column {more[0]!r}"
             raise DataError(

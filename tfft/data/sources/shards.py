@@ -162,8 +162,9 @@ def _indexed(
         "classes": classes,
         "verbatim": settings.get("verbatim", False),
     }
-    reader = _reader(content)
-    indexer = Indexer(name, origins, reader, classes, settings["shares"])
+    reader, shares = _reader(content), settings["shares"].items()
+    shares = {split: share for split, share in shares if share and split not in origins}
+    indexer = Indexer(name, origins, reader, classes, shares)
     index = indexer.index(settings["max_held_out"])
     count = sum(len(paths) for paths in origins.values())
     titles = ", ".join(f"{c!r} ({h})" for c, h in zip(columns, how, strict=True))

@@ -89,8 +89,8 @@ def _groups(layers: int, backbone: Any) -> list[Any]:
     below = {id(layer) for group in backbone.groups[:first] for layer in group.layers}
     if any(id(layer) in below for group in top for layer in group.layers):
         raise ConfigError(
-            f"ReinitTop.layers={layers}, but the layers of this backbone ({backbone.name}) share their "
-            "weights with layers below.",
+            f"ReinitTop.layers={layers}, but the layers of this backbone ({backbone.name}) share "
+            "their weights with layers below.",
             valid=f"{backbone.depth}, or no ReinitTop",
         )
     return list(top)
