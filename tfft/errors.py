@@ -92,7 +92,10 @@ class DataError(UserError):
 
     row: int | None = None
     skippable = False
-    answers: Collection[str] = ()
+
+    def __init__(self, problem: str, *, answers: Collection[str] = (), **hints: str | None):
+        super().__init__(problem, **hints)
+        self.answers = frozenset(answers)
 
 
 class WeightsError(UserError):
@@ -124,11 +127,8 @@ def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
     wrong = sorted(set(found) - set(labels))
     if wrong:
         others = f", nor are {len(wrong) - 1:,} other labels" if len(wrong) > 1 else ""
-        error = DataError(
-            f"the label {wrong[0]!r} is none of the task's{others}.", valid=near(wrong[0], labels)
-        )
-        error.answers = frozenset(wrong)
-        raise error
+        problem = f"the label {wrong[0]!r} is none of the task's{others}."
+        raise DataError(problem, valid=near(wrong[0], labels), answers=wrong)
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:

@@ -8,7 +8,7 @@ import pytest
 import tfft
 from tfft.cli import main as cli
 from tfft.errors import ExportError, WorkdirError
-from tfft.export.saved_model import read_card
+from tfft.export.exported_model import read_card
 from tfft.reports.console import Console
 from tfft.storage import format_versions
 from tfft.storage.cache_store import Store

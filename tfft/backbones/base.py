@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import pathlib
 import re
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,16 @@ from tfft.layers.inspection import unnumbered
 from tfft.layers.serialization import deserialize
 
 READING = ("pools", "pools_beside", "average", "absent")  # what `Backbone.read_for` sets
+
+
+def without_folders(preset: str) -> str:
+    """Returns the name of a preset, absolute paths in it without their folders.
+
+    What is given to others, such as an export, does not say where files are on this machine.
+    """
+    if os.path.isabs(preset) and os.path.lexists(preset):
+        return os.path.basename(os.path.normpath(preset))
+    return re.sub(r"(^|\s)(?:/|[A-Za-z]:\\)(?:[^\s/\\]+[/\\])*", r"\1", preset)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,7 +260,7 @@ class Backbone:
             "model": self.model,
             "layer_settings": layer_settings(self.model),
             "pooling": self.pooling,
-            "preset": self.preset,
+            "preset": without_folders(self.preset),
             **{name: getattr(self, name) for name in READING},
         }
 

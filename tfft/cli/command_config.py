@@ -11,7 +11,7 @@ from tfft.cli.flags import Options
 from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
-from tfft.storage.format_versions import check_workdir
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 
@@ -75,10 +75,9 @@ def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    content = Workdir(path.parent).read_json("run.json") or {}
-    if content:
-        check_workdir(content, path.parent)
-    folder = _trained_in(content)
+    files = Workdir(path.parent)
+    manifest.check_config(files)
+    folder = _trained_in(files.read_json("run.json") or {})
     found = load.load([str(path)], allow=options.flags.allow_imports, folder=folder)
     for note in found.notes:
         say.info(note)
@@ -100,4 +99,5 @@ def is_export(workdir: str) -> bool:
     if os.path.exists(folder / "config.gin") or not os.path.isdir(folder):
         return False
     versions = [path for path in folder.iterdir() if path.name.isdigit()]
-    return any((path / "saved_model.pb").is_file() for path in (folder, *versions))
+    files = ("saved_model.pb", "tfft.json")  # one of which may be damaged
+    return any((path / name).is_file() for path in (folder, *versions) for name in files)

@@ -71,5 +71,5 @@ def _usual_name(kind: type) -> str:
 
 
 def is_seed(name: str) -> bool:
-    """Says whether a name of `named_variables` is the state of a random generator."""
+    """Returns True if a name of `named_variables` is the state of a random generator."""
     return "seed_generator_state" in name

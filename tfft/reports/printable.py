@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import pathlib
 import re
 from collections.abc import Callable
@@ -45,14 +46,14 @@ def portable_path(path: str) -> str:
     return place.name
 
 
-def portable(value: Any, data: str | None = None) -> Any:
+def portable(value: Any, data: str | os.PathLike[str] | None = None) -> Any:
     """Returns sentences in which absolute paths are replaced, see `portable_path`.
 
     Args:
       value: a text, or lists and dicts that hold texts.
       data: the path of the run's data, which may have spaces; others end before a space.
     """
-    value = without_folder(value, data)
+    value = without_folder(value, None if data is None else os.fspath(data))
     return _replaced(value, lambda text: PATH.sub(lambda found: portable_path(found[0]), text))
 
 

@@ -7,10 +7,7 @@ The content is made here; `tables` puts it in words and tables, `html_page` on t
 from __future__ import annotations
 
 import collections
-import json
 import math
-import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -209,19 +206,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write(
-    folder: str | os.PathLike[str],
-    content: Mapping[str, Any],
-    write_file: Callable[[pathlib.Path, str], None],
-    plots: bool = True,
+def write_pages(
+    content: Mapping[str, Any], write_file: Callable[[str, str], None], plots: bool = True
 ) -> None:
-    """Writes report.html, report.md and, last, report.json with `write_file(path, text)`.
+    """Writes report.html and report.md with `write_file(name, text)`.
 
     Args:
+      content: of report.json.
       plots: whether report.html has plots beside its tables.
     """
-    folder = pathlib.Path(folder)
-    write_file(folder / "report.html", page(content, plots))
-    write_file(folder / "report.md", card(content))
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-    write_file(folder / "report.json", text + "\n")
+    write_file("report.html", page(content, plots))
+    write_file("report.md", card(content))

@@ -8,8 +8,10 @@ import os
 import pathlib
 import re
 import secrets
+import shutil
 import stat
 import sys
+import tempfile
 from collections.abc import Iterator
 
 from tfft.errors import WorkdirError
@@ -19,28 +21,78 @@ DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self))/fd/(\d+)")
 MAX_LINKS = 40  # as Linux
 
 
+# What helps against an error of the system, by its number; for the others another folder does.
+REMEDIES = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT),
+        "free some space (or inodes: df -i), then run the same command: it continues",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "a higher limit (ulimit -n), then the same command: it continues",
+    ),
+    errno.EFBIG: "a higher limit (ulimit -f), then the same command: it continues",
+    errno.EIO: "another disk: this one reports an error of its own",
+}
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+}
+
+
 @contextlib.contextmanager
-def explained(path: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the system, such as a full disk, into a `WorkdirError`."""
+def explained(
+    path: str | os.PathLike[str],
+    set_in: str = "--workdir or --output",
+    valid: str = "a folder that you may write to",
+) -> Iterator[None]:
+    """Turns an error of the system, such as a full disk, into a `WorkdirError`.
+
+    Args:
+      path: The file or the folder that is written.
+      set_in: Where the place of the folder is set.
+      valid: What helps against errors that have no entry in `REMEDIES`.
+    """
     try:
         yield
     except (BrokenPipeError, InterruptedError):
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkdirError(
-                f"the disk is full while writing {path}; nothing was half-written.",
-                valid="free some space, then run the same command: it continues",
-            ) from error
+        number = error.errno or 0
+        remedy = REMEDIES.get(number)
+        if number in FULL:
+            problem = f"{FULL[number]} while writing {path}; nothing was half-written."
+        else:
+            problem = f"cannot write {path}: {error.strerror or error}."
         raise WorkdirError(
-            f"cannot write {path}: {error.strerror or error}.",
-            set_in="--workdir or --output",
-            valid="a folder that you may write to",
+            problem, set_in=None if remedy else set_in, valid=remedy or valid
         ) from error
     except ValueError as error:  # a path with a null character
-        raise WorkdirError(
-            f"cannot write {str(path)!r}: {error}.", set_in="--workdir or --output"
-        ) from error
+        raise WorkdirError(f"cannot write {str(path)!r}: {error}.", set_in=set_in) from error
+
+
+def make_temporary_folder(prefix: str) -> str:
+    """Makes a new folder for temporary files and returns its path.
+
+    Raises:
+      WorkdirError: There is no place for it.
+    """
+    with explained("a temporary folder", "the environment: TMPDIR"):
+        return tempfile.mkdtemp(prefix=prefix)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[str]:
+    """Yields the path of a new folder that is removed at the end.
+
+    Raises:
+      WorkdirError: There is no place for it.
+    """
+    room = make_temporary_folder(prefix)
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> None:

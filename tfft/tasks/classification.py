@@ -22,9 +22,9 @@ from tfft.tasks.calibrations.class_probabilities import ClassProbabilities
 from tfft.tasks.evaluators.base import Log
 from tfft.tasks.evaluators.classification import ClassificationEvaluator
 from tfft.tasks.report_examples import text_of
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
+from tfft.tasks.signatures.base import DEFAULT, Signatures
 from tfft.tasks.signatures.class_probabilities import ClassSignature
-from tfft.tasks.targets.class_labels import ClassLabels
+from tfft.tasks.targets.labels import ClassLabels
 
 
 @validated(
@@ -121,7 +121,7 @@ class Classification(Task):
             names, self.build_loss, limits, self._baselines, self._describe
         )
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         limits = self.calibration.limits(self.target.names or ())
         threshold = self.calibration.values.get("threshold")
         return {DEFAULT: ClassSignature(self, limits, threshold)}

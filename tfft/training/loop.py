@@ -36,7 +36,7 @@ def fit_stage(
     batches = None if validation is None else validation.dataset(_all_rows(validation, schedule))
     if stage.averaging:
         recorder.average.statistics = norm_statistics(recorder, schedule, train)
-    with closing(recorder.writer):
+    with closing(recorder.log):
         for epoch in range(position.epoch, schedule.epochs):
             why = early_stopping.exhausted(position.records, position.stage, stage, lower)
             if position.stopped and not why:
@@ -66,7 +66,8 @@ def _fit_epoch(
     for each in callbacks:
         each.resume_epoch(position.step)
     weights, seed = schedule.weights(epoch), (*schedule.seed, epoch)
-    with recorder.say.progress(title, rows) as recorder.progress:
+    progress = recorder.say.progress(title, rows)
+    with progress as recorder.progress, recorder.stopped.deferred():
         recorder.prepared.trained.fit(
             train.dataset(recorder.plan, position.step, weights, seed),
             initial_epoch=epoch,

@@ -13,7 +13,7 @@ from tfft.errors import ConfigError, WorkdirError
 from tfft.storage.cache_store import Store
 from tfft.tasks.base import Task, encode_training_examples
 
-FORMAT = 2  # a change makes all stored inputs new
+FORMAT = 3  # a change makes all stored inputs new
 
 
 class SplitEncoder:

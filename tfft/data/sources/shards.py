@@ -32,7 +32,7 @@ from tfft.storage.foreign_files import local_path
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMAT = 1  # a change makes all indexes new
+FORMAT = 2  # a change makes all indexes new
 Paths = Mapping[str, Sequence[str]]
 
 

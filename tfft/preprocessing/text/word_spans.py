@@ -9,14 +9,14 @@ words, and Chinese and Thai have the words that the tokenizer has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfft.preprocessing.text.offsets import counted
 from tfft.preprocessing.text.subword_tokenizer import TEXTS
-from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import Rows, TextPreprocessor
 
 BLANK = r"[\s\p{Z}\p{C}]"
 # What continues whatever it stands behind: marks, the joiners of Persian, Hindi and emoji, the soft
@@ -39,39 +39,16 @@ class WordPreprocessor(TextPreprocessor):
     tokens, at padding and at further tokens of a word.
     """
 
-    def words(
-        self, texts: Any
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
-        """Returns ids, starts and ends, int32 [b (t)], cut, and the whole lengths, int64 [b].
+    fills: ClassVar[Mapping[str, int]] = {"starts": NONE, "ends": NONE}
 
-        Args:
-          texts: strings, [b].
-        """
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+    def read(self, *inputs: Any) -> Rows:
+        texts = tf.strings.unicode_transcode(*inputs, "UTF-8", "UTF-8")
         ids, *spans = self.subwords.ids_with_offsets(texts)
-        starts, ends = word_spans(texts, *spans)
-        ids, starts, ends = (
-            self.between(values, first, last)
-            for values, first, last in (
-                (ids, self.start_id, self.end_id),
-                (starts, NONE, NONE),
-                (ends, NONE, NONE),
-            )
+        ids = self.between(ids, self.start_id, self.end_id)
+        starts, ends = (
+            self.truncate(self.between(each, NONE, NONE)) for each in word_spans(texts, *spans)
         )
-        full = ids.row_lengths()
-        cut = (self.truncate(each, self.sequence_length) for each in (ids, starts, ends))
-        return (*cut, full)
-
-    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns what is stored of texts, see `TextPreprocessor.rows`."""
-        ids, starts, ends, full = self.words(*inputs)
-        found = {"full": full, "ids": ids.flat_values, "lengths": ids.row_lengths()}
-        return {**found, "starts": starts.flat_values, "ends": ends.flat_values}
-
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns the model's inputs for strings [b], and starts and ends: int32 [b t]."""
-        ids, starts, ends, _ = self.words(*inputs)
-        return {**self.pad(ids), "starts": starts.to_tensor(NONE), "ends": ends.to_tensor(NONE)}
+        return Rows(self.truncate(ids), ids.row_lengths(), {"starts": starts, "ends": ends})
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "words": 1}  # the version of the rule

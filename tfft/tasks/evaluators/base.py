@@ -14,6 +14,7 @@ from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 from tfft.tasks.definition_checks import check_terms
 
+Floors = dict[str, Floor]  # by the name of a baseline
 Log = Callable[[str], None] | None
 Terms = Mapping[str, tuple[str, aggregates.Terms]]
 
@@ -101,7 +102,7 @@ class Evaluator:
         """Returns the class numbers of outputs, int [n], where the target is one of classes."""
         raise NotImplementedError
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the outputs of models that need no network, for the test examples."""
         return {}
 

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines import word_overlap
-from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.metrics.classification import multiple_choice
-from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -25,7 +24,7 @@ class MultipleChoiceEvaluator(Evaluator):
     def terms(self, examples: Examples, outputs: Any) -> Terms:
         return multiple_choice.measures(examples.targets, outputs)
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the choice with most words of the question, and the first choice."""
         return word_overlap.choice_floors(*test.inputs)
 

@@ -7,11 +7,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.baselines.base import Floor
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.data.examples import Examples
 from tfft.metrics import regression
-from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -43,7 +42,7 @@ class RegressionEvaluator(Evaluator):
     def constant_loss(self, targets: np.ndarray) -> float:
         return float(self._loss(targets, np.full_like(targets, self.center)))
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the mean of the training answers, and ridge regression on TF-IDF."""
         return ridge_floors(train.inputs, train.targets, test.inputs, log)
 

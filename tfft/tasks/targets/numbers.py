@@ -1,4 +1,4 @@
-"""A number for each example."""
+"""Answers that are numbers, or the similarity of two texts as a number."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 
 from tfft.errors import DataError
-from tfft.metrics import regression
+from tfft.metrics import regression, retrieval
 from tfft.tasks.targets.base import Target
 
 
@@ -48,12 +48,26 @@ class Numbers(Target):
         center = float(np.average(values, weights=weights))
         scale = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
         if low == high:
-            raise DataError(
-                f"all training answers are {answers[0]}.", valid="two different numbers or more"
-            )
+            problem = f"all training answers are {answers[0]}."
+            raise DataError(problem, valid="two different numbers or more")
         regression.check_scale(values, center, scale)
         return dataclasses.replace(self, center=center, scale=scale, low=low, high=high)
 
     def check(self, counts: Mapping[str, int]) -> None:
         regression.check(counts)
         regression.check_sentinels(counts, self.sentinels, self.low, self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarities(Target):
+    """Answers that are numbers from 0 to the one that stands for a cosine of 1.
+
+    Args:
+      highest: that number.
+    """
+
+    highest: float = 1.0
+
+    def check(self, counts: Mapping[str, int]) -> None:
+        regression.check(counts)
+        retrieval.as_similarities(list(counts), self.highest)

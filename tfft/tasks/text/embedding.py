@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -19,15 +19,15 @@ from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import Task, config_of
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.embedding import RetrievalEvaluator, SimilarityEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.vectors import VectorSignature
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.values import VectorSignature
 from tfft.tasks.targets.base import Answers, Target
-from tfft.tasks.targets.similarities import Similarities
+from tfft.tasks.targets.numbers import Similarities
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)
 class Embedding(Task):
-    """The body's pooled output of each text, at length one: the cosine of two is their product.
+    """The backbone's pooled output of each text, at length one: the cosine of two is their product.
 
     It learns from pairs or triplets; what it predicts, and its exports, are of single texts.
 
@@ -39,11 +39,12 @@ class Embedding(Task):
       both: whether the second texts of "in_batch" look for their anchors too.
       margin: of "triplet", of squared distances, which are between 0 and 4.
       highest: of "cosine", the answer that stands for a cosine of 1.
-      dims: shorter vectors, the beginnings of the whole ones, that are to be good too.
+      dims: shorter vectors, the beginnings of the complete ones, that are to be good too.
       projection: units of a Dense on the pooled output; None for none.
     """
 
     name: ClassVar[str] = "embedding"
+    answer_arguments = ("loss", "scale", "both", "margin", "highest", "dims", "projection")
     target: Target = Answers()
     backbone_output = BackboneOutput("pooled", instances=True)
 
@@ -81,10 +82,6 @@ class Embedding(Task):
     def get_config(self) -> dict[str, Any]:
         return config_of(self, loss=self.kind)
 
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(**{key: value for key, value in config.items() if key != "task"})
-
     def build_head(self, backbone: Any) -> keras.layers.Layer:
         layers: list[Any] = [UnitLength(self.dims, dtype="float32", name="unit_length")]
         if self.projection is not None:
@@ -104,7 +101,7 @@ class Embedding(Task):
     def build_evaluator(self) -> Evaluator:
         return SimilarityEvaluator() if self.kind == "cosine" else RetrievalEvaluator()
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         """Returns the signature of single texts."""
         single = copy.copy(self)
         single.inputs = texts("text")

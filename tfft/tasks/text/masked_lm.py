@@ -17,9 +17,9 @@ from tfft.losses.masked_token import HiddenCrossentropy
 from tfft.preprocessing.text.masking import MaskingPreprocessor
 from tfft.tasks.backbone_output import TOKENS
 from tfft.tasks.base import CustomPrediction, Task
-from tfft.tasks.evaluators.masked_lm import MaskedLMEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.masked_words import MaskedWordSignature
+from tfft.tasks.evaluators.generated_text import MaskedLMEvaluator
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.texts import MaskedWordSignature
 from tfft.tasks.targets.base import Target, Unused
 
 
@@ -88,7 +88,7 @@ class MaskedLM(Task, CustomPrediction):
     def build_evaluator(self) -> MaskedLMEvaluator:
         return MaskedLMEvaluator(self.names, self.most)
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         """Returns the signature of texts that mark places; it hides nothing by itself."""
         task = MaskedLM(0.0, self.whole_words, self.most)
         task.names = self.names

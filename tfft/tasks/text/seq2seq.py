@@ -34,6 +34,7 @@ class Seq2Seq(GenerativeTask):
     """
 
     name: ClassVar[str] = "seq2seq"
+    answer_arguments = ("figure",)
     inputs: tuple[Text, ...] = texts("source")
     backbone_output: BackboneOutput = BackboneOutput("decoder")
 
@@ -73,7 +74,3 @@ class Seq2Seq(GenerativeTask):
         return GeneratedTextEvaluator(
             (*scores, "perplexity"), lambda train, test: copied_text(test.inputs[0])
         )
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(figure=config["figure"])

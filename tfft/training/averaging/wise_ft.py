@@ -140,4 +140,5 @@ def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
     if best["alpha"] < 1.0 and (done or better(record, position.best)):
         position.best = record
         arrays = {name: np.array(variable) for name, variable in variables.items()}
-        files.save(BEST, arrays, {**recorder.extra, **record, "wise_ft": recorder.mixed})
+        kept = {**recorder.extra, **record, "wise_ft": recorder.mixed}
+        position.best_weights = files.save(BEST, arrays, kept)
