@@ -55,17 +55,6 @@ def mixture(
     if names is None and tasks is not None and len(set(tasks)) == len(sources):
         names = tasks
     names = [source.name for source in sources] if names is None else list(names)
-    _check(sources, names, rates, temperature, tasks)
-    return Mixture(sources, names, rates, temperature, tasks)
-
-
-def _check(
-    sources: Sequence[Source],
-    names: Sequence[str],
-    rates: Sequence[float] | None,
-    temperature: float,
-    tasks: Sequence[str] | None,
-) -> None:
     if tasks is not None and len(tasks) != len(sources):
         raise ConfigError(
             f"{len(tasks)} tasks for {len(sources)} sources.",
@@ -96,6 +85,7 @@ def _check(
             set_in="mixture.rates, mixture.temperature",
             valid="a number above 0 for each source, and a temperature above 0",
         )
+    return Mixture(sources, names, rates, temperature, tasks)
 
 
 class Mixture(Source):

@@ -25,11 +25,7 @@ INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are f
 
 
 def split_paths(
-    data: str,
-    validation: str | None,
-    test: str | None,
-    skip: str | None = None,
-    see: str | None = None,
+    data: str, validation: str | None, test: str | None, skip: str | None = None, see: str = ""
 ) -> tuple[dict[str, str], list[str]]:
     """Returns the path of each split that has one, and notes on files that are not read.
 
@@ -58,9 +54,7 @@ def split_paths(
     return {split: path for split in SPLITS if (path := paths[split])}, notes
 
 
-def _only(
-    split: str, inside: Sequence[pathlib.Path], skip: str | None, see: str | None
-) -> str | None:
+def _only(split: str, inside: Sequence[pathlib.Path], skip: str | None, see: str) -> str | None:
     """Returns the one file or folder that is this split."""
     hits = [
         path
