@@ -1,4 +1,4 @@
-"""KerasHub's own list of published bodies."""
+"""KerasHub's own list of published models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One published body.
+    """One published model.
 
     Attributes:
       name: what `keras_hub` takes.
@@ -35,14 +35,15 @@ class Preset:
 
 def presets() -> Iterator[Preset]:
     """Yields KerasHub's presets for the supported bodies, by body and then by size."""
-    found: dict[str, Preset] = {}
     # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
-    for kind in ALL.values():
-        for name, details in kind.model.presets.items():
-            found[name] = _preset(name, kind.name, details)
+    by_name = {
+        name: _preset(name, kind.name, details)
+        for kind in ALL.values()
+        for name, details in kind.model.presets.items()
+    }
     order = list(ALL)
     yield from sorted(
-        found.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
+        by_name.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
     )
 
 
