@@ -22,6 +22,8 @@ from tfft.layers.serialization import deserialize
 
 Mode = bool | None  # `training` of a layer; None is the mode of the calling layer
 Modes = Sequence[Mode]
+Batch = Mapping[str, Any]  # the inputs of a model by name, [b ...]
+Reads = Mapping[str, tuple[tuple[int | None, ...], str]]  # shapes and dtypes of inputs by name
 READING = ("pools", "pools_beside", "average", "absent")  # what `Backbone.read_for` sets
 
 
@@ -127,7 +129,7 @@ class Backbone:
     def _read_for(self, task: Any) -> Any:
         raise NotImplementedError
 
-    def embed(self, batch: Mapping[str, Any], training: Mode = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From the model's inputs, [b ...], to the input of layer 0."""
         raise NotImplementedError
 
@@ -154,7 +156,7 @@ class Backbone:
         """The parts that read different inputs of an example, by name; one is called ""."""
         return {"": self}
 
-    def call(self, batch: Mapping[str, Any], training: Mode = None) -> Any:
+    def call(self, batch: Batch, training: Mode = None) -> Any:
         """From the model's inputs, [b ...], to what a head reads; a backbone of one tower."""
         beside: Any = {"beside": {n: batch[n] for n in self.beside}} if self.beside else {}
         mask, modes = batch.get("padding_mask"), [training] * self.depth
@@ -180,7 +182,7 @@ class Backbone:
         """Refuses a depth that the weights do not allow."""
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         """Shape, without the batch's axis, and dtype of what the model reads, by name."""
         raise NotImplementedError
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
-from tfft.backbones.base import Mode
+from tfft.backbones.base import Batch, Mode
 from tfft.layers.serialization import deserialize
 
 
@@ -59,7 +58,7 @@ class Prefix(_Part):
         own = {"layers": self._count, "pool": self._pool, "frozen": self._frozen}
         return {**super().get_config(), **own}
 
-    def call(self, inputs: Mapping[str, Any], training: Mode = None) -> Any:
+    def call(self, inputs: Batch, training: Mode = None) -> Any:
         """From the body's inputs, [b ...], to what its layer gives, pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
@@ -67,7 +66,7 @@ class Prefix(_Part):
         hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
-    def compute_output_spec(self, inputs: Mapping[str, Any], training: Mode = None) -> Any:
+    def compute_output_spec(self, inputs: Batch, training: Mode = None) -> Any:
         return self._spec(self._count, self._pool)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.backbones.base import READING, Backbone, Group, Mode, Modes
+from tfft.backbones.base import READING, Backbone, Batch, Group, Mode, Modes, Reads
 from tfft.backbones.boundary import flat_size, from_row, to_row
 from tfft.backbones.image.block_splitting import Block, blocks_of
 from tfft.backbones.image.fast_convolution import quicken
@@ -140,7 +140,7 @@ class ImageBackbone(Backbone):
         return backbone
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         preprocessor = self.require_preprocessor()
         return {preprocessor.reads: (preprocessor.shape, "uint8")}
 
@@ -181,7 +181,7 @@ class ImageBackbone(Backbone):
         rows = [[split, f"{part.size:,}", size] for split, part in splits.items()]
         return [("Images", ["split", "images", "as they are read"], rows)], []
 
-    def embed(self, batch: Mapping[str, Any], training: Mode = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From pixels, uint8 [b h w c], through the stem to the input of block 0."""
         pixels = keras.ops.cast(batch[ImagePreprocessor.reads], "float32")
         return self.blocks[0].call(self.normalise(pixels), training)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from tfft.argument_checks.validated import validated
-from tfft.backbones.base import Backbone, Group
+from tfft.backbones.base import Backbone, Group, Reads
 from tfft.backbones.splitting import tower_group
 from tfft.errors import ConfigError
 from tfft.layers.serialization import deserialize
@@ -142,7 +142,7 @@ class TowerBackbone(Backbone):
         return {name: own for name, own in result.items() if own}
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         return {
             f"{name}_{key}": value
             for name, tower in self._towers.items()

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import keras_hub
 
-from tfft.backbones.base import Mode
+from tfft.backbones.base import Batch, Mode
 from tfft.backbones.text.encoder_architectures import (
     ARCHITECTURES,
     Architecture,
@@ -40,18 +40,18 @@ class Generator(Architecture):
     types: tuple[str, ...] = ()
 
 
-def _embed_plain(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_plain(model: Any, batch: Batch, training: Mode) -> Any:
     """Token embeddings alone; the layers turn positions into angles."""
     return model.token_embedding(batch["token_ids"])
 
 
-def _embed_scaled(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_scaled(model: Any, batch: Batch, training: Mode) -> Any:
     """Token embeddings times the root of their size, as in Gemma."""
     hidden = model.token_embedding(batch["token_ids"])
     return hidden * keras.ops.cast(keras.ops.sqrt(model.hidden_dim), hidden.dtype)
 
 
-def _embed_positions(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_positions(model: Any, batch: Batch, training: Mode) -> Any:
     """Token + position embeddings, as in GPT-2; each example of a packed row begins at 0."""
     tokens = model.token_embedding(batch["token_ids"])
     positions = model.position_embedding(tokens, positions=_places(batch["padding_mask"]))

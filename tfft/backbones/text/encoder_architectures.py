@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import keras_hub
 
-from tfft.backbones.base import Mode
+from tfft.backbones.base import Batch, Mode
 
 
 def mode_of(training: Mode) -> dict[str, bool]:
@@ -24,7 +24,7 @@ def mode_of(training: Mode) -> dict[str, bool]:
     return {} if training is None else {"training": training}
 
 
-def _embed_sum(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_sum(model: Any, batch: Batch, training: Mode) -> Any:
     """Token + position + segment embeddings, as in BERT."""
     token_ids = batch["token_ids"]
     tokens = model.token_embedding(token_ids)
@@ -37,13 +37,13 @@ def _embed_sum(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
     return hidden if projection is None else projection(hidden)
 
 
-def _embed_joint(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_joint(model: Any, batch: Batch, training: Mode) -> Any:
     """Token + position embeddings in one layer, as in RoBERTa and DistilBERT."""
     hidden = model.embeddings_layer_norm(model.embeddings(batch["token_ids"]))
     return model.embeddings_dropout(hidden, **mode_of(training))
 
 
-def _embed_tokens(model: Any, batch: Mapping[str, Any], training: Mode) -> Any:
+def _embed_tokens(model: Any, batch: Batch, training: Mode) -> Any:
     """Token embeddings alone; DeBERTa's layers hold the positions."""
     hidden = model.embeddings_layer_norm(model.token_embedding(batch["token_ids"]))
     return model.embeddings_dropout(hidden, **mode_of(training))

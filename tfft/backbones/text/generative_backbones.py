@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from tfft.backbones.base import Group, Mode, Modes
+from tfft.backbones.base import Batch, Group, Mode, Modes
 from tfft.backbones.text.decoder_architectures import Generator
 from tfft.backbones.text.encoder_decoder_architectures import norms_above
 from tfft.backbones.text.text_backbone import TextBackbone
@@ -38,7 +38,7 @@ class _Writer(TextBackbone):
         """From the output of the norm above the layers, [b t d], to logits, [b t v]."""
         return self.embedding(hidden, reverse=True)
 
-    def outputs(self, batch: Mapping[str, Any], training: Mode = None) -> dict[str, Any]:
+    def outputs(self, batch: Batch, training: Mode = None) -> dict[str, Any]:
         """Returns `tokens`, [b t d], after the norm above the layers."""
         return {"tokens": self.call(batch, training)}
 
@@ -122,7 +122,7 @@ class EncoderDecoder(_Writer):
     def prefix_depth(self) -> int:
         return self.depth // 2
 
-    def embed(self, batch: Mapping[str, Any], training: Mode = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         return self.sides.embed(self.model, "encoder", batch["token_ids"], training)
 
     def layers(
@@ -132,7 +132,7 @@ class EncoderDecoder(_Writer):
         padding_mask: Any,
         modes: Modes,
         pooled_next: bool = False,
-        beside: Mapping[str, Any] | None = None,
+        beside: Batch | None = None,
     ) -> Any:
         """From the input of layer `first`, of the encoder or the decoder's lowest, [b t d].
 
@@ -160,7 +160,7 @@ class EncoderDecoder(_Writer):
         return self.sides.scores(self.model, hidden)
 
     def begin(
-        self, batch: Mapping[str, Any], room: int, beams: int = 1
+        self, batch: Batch, room: int, beams: int = 1
     ) -> tuple[Any, Callable[..., tuple[Any, Any]]]:
         """Reads texts before their answers are written.
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfft.backbones.base import READING, Backbone, Group, Mode, Modes
+from tfft.backbones.base import READING, Backbone, Batch, Group, Mode, Modes, Reads
 from tfft.backbones.text import unpadded_encoder
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
@@ -125,7 +125,7 @@ class TextBackbone(Backbone):
         read.groups = read._groups()
         return read
 
-    def embed(self, batch: Mapping[str, Any], training: Mode = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From token_ids, int32 [b t], to the input of layer 0, [b t d].
 
         `segment_ids`, int32 [b t], are zero where the batch has none.
@@ -168,7 +168,7 @@ class TextBackbone(Backbone):
             return pooled
         return keras.ops.concatenate([pooled[:, None], hidden], axis=1)
 
-    def outputs(self, batch: Mapping[str, Any], training: Mode = None) -> dict[str, Any]:
+    def outputs(self, batch: Batch, training: Mode = None) -> dict[str, Any]:
         """Returns the named outputs: `tokens` [b t d] and `pooled` [b d]."""
         hidden = self.embed(batch, training)
         hidden = self.layers(0, hidden, batch["padding_mask"], [training] * self.depth)
@@ -200,7 +200,7 @@ class TextBackbone(Backbone):
         return self.pools and self.preprocessor is self._own_preprocessor
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         names = ("token_ids", "padding_mask", *self.require_preprocessor().inputs)
         return {name: ((None,), "int32") for name in names}
 

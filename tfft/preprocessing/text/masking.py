@@ -128,7 +128,7 @@ class MaskingPreprocessor(TextPreprocessor):
         values = np.stack([hidden, words.values], axis=1).astype(np.int32)
         return dataclasses.replace(truth, values=values)
 
-    def drawn(
+    def augment(
         self, inputs: Mapping[str, Any], targets: np.ndarray, rng: np.random.Generator, tokens: int
     ) -> tuple[dict[str, Any], np.ndarray]:
         """Returns a batch with other words hidden.

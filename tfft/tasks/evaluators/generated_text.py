@@ -11,7 +11,7 @@ from tfft.baselines import token_frequency
 from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.metrics.text import generated_text, masked_tokens
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, shown_examples, text_of
 
 PERPLEXITY = "perplexity"
@@ -69,12 +69,12 @@ class GeneratedTextEvaluator(Evaluator):
         line = f"{count:,} of {size:,} answers are longer than max_new_tokens and are cut"
         return [line] if count else []
 
-    def report_details(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
         """Returns `written`: examples from the whole split, with references and predictions."""
         places = np.linspace(0, len(examples) - 1, min(SHOWN_EXAMPLES, len(examples)))
         return {"written": _report_rows(examples, outputs, np.unique(places.astype(int)))}
 
-    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
         """Returns the examples whose texts are farthest from the references, by ROUGE-L."""
         texts, references = decode_texts(outputs), list(examples.answers or ())
         wrong = np.flatnonzero(generated_text.exact(texts, references) == 0)
@@ -90,7 +90,7 @@ def decode_texts(outputs: Mapping[str, Any]) -> list[str]:
     return [t if isinstance(t, str) else bytes(t).decode("utf-8", "replace") for t in texts]
 
 
-def _report_rows(examples: Examples, outputs: Mapping[str, Any], rows: Any) -> list[dict[str, Any]]:
+def _report_rows(examples: Examples, outputs: Mapping[str, Any], rows: Any) -> list[Details]:
     texts, references = decode_texts(outputs), list(examples.answers or ())
     sides = {"truth": references, "predicted": texts}
     return [
@@ -135,7 +135,7 @@ class MaskedLMEvaluator(Evaluator):
         none = sum(not (ids >= 0).any() for ids in masked_tokens.hidden(examples.targets))
         return [f"{none:,} texts have no word to hide"] if none else []
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the texts whose hidden words were least expected."""
         details = masked_tokens.told(masked_tokens.hidden(examples.targets), outputs, self.names)
         worst = np.argsort(-self.main_terms(examples, outputs)["loss"], kind="stable")

@@ -10,7 +10,7 @@ import numpy as np
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.tasks.base import Task
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, ReportedMetric
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, ReportedMetric
 from tfft.tasks.multi_task.data import filled_shares, shares
 from tfft.tasks.multi_task.targets import constant_loss
 
@@ -45,7 +45,7 @@ class MultiTaskEvaluator(Evaluator):
                     return own
         return super().greater_is_better(name)
 
-    def evaluate(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
         """Returns the metrics of each task on its examples, "task/key".
 
         Beside them `classes` of all tasks, and all metrics under `tasks`.
@@ -96,7 +96,7 @@ class MultiTaskEvaluator(Evaluator):
             for line in self.parts[name].data_warnings(share.examples)
         ]
 
-    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
         """Returns the report examples of each task, one after the other, with its name."""
         result: dict[str, Any] = {"mistake_count": 0, "mistakes": [], "least_certain": []}
         for name, share in filled_shares(examples, self.tasks).items():
@@ -108,7 +108,7 @@ class MultiTaskEvaluator(Evaluator):
         return result
 
 
-def collected(tasks: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def collected(tasks: Mapping[str, Any], keys: Iterable[str]) -> Details:
     """Returns the metrics of all tasks as those of one."""
     metrics = {}
     for path in keys:

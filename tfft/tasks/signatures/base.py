@@ -18,6 +18,7 @@ from tfft.tasks.targets.base import Target
 Answers = Mapping[str, Sequence[np.ndarray]]  # of an export, an array for each example
 Predictions = list[dict[str, Any]]  # JSON-able, one for each example
 Evaluation = tuple[dict[str, Any], dict[str, Any]]  # metrics and report details
+Tensors = dict[str, Any]  # by name, in the graph
 DEFAULT = "serving_default"
 
 
@@ -89,7 +90,7 @@ class ServingSignature:
         pairs = zip(self.inputs, inputs, strict=True)
         return tuple(each.to_serving(values) for each, values in pairs)
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns the answers of an export, as tensors within its graph.
 
         Args:

@@ -15,6 +15,7 @@ from tfft.tasks.signatures.base import (
     Predictions,
     ServedTask,
     ServingSignature,
+    Tensors,
 )
 
 
@@ -31,7 +32,7 @@ class MultiTaskSignature(ServingSignature):
         self.tasks = dict(tasks)
         self.parts = {name: serving_signature(each) for name, each in tasks.items()}
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         return {
             f"{name}/{key}": value
             for name, part in self.parts.items()

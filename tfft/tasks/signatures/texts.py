@@ -22,6 +22,7 @@ from tfft.tasks.signatures.base import (
     Predictions,
     ServedTask,
     ServingSignature,
+    Tensors,
 )
 
 
@@ -34,7 +35,7 @@ class GeneratedTextSignature(ServingSignature):
 
     is_searched = True
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `text`, strings [b]."""
         return {"text": outputs["text"]}
 
@@ -60,7 +61,7 @@ class AnswerSignature(ServingSignature):
         super().__init__(task)
         self.longest_answer, self.limit = longest_answer, limit
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns what `predict_answers` does, [b] each; for token ids the `logits`, [b r t 2]."""
         if "starts" not in features:
             return {"logits": outputs}
@@ -94,7 +95,7 @@ class SpanSignature(ServingSignature):
         super().__init__(task)
         self.labels = tuple(labels)
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `word_spans.dense_spans`; for token ids the `probabilities` of tags, [b t c]."""
         if "starts" not in features:
             return {"probabilities": outputs}
@@ -137,7 +138,7 @@ class MaskedWordSignature(ServingSignature):
         super().__init__(task)
         self.names, self.most = names, most
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
 
         A text with fewer places than another one is filled up with "" and 0.
