@@ -65,11 +65,9 @@ def keras_hub_images(
             valid=f"None, or {height}" if height == width else "None",
         )
     if scale is None or offset is None:
-        known = _normalisation(folder, preset)
-        scale, offset = (
-            known[0] if scale is None else scale,
-            known[1] if offset is None else offset,
-        )
+        own_scale, own_offset = _normalisation(folder, preset)
+        scale = own_scale if scale is None else scale
+        offset = own_offset if offset is None else offset
     return ImageBackbone(
         model,
         blocks_of(model),

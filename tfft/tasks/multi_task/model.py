@@ -1,4 +1,4 @@
-"""Several tasks on one body: heads side by side, losses added up, targets and outputs by name.
+"""Several tasks on one backbone: heads side by side, losses added up, targets and outputs by name.
 
 A batch may hold examples of every task. The targets of a task are those of all examples, with a
 mask of the ones that have some.
@@ -32,9 +32,8 @@ class Heads(keras.layers.Layer):
         self.names, self.parts, self.tokens = list(heads), dict(heads), frozenset(tokens)
 
     def get_config(self) -> dict[str, Any]:
-        heads = [[name, head] for name, head in self.parts.items()]  # in their order
-        own = {"heads": heads, "tokens": sorted(self.tokens)}
-        return {**super().get_config(), **own}
+        heads = list(map(list, self.parts.items()))  # in their order
+        return {**super().get_config(), "heads": heads, "tokens": sorted(self.tokens)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Heads:
@@ -52,19 +51,17 @@ class Heads(keras.layers.Layer):
     def call(self, read: Any, training: bool | None = None) -> dict[str, Any]:
         """Returns the output of each head, float32: [b c], or [b t c] where it reads tokens."""
         pooled, tokens = read[:, 0], read[:, 1:]
-        found = {
+        outputs = {
             name: head(tokens if name in self.tokens else pooled, training=training)
             for name, head in self.parts.items()
         }
-        return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), found)
+        return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), outputs)
 
 
-def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
-    """Returns the heads of tasks for a body."""
-    heads = {name: task.build_head(body) for name, task in tasks.items()}
-    return Heads(
-        heads, [name for name, task in tasks.items() if task.backbone_output.kind == "tokens"]
-    )
+def heads_on(backbone: Any, tasks: Mapping[str, Task]) -> Heads:
+    """Returns the heads of tasks for a backbone."""
+    heads = {name: task.build_head(backbone) for name, task in tasks.items()}
+    return Heads(heads, [n for n, task in tasks.items() if task.backbone_output.kind == "tokens"])
 
 
 class SummedLoss(keras.losses.Loss):
@@ -88,11 +85,11 @@ class SummedLoss(keras.losses.Loss):
         for name, loss in self._losses.items():
             # Of a softmax's own output Keras takes the logits: other last digits of the loss.
             outputs = tf.nest.map_structure(tf.identity, y_pred[name])
-            found = loss.call(y_true[name]["targets"], outputs)
+            part = loss.call(y_true[name]["targets"], outputs)
             share = y_true[name]["mask"]
             # A loss of tokens is a mean over all of the batch: it has no example to leave out.
             share = keras.ops.mean(share) if name in self._tokens else share
-            total += self._weights[name] * share * found
+            total += self._weights[name] * share * part
         return total
 
 

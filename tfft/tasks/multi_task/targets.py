@@ -22,18 +22,18 @@ def targets_of(shares: Mapping[str, Share]) -> dict[str, dict[str, Any]]:
     Args:
       shares: the examples of each task.
     """
-    found = {}
+    result = {}
     for name, share in shares.items():
         own = share.examples.targets
-        if not len(share.rows):  # what a task without examples would have
+        if not len(share.rows):  # those of no example
             own = share.task.encode_targets(Examples(tuple([] for _ in share.task.inputs), []))
             own = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64)) if own is None else own
         mask = np.zeros(share.count, np.float32)
         mask[share.rows] = 1.0
         if isinstance(own, Ragged):
             mask[share.rows] = [(row != own.padding).any() for row in own.rows()]
-        found[name] = {"targets": share.placed(own), "mask": mask}
-    return found
+        result[name] = {"targets": share.placed(own), "mask": mask}
+    return result
 
 
 def constant_loss(
@@ -49,8 +49,8 @@ def constant_loss(
         own, mask = targets[name]["targets"], targets[name]["mask"]
         rows = np.flatnonzero(mask)
         own = own.take(rows) if isinstance(own, Ragged) else own[rows]
-        found = task.build_evaluator().constant_loss(own) if len(rows) else 0.0
-        if found is None:
+        loss = task.build_evaluator().constant_loss(own) if len(rows) else 0.0
+        if loss is None:
             return None
-        total += weights[name] * found * len(rows) / len(mask)
+        total += weights[name] * loss * len(rows) / len(mask)
     return total
