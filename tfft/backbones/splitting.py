@@ -91,11 +91,7 @@ class Upper(_Part):
         return {**super().get_config(), **own}
 
     def call(
-        self,
-        hidden: Any,
-        padding_mask: Any = None,
-        beside: Any = None,
-        training: Mode = None,
+        self, hidden: Any, padding_mask: Any = None, beside: Any = None, training: Mode = None
     ) -> Any:
         """From the input of the lowest layer; `beside` is what the body's `beside` names."""
         modes = [False if frozen else training for frozen in self._frozen_layers]

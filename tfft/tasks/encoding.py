@@ -50,10 +50,7 @@ def check(task: Task, source: Any) -> None:
 
 
 def encoded(
-    task: Task,
-    preprocessor: Any,
-    inputs: Columns,
-    given: Sequence[str] | None = None,
+    task: Task, preprocessor: Any, inputs: Columns, given: Sequence[str] | None = None
 ) -> Examples:
     """Returns examples in memory with their tokens, and their targets where answers are given.
 

@@ -38,7 +38,4 @@ def shown_examples(
 def text_of(examples: Examples, row: int) -> dict[str, Any]:
     """Returns an example's inputs as a report shows them: cut, and how much of them is left out."""
     text = "\n".join(str(column[row]) for column in examples.inputs)
-    return {
-        "text": text[:LONGEST_TEXT],
-        "characters_left_out": max(0, len(text) - LONGEST_TEXT),
-    }
+    return {"text": text[:LONGEST_TEXT], "characters_left_out": max(0, len(text) - LONGEST_TEXT)}

@@ -80,8 +80,7 @@ def tiny(
     """
     if architecture not in ALL:
         raise ConfigError(
-            f"architecture={architecture!r} is not known.",
-            valid=near(architecture, ALL, len(ALL)),
+            f"architecture={architecture!r} is not known.", valid=near(architecture, ALL, len(ALL))
         )
     if dim % heads:
         raise ConfigError(
