@@ -72,6 +72,22 @@ class Share:
         by_row = dict(zip(self.rows.tolist(), outputs, strict=True))
         return [by_row.get(row) for row in range(self.count)]
 
+    def encoded_targets(self) -> dict[str, Any]:
+        """Returns the `targets` of all examples, and their `mask`, float32 [n].
+
+        The mask is 1 for an example that has targets, of those of tokens one that is not padding,
+        and 0 for the others, whose targets are zeros or padding.
+        """
+        own = self.examples.targets
+        if not len(self.rows):  # those of no example
+            own = self.task.encode_targets(Examples(tuple([] for _ in self.task.inputs), []))
+            own = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64)) if own is None else own
+        mask = np.zeros(self.count, np.float32)
+        mask[self.rows] = 1.0
+        if isinstance(own, Ragged):
+            mask[self.rows] = [(row != own.padding).any() for row in own.rows()]
+        return {"targets": self.placed(own), "mask": mask}
+
 
 def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
     """Returns the answers that an object in JSON holds, by task, as a source of its own has them.

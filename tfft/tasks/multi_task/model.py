@@ -58,12 +58,6 @@ class Heads(keras.layers.Layer):
         return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), outputs)
 
 
-def heads_on(backbone: Any, tasks: Mapping[str, Task]) -> Heads:
-    """Returns the heads of tasks for a backbone."""
-    heads = {name: task.build_head(backbone) for name, task in tasks.items()}
-    return Heads(heads, [n for n, task in tasks.items() if task.backbone_output.kind == "tokens"])
-
-
 class SummedLoss(keras.losses.Loss):
     """The mean over a batch of what each example adds: its tasks' losses times their weights.
 
@@ -94,7 +88,7 @@ class SummedLoss(keras.losses.Loss):
 
 
 class PartMetric(keras.metrics.Metric):
-    """A task's metric over the examples that have a target for it."""
+    """A task's metric over the examples that have a target for it, called "task_metric"."""
 
     def __init__(self, name: str, metric: Any):
         super().__init__(name=f"{name}_{metric.name}")
@@ -113,10 +107,3 @@ class PartMetric(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         self._metric.reset_state()
-
-
-def metrics_of(tasks: Mapping[str, Task]) -> list[Any]:
-    """Returns the metrics of all tasks, called "task_metric"."""
-    return [
-        PartMetric(name, metric) for name, task in tasks.items() for metric in task.build_metrics()
-    ]
