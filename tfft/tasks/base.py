@@ -207,8 +207,9 @@ def with_calibration(task: AnyTask, values: Mapping[str, Any], head: Any) -> Any
     """
     if task.calibration is None:
         return task
+    calibration = copy.copy(task.calibration)
     task = copy.copy(task)
-    task.calibration = calibration = copy.copy(task.calibration)
+    task.calibration = calibration
     if head is not None:
         calibration.apply(values, head)
     calibration.values = values

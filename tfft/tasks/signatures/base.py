@@ -18,7 +18,7 @@ from tfft.tasks.targets.base import Target
 Answers = Mapping[str, Sequence[np.ndarray]]  # of an export, an array for each example
 Predictions = list[dict[str, Any]]  # JSON-able, one for each example
 Evaluation = tuple[dict[str, Any], dict[str, Any]]  # metrics and report details
-Tensors = dict[str, Any]  # by name, in the graph
+Tensors = Mapping[str, Any]  # by name, in the graph
 DEFAULT = "serving_default"
 
 
