@@ -55,7 +55,7 @@ class Backbone:
 
     `embed`, then `layers` from 0 to depth - 1, then `pool` is the whole computation. They work on
     Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
-    variable. `training` not given means the mode of the calling layer.
+    variable. Without `training` it is the mode of the calling layer.
 
     Attributes:
       modality: what it reads, such as "text", "image", "audio" or "number", as `Input.modality`.

@@ -34,7 +34,7 @@ class Preset:
 
 
 def presets() -> Iterator[Preset]:
-    """Yields KerasHub's presets for the supported bodies, by body and then by size."""
+    """Yields KerasHub's presets for the supported backbones, by backbone and then by size."""
     # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
     by_name = {
         name: _preset(name, kind.name, details)

@@ -36,7 +36,7 @@ from tfft.tasks.targets.labels import ClassLabels
     metrics=DISTINCT,
 )
 class Classification(Task):
-    """A softmax Dense on the body's pooled output, trained with cross-entropy.
+    """A softmax Dense on the backbone's pooled output, trained with cross-entropy.
 
     Args:
       labels: the class names in the order of the outputs; None takes those of the training

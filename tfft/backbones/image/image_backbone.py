@@ -1,4 +1,4 @@
-"""A pretrained body of images as tasks and stages see it: a stem, blocks, a pooling."""
+"""A pretrained backbone of images as tasks and stages see it: a stem, blocks, a pooling."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class ImageBackbone(Backbone):
         `.keras` file.
       normalise: from pixels as float32, 0 to 255, to what the stem reads; one of
         `tfft.backbones.image.normalization`, so that a `.keras` file can hold it.
-      name: the kind of body.
+      name: the kind of backbone.
       pooling: "avg" or "max" over all places; "flatten" for every value; of tokens, as a ViT has
         them, "cls" too, the first of them.
       preset: where it came from, as it was asked for.
       notes: lines for a person.
 
     Raises:
-      ConfigError: the body has no blocks, or no such pooling.
+      ConfigError: the backbone has no blocks, or no such pooling.
     """
 
     modality = "image"

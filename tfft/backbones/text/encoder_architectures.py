@@ -77,7 +77,7 @@ class Architecture:
       layer: from the input of a layer to its output, [b t d].
       word_piece: whether texts are tokenised by our own WordPiece.
       pooler: whether the model has a dense layer over the first token.
-      segments: whether two texts are told apart by a segment.
+      segments: whether a segment tells two texts apart.
       double_end: whether two end tokens stand between them.
       keys: the prefix of the tensors' names in Transformers' layout; "" where KerasHub has no
         module for weights in that layout.

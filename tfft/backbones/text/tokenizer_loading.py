@@ -1,4 +1,4 @@
-"""The preprocessor that belongs to a body: from KerasHub's tokenizers and from model folders."""
+"""The preprocessor of a backbone: from KerasHub's tokenizers and from model folders."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
 
 
 def _generating(architecture: Generator, tokenizer: Any, length: int) -> TextPreprocessor:
-    """Returns the preprocessor of a body that writes text."""
+    """Returns the preprocessor of a backbone that writes text."""
     sides, words = architecture.sides, HubTokenizer(tokenizer)
     if sides is None:
         return TextPreprocessor(words, **_ids(tokenizer, length))
@@ -71,7 +71,7 @@ def from_folder(
     pairs = _pairs(architecture)
     if "XLMRoberta" in str(options.get("tokenizer_class")):
         tokenizer: Any = _sentence_piece(folder, keras_hub.models.XLMRobertaTokenizer)
-        pairs = {"double_end": True, "segments": False}  # whatever body reads it
+        pairs = {"double_end": True, "segments": False}  # whatever backbone reads it
     elif architecture.word_piece:
         vocabulary, settings = _word_piece_parts(folder, options)
         return _word_piece(vocabulary, settings, length, pairs), len(vocabulary)

@@ -284,11 +284,11 @@ def _dropout(dropout: Any, x: Any, training: bool | None) -> Any:
         return x
     seed = tf.cast(dropout.seed_generator.next(), tf.int32)
     count, shape = tf.size(x), tf.shape(x)
-    drawn = tf.random.stateless_uniform(
+    bits = tf.random.stateless_uniform(
         [(count + 1) // 2], seed, None, None, tf.uint32, alg="philox"
     )
-    drawn = tf.reshape(tf.bitcast(drawn, tf.uint16), [-1])[:count]
-    keep = tf.cast(drawn >= tf.constant(threshold, tf.uint16), x.dtype)
+    bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:count]
+    keep = tf.cast(bits >= tf.constant(threshold, tf.uint16), x.dtype)
     keep = tf.reshape(keep * (2**16 / (2**16 - threshold)), shape)
 
     @tf.custom_gradient

@@ -162,8 +162,10 @@ class HubTokenizer(Subwords):
         """Returns what fixes every id; large parts as their SHA-256."""
         parts = {n: getattr(self.tokenizer, n, None) for n in ("proto", "vocabulary", "merges")}
         parts = {name: digest(part) for name, part in parts.items() if part is not None}
-        names = ("add_prefix_space", "add_bos", "add_eos", "unsplittable_tokens")
+        names = ("add_prefix_space", "add_bos", "add_eos")
         flags = {name: getattr(self.tokenizer, name, None) for name in names}
+        special = getattr(self.tokenizer, "unsplittable_tokens", None)
+        flags["unsplittable_tokens"] = special and sorted(special)  # KerasHub has them from a set
         kind = type(self.tokenizer).__name__
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
 

@@ -15,7 +15,7 @@ from tfft.tasks.evaluators.base import Log
 
 
 class ImageClassification(Classification):
-    """A softmax Dense on the pooled output of a body of images, trained with cross-entropy.
+    """A softmax Dense on the pooled output of a backbone of images, trained with cross-entropy.
 
     An example is the path of an image, or a data URI; an export takes the contents of files. All
     arguments are those of `Classification`.

@@ -12,7 +12,7 @@ from tfft.tasks.evaluators.base import Log
 
 
 class TextClassification(Classification):
-    """A softmax Dense on the body's pooled output, trained with cross-entropy.
+    """A softmax Dense on the backbone's pooled output, trained with cross-entropy.
 
     All arguments are those of `Classification`.
     """

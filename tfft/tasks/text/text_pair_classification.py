@@ -16,7 +16,7 @@ from tfft.tasks.evaluators.base import Log
 class TextPairClassification(Classification):
     """A softmax Dense on the pooled output of both texts, read as one sequence.
 
-    The texts are joined as the body was trained to read two: paraphrases, entailment, whether a
+    The texts are joined as the backbone was trained to read two: paraphrases, entailment, whether a
     paragraph answers a question. All arguments are those of `Classification`.
     """
 
