@@ -233,6 +233,7 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
     api.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)
 
 
+@pytest.mark.slow
 def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
     version = trained.export(tmp_path / "export", say=Console(quiet=True))
     assert version.name == "1" and trained.export(tmp_path / "export").name == "2"

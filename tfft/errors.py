@@ -14,6 +14,7 @@ CALLS = {
     "predict": "tfft.api.predict(task, backbone, workdir, input=FILE)",
     "export": "run.export(FOLDER), with the run that tfft.train returns",
 }
+LONGEST, MOST_NAMES = 100, 10_000  # characters of a name, and names, that an error looks through
 _FLAGS = r"(?: --[^\s,;]+)*"
 _COMMAND = re.compile(rf"\btfft (?:({'|'.join(CALLS)})\b|show\b( [\w.]+)?){_FLAGS}")
 _FLAG = re.compile(r"(?<![\w-])--(?:gin\.(?:\w+\.)*)?([A-Za-z]\w*)")
@@ -91,7 +92,10 @@ class DataError(UserError):
 
     row: int | None = None
     skippable = False
-    answers: Collection[str] = ()
+
+    def __init__(self, problem: str, *, answers: Collection[str] = (), **hints: str | None):
+        super().__init__(problem, **hints)
+        self.answers = frozenset(answers)
 
 
 class WeightsError(UserError):
@@ -123,15 +127,12 @@ def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
     wrong = sorted(set(found) - set(labels))
     if wrong:
         others = f", nor are {len(wrong) - 1:,} other labels" if len(wrong) > 1 else ""
-        error = DataError(
-            f"the label {wrong[0]!r} is none of the task's{others}.", valid=near(wrong[0], labels)
-        )
-        error.answers = frozenset(wrong)
-        raise error
+        problem = f"the label {wrong[0]!r} is none of the task's{others}."
+        raise DataError(problem, valid=near(wrong[0], labels), answers=wrong)
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:
     """Returns the nearest of `names` as text for an error, or all of a short list."""
-    options = sorted(set(names))
-    close = difflib.get_close_matches(name, options, count, cutoff=0.5)
+    options = sorted(each for each in set(names) if len(each) <= LONGEST)
+    close = difflib.get_close_matches(name[:LONGEST], options[:MOST_NAMES], count, cutoff=0.5)
     return ", ".join(close or options[:12]) or "(none)"

@@ -91,6 +91,7 @@ def test_what_was_settled_is_used_everywhere(decided, tmp_path):
     assert again["metrics"]["accuracy"]["value"] == accuracy
 
 
+@pytest.mark.slow
 def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, capsys):
     import tensorflow as tf
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.data.folds import POOL
@@ -236,7 +238,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
 
     def stop(self, batch, logs=None):
         if self.position.total_steps == 7:
-            self.stopped.set()
+            signal.raise_signal(signal.SIGINT)
         count(self, batch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):

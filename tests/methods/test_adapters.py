@@ -523,7 +523,7 @@ def test_equations_of_all_kerashub_kernels_are_matrices():
     assert attachment.flat_shape(dense) == (4, 5)
     odd = keras.layers.EinsumDense("abc,cd->adb", (5, None))
     odd.build((None, None, 4))
-    assert attachment._contracted(odd) == 0
+    assert attachment._matrix_form(odd)[1] == ()
 
 
 @pytest.mark.fetched

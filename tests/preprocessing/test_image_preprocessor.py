@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.image.tiny_image import tiny_image
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.errors import ConfigError, DataError
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor, thumbnail
 from tfft.preprocessing.media_files import content, data_uri, name_of

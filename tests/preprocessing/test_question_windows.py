@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.errors import ConfigError

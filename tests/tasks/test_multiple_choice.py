@@ -214,6 +214,7 @@ def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     assert rows[0]["choice"] == "the good plot" and len(rows[1]["probabilities"]) == 3
 
 
+@pytest.mark.slow
 def test_adapters_train(tmp_path):
     found = train(tmp_path, freeze_layers=0, method=lora(rank=2), epochs=1)
     assert np.isfinite(found.report["curves"][0]["loss"])

@@ -10,7 +10,7 @@ from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.base import Backbone
 from tfft.errors import ConfigError, WeightsError
 from tfft.layers.inspection import named_variables
-from tfft.storage.format_versions import check_workdir
+from tfft.storage import manifest
 from tfft.storage.workdir import BEST, Workdir
 
 
@@ -28,6 +28,7 @@ def from_run(backbone: Backbone, run: str) -> Backbone:
     Raises:
       ConfigError: there is no such run, or it trained adapters, which are no weights of a backbone.
       WeightsError: its weights are not those of this backbone.
+      WorkdirError: its training never finished, or its files are damaged.
     """
     if not (pathlib.Path(run).expanduser() / BEST).exists():
         raise ConfigError(
@@ -36,8 +37,8 @@ def from_run(backbone: Backbone, run: str) -> Backbone:
             valid="the --workdir of tfft train",
         )
     files = Workdir(pathlib.Path(run).expanduser())
-    if content := files.read_json("run.json"):
-        check_workdir(content, files.path)
+    files.read_json("run.json")  # refuses the format of another version
+    manifest.require(files, False, None)
     arrays, state = files.load(BEST)
     if state.get("adapters"):
         raise ConfigError(

@@ -21,5 +21,5 @@ def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
     texts = hidden(train)
     seen = np.concatenate(texts)
     share = shares(seen[seen >= 0], tokens)
-    described = {"fitted_on": len(texts), "training_texts": len(texts)}
-    return {"frequency": Floor(constant(share, hidden(test), most), described)}
+    details = {"fitted_on": len(texts), "training_texts": len(texts)}
+    return {"frequency": Floor(constant(share, hidden(test), most), details)}

@@ -11,7 +11,7 @@ from tfft.cli.flags import Options
 from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
-from tfft.storage.format_versions import check_workdir
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 
@@ -75,10 +75,9 @@ def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
             valid=", ".join(f"--workdir={pathlib.Path(workdir) / name}" for name in runs[:10]),
             see=f"tfft compare {workdir}",
         )
-    content = Workdir(path.parent).read_json("run.json") or {}
-    if content:
-        check_workdir(content, path.parent)
-    folder = _trained_in(content)
+    files = Workdir(path.parent)
+    manifest.check_config(files)
+    folder = _trained_in(files.read_json("run.json") or {})
     found = load.load([str(path)], allow=options.flags.allow_imports, folder=folder)
     for note in found.notes:
         say.info(note)

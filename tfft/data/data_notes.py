@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from tfft.data.splits import label_lists, told
+from tfft.metrics.classification import label_answers
 
 NUMBER = re.compile(r"([+-]?)(\d+)(\.\d*)?")
 MAX_TEXT = 80  # characters of an example in a note
@@ -26,28 +27,15 @@ def data_notes(source: Any) -> list[str]:
     Args:
       source: with labels, or with lists of labels in JSON as answers; others have no notes.
     """
-    counts = {split: _counts(each.labels, source.classes) for split, each in _summaries(source)}
-    if any(each is None for each in counts.values()):
-        return []
-    found: Any = counts
-    return [*_missing(found), *_similar(found), *(_conflicts(source) if source.classes else ())]
-
-
-def _summaries(source: Any) -> list[tuple[str, Any]]:
-    return [(split, source.summaries[split]) for split in source.splits]
-
-
-def _counts(answers: Mapping[str, int], classes: bool) -> Mapping[str, int] | None:
-    """Returns the number of examples of each label, None if the answers are no labels."""
-    if classes:
-        return answers
-    lists = label_lists(list(answers))
-    if lists is None:
-        return None
-    counts: collections.Counter[str] = collections.Counter()
-    for labels, count in zip(lists, answers.values(), strict=True):
-        counts.update(dict.fromkeys(labels, count))
-    return counts
+    counts: dict[str, Mapping[str, int]] = {}
+    for split in source.splits:
+        counts[split] = source.summaries[split].labels
+        if not source.classes:
+            lists = label_lists(list(counts[split]))
+            if lists is None:
+                return []
+            counts[split] = label_answers.counts(lists, list(counts[split].values()))
+    return [*_missing(counts), *_similar(counts), *(_conflicts(source) if source.classes else ())]
 
 
 def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
@@ -64,12 +52,10 @@ def _missing(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
 
 def _similar(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     """Returns a note on labels that differ only in case, spaces or how a number is written."""
-    totals: collections.Counter[str] = collections.Counter()
-    for each in counts.values():
-        totals.update(each)
-    groups: dict[str, list[str]] = {}
+    totals = sum(map(collections.Counter, counts.values()), collections.Counter())
+    groups: dict[str, list[str]] = collections.defaultdict(list)
     for label in sorted(totals):
-        groups.setdefault(_plain(label), []).append(label)
+        groups[_plain(label)].append(label)
     similar = [labels for labels in groups.values() if len(labels) > 1]
     if not similar:
         return []
@@ -99,17 +85,18 @@ def _listed(
 
 def _conflicts(source: Any) -> list[str]:
     """Returns a note on equal inputs with different labels, with an example."""
-    summaries = _summaries(source)
-    size = sum(each.size for _, each in summaries)
+    summaries = [source.summaries[split] for split in source.splits]
+    size = sum(each.size for each in summaries)
     if size > MAX_COMPARED:
         return [
             f"equal {source.modality}s with different labels are not looked for: {size:,} rows are "
             f"more than {MAX_COMPARED:,}"
         ]
-    texts = np.concatenate([each.texts for _, each in summaries])
-    names = sorted({label for _, each in summaries for label in each.labels})
+    texts = np.concatenate([each.texts for each in summaries])
+    names = sorted({label for each in summaries for label in each.labels})
     numbers = {name: number for number, name in enumerate(names)}
-    codes = np.concatenate([_recoded(each, numbers) for _, each in summaries])
+    own = [np.array([numbers[label] for label in each.labels], np.int64) for each in summaries]
+    codes = np.concatenate([of[each.codes] for of, each in zip(own, summaries, strict=True)])
     _, first, of_rows = np.unique(texts, return_index=True, return_inverse=True)
     several = np.zeros(len(first), bool)
     several[of_rows[codes != codes[first][of_rows]]] = True
@@ -125,11 +112,6 @@ def _conflicts(source: Any) -> list[str]:
     return [
         f"{count:,} {what} in {total:,} rows with different labels, such as {shown!r} with {labels}"
     ]
-
-
-def _recoded(summary: Any, numbers: Mapping[str, int]) -> np.ndarray:
-    """Returns the number of each example's label, by the numbers of all splits' labels."""
-    return np.array([numbers[label] for label in summary.labels], np.int64)[summary.codes]
 
 
 def _texts(source: Any) -> Iterable[str]:

@@ -7,9 +7,9 @@ import dataclasses
 import json
 import math
 import pathlib
+import secrets
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -17,11 +17,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.data.inputs import names_of
-from tfft.errors import ExportError
+from tfft.errors import ExportError, WorkdirError
 from tfft.export import manifest
 from tfft.export.exported_model import versions_in
 from tfft.export.plain_path import plain_path
-from tfft.storage.atomic_write import explained
+from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.subprocesses import python_command
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
@@ -140,14 +140,15 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
+        aside = folder / f".export-{secrets.token_hex(4)}"
+        aside.mkdir()
     try:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
         with plain_path(aside) as path:
-            tf.saved_model.save(served, path, signatures=signatures)
+            _save(served, path, signatures)
             found = [
                 each.differ(_fresh_process(path, name, each))
                 for name, each in compared.items()
@@ -163,19 +164,37 @@ def export(
         with explained(folder):
             manifest.write(aside, card)
             target = folder / str(max(versions_in(folder), default=0) + 1)
-            aside.chmod(0o755)
             aside.rename(target)
         return target, difference
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 
 
+def _save(served: Served, folder: str, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
+
+    Raises:
+      WorkdirError: The system does not write a file of it.
+    """
+    try:
+        with explained(pathlib.Path(folder)):
+            tf.saved_model.save(served, folder, signatures=signatures)
+    except tf.errors.OpError as error:
+        raise WorkdirError(
+            f"cannot write {folder}: {error.message}.",
+            set_in="--workdir",
+            valid="a folder that you may write to, on a disk with room; then the same command",
+        ) from error
+
+
 def _fresh_process(path: str, name: str, compared: Comparison) -> Answers:
     """Returns a signature's answers, made by a process that knows only TensorFlow."""
     inputs = dict(zip(compared.served.inputs, compared.inputs, strict=True))
-    with tempfile.TemporaryDirectory() as room:
+    with temporary_folder("tfft-export-") as room:
         given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
-        given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
+        with explained(given, "the environment: TMPDIR"):
+            content = {name: list(map(_base64, inputs[name])) for name in inputs}
+            given.write_text(json.dumps(content))
         command = python_command("-c", _RELOAD, path)
         command += [str(given), str(result), str(BATCH), name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)

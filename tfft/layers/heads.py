@@ -45,12 +45,7 @@ class Units(keras.layers.Layer):
 
     def build(self, input_shape: Any) -> None:
         self.center, self.scale = (
-            self.add_weight(
-                (),
-                keras.initializers.Constant(value),
-                trainable=False,
-                name=name,
-            )
+            self.add_weight((), keras.initializers.Constant(value), trainable=False, name=name)
             for name, value in zip(("center", "scale"), self.first, strict=True)
         )
 

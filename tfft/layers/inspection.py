@@ -32,6 +32,17 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
     return named
 
 
+def named_weights(body: Any, head: keras.layers.Layer | None = None) -> dict[str, Any]:
+    """Returns `named_variables` without the states of random generators."""
+    return {name: v for name, v in named_variables(body, head).items() if not is_seed(name)}
+
+
+def inner_layers(body: Any) -> list[tuple[str, Any]]:
+    """Returns the layers of a backbone and those within them, each with the name of its group."""
+    layers = [(group.name, layer) for group in body.groups for layer in group.layers]
+    return [(name, inner) for name, layer in layers for inner in layer._flatten_layers()]
+
+
 def inner(model: keras.Model, kind: type) -> Any:
     """Returns the layer of a kind within a model, or within a model in it."""
     layers = model._flatten_layers(include_self=False, recursive=True)
@@ -60,5 +71,5 @@ def _usual_name(kind: type) -> str:
 
 
 def is_seed(name: str) -> bool:
-    """Says whether a name of `named_variables` is the state of a random generator."""
+    """Returns True if a name of `named_variables` is the state of a random generator."""
     return "seed_generator_state" in name

@@ -13,19 +13,18 @@ import tensorflow as tf
 
 from tfft.layers.beam_search import Search, search
 from tfft.layers.inspection import inner
-from tfft.layers.serialization import deserialize
+from tfft.layers.serialization import Configured, deserialize
 
 
 @keras.saving.register_keras_serializable("tfft")
-class Scores(keras.layers.Layer):
+class Scores(Configured, keras.layers.Layer):
     """The scores of the vocabulary by the body's own embedding: [b t d] to float32 [b t v]."""
+
+    settings = ("body",)
 
     def __init__(self, body: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.body, self.embedding = body, body.embedding
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "body": self.body}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Scores:
@@ -56,15 +55,13 @@ def log_probability(body: Any, hidden: Any, targets: Any) -> Any:
         places = tf.where(targets >= 0)[:, 0]
         logits = tf.cast(body.scores(tf.gather(hidden, places)[None])[0], tf.float32)
         right = tf.gather(targets, places)
-        return -tf.reduce_sum(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=right, logits=logits)
-        )
+        return -tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(right, logits))
 
     return tf.map_fn(one, (hidden, targets), fn_output_signature=tf.float32)
 
 
-def _found(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[str, Any]:
-    """Returns what is kept of a batch; without answers nothing is computed of them."""
+def _outputs(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[str, Any]:
+    """Returns the outputs of a batch; without answers nothing is computed of them."""
     known = tf.reduce_sum(tf.cast(targets >= 0, tf.int32), axis=1)
     sums = tf.cond(
         tf.reduce_any(known > 0),
@@ -92,7 +89,7 @@ def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
         prompts = ids[:, : tf.reduce_max(lengths)]
         state, step = body.begin(prompts, settings.longest)
         written, counts = search(step, state, prompts, lengths, end, settings)
-        return _found(body, inputs, _next(ids, marks > 0), written, counts)
+        return _outputs(body, inputs, _next(ids, marks > 0), written, counts)
 
     return call
 
@@ -116,7 +113,7 @@ def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
         lengths = tf.fill([tf.shape(prompts)[0]], begins)
         written, counts = search(step, state, prompts, lengths, end, settings)
         answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)
-        return _found(body, inputs, _next(known, answer), written, counts)
+        return _outputs(body, inputs, _next(known, answer), written, counts)
 
     return call
 

@@ -17,8 +17,8 @@ import numpy as np
 from tfft.errors import UserError
 from tfft.metrics.column_aggregates import MEASURES
 from tfft.metrics.confidence_intervals import (
-    LARGEST_DRAW,
     Figure,
+    chunks,
     corrected,
     drawn_weights,
     resamples_for,
@@ -75,29 +75,31 @@ def columns(aggregate: str, terms: Terms) -> np.ndarray:
       UserError: a term is not finite, as after a training that diverged.
     """
     values = _finite(MEASURES[aggregate].keys, terms)
-    if not len(values[0]):
-        return np.zeros((0, 1))
-    if "there" not in terms:
-        return MEASURES[aggregate].columns(*values)
-    there = np.asarray(terms["there"]) > 0
+    there = _there(terms, len(values[0]))
     if not there.any():
         return np.zeros((len(there), 1))
-    known = MEASURES[aggregate].columns(*(column[there] for column in values))
-    result = np.zeros((len(there), known.shape[1]))
-    result[there] = known
+    rows = MEASURES[aggregate].columns(*(column[there] for column in values))
+    result = np.zeros((len(there), rows.shape[1]))
+    result[there] = rows
     return result
+
+
+def _there(terms: Terms, count: int) -> np.ndarray:
+    """Returns True for the examples that add to a metric, bool [n]."""
+    return np.asarray(terms.get("there", np.ones(count))) > 0
 
 
 def _finite(keys: Sequence[str], terms: Terms) -> list[np.ndarray]:
     """Returns the terms of these keys: float64 [n ...], or object [n] of arrays."""
     raw = [np.asarray(terms[key]) for key in keys]
     values = [each if each.dtype == object else np.asarray(each, np.float64) for each in raw]
-    broken = np.zeros(len(values[0]), bool)
-    for each in values:
-        if each.dtype == object:
-            broken |= [not np.isfinite(record).all() for record in each]
-        else:
-            broken |= ~np.isfinite(each).all(axis=tuple(range(1, each.ndim)))
+    finite = [
+        np.array([np.isfinite(record).all() for record in each], bool)
+        if each.dtype == object
+        else np.isfinite(each).all(axis=tuple(range(1, each.ndim)))
+        for each in values
+    ]
+    broken = ~np.all(finite, axis=0)
     if broken.any():
         raise UserError(
             f"the figures of {broken.sum():,} of {len(broken):,} examples are not finite: the "
@@ -115,19 +117,20 @@ def prepare(aggregate: str, terms: Terms) -> Rows:
       terms: by key, [n] each; of records also object arrays of arrays, see `ragged`.
     """
     if aggregate in MEASURES:
-        return Rows(columns(aggregate, terms), MEASURES[aggregate].figure)
+        return Rows(columns(aggregate, terms), MEASURES[aggregate].metric)
     values = _finite(RECORDS[aggregate].keys, terms)
-    return _of_records(aggregate, values, np.asarray(terms.get("there", np.ones(len(values[0])))))
+    return _of_records(aggregate, values, _there(terms, len(values[0])))
 
 
 def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray) -> Rows:
-    """Returns the records of the examples for which `there` is above 0, among n examples."""
-    rows = np.flatnonzero(there > 0)
+    """Returns the records of the examples for which `there` is True, among n examples."""
+    rows = np.flatnonzero(there)
     if not len(rows):
         return Rows(np.zeros((len(there), 1)), np.ravel)
     metric, size = RECORDS[aggregate].prepare(*(each[rows] for each in values))
-    none = np.zeros((len(there), 0))
-    return Rows(none, lambda weights: metric(weights[:, rows]), max(size, len(there)))
+    return Rows(
+        np.zeros((len(there), 0)), lambda weights: metric(weights[:, rows]), max(size, len(there))
+    )
 
 
 def by_example(aggregate: str, terms: Terms) -> np.ndarray | list[tuple[Any, ...]]:
@@ -149,14 +152,13 @@ def over_runs(aggregate: str, examples: Sequence[Mapping[int, Any]]) -> Rows:
     if aggregate in MEASURES:
         rows = [list(each.values()) for each in examples]
         means = [each[0] if len(each) == 1 else np.mean(each, axis=0) for each in rows]
-        return Rows(np.stack(means), MEASURES[aggregate].figure)
+        return Rows(np.stack(means), MEASURES[aggregate].metric)
     parts = []
     for run in sorted(set().union(*examples)):
         there = np.array([run in each for each in examples])
         records = [each.get(run, next(iter(each.values()))) for each in examples]
-        parts.append(
-            _of_records(aggregate, [ragged(each) for each in zip(*records, strict=True)], there)
-        )
+        terms = [ragged(each) for each in zip(*records, strict=True)]
+        parts.append(_of_records(aggregate, terms, there))
     return Rows(
         parts[0].columns,
         lambda weights: np.mean([part.metric(weights) for part in parts], axis=0),
@@ -191,29 +193,27 @@ def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str,
         if is_share(aggregate, terms):
             scores = _scores(terms)
             result[name] = share_interval(int(np.sum(scores)), len(scores))
-        else:
-            part = prepare(aggregate, terms)
-            if part.size or part.columns.any():
-                parts.setdefault(len(part.columns), {})[name] = part
+            continue
+        part = prepare(aggregate, terms)
+        if part.size or part.columns.any():
+            parts.setdefault(len(part.columns), {})[name] = part
     for alike in parts.values():
         resampled = _resampled(list(alike.values()), seed)
         for (name, part), draws in zip(alike.items(), resampled, strict=True):
-            if (whole := part.value) is not None:
-                result[name] = corrected(whole, draws)
+            if (metric := part.value) is not None:
+                result[name] = corrected(metric, draws)
     return result
 
 
 def is_share(aggregate: str, terms: Terms) -> bool:
     """Returns True for a share of examples, a mean of scores that are all 0 or 1."""
-    if aggregate != "mean":
-        return False
-    scores = _scores(terms)
+    scores = _scores(terms) if aggregate == "mean" else np.zeros(0)
     return bool(len(scores) and np.isin(scores, (0, 1)).all())
 
 
 def _scores(terms: Terms) -> np.ndarray:
     scores = np.asarray(terms["score"])
-    return scores[np.asarray(terms["there"]) > 0] if "there" in terms else scores
+    return scores[_there(terms, len(scores))]
 
 
 def difference(aggregate: str, base: Terms, other: Terms, seed: int = 0) -> Figure:
@@ -236,20 +236,14 @@ def paired(base: Rows, other: Rows, seed: int = 0) -> Figure:
 
 def _resampled(parts: Sequence[Rows], seed: int) -> list[np.ndarray]:
     """Returns several metrics of the same resamples of n examples, [draws] each."""
-    totals: list[np.ndarray] = []
-    of_records: list[list[np.ndarray]] = [[] for _ in parts]
-    together = np.hstack([part.columns for part in parts])
-    for weights, rows in _draws(together, seed, max(part.size for part in parts)):
-        totals.append(weights @ rows)
-        for part, draws in zip(parts, of_records, strict=True):
-            if part.size:
-                draws.append(part.draws(weights))
+    columns = np.hstack([part.columns for part in parts])
     ends = np.cumsum([part.columns.shape[1] for part in parts])[:-1]
-    of_columns = np.split(np.concatenate(totals), ends, axis=1)
-    return [
-        np.concatenate(draws) if part.size else part.draws(own)
-        for part, own, draws in zip(parts, of_columns, of_records, strict=True)
-    ]
+    draws: list[list[np.ndarray]] = [[] for _ in parts]
+    for weights, rows in _draws(columns, seed, max(part.size for part in parts)):
+        totals = np.split(weights @ rows, ends, axis=1)
+        for part, own, metrics in zip(parts, totals, draws, strict=True):
+            metrics.append(part.draws(weights if part.size else own))
+    return list(map(np.concatenate, draws))
 
 
 def _draws(parts: np.ndarray, seed: int, size: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -261,11 +255,8 @@ def _draws(parts: np.ndarray, seed: int, size: int = 0) -> Iterator[tuple[np.nda
     rng, count = np.random.default_rng(seed), len(parts)
     resamples = resamples_for(max(count, size), 1)
     kinds, counts = (parts[:0], parts[:0]) if size else _kinds(parts)
-    few = len(kinds) > 0
-    at_once = max(1, LARGEST_DRAW // (len(kinds) if few else max(count, size)))
-    for done in range(0, resamples, at_once):
-        draws = min(at_once, resamples - done)
-        if few:
+    for draws in chunks(resamples, len(kinds) or max(count, size)):
+        if len(kinds):
             yield rng.multinomial(count, counts / count, draws).astype(float), kinds
         else:
             yield drawn_weights(rng, count, draws), parts
@@ -284,6 +275,6 @@ def _kinds(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             counts[row] = counts.get(row, 0) + 1
         if len(counts) > FEW_KINDS:
             return np.zeros((0, parts.shape[1])), np.zeros(0, int)
-    found = np.frombuffer(b"".join(counts), parts.dtype).reshape(len(counts), -1)
-    kinds, order = np.unique(found, axis=0, return_index=True)
+    distinct = np.frombuffer(b"".join(counts), parts.dtype).reshape(len(counts), -1)
+    kinds, order = np.unique(distinct, axis=0, return_index=True)
     return kinds, np.fromiter(counts.values(), int)[order]

@@ -94,9 +94,7 @@ def wrong_answers(
     """Returns the error of some answers, with the number of examples that have them."""
     count, total = sum(counts[answer] for answer in wrong), sum(counts.values())
     which = "It is one" if count == 1 else f"There are {count:,} such answers,"
-    error = DataError(f"{problem}. {which} of {total:,}.", valid=valid)
-    error.answers = frozenset(wrong)
-    return error
+    return DataError(f"{problem}. {which} of {total:,}.", valid=valid, answers=wrong)
 
 
 def check_sentinels(

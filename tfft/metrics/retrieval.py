@@ -152,17 +152,12 @@ def as_similarities(answers: Sequence[str], highest: float) -> np.ndarray:
     Raises:
       DataError: one is no number from -highest to highest.
     """
-    values = [regression.parse(answer) for answer in answers]
-    wrong = [
-        answer
-        for answer, value in zip(answers, values, strict=True)
-        if value is None or abs(value) > highest
-    ]
+    values = {answer: regression.parse(answer) for answer in answers}
+    wrong = [answer for answer, value in values.items() if value is None or abs(value) > highest]
     if wrong:
-        error = DataError(
+        raise DataError(
             f"the answer {wrong[0]!r} is no number from {-highest:g} to {highest:g}.",
             valid="Embedding.highest, the answer of texts that mean the same",
+            answers=wrong,
         )
-        error.answers = frozenset(wrong)
-        raise error
     return np.array([float(answer) / highest for answer in answers], np.float32)

@@ -21,15 +21,13 @@ HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}
 def card(content: Mapping[str, Any]) -> str:
     """Returns report.md."""
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
-    areas = ("roc_auc", "average_precision")  # on the page
-    columns = worded(class_columns(content["metrics"]), content)
     return template("report.md.jinja").render(
         content=content,
         answer=answer(content),
         models=models(content),
         remarks=remarks(content),
         main_name=main_name(content),
-        class_columns={key: name for key, name in columns.items() if key not in areas},
+        class_columns=worded(class_columns(content["metrics"], areas=False), content),
         hub_metrics=HUB_METRICS,
         listed_metrics=list(dict.fromkeys(listed)),
         stands=worded(STANDS, content),

@@ -32,6 +32,11 @@ class LabelledExamples:
     places: Callable[[Collection[str]], list[str]]
     data_changed: str | None = None
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a report of the examples has to state, by key."""
+        return {"data_changed": self.data_changed} if self.data_changed else {}
+
 
 def held_out_examples(source: Any, files: Workdir, say: Any) -> LabelledExamples:
     """Returns the held-out split of a run; warns where its data have changed.

@@ -21,6 +21,7 @@ from tfft.data.sources.files import Table, read
 from tfft.data.sources.images import IMAGE_NAMES, read_images
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.evaluation import finite_checks
+from tfft.reports.printable import CONTROL
 from tfft.reports.report import named
 from tfft.reports.terminal import show_report
 from tfft.runs import run_files
@@ -237,7 +238,8 @@ def write_predictions(
     lines = []
     for row in rows.joined(predictions):
         try:
-            lines.append(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n")
+            line = json.dumps(row, ensure_ascii=False, allow_nan=False)
+            lines.append(CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", line) + "\n")
         except ValueError:
             raise WorkdirError(
                 f"the prediction of row {row['row']:,} is not finite; nothing is written.",

@@ -26,6 +26,7 @@ from tfft.export.saved_model import Comparison, Served, difference
 from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
+from tfft.reports.printable import portable
 from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
@@ -132,9 +133,10 @@ class Run:
         initial_weights.check_holder(self.backbone, self.workdir)
         task, body = self.answering
         card: dict[str, Any] = {KEY: EXPORT, "task": task.get_config()}
-        card |= {"inputs": names_of(task.inputs), "backbone": _described(body.config())}
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
-        card |= {"data": data.get("name"), "columns": data.get("columns")}
+        card |= {"inputs": names_of(task.inputs), "backbone": _described(body.config())}
+        card |= {"data": portable(data.get("name"), data.get("name"))}
+        card |= {"columns": data.get("columns")}
         target = pathlib.Path(folder or self.workdir / "export")
         signatures = self.task.build_signatures()
         expected = {name: self._expected(each) for name, each in signatures.items()}
@@ -204,6 +206,6 @@ def _described(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a backbone, and of its towers, as an export holds it."""
     found = {}
     for name, value in config.items():
-        part = _described(value) if isinstance(value, Mapping) else value
+        part: Any = _described(value) if isinstance(value, Mapping) else value
         found[name] = without_folders(part) if name == "preset" else part
     return found

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tfft.errors import ConfigError
@@ -30,12 +31,13 @@ class Mlflow:
     Args:
       uri: a tracking URI, or a folder.
       files: the run's workdir.
+      say: gets a warning where MLflow fails later on.
 
     Raises:
       ConfigError: MLflow is not installed, or `uri` is none of its stores.
     """
 
-    def __init__(self, uri: str, files: Workdir):
+    def __init__(self, uri: str, files: Workdir, say: Any):
         try:
             from mlflow import MlflowClient
             from mlflow.exceptions import MlflowException
@@ -50,11 +52,12 @@ class Mlflow:
             address = pathlib.Path(uri).resolve().as_uri()
             # MLflow asks for this since folders get no new features of it any more.
             os.environ.setdefault("MLFLOW_ALLOW_FILE_STORE", "true")
-        self.files = files
+        self.files, self.say = files, say
+        self.failed = False  # whether something could not be logged
         try:
             self.client = MlflowClient(tracking_uri=address)
             self.run_id = self._continued(address) or self._begun(address)
-        except MlflowException as error:
+        except (MlflowException, OSError) as error:
             raise ConfigError(
                 f"MLflow refuses {uri!r}: {error}",
                 set_in="train.mlflow",
@@ -83,6 +86,17 @@ class Mlflow:
         self.files.write_json(STATE, {"uri": address, "run_id": run_id})
         return run_id
 
+    @contextlib.contextmanager
+    def _tolerated(self) -> Iterator[None]:
+        """Warns, once, where MLflow fails; the run goes on, and later records are tried."""
+        try:
+            yield
+        except Exception as error:  # of any kind: of the network, the server, the disk
+            reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
+            if not self.failed:
+                self.say.warn(f"MLflow does not log this run, which goes on without it: {reason}")
+            self.failed = True
+
     def records(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Logs the numbers of the epochs that were not logged before."""
         from mlflow.entities import Metric
@@ -96,25 +110,28 @@ class Mlflow:
                 for name, value in record.items()
                 if isinstance(value, int | float) and name != "step"
             ]
-            self.client.log_batch(self.run_id, metrics)
-            self.logged.add(record["step"])
+            with self._tolerated():
+                self.client.log_batch(self.run_id, metrics)
+                self.logged.add(record["step"])
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Logs the held-out figures and the files of the report; ends MLflow's run."""
-        for name, entry in report["metrics"].items():
-            if isinstance(entry, dict) and entry.get("value") is not None:
-                self.client.log_metric(self.run_id, f"{report['split']}_{name}", entry["value"])
-        for name in ("config.gin", "report.json", "report.html"):
-            if (self.files.path / name).exists():
-                self.client.log_artifact(self.run_id, str(self.files.path / name))
-        self.client.set_terminated(self.run_id)
+        with self._tolerated():
+            for name, entry in report["metrics"].items():
+                if isinstance(entry, dict) and entry.get("value") is not None:
+                    self.client.log_metric(self.run_id, f"{report['split']}_{name}", entry["value"])
+            for name in ("config.gin", "report.json", "report.html"):
+                if (self.files.path / name).exists():
+                    self.client.log_artifact(self.run_id, str(self.files.path / name))
+            self.client.set_terminated(self.run_id)
 
 
-def begin(uri: str | None, files: Workdir) -> Off | Mlflow:
+def begin(uri: str | None, files: Workdir, say: Any) -> Off | Mlflow:
     """Returns where a run is logged beside TensorBoard.
 
     Args:
       uri: an MLflow tracking URI or a folder; None logs nothing.
       files: the run's workdir.
+      say: gets a warning where MLflow fails later on.
     """
-    return Off() if uri is None else Mlflow(uri, files)
+    return Off() if uri is None else Mlflow(uri, files, say)

@@ -75,8 +75,10 @@ def arrays_digest(arrays: Mapping[str, np.ndarray]) -> str:
     return found.hexdigest()
 
 
-def to_safetensors(arrays: Mapping[str, np.ndarray], state: Any, run: str | None) -> bytes:
-    """Returns the content of a safetensors file with a checksum over its arrays and its state.
+def to_safetensors(
+    arrays: Mapping[str, np.ndarray], state: Any, run: str | None
+) -> tuple[bytes, str]:
+    """Returns the content of a safetensors file with its checksums, and that of its arrays.
 
     Args:
       arrays: by name.
@@ -85,7 +87,7 @@ def to_safetensors(arrays: Mapping[str, np.ndarray], state: Any, run: str | None
     """
     contiguous = {key: np.asarray(value, order="C") for key, value in arrays.items()}
     parts = {"run": run or "", "arrays": arrays_digest(contiguous), "state": json.dumps(state)}
-    return save(contiguous, metadata={**parts, "sha256": digest(parts)})
+    return save(contiguous, metadata={**parts, "sha256": digest(parts)}), parts["arrays"]
 
 
 def read_metadata(path: pathlib.Path) -> dict[str, str]:
@@ -121,6 +123,25 @@ def read_safetensors(path: pathlib.Path) -> tuple[Arrays, dict[str, str]]:
     if arrays_digest(arrays) != found["arrays"]:
         raise DamageError("its arrays do not match their checksum")
     return arrays, found
+
+
+def verified(path: pathlib.Path) -> str:
+    """Returns the checksum of a file of a run, compared with its content if the file states it.
+
+    Raises:
+      DamageError: the file is missing, or its content has changed.
+    """
+    if path.suffix == ".safetensors":
+        return read_safetensors(path)[1]["sha256"]
+    try:
+        if path.suffix != ".json":
+            return file_digest(path)
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamageError(_reason(error)) from error
+    if not isinstance(content, dict):
+        raise DamageError("it is no object")
+    return unseal(content)[2]
 
 
 def _reason(error: Exception) -> str:

@@ -54,9 +54,9 @@ def git_commit(folder: pathlib.Path) -> str | None:
         return None
     # A repository's own settings can name programs that git starts.
     settings = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
-    command = [git, *settings, "-C", str(folder.absolute()), "rev-parse", "--verify", "HEAD"]
     try:
-        done = run_aside(command)
-    except OSError:  # no room for the empty folder, or git cannot be started
+        place = str(folder.absolute())
+        done = run_aside([git, *settings, "-C", place, "rev-parse", "--verify", "HEAD"])
+    except OSError:  # no current folder, no room for the empty one, or git cannot be started
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None

@@ -13,13 +13,13 @@ from tfft.errors import ConfigError
 
 @contextlib.contextmanager
 def scope(strategy: str, say: Any) -> Iterator[None]:
-    """Enters a distribution strategy by name; the body must be built inside.
+    """Enters a distribution strategy by name; the backbone must be built inside.
 
     Raises:
       ConfigError: there is no such strategy, or no such device.
     """
-    gpus = tf.config.list_logical_devices("GPU")
     if strategy == "auto":
+        gpus = tf.config.list_logical_devices("GPU")
         strategy = "mirrored" if len(gpus) > 1 else "default"
     if strategy == "default":
         yield

@@ -53,11 +53,4 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * keras.ops.where(step < self.warmup, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
-        return {
-            "peak": self.peak,
-            "total": self.total,
-            "warmup": self.warmup,
-            "shape": self.shape,
-            "every": self.every,
-            "cycles": self.cycles,
-        }
+        return dict(vars(self))

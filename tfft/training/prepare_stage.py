@@ -41,8 +41,8 @@ class Prepared:
     @property
     def trainable_share(self) -> float:
         """How much of all weights the stage trains, 0 to 1, the head and adapters included."""
-        trained, whole = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
-        return trained / whole
+        trained, total = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
+        return trained / total
 
 
 def prepare(
@@ -55,7 +55,7 @@ def prepare(
     seed: int = 0,
     pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Prepared:
-    """Sets the mask, makes a new optimizer and compiles: one action.
+    """Sets the mask, makes a new optimizer and compiles, in one action.
 
     Args:
       stage: what to train and how.
@@ -79,16 +79,16 @@ def prepare(
     set_precision(body, head, stage.execution.dtype_policy)
     compiled = use_xla(stage.execution.jit_compile)
     body.packed = not compiled
-    still = set_trainable(body, head, frozen)
+    groups = set_trainable(body, head, frozen)
     set_dropout(body, None)
     for regularizer in stage.regularizers:
         regularizer.prepare(body)
     step = training_step(stage, seed)
-    split = assemble(body, head, still, step)
+    split = assemble(body, head, groups, step)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
-    head_alone = trained is split.tail and len(still) == len(body.groups)
-    for model in [split.full, *([split.tail] if trained is split.tail else [])]:
+    head_alone = trained is split.tail and len(groups) == len(body.groups)
+    for model in dict.fromkeys((split.full, trained)):
         model.compile(
             optimizer=optimizer,
             loss=task.build_loss(head),
@@ -107,7 +107,7 @@ def prepare(
 
 
 def training_step(stage: Stage, seed: int) -> TrainingStep | None:
-    """Returns what the stage does in place of Keras' training step; None for nothing."""
+    """Returns the training step of a stage; None for Keras' own."""
     accumulated = stage.batching.gradient_accumulation_steps > 1
     acting = [one for one in stage.regularizers if acts_in_step(one)]
     return TrainingStep(acting, accumulated, seed) if acting or accumulated else None
@@ -125,14 +125,15 @@ def pretrained_values(
 def started(
     stage: Stage, variables: Mapping[str, Any], values: Mapping[str, np.ndarray] | None
 ) -> dict[str, np.ndarray]:
-    """Returns where the backbone's trained variables began, if the stage goes back to it.
+    """Returns the first values of the backbone's trained variables, if the stage reads them.
 
     Args:
       stage: the Stage.
       variables: the trained ones, by name.
       values: of `pretrained_values`; None takes those that the variables have.
     """
-    if not needs_pretrained(stage):
-        return {}
-    own = {name: value for name, value in variables.items() if not name.startswith("head/")}
-    return {n: np.array(v) if values is None else values[n] for n, v in own.items()}
+    return {
+        name: np.array(variable) if values is None else values[name]
+        for name, variable in variables.items()
+        if needs_pretrained(stage) and not name.startswith("head/")
+    }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import pathlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tfft.argument_checks.validated import FILLED, validated
-from tfft.data.formats.base import Format, Row
+from tfft.data.formats.base import LONGEST_LINE, Format, Row
 from tfft.errors import DataError
+from tfft.storage.foreign_files import local_path, parse_json, read_regular, refuse_special
 
 STATE = "state.json"  # in each folder that `save_to_disk` wrote
 WHOLE = "a folder that datasets.Dataset.save_to_disk wrote, with all of its files"
@@ -24,7 +24,7 @@ class Arrow(Format):
     """
 
     def __init__(self, where: str):
-        place = pathlib.Path(where).expanduser()
+        place = local_path(where, DataError)
         self._files = _files(place) if place.is_dir() else [place]
         self._where = where
         schema = self._open(self._files[0]).schema
@@ -39,7 +39,7 @@ class Arrow(Format):
     def _readers(self, metadata: bytes) -> dict[str, Callable[[Any], Any]]:
         """Returns what reads the values of each column that the metadata describe."""
         try:
-            features = (json.loads(metadata).get("info") or {}).get("features") or {}
+            features = (parse_json(metadata).get("info") or {}).get("features") or {}
             return {name: _names(feature) for name, feature in features.items()}
         except (ValueError, AttributeError, TypeError, IndexError) as error:
             raise DataError(
@@ -49,30 +49,29 @@ class Arrow(Format):
             ) from error
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        number = 0
+        from tfft.data.formats.arrow_values import BatchReader
+
+        stored = sum(path.stat().st_size for path in self._files if path.exists())
+        reader = BatchReader(self, stored)
         for path in self._files:
             for batch in self._batches(path):
-                values = [self._column(batch, name, number) for name in columns]
-                for row in zip(*values, strict=True):
-                    number += 1
-                    yield number, row
+                for number, values in reader.columns(batch, columns):
+                    for name, column in zip(columns, values, strict=True):
+                        self._name_classes(name, column, number)
+                    yield from enumerate(zip(*values, strict=True), number + 1)
 
-    def _column(self, batch: Any, name: str, number: int) -> list[Any]:
-        """Returns a column's values, the numbers of a ClassLabel by their names.
+    def _name_classes(self, name: str, values: list[Any], number: int) -> None:
+        """Puts the names of a ClassLabel in place of its numbers.
 
         Args:
-          number: Number of rows before the batch.
+          number: Number of rows before the values.
         """
         read = self._named.get(name, _same)
-        try:
-            found = batch.column(name).to_pylist()
-        except (ValueError, OSError) as error:  # text that is not UTF-8, a broken offset
-            raise self._broken(pathlib.Path(self._where), error) from error
         if read is _same:
-            return found
-        for place, value in enumerate(found):
+            return
+        for place, value in enumerate(values):
             try:
-                found[place] = read(value)
+                values[place] = read(value)
             except (_UnknownNumber, TypeError, KeyError, AttributeError) as error:
                 where = self.place(number + place + 1)
                 known = isinstance(error, _UnknownNumber)
@@ -84,7 +83,6 @@ class Arrow(Format):
                     if isinstance(error, _UnknownNumber)
                     else "values that fit the features in the file's metadata",
                 ) from error
-        return found
 
     def place(self, number: int) -> str:
         return f"{self.where}, row {number:,}"
@@ -106,6 +104,7 @@ class Arrow(Format):
         import pyarrow
 
         try:
+            refuse_special(path)
             source = pyarrow.memory_map(str(path))
             try:
                 return pyarrow.ipc.open_stream(source)
@@ -126,7 +125,7 @@ class Arrow(Format):
 def _files(folder: pathlib.Path) -> list[pathlib.Path]:
     """Returns the data files that a saved data set consists of, in their order."""
     try:
-        state = json.loads((folder / STATE).read_text("utf-8"))
+        state = parse_json(read_regular(folder / STATE, LONGEST_LINE))
         found = [folder / entry["filename"] for entry in state["_data_files"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(

@@ -7,12 +7,14 @@ than memory fails in the table that is made of it, not here.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from tfft.errors import DataError
 
 LONGEST_LINE = 10_000_000  # bytes of a line, characters of a field: more is a broken file
+LONGEST_NAME, SHOWN = 80, 20  # characters of a column's name, and columns, in an error
 STANDARD_INPUT = "standard input"
 MISSING = object()  # the value of a row that lacks the column
 Open = Callable[[], BinaryIO]
@@ -66,13 +68,24 @@ class Format:
 
     def refuse_twice(self) -> None:
         """Refuses a header with a name that stands twice."""
-        twice = sorted({name for name in self.names if self.names.count(name) > 1})
+        twice = sorted(name for name, count in Counter(self.names).items() if count > 1)
         if twice:
             raise DataError(
-                f"{self.where} has two columns named {twice[0]!r}.",
+                f"{self.where} has two columns named {short(twice[0])}.",
                 set_in=self.place(1),
                 valid="a name of its own for each column",
             )
+
+
+def short(name: str) -> str:
+    """Returns the name of a column in quotes, for an error."""
+    return repr(name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}...")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns the names of the first columns, for an error."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return ", ".join(map(short, names[:SHOWN])) + more
 
 
 def lines(file: BinaryIO, where: str) -> Iterator[str]:

@@ -7,7 +7,7 @@ import math
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 
-from tfft.data.formats.base import Format
+from tfft.data.formats.base import Format, listed, short
 from tfft.data.formats.csv import Separated
 from tfft.errors import DataError
 
@@ -21,7 +21,6 @@ LABEL_NAMES = (
 )
 SAMPLE = 1000  # rows on which the longer of two columns is found
 LABEL = "label"
-SHOWN = 20  # columns in an error
 Chooser = Callable[[Format], tuple[list[str], list[str]]]  # the columns, and how each was found
 Found = dict[str, tuple[str, str]]  # by kind: the column's name, and how it was found
 
@@ -72,7 +71,7 @@ def _refuse_no_header(file: Format, label: str) -> None:
     sample = itertools.islice(file.rows([label]), SAMPLE)
     if isinstance(file, Separated) and any(row[0] == label for _, row in sample):
         raise DataError(
-            f"{file.where} seems to have no header: its first line names a column {label!r}, "
+            f"{file.where} seems to have no header: its first line names a column {short(label)}, "
             "which also stands in the rows below.",
             set_in=file.place(1),
             valid="a first line with the columns' names, for example text,label",
@@ -81,7 +80,7 @@ def _refuse_no_header(file: Format, label: str) -> None:
 
 def unclear(file: Format, kind: str, problem: str) -> DataError:
     return DataError(
-        f"{problem} Its columns: {', '.join(map(repr, file.names))}.",
+        f"{problem} Its columns: {listed(file.names)}.",
         set_in=file.where,
         valid=f"--gin.{kind.upper()}=COLUMN with one of them",
         see=f"{see_check(file.path)} --gin.{kind.upper()}=COLUMN",
@@ -133,7 +132,7 @@ def _without_header(
     """Returns the columns of a text file or a folder for each class, which name none."""
     wanted = ["text", *([LABEL] if LABEL in kinds else [])]
     if requested or len(kinds) > len(wanted) or any(name not in file.names for name in wanted):
-        lacking = f"it has {', '.join(file.names)} alone, and {', '.join(kinds)} are read"
+        lacking = f"it has {listed(file.names)} alone, and {', '.join(kinds)} are read"
         raise DataError(
             f"{file.where} names no columns: {lacking}."
             if not requested
@@ -172,8 +171,7 @@ def _column_of(
         problem = f"has {count} with a usual name of the {kind}"
     header = "; a first line that names the columns, if it lacks one"
     raise DataError(
-        f"{file.where} {problem}. Its columns: {', '.join(map(repr, file.names[:SHOWN]))}"
-        + (f" and {len(file.names) - SHOWN:,} more." if len(file.names) > SHOWN else "."),
+        f"{file.where} {problem}. Its columns: {listed(file.names)}.",
         set_in=f"--columns={kind}={name}" if name is not None else file.where,
         valid=f"--columns={kind}=COLUMN with one of them" + header * isinstance(file, Separated),
         see="docs/predict.md",

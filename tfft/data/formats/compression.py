@@ -11,6 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from tfft.errors import DataError
 
+LARGE, RATIO = 2**28, 1000  # bytes of content, and times the size of its file, that no data have
 COMMANDS = {".bz2": "bunzip2 -k", ".gz": "gunzip -k", ".xz": "unxz -k", ".zst": "unzstd"}
 _FIRST_BYTES = {
     b"\x1f\x8b": ".gz",
@@ -25,6 +26,22 @@ def compression_of(content: bytes) -> str:
     return next((suffix for begin, suffix in _FIRST_BYTES.items() if content.startswith(begin)), "")
 
 
+def refuse_expansion(where: str, size: int, stored: int) -> None:
+    """Raises a DataError if a file stands for far more content than data have.
+
+    Args:
+      where: Path for error messages.
+      size: Number of bytes of the content so far.
+      stored: Number of bytes of the file.
+    """
+    if size > LARGE and size > RATIO * stored:
+        raise DataError(
+            f"{where} has {stored:,} bytes and stands for more than {size:,}.",
+            set_in=where,
+            valid=f"content of at most {RATIO:,} times the size of its file",
+        )
+
+
 def decompressed(file: BinaryIO, suffix: str, where: str) -> BinaryIO:
     """Returns the decompressed content of a file as a stream.
 
@@ -34,7 +51,8 @@ def decompressed(file: BinaryIO, suffix: str, where: str) -> BinaryIO:
       where: Path for error messages.
 
     Raises:
-      DataError: While reading, if the file is truncated or has another format.
+      DataError: While reading, if the file is truncated, has another format or stands for far more
+        content than data have.
     """
     if not suffix:
         return file
@@ -47,6 +65,8 @@ class _Decompressed(io.RawIOBase):
     def __init__(self, file: BinaryIO, suffix: str, where: str):
         self._file, self._suffix, self._where = file, suffix, where
         self._stream: Any = None
+        self._size, self._stored = 0, file.seek(0, io.SEEK_END)
+        file.seek(0)
 
     def readable(self) -> bool:
         return True
@@ -55,7 +75,7 @@ class _Decompressed(io.RawIOBase):
         try:
             if self._stream is None:
                 self._stream = _stream(self._file, self._suffix)
-            return self._stream.readinto(buffer)
+            count = self._stream.readinto(buffer)
         except (EOFError, OSError, ValueError, zlib.error, lzma.LZMAError) as error:
             raise DataError(
                 f"{self._where} is truncated or not a {self._suffix} file: {error}",
@@ -63,6 +83,9 @@ class _Decompressed(io.RawIOBase):
                 valid=f"a complete {self._suffix} file; {COMMANDS[self._suffix]} FILE shows "
                 f"whether it is. Without {self._suffix} in its name, a file is read as it is",
             ) from error
+        self._size += count
+        refuse_expansion(self._where, self._size, self._stored)
+        return count
 
     def close(self) -> None:
         self._file.close()

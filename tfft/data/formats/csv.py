@@ -49,7 +49,8 @@ class Separated(Format):
         self.refuse_twice()
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        places = [self.names.index(name) for name in columns]
+        where = {name: place for place, name in enumerate(self.names)}
+        places = [where[name] for name in columns]
         width = len(self.names)
         self.blank = 0
         for number, row in itertools.islice(self._records(), 1, None):

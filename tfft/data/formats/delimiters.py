@@ -70,7 +70,7 @@ def _sample(where: str, open_file: Open) -> tuple[list[str], bool]:
     size = 0
     with open_file() as file:
         for line in lines(file, where):
-            if len(sample) == SAMPLE_LINES or size > SAMPLE_CHARACTERS:
+            if len(sample) == SAMPLE_LINES or (sample and size + len(line) > SAMPLE_CHARACTERS):
                 return sample, False
             sample.append(line)
             size += len(line)
@@ -85,7 +85,7 @@ def _parse(sample: Sequence[str], delimiter: str, whole: bool) -> _Parse:
             for row in reader:
                 if not widths:
                     header = "".join(sample[: reader.line_num]).strip("\r\n")
-                    if not record_pattern(delimiter).fullmatch(header):
+                    if '"' in header and not record_pattern(delimiter).fullmatch(header):
                         return _Parse([], False)
                 if row:
                     widths.append(len(row))

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from tfft.data.formats.base import LONGEST_LINE, MISSING, Format, Open, Row
 from tfft.data.formats.json_lines import JsonLines, refuse_surrogates, unique_keys
 from tfft.errors import DataError
+from tfft.storage.foreign_files import refuse_deep
 
 CHUNK = 1 << 18  # bytes
 LIST = '[{"text": "...", "label": "..."}, ...], or one object a line'
@@ -129,6 +130,7 @@ class _Scanner:
         while True:
             try:
                 row, end = self._json.raw_decode(self._text, self._at)
+                refuse_deep(self._text[self._at : end], row)
                 refuse_surrogates(self._text[self._at : end], row)
             except json.JSONDecodeError as error:
                 if len(self._text) - self._at > LONGEST_LINE:

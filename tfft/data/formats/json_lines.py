@@ -9,6 +9,7 @@ from typing import Any
 
 from tfft.data.formats.base import MISSING, Format, Open, Row, lines
 from tfft.errors import DataError
+from tfft.storage.foreign_files import parse_json
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -62,11 +63,11 @@ class JsonLines(Format):
 
     def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
-            row = json.loads(line, object_pairs_hook=unique_keys)
+            row = parse_json(line, object_pairs_hook=unique_keys)
             refuse_surrogates(line, row)
         except json.JSONDecodeError as error:
             reason = f"is not JSON: {error.msg}, in column {error.colno}"
-        except (ValueError, RecursionError) as error:
+        except ValueError as error:
             reason = f"cannot be read: {error}"
         else:
             if isinstance(row, dict):

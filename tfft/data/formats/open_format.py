@@ -19,6 +19,7 @@ from tfft.data.formats.json_lines import JsonLines
 from tfft.data.formats.parquet import Parquet
 from tfft.data.formats.text_files import ClassFolders, Lines
 from tfft.errors import DataError, near
+from tfft.storage.foreign_files import local_path, open_regular, refuse_special
 
 SUFFIXES: dict[str, Callable[[str, Open], Format]] = {
     ".arrow": lambda where, file: Arrow(where),
@@ -30,6 +31,7 @@ SUFFIXES: dict[str, Callable[[str, Open], Format]] = {
     ".tsv": lambda where, file: separated(where, file, "\t"),
     ".txt": Lines,
 }
+MOST_INPUT = 2**28  # bytes of standard input, which are held in memory
 BINARY = (".arrow", ".parquet")  # read at any place of the file, and compressed inside
 CONVERSIONS = {
     ".feather": 'pandas.read_feather(FILE).to_parquet("NEW.parquet")',
@@ -64,9 +66,12 @@ def open_bytes(path: str) -> BinaryIO:
     """Returns the content of a file, decompressed if its name ends in one of `COMMANDS`.
 
     Raises:
-      OSError: There is no such file, or it cannot be read.
+      DataError: There is no such file, or it cannot be read.
     """
-    file = pathlib.Path(path).expanduser().open("rb")
+    try:
+        file = open_regular(local_path(path, DataError))
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.", set_in=path) from error
     return decompressed(file, format_suffix(path)[1], path)
 
 
@@ -81,11 +86,18 @@ def open_format(path: str) -> Format:
     try:
         return _opened(path)
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror or error}.") from error
+        raise DataError(
+            f"{path} cannot be read: {error.strerror or error}.",
+            valid="a file; - for the output of a command, which is read from standard input",
+        ) from error
 
 
 def _standard_input() -> Format:
-    content = sys.stdin.buffer.read()
+    content = sys.stdin.buffer.read(MOST_INPUT + 1)
+    if len(content) > MOST_INPUT:
+        raise DataError(
+            f"{STANDARD_INPUT} has more than {MOST_INPUT:,} bytes.", valid="the path of a file"
+        )
     compression = compression_of(content)
 
     def open_content() -> BinaryIO:
@@ -98,7 +110,7 @@ def _standard_input() -> Format:
 
 
 def _opened(path: str) -> Format:
-    place = pathlib.Path(path).expanduser()
+    place = local_path(path, DataError)
     if place.is_dir():
         return Arrow(path) if (place / STATE).exists() else ClassFolders(str(place))
     if not place.exists():
@@ -109,6 +121,8 @@ def _opened(path: str) -> Format:
             if place.parent.is_dir()
             else f"a path that exists; there is no folder {place.parent} either",
         )
+    if not place.is_file():
+        refuse_special(place)
     suffix, compression = format_suffix(place)
     if not suffix or (compression and suffix in BINARY):
         raise _unknown(path, place, suffix, compression)
@@ -136,7 +150,7 @@ def _unknown(path: str, place: pathlib.Path, suffix: str, compression: str) -> D
 
 def _refuse_archive(path: str, place: pathlib.Path) -> None:
     """Refuses a file whose first bytes show a compression that its name does not."""
-    with place.open("rb") as file:
+    with open_regular(place) as file:
         begin = file.read(6)
     if compression := compression_of(begin):
         raise DataError(

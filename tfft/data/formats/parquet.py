@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfft.data.formats.base import Format, Open, Row
 from tfft.errors import DataError
+
+if TYPE_CHECKING:
+    from tfft.data.formats.arrow_values import BatchReader
+
+ROWS = 65_536  # that are decoded at a time, if they are short
 
 
 class Parquet(Format):
@@ -15,33 +21,87 @@ class Parquet(Format):
 
     def __init__(self, where: str, open_file: Open):
         self._open, self._title = open_file, where
+        self._texts: list[str] = []  # paths of columns that are texts, or hold them
         with self.file() as file:
             super().__init__(where, file.schema_arrow.names)
+            leaves = map(file.schema.column, range(len(file.schema)))
+            self._texts = [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
         self.refuse_twice()
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
-        number = 0
-        with self.file() as file:
-            for batch in file.iter_batches(columns=[*dict.fromkeys(columns)]):
-                values = [batch.column(name).to_pylist() for name in columns]
-                for row in zip(*values, strict=True):
-                    number += 1
-                    yield number, row
+        for number, values in self.columns(columns):
+            yield from enumerate(zip(*values, strict=True), number + 1)
+
+    def columns(
+        self, names: Sequence[str], rows: int = ROWS, **options: Any
+    ) -> Iterator[tuple[int, list[list[Any]]]]:
+        """Yields the number of the rows before, and the values of columns, some rows at a time.
+
+        Args:
+          names: Of the columns.
+          rows: Number of rows that are decoded at a time.
+          options: As in `file`.
+        """
+        names = list(names)
+        with self.file(**options) as file:
+            reader = self.reader()
+            for batch in file.iter_batches(self.batch_size(file, names, rows), columns=names):
+                yield from reader.columns(batch, names)
+
+    def reader(self) -> BatchReader:
+        """Returns a reader of the batches of the file, once it was opened."""
+        from tfft.data.formats.arrow_values import BatchReader
+
+        return BatchReader(self, self._stored)
 
     def place(self, number: int) -> str:
         return f"{self.where}, row {number:,}"
 
     @contextlib.contextmanager
     def file(self, **options: Any) -> Iterator[Any]:
-        """Opens the file; `options` are those of `pyarrow.parquet.ParquetFile`."""
+        """Opens the file; `options` are those of `pyarrow.parquet.ParquetFile`.
+
+        Texts are read as dictionaries: a page may name the same long text a million times.
+        """
         import pyarrow
         from pyarrow import parquet
 
         try:
-            with self._open() as raw, parquet.ParquetFile(raw, **options) as file:
-                yield file
+            with self._open() as raw:
+                self._stored = raw.seek(0, io.SEEK_END)
+                raw.seek(0)
+                with parquet.ParquetFile(raw, read_dictionary=self._texts, **options) as file:
+                    yield file
         except (pyarrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise DataError(
                 f"{self._title} is not readable Parquet: {(str(error).splitlines() or ['?'])[0]}",
                 valid="a whole Parquet file with a column of texts and one of labels",
             ) from error
+
+    def batch_size(self, file: Any, names: Sequence[str], rows: int) -> int:
+        """Returns the number of rows of columns that are decoded at a time.
+
+        Raises:
+          DataError: The rows of a group are too large, before any of them is decompressed.
+        """
+        from tfft.data.formats.arrow_values import MOST
+
+        paths = [file.schema.column(leaf).path for leaf in range(len(file.schema))]
+        begins = tuple(f"{name}." for name in names)
+        wanted = {*names}
+        leaves = [i for i, path in enumerate(paths) if path in wanted or path.startswith(begins)]
+        first = 1
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            size = sum(max(0, group.column(leaf).total_uncompressed_size) for leaf in leaves)
+            mean = size // max(1, group.num_rows)
+            if mean > MOST:
+                raise DataError(
+                    f"{self.place(first)} and the {group.num_rows - 1:,} after it have "
+                    f"{size:,} bytes.",
+                    set_in=self.place(first),
+                    valid=f"at most {MOST:,} bytes a row",
+                )
+            rows = min(rows, max(1, MOST // max(1, mean)))
+            first += group.num_rows
+        return rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 import pathlib
 import re
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from tfft.data.formats.json_lines import JsonLines
 from tfft.data.formats.parquet import Parquet
 from tfft.data.formats.tfrecord import TFRecord
 from tfft.errors import DataError
+from tfft.storage.foreign_files import open_regular, parse_json
 
 NUMBERED = re.compile(r"-\d+-of-\d+$")
 BUFFER = 2**20  # bytes of a Parquet column that are read at a time
@@ -96,7 +96,7 @@ class TextShard(Shard):
 
     def read(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[Values]:
         row = self._record if isinstance(self.file, Separated) else self._object
-        with open(self._path, "rb") as raw:
+        with open_regular(self._path) as raw:
             for position in map(int, positions):
                 if raw.tell() != position:
                     raw.seek(position)
@@ -109,7 +109,7 @@ class TextShard(Shard):
         line = raw.readline()
         while line.isspace():
             line = raw.readline()
-        row = json.loads(line)
+        row = parse_json(line)
         return [row.get(name, MISSING) for name in columns]
 
     def _record(self, raw: BinaryIO, position: int, columns: Sequence[str]) -> Values:
@@ -123,7 +123,7 @@ class TextShard(Shard):
         return [row[self.file.names.index(name)] for name in columns]
 
     def _open(self) -> BinaryIO:
-        self._raw = open(self._path, "rb")  # noqa: SIM115
+        self._raw = open_regular(self._path)
         return self._raw
 
 
@@ -134,24 +134,25 @@ class ParquetShard(Shard):
 
     def __init__(self, path: str):
         self._path = path
-        self.file = Parquet(path, lambda: open(path, "rb"))  # noqa: SIM115
+        self.file = Parquet(path, lambda: open_regular(path))
 
     def scan(self, columns: Sequence[str]) -> Iterator[tuple[int, int, Values]]:
-        number = 0
-        with self.file.file(buffer_size=BUFFER) as file:
-            for batch in file.iter_batches(ROWS, columns=[*dict.fromkeys(columns)]):
-                for values in _columns(batch, columns):
-                    yield number, number + 1, values
-                    number += 1
+        for number, found in self.file.columns(columns, ROWS, buffer_size=BUFFER):
+            for place, values in enumerate(zip(*found, strict=True), number):
+                yield place, place + 1, values
 
     def read(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[Values]:
         with self.file.file(buffer_size=BUFFER) as file:
             begin, names = 0, [*dict.fromkeys(columns)]
+            size, reader = self.file.batch_size(file, names, ROWS), self.file.reader()
             for group in range(file.num_row_groups):
                 end = begin + file.metadata.row_group(group).num_rows
                 first, last = np.searchsorted(positions, [begin, end])
                 if first < last:
-                    yield from _of_group(file, group, positions[first:last] - begin, names, columns)
+                    batches = file.iter_batches(size, row_groups=[group], columns=names)
+                    for batch in _chosen(batches, positions[first:last] - begin):
+                        for _, found in reader.columns(batch, columns):
+                            yield from zip(*found, strict=True)
                 begin = end
 
 
@@ -168,28 +169,22 @@ class RecordShard(Shard):
         return self.file.placed_rows(columns)
 
     def read(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[Values]:
-        with open(self._path, "rb") as raw:
+        with open_regular(self._path) as raw:
             for position in map(int, positions):
                 yield self.file.read(raw, position, columns)
 
 
-def _of_group(
-    file: Any, group: int, rows: np.ndarray, names: list[str], columns: Sequence[str]
-) -> Iterator[Values]:
-    """Yields rows of a row group by their numbers within it, which ascend."""
+def _chosen(batches: Iterator[Any], rows: np.ndarray) -> Iterator[Any]:
+    """Yields rows of a row group by their numbers within it, which ascend, in batches."""
     begin = 0
-    for batch in file.iter_batches(ROWS, row_groups=[group], columns=names):
+    for batch in batches:
         first, last = np.searchsorted(rows, [begin, begin + len(batch)])
         if first < last:
             whole = last - first == len(batch)
-            yield from _columns(batch if whole else batch.take(rows[first:last] - begin), columns)
+            yield batch if whole else batch.take(rows[first:last] - begin)
         if last == len(rows):
             return
         begin += len(batch)
-
-
-def _columns(batch: Any, columns: Sequence[str]) -> Iterator[Values]:
-    return zip(*(batch.column(name).to_pylist() for name in columns), strict=True)
 
 
 def _changed(path: str) -> DataError:

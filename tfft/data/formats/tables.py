@@ -7,7 +7,7 @@ import functools
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from tfft.data.formats.base import MISSING, Format
+from tfft.data.formats.base import MISSING, Format, listed
 from tfft.data.formats.column_choice import (
     LABEL_NAMES,
     TEXT_NAMES,
@@ -263,7 +263,7 @@ def named(
         raise DataError(
             f"the columns {wanted} are not all different.",
             set_in=f"files.text={tuple(texts)}, files.label={label}",
-            valid=f"different ones of {', '.join(map(repr, file.names))}",
+            valid=f"different ones of {listed(file.names)}",
         )
     return wanted, how
 
@@ -290,7 +290,7 @@ def choose(
         raise DataError(
             f"column {text!r} cannot be both text and label.",
             set_in=f"--gin.TEXT={text} --gin.LABEL={text}",
-            valid=f"two of {', '.join(map(repr, file.names))}",
+            valid=f"two of {listed(file.names)}",
         )
     found = {kind: (name, "as set") for kind, name in given.items() if name is not None}
     for kind, usual in (("text", TEXT_NAMES), ("label", LABEL_NAMES)):

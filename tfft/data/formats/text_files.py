@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Iterator, Sequence
+from io import BytesIO
 
-from tfft.data.formats.base import Format, Open, Row, lines
+from tfft.data.formats.base import LONGEST_LINE, Format, Open, Row, lines
 from tfft.errors import DataError
+from tfft.storage.foreign_files import local_path, read_regular
 
 
 class Lines(Format):
@@ -34,6 +36,8 @@ class ClassFolders(Format):
     def __init__(self, where: str):
         super().__init__(where, ["text", "label"])
         folders = [each for each in sorted(pathlib.Path(where).iterdir()) if each.is_dir()]
+        for folder in folders:
+            local_path(folder, DataError)  # its name is a label
         inside = [
             file
             for folder in folders
@@ -57,10 +61,16 @@ class ClassFolders(Format):
 
     def rows(self, columns: Sequence[str]) -> Iterator[Row]:
         for number, file in enumerate(self._files):
-            with file.open("rb") as opened:
-                text = "".join(lines(opened, str(file))).rstrip("\r\n")
+            text = "".join(lines(BytesIO(_content(file)), str(file))).rstrip("\r\n")
             row = {"text": text, "label": file.parent.name}
             yield number, [row[name] for name in columns]
 
     def place(self, number: int) -> str:
         return str(self._files[number])
+
+
+def _content(file: pathlib.Path) -> bytes:
+    try:
+        return read_regular(file, LONGEST_LINE)
+    except OSError as error:
+        raise DataError(f"{file} cannot be read: {error.strerror}.", set_in=str(file)) from error

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
-from tfft.data.formats.open_format import open_format, table_stem
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, each, validated
+from tfft.data.formats.open_format import open_format
 from tfft.data.formats.tables import Table
 from tfft.data.formats.tables import read as read_table
 from tfft.data.sources.base import MemorySource, Source
-from tfft.data.splits import (
-    SPLIT_NAMES,
-    SPLITS,
-    Rows,
-    check_shares,
-    complete,
-    take,
-    without_overlap,
-)
+from tfft.data.sources.split_rows import split_paths
+from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError
 from tfft.preprocessing.media_files import content_hash
 
@@ -34,14 +27,9 @@ VALID = (
 
 
 @validated(
-    data=FILLED,
-    image=FILLED,
-    label=FILLED,
+    **each("data image label validation test", FILLED),
+    **each("validation_share test_share", FRACTION),
     columns=DISTINCT,
-    validation=FILLED,
-    test=FILLED,
-    validation_share=FRACTION,
-    test_share=FRACTION,
 )
 def images(
     data: str,
@@ -81,11 +69,11 @@ def images(
       DataError: there are no images, one cannot be read, or no run could learn from them.
     """
     check_shares(validation_share, test_share)
-    parts = _parts(data, validation, test)
+    paths, _ = split_paths(data, validation, test, skip=".txt", see=SEE)  # lists without labels
     columns = tuple(dict.fromkeys([*columns, *([group] if group else [])]))
     tables = {
         split: read_images(path, image=image, label=label, columns=columns)
-        for split, path in parts.items()
+        for split, path in paths.items()
     }
     rows: dict[str, Rows] = {
         split: (table.texts, table.labels or [], *table.columns.values())
@@ -116,21 +104,19 @@ def of_rows(
       columns: names of the further columns.
       group: the one whose equal values stay in the same split.
     """
-    hashes = {split: [content_hash(value) for value in part[0]] for split, part in rows.items()}
-    if len(rows) > 1:
-        kept, dropped = without_overlap({split: (each,) for split, each in hashes.items()})
-        rows = {split: take(part, kept[split]) for split, part in rows.items()}
-        hashes = {split: [each[n] for n in kept[split]] for split, each in hashes.items()}
-        notes = [*notes, *(note.replace("their text", "their image") for note in dropped)]
-    known = dict(zip(rows["train"][0], hashes["train"], strict=True))
-    number = 2 + columns.index(group) if group else None
-    kind: Any = {"keys": hashes["train"], "group": number, "group_name": group or ""}
-    rows, made = complete(name, rows, shares, **kind)
-    known |= {
-        value: each
-        for split in hashes.keys() - {"train"}
-        for value, each in zip(rows[split][0], hashes[split], strict=True)
+    hashes = {split: list(map(content_hash, part[0])) for split, part in rows.items()}
+    known = {
+        image: content
+        for split, part in rows.items()
+        for image, content in zip(part[0], hashes[split], strict=True)
     }
+    if len(rows) > 1:
+        kept, dropped = without_overlap({split: (part,) for split, part in hashes.items()})
+        rows = {split: take(part, kept[split]) for split, part in rows.items()}
+        notes = [*notes, *(note.replace("their text", "their image") for note in dropped)]
+    number = 2 + columns.index(group) if group else None
+    kind: Any = {"keys": [known[image] for image in rows["train"][0]], "group": number}
+    rows, made = complete(name, rows, shares, group_name=group or "", **kind)
     groups = {split: part[number] for split, part in rows.items()} if number else None
     return ImageSource(name, rows, [*notes, *made], known, columns, groups)
 
@@ -155,8 +141,7 @@ class ImageSource(MemorySource):
         groups: Mapping[str, Sequence[str]] | None = None,
     ):
         self._hashes = hashes
-        kind: Any = {"columns": columns, "inputs": ("image",), "groups": groups}
-        super().__init__(name, rows, notes, self._where, SEE, **kind)
+        super().__init__(name, rows, notes, self._where, SEE, columns, ("image",), groups=groups)
 
     def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
         return (self._hashes[row[0]], *row[1:])
@@ -214,55 +199,22 @@ def _column(path: str, label: str | None, columns: Sequence[str]) -> str | None:
 
 def _folder(folder: pathlib.Path, labelled: bool) -> Table:
     """Returns the images of a folder: those in its folders with their names, or all."""
-    places = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
+    inside = sorted(folder.rglob("*"))
     if labelled:
-        inside = [file for each in places if each.is_dir() for file in sorted(each.iterdir())]
-    else:
-        inside = sorted(folder.rglob("*"))
+        places = [place for place in sorted(folder.iterdir()) if not place.name.startswith(".")]
+        inside = [file for place in places if place.is_dir() for file in sorted(place.iterdir())]
     inside = [file for file in inside if file.is_file() and not file.name.startswith(".")]
-    found = [file for file in inside if file.suffix.lower() in SUFFIXES]
-    if not found:
+    images = [file for file in inside if file.suffix.lower() in SUFFIXES]
+    if not images:
         raise DataError(
             f"{folder} holds no {'folder with images in it' if labelled else 'images'}.",
             set_in=str(folder),
             valid=f"{VALID}; images end in {', '.join(SUFFIXES)}",
             see=SEE,
         )
-    notes = [f"{folder}: {len(found):,} images"]
-    if len(found) < len(inside):
-        notes.append(f"{folder}: {len(inside) - len(found):,} files that are no images not read")
-    labels = [file.parent.name for file in found] if labelled else None
-    place: Callable[[int], str] = lambda number: str(found[number])  # noqa: E731
-    lines, rows = range(len(found)), range(1, len(found) + 1)
-    return Table((list(map(str, found)),), labels, tuple(notes), lines, place, rows=rows)
-
-
-def _parts(data: str, validation: str | None, test: str | None) -> dict[str, str]:
-    """Returns the folder or the table of each split that has one."""
-    given = {"train": data, "validation": validation, "test": test}
-    folder = pathlib.Path(data).expanduser()
-    if folder.is_dir():
-        inside = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
-        found = {split: _only(split, inside) for split in SPLITS}
-        if found["train"]:
-            given = {split: given[split] or found[split] for split in SPLITS}
-            given["train"] = found["train"]
-    return {split: path for split in SPLITS if (path := given[split])}
-
-
-def _only(split: str, inside: Sequence[pathlib.Path]) -> str | None:
-    """Returns the one folder or table that is this split."""
-    names = SPLIT_NAMES[split]
-    hits = [
-        each
-        for each in inside
-        if (each.stem.lower() if each.is_dir() else table_stem(each)) in names
-        and each.suffix.lower() != ".txt"  # a list of paths, without labels
-    ]
-    if len(hits) > 1:
-        raise DataError(
-            f"{len(hits)} could be the {split} split: {', '.join(hit.name for hit in hits)}.",
-            valid="one of them in this folder",
-            see=SEE,
-        )
-    return str(hits[0]) if hits else None
+    paths, notes = list(map(str, images)), [f"{folder}: {len(images):,} images"]
+    if len(images) < len(inside):
+        notes.append(f"{folder}: {len(inside) - len(images):,} files that are no images not read")
+    labels = [file.parent.name for file in images] if labelled else None
+    lines, rows = range(len(paths)), range(1, len(paths) + 1)
+    return Table((paths,), labels, tuple(notes), lines, paths.__getitem__, rows=rows)

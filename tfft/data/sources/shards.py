@@ -28,11 +28,12 @@ from tfft.data.splits import MAX_HELD_OUT, SPLIT_NAMES, check_shares
 from tfft.errors import DataError
 from tfft.storage.array_folder import find_arrays, write_arrays
 from tfft.storage.cache_store import Store
+from tfft.storage.foreign_files import local_path
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-FORMAT = 1  # a change makes all indexes new
+FORMAT = 2  # a change makes all indexes new
 Paths = Mapping[str, Sequence[str]]
 
 
@@ -270,7 +271,7 @@ def _origins(given: Mapping[str, str | Sequence[str]]) -> tuple[dict[str, list[s
 
 def _parts(data: str | Sequence[str]) -> tuple[dict[str, list[str]], list[str]] | None:
     """Returns the shards of a folder that has several splits; None if it has not."""
-    folder = pathlib.Path(data).expanduser() if isinstance(data, str) else None
+    folder = local_path(data, DataError) if isinstance(data, str) else None
     if folder is None or not folder.is_dir():
         return None
     inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_"))]
@@ -295,7 +296,7 @@ def _paths(data: str | Sequence[str], split: str) -> list[str]:
     """Returns the files of a path, a folder, a pattern or a list of these."""
     if not isinstance(data, str):
         return [path for each in data for path in _paths(each, split)]
-    place = pathlib.Path(data).expanduser()
+    place = local_path(data, DataError)
     if place.is_dir():
         found = [str(path) for path in sorted(place.iterdir()) if shard_suffix(path)]
     elif place.exists():

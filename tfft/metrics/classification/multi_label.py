@@ -9,8 +9,7 @@ import numpy as np
 
 from tfft.errors import refuse_unknown
 from tfft.metrics import aggregates
-from tfft.metrics.classification.class_metrics import class_row
-from tfft.metrics.confidence_intervals import areas, share_interval
+from tfft.metrics.classification.class_metrics import label_row, mean_area
 
 
 def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarray:
@@ -20,11 +19,11 @@ def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarra
       DataError: an answer has another label.
     """
     numbers = {label: number for number, label in enumerate(labels)}
-    found = np.zeros((len(answers), len(labels)), np.float32)
+    targets = np.zeros((len(answers), len(labels)), np.float32)
     for row, names in enumerate(answers):
         refuse_unknown(names, numbers)
-        found[row, [numbers[name] for name in names]] = 1.0
-    return found
+        targets[row, [numbers[name] for name in names]] = 1.0
+    return targets
 
 
 def label_sums(truth: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,7 +52,7 @@ def multi_label_metrics(
       the labels; per label precision, recall, F1, areas and support, None where undefined.
     """
     single = {"hits": truth & given, "predicted": given, "true": truth}
-    found = aggregates.figures(
+    figures = aggregates.figures(
         {
             "micro_f1": ("f1", label_sums(truth, given)),
             "macro_f1": ("mean_f1", single),
@@ -61,19 +60,13 @@ def multi_label_metrics(
             "hamming_loss": ("mean", {"score": (truth != given).mean(1)}),
         }
     )
-    classes = {name: _label(truth[:, i], given[:, i], scores[:, i]) for i, name in enumerate(names)}
-    known = [row["average_precision"] for row in classes.values()]
-    known = [value for value in known if value is not None]
-    found["average_precision"] = {"value": float(np.mean(known)) if known else None}
-    return {**found, "classes": classes}
-
-
-def _label(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-    hits, called, support = int((truth & given).sum()), int(given.sum()), int(truth.sum())
-    precision, recall = share_interval(hits, called), share_interval(hits, support)
-    f1 = aggregates.interval("f1", {"hits": truth & given, "predicted": given, "true": truth})
-    figures = {"precision": precision, "recall": recall, "f1": f1}
-    return {**class_row(figures, support), **areas(truth, scores)}
+    classes = {}
+    for number, name in enumerate(names):
+        own = {key: each[:, number] for key, each in single.items()}
+        f1 = aggregates.interval("f1", own)
+        classes[name] = label_row(own["true"], own["predicted"], scores[:, number], f1)
+    figures["average_precision"] = {"value": mean_area(classes, "average_precision")}
+    return {**figures, "classes": classes}
 
 
 def surest_errors(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> np.ndarray:

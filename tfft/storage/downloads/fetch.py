@@ -36,11 +36,22 @@ Say = Callable[[str], None]
 
 
 def cache_dir() -> pathlib.Path:
-    """Returns the folder of fetched items: $TFFT_HOME, or `tfft` in the user's cache folder."""
+    """Returns the folder of fetched items: $TFFT_HOME, or `tfft` in the user's cache folder.
+
+    Raises:
+      UserError: The user has no home folder, as in a container with a user number of its own.
+    """
     home = os.environ.get("TFFT_HOME")
     if home:
         return pathlib.Path(home).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    except RuntimeError as error:
+        raise UserError(
+            "there is no home folder: HOME is not set, and this user has no entry in the system.",
+            set_in="the environment",
+            valid="TFFT_HOME=FOLDER, for fetched items and the store",
+        ) from error
     return pathlib.Path(cache) / "tfft"
 
 

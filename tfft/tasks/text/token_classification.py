@@ -85,7 +85,7 @@ class TokenClassification(Task):
         where = "TokenClassification.class_weights"
         by_label = class_weights(self.class_weights, names, None, where)
         by_tag = by_label and (by_label[0], *np.repeat(by_label[1:], 2).tolist())
-        return TokenCrossentropy(len(self.target.names or ()), self.label_smoothing, by_tag)
+        return TokenCrossentropy(len(self.target.names or ()), self.label_smoothing, weights=by_tag)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         return [TokenAccuracy()]

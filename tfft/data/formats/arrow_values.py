@@ -1,0 +1,156 @@
+"""Values of Arrow's record batches as Python values, checked before they are read.
+
+Buffers of a foreign file are not trusted: offsets may lead outside of them, and a few bytes may
+stand for gigabytes, as many rows with the same long value do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.compute as pc
+from pyarrow import types
+
+from tfft.data.formats.base import Format
+from tfft.data.formats.compression import refuse_expansion
+from tfft.errors import DataError
+
+MOST = 2**26  # bytes of one row's values, and of the values that are converted at a time
+VALUE = 64  # bytes that a Python value takes beside its characters
+VALID = "a whole file; rows of texts, numbers, lists or structs"
+
+
+class BatchReader:
+    """Reads batches of a file, one after another.
+
+    Args:
+      file: For the places of rows.
+      stored: Number of bytes of the file.
+    """
+
+    def __init__(self, file: Format, stored: int):
+        self._file, self._stored = file, stored
+        self._number = self._size = 0
+
+    def columns(self, batch: Any, names: Sequence[str]) -> Iterator[tuple[int, list[list[Any]]]]:
+        """Yields the number of the rows before, and the values of columns, some rows at a time.
+
+        Raises:
+          DataError: A value is damaged or too large, or its type is not supported.
+        """
+        batch = batch.select([*dict.fromkeys(names)])
+        try:
+            batch.validate(full=True)
+        except (pyarrow.ArrowException, UnicodeDecodeError) as error:
+            raise self._damaged(_first_invalid(batch), error) from error
+        begin = self._number
+        for piece in self._pieces(batch):
+            try:
+                columns = [_plain(piece.column(name)).to_pylist() for name in names]
+            except (ArithmeticError, LookupError, ValueError, pyarrow.ArrowException) as error:
+                raise self._damaged(0, error) from error  # such as a date after the year 9999
+            yield self._number, columns
+            self._number += len(piece)
+        self._number = begin + len(batch)
+
+    def _pieces(self, batch: Any) -> Iterator[Any]:
+        """Yields slices of a batch whose values take at most `MOST` bytes each."""
+        try:
+            size = sum(map(_size, batch.columns))
+        except TypeError as error:
+            raise self._error(0, f"has a value of the type {error}, which is not read") from error
+        if size <= MOST:
+            self._size += size
+            refuse_expansion(self._file.where, self._size, self._stored)
+            yield batch
+        elif len(batch) == 1:
+            raise self._error(0, f"has values of {size:,} bytes", f"at most {MOST:,} bytes a row")
+        else:
+            half = len(batch) // 2
+            yield from self._pieces(batch.slice(0, half))
+            yield from self._pieces(batch.slice(half))
+
+    def _damaged(self, row: int, error: Exception) -> DataError:
+        return self._error(row, f"is damaged: {(str(error).splitlines() or ['?'])[0][:200]}")
+
+    def _error(self, row: int, problem: str, valid: str = VALID) -> DataError:
+        place = self._file.place(self._number + row + 1)
+        return DataError(f"{place} {problem}.", set_in=place, valid=valid)
+
+
+def _first_invalid(batch: Any) -> int:
+    """Returns the number of the first row that is damaged."""
+    low, high = 0, len(batch)
+    while high - low > 1:
+        middle = (low + high) // 2
+        try:
+            batch.slice(low, middle - low).validate(full=True)
+            low = middle
+        except (pyarrow.ArrowException, UnicodeDecodeError):
+            high = middle
+    return low
+
+
+def _size(array: Any) -> int:
+    """Returns the number of bytes that the values of an array take in Python, about.
+
+    Raises:
+      TypeError: Values of this type may stand for many others.
+    """
+    kind, size = array.type, VALUE * len(array)
+    if isinstance(array, pyarrow.ExtensionArray):
+        return _size(array.storage)
+    if types.is_dictionary(kind):
+        return size + _size_of_indices(array)
+    if types.is_struct(kind):
+        return size + sum(map(_size, array.flatten()))
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return size + _size(array.flatten())
+    if types.is_map(kind):
+        return size + _size(array.keys) + _size(array.items)
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return size + int(_view_lengths(array).sum())
+    if types.is_nested(kind) or types.is_run_end_encoded(kind):
+        raise TypeError(str(kind))
+    if types.is_primitive(kind) or types.is_null(kind) or types.is_decimal(kind):
+        return size
+    return size + (pc.sum(pc.binary_length(array)).as_py() or 0)
+
+
+def _size_of_indices(array: Any) -> int:
+    """Returns the size of the values that an array names by their place in its dictionary."""
+    values = array.dictionary
+    if types.is_string(values.type) or types.is_binary(values.type):
+        return pc.sum(pc.take(pc.binary_length(values), array.indices)).as_py() or 0
+    return len(array) * _size(values)
+
+
+def _view_lengths(array: Any) -> np.ndarray:
+    """Returns the lengths of string views, int32 [n], which Arrow keeps beside their places."""
+    views = array.buffers()[1]
+    if views is None:
+        return np.zeros(0, np.int32)
+    return np.frombuffer(views, np.int32)[::4][array.offset : array.offset + len(array)]
+
+
+def _plain(array: Any) -> Any:
+    """Returns an array without dictionaries."""
+    kind = _plain_type(array.type)
+    return array if kind == array.type else array.cast(kind)
+
+
+def _plain_type(kind: Any) -> Any:
+    if types.is_dictionary(kind):
+        return kind.value_type
+    if types.is_list(kind):
+        return pyarrow.list_(_plain_field(kind.value_field))
+    if types.is_struct(kind):
+        return pyarrow.struct([_plain_field(field) for field in kind])
+    return kind
+
+
+def _plain_field(field: Any) -> Any:
+    return field.with_type(_plain_type(field.type))
