@@ -50,7 +50,7 @@ def hidden_states(body, ids):
     }
     layers = [body.embed(batch)]
     for i in range(body.depth):
-        layers.append(body.layer(i, layers[-1], batch["padding_mask"]))
+        layers.append(body.layers(i, layers[-1], batch["padding_mask"], [None]))
     return [np.asarray(layer) for layer in layers]
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from tfft.backbones.text.decoder_architectures import ALL
 
@@ -36,11 +35,19 @@ class Preset:
 def presets() -> Iterator[Preset]:
     """Yields KerasHub's presets for the supported backbones, by backbone and then by size."""
     # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
-    by_name = {
-        name: _preset(name, kind.name, details)
-        for kind in ALL.values()
-        for name, details in kind.model.presets.items()
-    }
+    by_name: dict[str, Preset] = {}
+    for kind in ALL.values():
+        for name, details in kind.model.presets.items():
+            metadata = details["metadata"]
+            spoken = [LANGUAGES[part] for part in name.split("_") if part in LANGUAGES]
+            by_name[name] = Preset(
+                name=name,
+                architecture=kind.name,
+                parameters=metadata.get("params"),
+                languages=", ".join(metadata.get("languages") or spoken),
+                description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
+                handle=details["kaggle_handle"],
+            )
     order = list(ALL)
     yield from sorted(
         by_name.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
@@ -50,16 +57,3 @@ def presets() -> Iterator[Preset]:
 def handles() -> dict[str, str]:
     """Returns the handle of every preset by its name."""
     return {preset.name: preset.handle for preset in presets()}
-
-
-def _preset(name: str, architecture: str, details: Mapping[str, Any]) -> Preset:
-    metadata = details["metadata"]
-    spoken = [LANGUAGES[part] for part in name.split("_") if part in LANGUAGES]
-    return Preset(
-        name=name,
-        architecture=architecture,
-        parameters=metadata.get("params"),
-        languages=", ".join(metadata.get("languages") or spoken),
-        description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
-        handle=details["kaggle_handle"],
-    )

@@ -24,7 +24,7 @@ from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.values import ValueEvaluator, absolute_error
 from tfft.tasks.signatures.base import DEFAULT, ServingSignature, Signatures
 from tfft.tasks.signatures.values import ValueSignature
-from tfft.tasks.targets.base import Answers, Target
+from tfft.tasks.targets.base import Answers, Counts, Target
 
 
 class BatchAugmentation(Protocol):
@@ -61,7 +61,7 @@ class Task:
     augmentation: BatchAugmentation | None = None
     calibration: Calibration | None = None
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the task for the answers of the training split.
 
         Args:

@@ -132,10 +132,6 @@ class TextBackbone(Backbone):
         """
         return self.architecture.embed(self.model, batch, training)
 
-    def layer(self, i: int, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
-        """From the input of layer `i` to its output, [b t d]; `padding_mask` is int32 [b t]."""
-        return self.layers(i, hidden, padding_mask, [training])
-
     def layers(
         self, first: int, hidden: Any, padding_mask: Any, modes: Modes, pooled_next: bool = False
     ) -> Any:

@@ -14,6 +14,7 @@ from tfft.tasks.base import Task
 from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, ReportedMetric
 from tfft.tasks.multi_task.data import filled_shares, shares
 
+Outputs = Mapping[str, Any]  # of each task, by name
 SHOWN = ("text", "characters_left_out", "truth", "predicted", "spans")  # what all tasks may show
 
 
@@ -45,7 +46,7 @@ class MultiTaskEvaluator(Evaluator):
                     return own
         return super().greater_is_better(name)
 
-    def evaluate(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
+    def evaluate(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the metrics of each task on its examples, "task/key".
 
         Beside them `classes` of all tasks, and all metrics under `tasks`.
@@ -60,7 +61,7 @@ class MultiTaskEvaluator(Evaluator):
         }
         return collected(metrics, (metric.key for metric in self.metrics))
 
-    def main_terms(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def main_terms(self, examples: Examples, outputs: Outputs) -> dict[str, np.ndarray]:
         """Returns the first task's terms, with `there` 0 for examples that are not its own."""
         share = shares(examples, self.tasks)[self.main]
         part, taken = self.parts[self.main], share.taken(outputs[self.main])
@@ -106,7 +107,7 @@ class MultiTaskEvaluator(Evaluator):
             for line in self.parts[name].data_warnings(share.examples)
         ]
 
-    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> Details:
+    def report_examples(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the report examples of each task, one after the other, with its name."""
         result: dict[str, Any] = {"mistake_count": 0, "mistakes": [], "least_certain": []}
         for name, share in filled_shares(examples, self.tasks).items():

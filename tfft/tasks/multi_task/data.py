@@ -15,6 +15,7 @@ from tfft.data.examples import Examples
 from tfft.errors import DataError, near
 from tfft.metrics.record_aggregates import scatter
 from tfft.tasks.base import Task
+from tfft.tasks.targets.base import Counts
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 
@@ -136,7 +137,7 @@ def by_example(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str, Counter[str]]:
+def counts_by_task(tasks: Iterable[str], counts: Counts) -> dict[str, Counter[str]]:
     """Returns the number of examples with each answer of each task, from those of joint answers."""
     own: dict[str, Counter[str]] = {name: Counter() for name in tasks}
     for answer, count in counts.items():
@@ -145,7 +146,7 @@ def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str,
     return own
 
 
-def sorted_counts(counts: Mapping[str, int]) -> dict[str, int]:
+def sorted_counts(counts: Counts) -> dict[str, int]:
     """Returns counts in the order of their answers."""
     return dict(sorted(counts.items()))
 

@@ -18,6 +18,7 @@ from tfft.tasks.multi_task import data, parts
 from tfft.tasks.multi_task import model as together
 from tfft.tasks.signatures.base import DEFAULT, Signatures
 from tfft.tasks.signatures.multi_task import MultiTaskSignature
+from tfft.tasks.targets.base import Counts
 from tfft.tasks.targets.joint_answers import JointAnswers
 
 
@@ -62,7 +63,7 @@ class MultiTask(Task):
             result[name] = with_calibration(task, self.calibration.values.get(name, {}), None)
         return result
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         self.target.with_training_answers(counts)  # refuses a task without answers
         own = data.counts_by_task(self._tasks, counts)
         task = copy.copy(self)

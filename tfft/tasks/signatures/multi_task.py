@@ -11,8 +11,8 @@ from tfft.tasks.evaluators.multi_task import collected
 from tfft.tasks.multi_task.data import by_example, by_task, filled_shares
 from tfft.tasks.signatures.base import (
     Answers,
-    Evaluation,
     Predictions,
+    Results,
     ServedTask,
     ServingSignature,
     Tensors,
@@ -48,9 +48,7 @@ class MultiTaskSignature(ServingSignature):
         own, parts = by_task(answers, self.parts), self.parts.items()
         return by_example({n: part.format_answers(own[n], examples) for n, part in parts})
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         own, metrics = by_task(answers, self.parts), {}
         for name, share in filled_shares(examples, self.tasks).items():
             answers = {key: share.taken(values) for key, values in own[name].items()}

@@ -18,8 +18,8 @@ from tfft.tasks.evaluators.generated_text import decode_texts
 from tfft.tasks.evaluators.text_spans import predict_answers
 from tfft.tasks.signatures.base import (
     Answers,
-    Evaluation,
     Predictions,
+    Results,
     ServedTask,
     ServingSignature,
     Tensors,
@@ -74,9 +74,7 @@ class AnswerSignature(ServingSignature):
     def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
         return extractive_answers.received(answers)
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics of an export's answers, and no report details."""
         references = extractive_answers.texts(examples)
         terms = extractive_answers.measures(self.format_answers(answers, examples), references)
@@ -109,9 +107,7 @@ class SpanSignature(ServingSignature):
     def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
         return tagged_spans.named(tagged_spans.received(answers), examples.inputs[0])
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics and report details of an export's answers.
 
         Raises:
