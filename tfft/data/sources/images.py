@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
@@ -23,10 +24,12 @@ from tfft.data.splits import (
 )
 from tfft.errors import DataError
 from tfft.preprocessing.media_files import content_hash
+from tfft.storage.foreign_files import local_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")
 SEE = "tfft check --gin_file=quick/images.gin --gin.DATA=FOLDER"
+OUTSIDE = "images.allow_outside = True, or tfft predict --allow_outside,"
 VALID = (
     "a folder for each class with images in it; train, validation and test folders of that kind; "
     "or a table with a column of paths and one of labels"
@@ -55,6 +58,7 @@ def images(
     test_share: float = 0.1,
     group: str | None = None,
     decode: Literal["auto", "memory", "on_demand"] = "auto",
+    allow_outside: bool = False,
 ) -> Source:
     """Returns a source of a person's own images.
 
@@ -76,6 +80,8 @@ def images(
         or the scene that an image is from. It is one of `columns` too.
       decode: "memory" decodes each image once, "on_demand" each time that it is read; "auto" keeps
         the images of a split in memory if they take at most a quarter of what is free.
+      allow_outside: whether a table may name images outside of its own folder, by absolute paths,
+        by "..", or through links. Links in a folder of images are followed.
 
     Raises:
       DataError: there are no images, one cannot be read, or no run could learn from them.
@@ -84,7 +90,9 @@ def images(
     parts = _parts(data, validation, test)
     columns = tuple(dict.fromkeys([*columns, *([group] if group else [])]))
     tables = {
-        split: read_images(path, image=image, label=label, columns=columns)
+        split: read_images(
+            path, image=image, label=label, columns=columns, allow_outside=allow_outside
+        )
         for split, path in parts.items()
     }
     rows: dict[str, Rows] = {
@@ -171,6 +179,7 @@ def read_images(
     image: str | None = None,
     label: str | None = None,
     labelled: bool = True,
+    allow_outside: bool = False,
     **settings: Any,
 ) -> Table:
     """Returns the paths of images, and their labels unless `labelled` is False.
@@ -179,12 +188,13 @@ def read_images(
       path: a folder, of classes where labels are read; a table whose paths are from its own folder;
         a .txt file with a path a line; "-" for a table on standard input.
       image, label: names of the table's columns.
+      allow_outside: whether the table may name images outside of its folder.
       settings: further ones of `tfft.data.sources.files.read`.
 
     Raises:
       DataError: there are none, or the table cannot be read.
     """
-    place = pathlib.Path(path).expanduser()
+    place = local_path(path, DataError)
     if path != "-" and place.is_dir():
         return _folder(place, labelled)
     if "chooser" not in settings:
@@ -195,12 +205,31 @@ def read_images(
         error.see = SEE
         raise
     base = pathlib.Path() if path == "-" else place.parent
-    return dataclasses.replace(table, inputs=([_from(base, value) for value in table.texts],))
+    values = [_from(base, value) for value in table.texts]
+    if not allow_outside:
+        _refuse_outside(base, values, table)
+    return dataclasses.replace(table, inputs=(values,))
 
 
 def _from(base: pathlib.Path, value: str) -> str:
     """Returns an image as it is named from here, where it is named from a folder."""
-    return value if value.startswith("data:") else str(base / pathlib.Path(value).expanduser())
+    return value if value.startswith("data:") else str(base / value)
+
+
+def _refuse_outside(base: pathlib.Path, values: Sequence[str], table: Table) -> None:
+    """Refuses images that are not below a folder once links are followed."""
+    folder = os.path.join(os.path.realpath(base), "")
+    for number, value in enumerate(values):
+        if "\0" in value or value.startswith("data:"):
+            continue
+        if not os.path.realpath(value).startswith(folder):
+            where = table.place(table.lines[number])
+            raise DataError(
+                f"{where}: the image {value!r} is outside of {folder}.",
+                set_in=where,
+                valid=f"images below {folder}; {OUTSIDE} where you trust the table",
+                see=SEE,
+            )
 
 
 def _column(path: str, label: str | None, columns: Sequence[str]) -> str | None:
@@ -231,6 +260,8 @@ def _folder(folder: pathlib.Path, labelled: bool) -> Table:
     notes = [f"{folder}: {len(found):,} images"]
     if len(found) < len(inside):
         notes.append(f"{folder}: {len(inside) - len(found):,} files that are no images not read")
+    for file in found:
+        local_path(file, DataError)
     labels = [file.parent.name for file in found] if labelled else None
     place: Callable[[int], str] = lambda number: str(found[number])  # noqa: E731
     lines, rows = range(len(found)), range(1, len(found) + 1)
@@ -240,7 +271,7 @@ def _folder(folder: pathlib.Path, labelled: bool) -> Table:
 def _parts(data: str, validation: str | None, test: str | None) -> dict[str, str]:
     """Returns the folder or the table of each split that has one."""
     given = {"train": data, "validation": validation, "test": test}
-    folder = pathlib.Path(data).expanduser()
+    folder = local_path(data, DataError)
     if folder.is_dir():
         inside = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
         found = {split: _only(split, inside) for split in SPLITS}
