@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -20,6 +19,7 @@ from tfft.evaluation import inference
 from tfft.reports.console import Console
 from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
+from tfft.runs.signals import Stop
 from tfft.storage.downloads import fetch
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -119,7 +119,7 @@ class Product:
             {"labels": list(self.task.target.names or ())},
             Console(quiet=True),
             200,
-            threading.Event(),
+            Stop(),
         )
         loop.fit_stage(recorder, schedule, inputs, None)
         recorder.workdir.finish()

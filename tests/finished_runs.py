@@ -4,7 +4,7 @@ A test gets the folder of a run to read, or a copy of it to change.
 """
 
 import fcntl
-import json
+import functools
 import pathlib
 import shutil
 
@@ -15,6 +15,8 @@ from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
 from tfft.data.sources.synthetic import synthetic
 from tfft.reports.console import Console
+from tfft.storage.workdir import Workdir
+from tfft.training import checkpointing
 
 CONFIG = """
 train.task = @TextClassification()
@@ -58,6 +60,29 @@ def reviews(home):
         assert cli.command(["export", "--workdir=out", "--quiet"]) == 0
 
 
+def three_runs(home):
+    """Makes runs of three epochs: `out`, `other` with another seed, `half` stopped after two."""
+    (home / "data").mkdir(parents=True)
+    changed = {"Stage.epochs = 1": "Stage.epochs = 3", "freeze_layers = 1": 'freeze_layers = "all"'}
+    text = functools.reduce(lambda text, pair: text.replace(*pair), changed.items(), CONFIG)
+    (home / "run.gin").write_text(text)
+    lines = ["review,stars,url", *rows_of(80)]
+    (home / "data" / "reviews.csv").write_text("\n".join(lines) + "\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        for words in (["--workdir=out"], ["--workdir=other", "--seed=1"]):
+            assert cli.command(["train", "--gin_file=run.gin", "--quiet", *words]) == 0
+        plain = checkpointing.Recorder.on_epoch_end
+
+        def stops(self, epoch, logs=None):
+            plain(self, epoch, logs)
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+        patch.setattr(checkpointing.Recorder, "on_epoch_end", stops)
+        assert cli.command(["train", "--gin_file=run.gin", "--workdir=half", "--quiet"]) == 130
+
+
 def train_synthetic(workdir, **settings):
     """Trains two stages on made texts; returns the run. In a finished folder it opens that run."""
     settings = {"stages": STAGES, "say": Console(quiet=True), "plots": False} | settings
@@ -86,8 +111,8 @@ def finished(root, make):
 def copy_of(folder, target):
     """Returns a copy of a home folder whose run in `out` was trained there, as it says."""
     shutil.copytree(folder, target)
-    path = pathlib.Path(target, "out", "run.json")
-    described = json.loads(path.read_text())
+    files = Workdir(pathlib.Path(target, "out"))
+    described = files.read_json("run.json")
     assert described["folder"] == str(folder)
-    path.write_text(json.dumps({**described, "folder": str(target)}))
+    files.write_json("run.json", {**described, "folder": str(target)})
     return target

@@ -66,28 +66,30 @@ for line in sys.stdin:
 
 
 @functools.cache
-def _server(modules):
+def _server(modules, preload):
     root = str(pathlib.Path(__file__).parent.parent)
+    more = {"LD_PRELOAD": preload} if preload else {}
     return subprocess.Popen(
         [sys.executable, "-c", SERVER, *modules],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "PYTHONPATH": root, "TF_CPP_MIN_LOG_LEVEL": "3", **more},
     )
 
 
-def run(command, cwd=None, modules=TFFT, **given):
+def run(command, cwd=None, modules=TFFT, preload=None, **given):
     """Does what `subprocess.run` does with a command of this Python, its output captured.
 
     Args:
       command: this Python, perhaps `-P`, then `-m NAME`, `-c CODE` or a file, then arguments.
       modules: what is imported already.
+      preload: a library that is loaded before all others.
       given: of `subprocess.run`; `env` is heeded.
     """
     program, *words = command
     assert program == sys.executable
-    server = _server(modules)
+    server = _server(modules, preload)
     with tempfile.TemporaryDirectory() as room:
         out, err = pathlib.Path(room, "out"), pathlib.Path(room, "err")
         asked = {"words": words, "cwd": str(cwd or os.getcwd()), "out": str(out), "err": str(err)}

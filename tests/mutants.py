@@ -111,14 +111,14 @@ tfft/export/saved_model.py: the export gate is a thousand times too wide
   + TOLERANCE = 1e-2
   tests/export/test_saved_model.py::test_the_gate_lets_through_what_is_within_its_tolerance_alone
 tfft/preprocessing/text/text_preprocessor.py: texts are cut one token too early
-  - return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
-  + return tf.concat([ragged[:, : sequence_length - 2], last], axis=1)
+  - return tf.concat([rows[:, : self.sequence_length - 1], last], axis=1)
+  + return tf.concat([rows[:, : self.sequence_length - 2], last], axis=1)
   tests/preprocessing/test_text_preprocessor.py::test_truncation_keeps_the_last_token
 tfft/preprocessing/text/text_pairs.py: a pair has one separator where its body has two
   - between = [end, end] if self.double_end else [end]
   + between = [end]
   tests/tasks/test_text_pair_classification.py::test_every_body_reads_pairs[roberta]
-tfft/tasks/targets/class_labels.py: labels are shifted by one
+tfft/tasks/targets/labels.py: labels are shifted by one
   - return np.array([numbers[label] for label in labels], np.int32)
   + return np.array([(numbers[label] + 1) % len(numbers) for label in labels], np.int32)
   tests/tasks/test_text_classification.py::test_targets_name_an_unknown_label
@@ -157,7 +157,7 @@ tfft/metrics/confidence_intervals.py: a bootstrap interval holds 90 %
   + low, high = np.quantile(draws, ndtr(2 * shift + ndtri([0.05, 0.95])))
   tests/metrics/test_confidence_intervals.py::test_an_interval_holds_the_middle_95_percent_of_the_draws
 tfft/metrics/classification/multi_label.py: micro F1 is macro F1
-  - "micro_f1": ("f1", label_sums(truth, given)),
+  - "micro_f1": ("f1", label_sums(truth, predicted)),
   + "micro_f1": ("mean_f1", single),
   tests/tasks/test_multi_label_classification.py::test_figures_are_those_of_scikit_learn
 tfft/metrics/text/tagged_spans.py: a span with a wrong label counts as right
@@ -180,8 +180,8 @@ tfft/config/strict_checks.py: an unused binding passes
   - yield from _check_reach(composition, see)
   + yield from ()
   tests/config/test_config.py::test_binding_of_something_that_is_not_reached
-tfft/storage/workdir.py: two processes may hold one workdir
-  - fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+tfft/storage/locks.py: two processes may hold one workdir
+  - fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
   + fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
   tests/storage/test_workdir.py::test_a_second_process_is_refused
 tfft/storage/atomic_write.py: a write that fails leaves half a file
@@ -196,7 +196,7 @@ tfft/runs/prediction_files.py: rows are skipped and not counted
   - return Rows(table, range(len(table.rows)), table.skipped, wanted, line_name)
   + return Rows(table, range(len(table.rows)), (), wanted, line_name)
   tests/runs/test_predict.py::test_rows_that_cannot_be_read_are_skipped_on_request
-tfft/tasks/signatures/label_probabilities.py: labels of an example get the names of others
+tfft/tasks/signatures/class_probabilities.py: labels of an example get the names of others
   - names = np.array(self.names)
   + names = np.array(self.names)[::-1]
   tests/tasks/test_multi_label_classification.py::test_a_prediction_reads_names

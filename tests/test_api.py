@@ -22,7 +22,7 @@ from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ExportError, WorkdirError
-from tfft.export import saved_model
+from tfft.export import exported_model, saved_model
 from tfft.reports.console import Console
 from tfft.runs import exported
 from tfft.tasks.base import serving_signature
@@ -233,11 +233,12 @@ def test_predict_writes_lines_and_does_not_overwrite(trained, tmp_path):
     api.predict(task, tiny(), str(trained.workdir), say=say, force=True, **settings)
 
 
+@pytest.mark.slow
 def test_the_export_takes_raw_text_and_agrees(trained, tmp_path):
     version = trained.export(tmp_path / "export", say=Console(quiet=True))
     assert version.name == "1" and trained.export(tmp_path / "export").name == "2"
     inputs, labels = (["mark1", "mark0 film"],), ["class_0", "class_1"]
-    answers = saved_model.run_export(str(tmp_path / "export"), inputs, Console())
+    answers = exported_model.run_export(str(tmp_path / "export"), inputs, Console())
     assert np.allclose(
         np.stack(answers["probabilities"]), trained.outputs(["mark1", "mark0 film"]), atol=1e-5
     )

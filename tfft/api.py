@@ -7,7 +7,6 @@ import inspect
 import os
 import pathlib
 import resource
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -18,11 +17,10 @@ from tfft.backbones.base import Backbone
 from tfft.data import examples, truncation
 from tfft.data.as_source import as_source
 from tfft.errors import ConfigError, near
-from tfft.evaluation import inference, run_comparison, stored_predictions
+from tfft.evaluation import inference, run_comparison
 from tfft.evaluation.slices import Slicer, encoded_groups, grouped, slice_rows
-from tfft.reports import report, terminal
+from tfft.reports import terminal
 from tfft.reports.console import Console
-from tfft.reports.terminal import show_report
 from tfft.runs import (
     environment,
     initial_weights,
@@ -34,19 +32,19 @@ from tfft.runs import (
     trainer,
     workdir_state,
 )
-from tfft.runs.check_stage import check_stage
+from tfft.runs.check_stage import check_stages
 from tfft.runs.evaluation_data import examples_of_file, held_out_examples
 from tfft.runs.exported import evaluate_export, predict_export
-from tfft.runs.final_evaluation import calibrate, evaluate_and_report
+from tfft.runs.final_evaluation import calibrate, evaluate_and_report, finished_report
 from tfft.runs.prediction_files import Requested, columns_of_run, show_metrics
 from tfft.runs.repeat import RepeatPlan, repeat
 from tfft.runs.repeat_member import RepeatMember
-from tfft.runs.restore import built_head, restore
+from tfft.runs.restore import built_head, restore, restore_finished
 from tfft.runs.run import COMPARED, Run
 from tfft.runs.run_data import RunData, has_slices
 from tfft.runs.workdir_state import run_identity
-from tfft.storage.atomic_write import refuse_existing
-from tfft.storage.format_versions import KEY, WORKDIR
+from tfft.storage import manifest
+from tfft.storage.atomic_write import make_temporary_folder, refuse_existing, temporary_folder
 from tfft.storage.workdir import Workdir
 from tfft.tasks import encoding
 from tfft.tasks.base import Task, serving_signature
@@ -134,18 +132,16 @@ def train(
       seed: of the head's first weights, the order of batches and dropout.
       seeds: runs that differ in the seed alone, from `seed` on; see `repeat`.
       folds: runs that differ in which part of training and validation data is held out.
-      feature_floor: adds what the body gives as it was pretrained: a logistic regression on its
-        outputs, which costs a forward pass of the training and the held-out split; or the model
-        before the training, where the head has no weights of its own: embeddings, written texts.
+      feature_floor: adds a baseline of the pretrained body, for a forward pass over two splits: a
+        logistic regression on its outputs; or the untrained model, for heads without weights.
       against: the folder of a run that the report compares this one with, or "previous".
       mlflow: an MLflow tracking URI or a folder to log to, beside TensorBoard.
       workdir: the run's folder, a temporary one by default; the same call with the same folder
         continues a stopped run.
       config_text: the config that these arguments came from; it is kept as config.gin.
       checkpoint_steps: batches between two checkpoints within an epoch.
-      slices: parts of the held-out texts that the report has figures on, by the name of each
-        division: a function from a text to the name of its part, or a regular expression, which
-        divides them into those in which it is found and the others.
+      slices: divisions of the held-out texts in the report, by name: a function from a text to the
+        name of its part, or a regular expression, which divides by whether it is found.
       plots: whether report.html has plots beside its tables. They take about a second.
       callbacks: of Keras, which see each stage as one long `fit`, see docs/callbacks.md.
       say: the console.
@@ -181,33 +177,27 @@ def train(
     head = built_head(task, backbone)
     for note in backbone.notes:
         say.info(note)
-    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    files = Workdir(workdir or make_temporary_folder("tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     job = trainer.Trainer(task, backbone, head, seed, files, say, part=part, callbacks=callbacks)
     with job.clock("fingerprints"):
         fingerprint = data.source.fingerprint()
         identity = run_identity(task, backbone, fingerprint, stages, seed, config_text)
-    with files.open(identity), signals.stoppable() as stopped:
-        if config_text:
-            files.write("config.gin", config_text)
-        described = {"identity": identity, "folder": os.getcwd(), "data": data.description()}
-        machine = environment.describe_machine()
-        files.write_json("run.json", {KEY: WORKDIR, **described, **machine})
-        log = trackers.begin(mlflow, files)
+    with files.open(identity, say.warn), signals.stoppable() as stopped:
+        run_files.write_run(files, identity, data.description(), config_text, say)
+        log = trackers.begin(mlflow, files, say)
         job.encode(data.source)
-        done = stored_predictions.finished(files)
-        done = done if done and report.covers(done, data.groups) else None
-        asked = feature_floor and not done
-        floors = run_baselines.before_training(job, stages, data.split) if asked else {}
-        position = job.train(stages, checkpoint_steps, stopped)
-        calibrate(job, data)
+        held_out, done = data.held_out.inputs, finished_report(files, data.groups, plots, say)
+        if done is None:
+            floors = run_baselines.before_training(job, stages, data.split) if feature_floor else {}
+            position = job.train(stages, checkpoint_steps, stopped)
+            calibrate(job, data)
+            run_files.save_held_out(files, data.split, held_out, COMPARED, task.inputs)
         task, head, model = restore(task, backbone, files)
-        held_out = data.held_out.inputs
-        run_files.save_held_out(files, data.split, held_out, COMPARED, task.inputs)
         run = Run(model, task, backbone, files.path, run_files.load_held_out(files) or held_out)
         run.report = done or evaluate_and_report(job, run, data, position, floors, base, plots)
         log.finish(run.report)
-        show_report(run.report, say)
+        terminal.show_report(run.report, say)
         terminal.show_comparisons(run.report, say)
         say.result(f"report: {files.path / 'report.html'}")
     return run
@@ -263,12 +253,12 @@ def check(
             check_stage_settings(stage, task, backbone, data.has_validation)
         head = built_head(task, backbone)
         say.info(f"backbone: {backbone.title}, {backbone.depth} layers of {backbone.dim}")
-        with tempfile.TemporaryDirectory(prefix="tfft-check-") as room:
+        with temporary_folder("tfft-check-") as room:
             job = trainer.Trainer(task, backbone, head, seed, Workdir(room), say)
             job.encode(data.source)
             adapt(stages, backbone, seed)
             job.trained_variables(stages)
-            stored = max(check_stage(job, stages, number) for number in range(len(stages)))
+            stored = check_stages(job, stages, data)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20 + stored / 2**30
     say.result(f"estimated peak memory {peak:.1f} GiB, stored features included\nready")
 
@@ -285,6 +275,8 @@ def evaluate(
     label: str | None = None,
     columns: Sequence[str] = (),
     slices: Mapping[str, Slicer] | None = None,
+    trust_data: bool = False,
+    unfinished: bool = False,
     say: Any = None,
 ) -> dict[str, Any]:
     """Reports a run's best weights on its held-out split or on another labelled file.
@@ -292,30 +284,31 @@ def evaluate(
     Args:
       source: a function that opens the run's own data; not called when `input` is given.
       input: a file with texts and labels, "-" for standard input.
-      text, label: the names of the file's columns; those of the training file when None. Several
-        texts for a task of several inputs, in their order or by input.
+      text, label: columns of the file, for several inputs in order or by name; None as in
+        training.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `tfft.api.train`.
+      trust_data: whether `input` may name images and sounds outside of its folder.
+      unfinished: uses the best weights so far of a run whose training never finished.
 
     Raises:
       DataError: the run's own data are not there any more, or `input` cannot be read.
-      WorkdirError: weights or outputs are not finite: the training diverged.
+      WorkdirError: the training never finished or diverged, or a file of the run is damaged.
     """
     say = say or Console()
     files, backbone = Workdir(workdir), backbone.read_for(task)
-    task, _, model = restore(task, backbone, files)
+    task, model, finished = restore_finished(task, backbone, files, unfinished, say)
     if input is None:
         labelled = held_out_examples(source, files, say)
     else:
-        labelled = examples_of_file(task, input, files, text, label, columns, say)
+        labelled = examples_of_file(task, input, files, text, label, columns, say, trust_data)
     groups = grouped(labelled.inputs[0], slices, labelled.columns)
     with examples.located(labelled.places):
         given = encoding.encoded(task, backbone.preprocessor, labelled.inputs, labelled.answers)
     evaluator = task.build_evaluator()
     for line in evaluator.data_warnings(given):
         say.warn(line)
-    title = f"evaluating {labelled.where}"
-    outputs = inference.outputs_of(task, model, given, title, workdir, say)
+    outputs = inference.outputs_of(task, model, given, f"evaluating {labelled.where}", workdir, say)
     if given.encoded.padded:
         say.info(f"{labelled.where}: {truncation.describe_cut(given.encoded)}")
     sums, aggregate = evaluator.main_terms(given, outputs), evaluator.aggregate
@@ -324,7 +317,8 @@ def evaluate(
     more = {
         "ledger": {"figure": truncation.on_cut(given.encoded, aggregate, sums)},
         "slices": slice_rows(divided, aggregate, sums, lower),
-        **({"data_changed": labelled.data_changed} if labelled.data_changed else {}),
+        **({} if finished else {"unfinished": manifest.UNFINISHED}),
+        **labelled.notes,
     }
     metrics, details = evaluator.evaluate(given, outputs), evaluator.report_details(given, outputs)
     return show_metrics(task, metrics, details, say, **more)
@@ -342,33 +336,32 @@ def predict(
     text: Requested = None,
     on_error: str = "fail",
     include_input: bool | None = None,
+    trust_data: bool = False,
+    unfinished: bool = False,
     say: Any = None,
 ) -> int:
     """Writes one JSON object a row of `input`, in its order; returns how many.
 
     Args:
-      input: a file, "-" for standard input.
-      output: a file, "-" for standard output.
+      input, output: files, "-" for standard input and standard output.
       force: replaces an existing output.
       text: the columns of the inputs; those of the training file when None.
       on_error: "fail" refuses a file with a row that cannot be read; "skip" leaves such rows out
         and lists them.
       include_input: adds the input's columns to each object; None adds those of CSV and TSV.
+      trust_data, unfinished: as in `evaluate`.
 
     Raises:
-      WorkdirError: `output` exists and `force` is off; or outputs are not finite.
+      WorkdirError: `output` exists and `force` is off; or as in `evaluate`.
       DataError: `input` cannot be read.
     """
-    say = say or Console()
     refuse_existing(output, force)
-    files = Workdir(workdir)
+    files, say, served = Workdir(workdir), say or Console(), serving_signature(task).task
+    settings: Any = {"on_error": on_error, "include_input": include_input, "trust_data": trust_data}
     trained = columns_of_run(files)
-    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    rows = prediction_files.read_rows(
-        serving_signature(task).task, input, trained, text, **settings
-    )
+    rows = prediction_files.read_rows(served, input, trained, text, say=say, **settings)
     backbone = backbone.read_for(task)
-    task, _, model = restore(task, backbone, files)
+    task, model, _ = restore_finished(task, backbone, files, unfinished, say)
     signature = serving_signature(task)
     task, body = Run(model, task, backbone, pathlib.Path(workdir), ()).answering
     if on_error == "skip":
@@ -386,15 +379,22 @@ def predict(
 
 @environment.preserve_process_state()
 def export(
-    task: Any, backbone: Any, workdir: str, *, source: Any = None, say: Any = None
+    task: Any,
+    backbone: Any,
+    workdir: str,
+    *,
+    source: Any = None,
+    unfinished: bool = False,
+    say: Any = None,
 ) -> pathlib.Path:
     """Exports a run's best weights below its folder; returns the version's folder.
 
     Args:
       source: opens the run's own data, if the run has kept no examples to compare on.
+      unfinished: as in `evaluate`.
     """
     say, backbone = say or Console(), backbone.read_for(task)
     files = Workdir(workdir)
-    task, _, model = restore(task, backbone, files)
+    task, model, _ = restore_finished(task, backbone, files, unfinished, say)
     held_out = run_files.load_or_read_held_out(files, source, say)
     return Run(model, task, backbone, pathlib.Path(workdir), held_out).export(say=say)

@@ -11,7 +11,8 @@ import pytest
 
 import tfft
 from tfft.backbones.text.tiny import tiny
-from tfft.data.encoded_split import Encoded, Ragged, pack, unpack
+from tfft.data.encoded_split import Encoded, Ragged
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch, batch_shapes, bucket_lengths, count_shapes, plan_epoch
 from tfft.errors import ConfigError

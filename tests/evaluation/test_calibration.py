@@ -14,7 +14,7 @@ from tfft.data.sources.memory import memory
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, WorkdirError
 from tfft.evaluation import run_comparison
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.metrics.classification.temperature_scaling import fit_temperature, with_temperature
 from tfft.reports.console import Console
 from tfft.runs import exported
@@ -91,6 +91,7 @@ def test_what_was_settled_is_used_everywhere(decided, tmp_path):
     assert again["metrics"]["accuracy"]["value"] == accuracy
 
 
+@pytest.mark.slow
 def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, capsys):
     import tensorflow as tf
 
@@ -104,7 +105,7 @@ def test_the_export_answers_alike_and_states_the_threshold(decided, tmp_path, ca
     value = decided.report["threshold"]["value"]
     assert np.allclose(answer["threshold"].numpy(), [[1 - value, value]] * len(texts))
     labels = decided.task.target.names
-    answers = saved_model.run_export(str(tmp_path), [texts], QUIET)
+    answers = exported_model.run_export(str(tmp_path), [texts], QUIET)
     assert np.allclose(np.stack(answers["probabilities"]), decided.outputs(texts), atol=1e-5)
     lines = [
         "text,label",

@@ -14,6 +14,7 @@ from tfft.evaluation.stored_predictions import MODEL, load
 from tfft.metrics import aggregates
 from tfft.metrics.image.boxes import match_detections
 from tfft.metrics.record_aggregates import collect
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 from tfft.tasks.evaluators.base import Evaluator, reported
 from tfft.tasks.multi_task.data import Share
@@ -64,6 +65,7 @@ def make_run(folder, noise, rows=range(COUNT), seed=0):
     outputs = detected(rows, noise, seed)
     kept = stored_predictions.keep(files, TASK, TASK, "test", examples_of(rows), outputs, floors)
     files.write_json("report.json", {"schema": stored_predictions.SCHEMA, "main": NAME})
+    manifest.write(files)
     return kept
 
 

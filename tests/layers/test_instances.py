@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.data import folds
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
 from tfft.data.folds import POOL
@@ -20,7 +22,7 @@ from tfft.data.length_buckets import Batch
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
 from tfft.evaluation import inference, run_comparison
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.layers.instances import Average, Each
 from tfft.reports.console import Console
 from tfft.runs.restore import built_head
@@ -87,7 +89,7 @@ def test_windows_are_those_made_by_hand(kind, overlap, most):
     text = windows(architecture=kind, window_overlap=overlap, most_windows=most).preprocessor
     texts = [told(count, "good") for count in (1, 5, 12, 13, 14, 15, 23, 24, 33, 34, 80)]
     whole = [row[1:-1] for row in text.tokenize(texts).to_list()]
-    rows, counts, full, kept = text.windows(texts)
+    rows, full, _, counts, kept = text.read(texts)
     rows, counts = rows.to_list(), counts.numpy().tolist()
     assert full.numpy().tolist() == [len(ids) + 2 for ids in whole]
     for ids, count, read in zip(whole, counts, kept.numpy(), strict=True):
@@ -142,7 +144,7 @@ def test_the_model_averages_over_the_windows_of_a_text(average, frozen):
     model = assemble(body, head, frozenset(names)).full
     texts = [told(count, "good") for count in (3, 50, 20, 12)]
     found = model(dict(body.preprocessor(texts)), training=False).numpy()
-    rows, counts, *_ = body.preprocessor.windows(texts)
+    rows, _, _, counts, _ = body.preprocessor.read(texts)
     pooled = body.outputs(body.preprocessor.pad(rows), training=False)["pooled"]
     parts = np.split(pooled.numpy(), np.cumsum(counts.numpy())[:-1])
     if average == "features":
@@ -236,7 +238,7 @@ def test_a_stopped_run_continues_to_the_same_bits(tmp_path, monkeypatch, freeze_
 
     def stop(self, batch, logs=None):
         if self.position.total_steps == 7:
-            self.stopped.set()
+            signal.raise_signal(signal.SIGINT)
         count(self, batch, logs)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
@@ -266,7 +268,7 @@ def test_the_export_takes_raw_long_texts(tmp_path, average, pooling):
     found = train(tmp_path / "run", windows(average, pooling=pooling), epochs=1)
     version = found.export(tmp_path / "export", say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    outputs = np.stack(saved_model.run_export(str(version), [texts], QUIET)["probabilities"])
+    outputs = np.stack(exported_model.run_export(str(version), [texts], QUIET)["probabilities"])
     np.testing.assert_allclose(outputs, found.outputs(texts), atol=1e-4)
     loaded = tf.saved_model.load(str(version))
     [alone] = loaded.signatures["serving_default"](text=tf.constant(texts[1:2]))["probabilities"]
@@ -348,7 +350,7 @@ def test_settings_that_cannot_be(settings, message):
 
 def test_the_smallest_window_holds_one_token():
     text = tiny(sequence_length=3, long_texts="windows").preprocessor
-    _, counts, full, kept = text.windows(["the film is a plot"])
+    _, full, _, counts, kept = text.read(["the film is a plot"])
     assert counts.numpy().tolist() == [5] and full.numpy() == kept.numpy() == 7
 
 
@@ -485,5 +487,5 @@ def check_verbs(best, data, folder):
     assert again["ledger"]["figure"] == best.report["ledger"]["figure"]
     best.export(folder, say=QUIET)
     texts = [told(count, "good") for count in (3, 120, 20, 12)]
-    answers = saved_model.run_export(str(folder), [texts], QUIET)
+    answers = exported_model.run_export(str(folder), [texts], QUIET)
     np.testing.assert_allclose(np.stack(answers["probabilities"]), best.outputs(texts), atol=1e-4)

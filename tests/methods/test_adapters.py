@@ -507,7 +507,7 @@ def test_a_saved_run_imports_nothing_foreign():
         with pytest.raises(WeightsError, match="not known here"):
             attachment.attach_again(tiny(), [{**entry, "kind": kind}])
     assert "antigravity" not in sys.modules
-    with pytest.raises(WeightsError, match="which this body lacks"):
+    with pytest.raises(WeightsError, match="which this backbone lacks"):
         attachment.attach_again(tiny(layers=1), [entry])
 
 
@@ -523,7 +523,7 @@ def test_equations_of_all_kerashub_kernels_are_matrices():
     assert attachment.flat_shape(dense) == (4, 5)
     odd = keras.layers.EinsumDense("abc,cd->adb", (5, None))
     odd.build((None, None, 4))
-    assert attachment._contracted(odd) == 0
+    assert attachment._matrix_form(odd)[1] == ()
 
 
 @pytest.mark.fetched

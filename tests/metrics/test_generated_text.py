@@ -18,7 +18,7 @@ RIGHT = ["the film is good.", "the plot of it", "well", "all of it is wrong", "d
 def test_corpus_figures_are_those_of_sacrebleu(figure, theirs, rows):
     found, right = FOUND[rows], RIGHT[rows]
     sums = generated_text.sums(figure, found, right)
-    ours = aggregates.MEASURES[figure].figure(aggregates.columns(figure, sums).sum(0)[None])[0]
+    ours = aggregates.MEASURES[figure].metric(aggregates.columns(figure, sums).sum(0)[None])[0]
     assert ours == pytest.approx(theirs(found, [right]).score, abs=1e-9)
 
 

@@ -8,7 +8,8 @@ import pytest
 import tensorflow as tf
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.preprocessing.text.json_lists import strings

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from tfft.backbones.text.tiny import tiny
-from tfft.data.encoded_split import encode, pack, unpack
+from tfft.data.encoded_split import encode
+from tfft.data.encoded_towers import pack, unpack
 from tfft.data.example_reader import ExampleReader
 from tfft.data.length_buckets import Batch
 from tfft.errors import ConfigError
@@ -71,7 +72,6 @@ def test_settings_that_cannot_be_are_told():
         ({"first_length": 21}, "question_length=21"),
         ({"first_length": 0}, "question_length=0"),
         ({"first_length": 10, "overlap": 11}, "overlap=11"),
-        ({"most": 0}, "most_windows=0"),
     ]:
         with pytest.raises(ConfigError, match=message):
             PairWindows(**own, **settings)

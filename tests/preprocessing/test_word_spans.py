@@ -38,8 +38,8 @@ def preprocessor(kind, length=200):
 def found(kind, texts, length=200):
     """Returns the words of texts as they are written, and their places."""
     made = preprocessor(kind, length)
-    _, starts, ends, _ = made.words(tf.constant(texts))
-    pairs = zip(starts.to_list(), ends.to_list(), strict=True)
+    columns = made.read(tf.constant(texts)).columns
+    pairs = zip(*(columns[name].to_list() for name in ("starts", "ends")), strict=True)
     places = [[(s, e) for s, e in zip(*pair, strict=True) if s >= 0] for pair in pairs]
     written = [[t[s:e] for s, e in row] for t, row in zip(texts, places, strict=True)]
     return written, places
@@ -74,7 +74,7 @@ def test_words_are_in_order_and_each_token_begins_in_one(kind):
     lines = [*judge.EDGES, *judge.unicode_lines(60, 3, WORDS)]
     lines = [line.replace("\x00", "").encode("utf-8", "replace").decode() for line in lines]
     made = preprocessor(kind)
-    _, *bounds, _ = made.words(tf.constant(lines))
+    bounds = made.read(tf.constant(lines)).columns.values()
     tokens = made.subwords.ids_with_offsets(lines)[1]
     for text, begins, closes, first in zip(lines, *bounds, tokens, strict=True):
         begins, closes = begins.numpy(), closes.numpy()

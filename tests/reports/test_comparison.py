@@ -13,6 +13,7 @@ from tfft.evaluation import run_comparison, stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Outputs, digests, load
 from tfft.metrics.classification.class_metrics import classification_metrics
 from tfft.reports import comparison, report
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 
@@ -54,6 +55,7 @@ def make_run(folder, wrong, rows=slice(None), names=NAMES):
         "seconds": {"training": 60.0},
     }
     files.write_json("report.json", content)
+    manifest.write(files)
     return str(folder)
 
 
@@ -117,10 +119,10 @@ def test_a_run_alone_stands_beside_its_floors(two):
 def test_a_folder_without_a_run_is_refused(tmp_path):
     with pytest.raises(WorkdirError, match="holds no finished run"):
         run_comparison.open_run(tmp_path)
-    Workdir(tmp_path).write_json("report.json", {})
-    with pytest.raises(WorkdirError, match="kept no outputs"):
-        run_comparison.open_run(tmp_path)
     make_run(tmp_path, [])
+    manifest.remove(Workdir(tmp_path))
+    with pytest.raises(WorkdirError, match="never finished"):
+        run_comparison.open_run(tmp_path)
     Workdir(tmp_path).write_json("report.json", {"schema": 2})
     with pytest.raises(WorkdirError, match="evaluated by another version"):
         run_comparison.open_run(tmp_path)
@@ -155,6 +157,7 @@ def make_plan(folder, wrongs):
         "seconds": {},
     }
     Workdir(folder).write_json("report.json", content)
+    manifest.write(Workdir(folder))
     return str(folder)
 
 

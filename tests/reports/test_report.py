@@ -12,7 +12,7 @@ from tfft.data.examples import Examples
 from tfft.evaluation import stored_predictions
 from tfft.reports import plots, report, result_line
 from tfft.reports import tables as report_tables
-from tfft.storage.atomic_write import write_atomic
+from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
 
 NAMES = ["bad", "good"]
@@ -203,16 +203,17 @@ def test_figures_that_json_cannot_hold_become_null(tmp_path):
     diverged = CURVE | {"loss": math.nan, "val_loss": math.inf}
     found = built(curves=[CURVE, diverged], seconds={"training": np.float32(1)})
     assert found["curves"][1]["loss"] is None and found["curves"][1]["val_loss"] is None
-    report.write(tmp_path, found, write_atomic)
-    assert json.loads((tmp_path / "report.json").read_text("utf-8")) == found
+    files = Workdir(tmp_path)
+    report.write_pages(found, files.write)
+    files.write_json("report.json", found)
+    assert files.read_json("report.json") == found
     checked((tmp_path / "report.html").read_text("utf-8"))
 
 
 def test_the_page_stands_alone_and_escapes(content):
     written = []
-    report.write("folder", content, lambda path, text: written.append((path.name, text)))
-    # The JSON is the sign of a finished report, so it comes last.
-    assert [name for name, _ in written] == ["report.html", "report.md", "report.json"]
+    report.write_pages(content, lambda name, text: written.append((name, text)))
+    assert [name for name, _ in written] == ["report.html", "report.md"]
     page = checked(written[0][1])
     assert "&lt;script&gt;" in page and "tuned for sentence similarity" in page
     assert page.count("<svg") == page.count('role="img"') == page.count("<desc") == 8
@@ -455,7 +456,7 @@ def test_every_key_of_a_real_report_is_documented(tmp_path, request):
     say = Console(quiet=True)
     made = tfft.train(task, body, synthetic(128), [stage], workdir=tmp_path, slices=slices, say=say)
     found = json.loads((tmp_path / "report.json").read_text("utf-8"))
-    assert found == made.report
+    assert Workdir(tmp_path).read_json("report.json") == made.report
     page = (request.config.rootpath / "docs/report.md").read_text("utf-8")
     assert [key for key in sorted(set(keys_of(found))) if f"`{key}`" not in page] == []
     checked((tmp_path / "report.html").read_text("utf-8"))

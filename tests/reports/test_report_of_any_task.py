@@ -20,7 +20,7 @@ from tfft.reports import comparison, report
 from tfft.reports import tables as report_tables
 from tfft.reports.console import Console
 from tfft.runs import repeat_summary
-from tfft.storage.atomic_write import write_atomic
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import Task
 from tfft.tasks.evaluators.base import Evaluator, reported
@@ -178,6 +178,7 @@ def make(folder, noise=0.5, task=None, rows=slice(None), floor_noise=2.0, seed=0
     parts = {"task": task, "examples": examples, "outputs": outputs, "sums": sums}
     content = report.build(**parts, **(given | changed))
     files.write_json("report.json", content)
+    manifest.write(files)
     return content
 
 
@@ -237,7 +238,7 @@ def test_a_report_has_the_figures_of_its_task(tmp_path, task, request):
     assert content["lower"] == lower
     assert not {"labels", "ranking", "confusions"} & set(content)
     assert json.loads(json.dumps(content, allow_nan=False)) == content
-    report.write(tmp_path, content, write_atomic)
+    report.write_pages(content, Workdir(tmp_path).write)
     page = (tmp_path / "report.html").read_text("utf-8")
     card = (tmp_path / "report.md").read_text("utf-8")
     headings = outline(page)
@@ -416,7 +417,9 @@ def test_a_plan_of_which_a_run_has_no_figure(tmp_path):
     content = planned(tmp_path, (0.5, 0.6))
     run = run_comparison.open_run(tmp_path / "seed-0").report
     metrics = {**run["metrics"], "pearson": {"value": None}}
-    Workdir(tmp_path / "seed-0").write_json("report.json", {**run, "metrics": metrics})
+    files = Workdir(tmp_path / "seed-0")
+    files.write_json("report.json", {**run, "metrics": metrics})
+    manifest.write(files)
     content = repeat_summary.summarize_plan("seeds", ["seed-0", "seed-1"], Workdir(tmp_path), None)
     assert content["answer"].startswith("Pearson correlation is undefined in some run")
     assert content["gains"] == []

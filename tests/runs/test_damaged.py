@@ -1,64 +1,29 @@
-"""Damaged files of a finished run and its export: each command works or refuses, and says why."""
+"""Impossible folders: each command works or refuses, and says why.
+
+Damaged files of runs are in tests/reliability/test_damage_matrix.py, of exports in
+test_export_damage.py.
+"""
 
 import contextlib
 import json
 import pathlib
-import random
 
 import numpy as np
 import pytest
 from finished_runs import copy_of, reviews
-from safetensors.numpy import load_file, save_file
-from trainings import newest
 
 import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
-from tfft.errors import ExportError, WorkdirError
+from tfft.errors import WorkdirError
 from tfft.evaluation import inference
-from tfft.export.saved_model import read_card
 from tfft.reports.console import Console
-from tfft.storage.workdir import Workdir
+from tfft.runs import restore
+from tfft.storage import manifest
+from tfft.storage.workdir import BEST, Workdir
 
-CHECKPOINT = "the newest checkpoint"
 INPUT = "--input=data/reviews.csv"
-PREDICT = ("predict", "--workdir=out", INPUT, "--output=predictions.jsonl")
-EVALUATE = (
-    ("evaluate", "--workdir=out"),
-    ("evaluate", "--workdir=out", INPUT),
-)
-EXPORT, COMPARE = ("export", "--workdir=out"), ("compare", "out")
-TRAIN = ("train", "--gin_file=run.gin", "--workdir=out")
-OF_RUN = {  # the commands that read each file
-    "config.gin": (PREDICT, *EVALUATE, EXPORT),
-    "run.json": (PREDICT, *EVALUATE, EXPORT, TRAIN),
-    "held_out.json": (EXPORT, TRAIN),
-    "report.json": (COMPARE, TRAIN),
-    "report.html": (TRAIN,),
-    "report.md": (TRAIN,),
-    "metrics.jsonl": (TRAIN,),
-    "outputs.safetensors": (COMPARE, TRAIN),
-    "best/weights.safetensors": (PREDICT, *EVALUATE, EXPORT, TRAIN),
-    "best/decision.json": (PREDICT, *EVALUATE, EXPORT, TRAIN),
-    CHECKPOINT: (TRAIN,),
-}
-OF_EXPORT = tuple(
-    f"export/1/{name}"
-    for name in (
-        *("tfft.json", "saved_model.pb", "fingerprint.pb", "variables/variables.index"),
-        "variables/variables.data-00000-of-00001",
-    )
-)
-DAMAGES = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "cut by a byte": lambda content: content[:-1],
-    "empty": lambda content: b"",
-    "random": lambda content: random.Random(0).randbytes(max(64, len(content))),
-    "an object": lambda content: b"{}",
-    "a list": lambda content: b"[1]",
-    "deleted": None,
-}
 
 
 @pytest.fixture
@@ -66,14 +31,6 @@ def home(finished_run, tmp_path, monkeypatch):
     """A copy of a folder with data, a config, and a finished run with its export."""
     monkeypatch.chdir(copy_of(finished_run(reviews), tmp_path / "home"))
     return tmp_path / "home"
-
-
-def damage(path, kind):
-    path = newest(path.parent) if path.name == CHECKPOINT else path
-    if DAMAGES[kind] is None:
-        path.unlink()
-    else:
-        path.write_bytes(DAMAGES[kind](path.read_bytes()))
 
 
 def ends_well(capsys, *arguments):
@@ -88,62 +45,6 @@ def ends_well(capsys, *arguments):
     return status == 0
 
 
-def test_the_files_of_a_run_are_known(home):
-    inside = [path for path in (home / "out").rglob("*") if path.is_file()]
-    names = {str(path.relative_to(home / "out")) for path in inside}
-    known = {*OF_RUN, *OF_EXPORT, ".lock"}
-    others = {name for name in names - known if not name.startswith(("tensorboard/", "checkpo"))}
-    assert others == set()
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("name", OF_RUN)
-def test_a_damaged_run_works_or_is_refused(home, capsys, name, kind):
-    damage(home / "out" / name, kind)
-    for arguments in OF_RUN[name]:
-        ends_well(capsys, *arguments)
-    assert [path.name for path in (home / "out" / "export").glob(".*")] == []
-    if (home / "predictions.jsonl").exists():
-        assert len((home / "predictions.jsonl").read_text().splitlines()) == 160
-
-
-@pytest.mark.matrix
-@pytest.mark.parametrize("kind", DAMAGES)
-@pytest.mark.parametrize("name", OF_EXPORT)
-def test_a_damaged_export_works_or_is_refused(home, capsys, name, kind):
-    damage(home / "out" / name, kind)
-    done = [
-        ends_well(capsys, verb, "--workdir=out/export", INPUT) for verb in ("predict", "evaluate")
-    ]
-    if name.endswith(("tfft.json", "saved_model.pb", "variables.index")):
-        assert not any(done)
-
-
-@pytest.mark.parametrize(
-    "card",
-    [
-        {"task": "text_classification", "inputs": ["text"]},
-        {"task": {"task": "text_regression"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification", "labels": 3}, "inputs": ["text"]},
-        {"task": {"task": "no_such_task"}, "inputs": ["text"]},
-        {"task": {"task": "text_classification"}, "inputs": ["picture"]},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": 3},
-        {"task": {"task": "text_classification"}, "inputs": ["text"], "columns": {"inputs": [3]}},
-    ],
-)
-def test_a_foreign_card_is_refused(home, capsys, card):
-    (home / "out/export/1/tfft.json").write_text(json.dumps(card))
-    for verb in ("predict", "evaluate"):
-        assert not ends_well(capsys, verb, "--workdir=out/export", INPUT)
-
-
-def test_an_export_without_its_card_is_refused(home):
-    (home / "out/export/1/tfft.json").unlink()
-    with pytest.raises(ExportError, match=r"tfft\.json is missing: only that file says"):
-        read_card("out/export")
-
-
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export", "compare", "train"])
 @pytest.mark.parametrize("workdir", ["run.gin", "run.gin/out", "missing/out", "x" * 300])
 def test_an_impossible_workdir_is_refused(home, capsys, verb, workdir):
@@ -152,6 +53,12 @@ def test_an_impossible_workdir_is_refused(home, capsys, verb, workdir):
     words += ["--gin_file=run.gin"] if verb == "train" else []
     if (verb, workdir) != ("train", "missing/out"):
         assert not ends_well(capsys, verb, *words)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "best/decision.json"])
+def test_a_run_without_a_file_that_completes_it_is_refused(home, capsys, name):
+    (home / "out" / name).unlink()
+    assert not ends_well(capsys, "predict", "--workdir=out", INPUT)
 
 
 def test_a_folder_as_output_is_refused(home, capsys):
@@ -163,12 +70,14 @@ def test_a_folder_as_output_is_refused(home, capsys):
 @contextlib.contextmanager
 def diverged(home):
     """Makes one of the best weights NaN."""
-    path = home / "out/best/weights.safetensors"
-    arrays = load_file(path)
-    state = Workdir(home / "out").load("best/weights.safetensors")[1]
+    files = Workdir(home / "out")
+    arrays, state = files.load(BEST)
     name = next(name for name in arrays if name.startswith("head/") and "kernel" in name)
     arrays[name][0, 0] = np.nan
-    save_file(arrays, path, {"state": json.dumps(state)})
+    decision = restore.read_decision(files)
+    files.save(BEST, arrays, state)
+    restore.write_decision(files, decision)
+    manifest.write(files)
     yield name
 
 

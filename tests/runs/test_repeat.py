@@ -7,7 +7,6 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from trainings import slow
 
 import tfft
 from tfft import api
@@ -108,7 +107,8 @@ def newest(folder):
     return sorted((folder / "checkpoints").iterdir())[-1]
 
 
-@pytest.mark.parametrize("within", [slow(False), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("within", [False, True])
 def test_a_stopped_plan_continues_to_the_same_bits(plan, tmp_path, within):
     """Stopped between two runs, and after the last checkpoint but one of the second run."""
     folder, again = plan[0].workdir.parent, tmp_path / "again"

@@ -6,9 +6,12 @@ import json
 import pytest
 
 from tfft.errors import ConfigError
+from tfft.reports.console import Console
 from tfft.runs import trackers
+from tfft.storage.format_versions import WORKDIR
 from tfft.storage.workdir import Workdir
 
+QUIET = Console(quiet=True)
 RECORDS = [
     {"stage": "s", "epoch": n, "step": 8 * n, "loss": 1.0 / n, "seconds": 0.5} for n in (1, 2, 3)
 ]
@@ -25,9 +28,9 @@ def test_without_mlflow_it_says_what_to_install(tmp_path, monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ConfigError, match="which is not installed") as caught:
-        trackers.begin("mlruns", Workdir(tmp_path))
+        trackers.begin("mlruns", Workdir(tmp_path), QUIET)
     assert "tfft[mlflow]" in caught.value.valid
-    trackers.begin(None, Workdir(tmp_path)).finish(REPORT)
+    trackers.begin(None, Workdir(tmp_path), QUIET).finish(REPORT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -39,8 +42,8 @@ def test_a_run_is_logged_once_though_it_was_stopped(tmp_path, monkeypatch):
     identity = {"data": "d", "weights": "w", "seed": 7}
     for records in (RECORDS[:2], RECORDS):
         files = Workdir(tmp_path / "run")
-        files.write_json("run.json", {"identity": identity})
-        log = trackers.begin("mlruns", files)
+        files.write_json("run.json", {"format": WORKDIR, "identity": identity})
+        log = trackers.begin("mlruns", files, QUIET)
         files.write_records(records)
     files.write("report.html", "<html>")
     log.finish(REPORT)

@@ -88,7 +88,7 @@ def test_pipes_sockets_and_devices_are_not_opened(suffix, tmp_path):
             path = tmp_path / f"{kind}.{suffix}"
             refused(rows_of, path, names=[path, f"it is a {kind}, and only regular files are read"])
             if suffix == "json":
-                refused(lambda: list(squad.read(path)), names=[f"it is a {kind}"])
+                refused(lambda path: list(squad.read(path)), path, names=[f"it is a {kind}"])
 
 
 @pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet", "tfrecord"])

@@ -183,11 +183,12 @@ def test_no_room_beside_what_others_compute_is_said(store):
 def test_a_folder_that_was_never_finished_is_removed(store):
     left = store.folder / ".features-0123456789abcdef-1-1"
     left.mkdir(parents=True)
-    store.make_room(1)
-    assert left.exists()  # another process may be at it
-    os.utime(left, (0, 0))
-    store.make_room(1)
+    (store.folder / f".{TAG}-1-1").write_text("Signa")
+    with store.new_folder(store.path("features", KEY)) as other:
+        store.make_room(1)
+        assert other.exists()  # a process is at it
     assert not left.exists()
+    assert [path.name for path in store.folder.glob(".*")] == []
 
 
 def test_a_second_process_waits_and_finds_it_done(store):

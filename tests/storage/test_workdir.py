@@ -40,9 +40,10 @@ def test_a_read_only_folder_is_named(tmp_path, monkeypatch):
     def read_only(*args, **kwargs):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("tempfile.mkstemp", read_only)
-    with pytest.raises(WorkdirError, match="Read-only file system"):
-        write_atomic(tmp_path / "file", "x")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.open", read_only)
+        with pytest.raises(WorkdirError, match="Read-only file system"):
+            write_atomic(tmp_path / "file", "x")
 
 
 def test_another_run_is_refused_with_the_difference(tmp_path):

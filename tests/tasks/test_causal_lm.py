@@ -13,7 +13,7 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
 from tfft.evaluation import inference
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.layers import text_generation
 from tfft.methods.lora import lora
 from tfft.reports.console import Console
@@ -185,7 +185,7 @@ def test_a_made_format_is_learned_and_exported(tmp_path):
     assert floor["exact_match"]["value"] < 0.3 and "perplexity" not in floor
     assert report["written"][0]["truth"] == report["written"][0]["predicted"]
     version = found.export(tmp_path / "export", say=QUIET)
-    served = saved_model.run_export(str(version), (["good film is"],), QUIET)
+    served = exported_model.run_export(str(version), (["good film is"],), QUIET)
     assert served["text"] == [b"the good and film"]
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))

@@ -77,6 +77,8 @@ def test_a_broadcast_score_ends_the_run_in_place_of_a_wrong_metric():
 
     with pytest.raises(ConfigError, match=r"Received: shape=\(\d+, \d+\)"):
         run(Broadcast())
+    with pytest.raises(ConfigError, match=r"Received: shape=\(\d+, \d+\)"):
+        tfft.check(Broadcast(), tiny(layers=1), ROWS, Stage(epochs=1), say=QUIET)
 
 
 def test_outputs_of_another_shape_than_the_targets_are_refused():

@@ -115,7 +115,8 @@ def averaged(folder, averaging):
     return found, load_file(folder / "best/weights.safetensors")
 
 
-@pytest.mark.parametrize("averaging", [SWA(start=0.3), slow(WiseFT((0.5,)))], ids=str)
+@pytest.mark.slow
+@pytest.mark.parametrize("averaging", [SWA(start=0.3), WiseFT((0.5,))], ids=str)
 def test_averaged_weights_have_statistics_of_their_own(averaging, tmp_path, monkeypatch):
     """Those of one pass over the training data; frozen ones stay bit-identical."""
     before = named_variables(tiny_image())

@@ -13,7 +13,6 @@ import unicodedata
 
 import keras_hub
 import pytest
-from trainings import slow
 
 import tfft
 from tfft import api, tasks
@@ -204,10 +203,8 @@ def check_predictions(name, found):
         assert {row["label"] for row in found} <= set(KINDS)
 
 
-QUICK = ("QuestionAnswering",)
-
-
-@pytest.mark.parametrize("case", [case if case in QUICK else slow(case) for case in CASES])
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES)
 def test_texts_of_all_scripts_pass_every_step(case, tmp_path):
     settings, make, columns, right = CASES[case]
     name = case.partition(" ")[0]

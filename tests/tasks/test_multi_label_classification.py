@@ -110,6 +110,7 @@ def test_a_prediction_reads_names():
     assert row == {"labels": ["a", "c"], "probabilities": {"a": 0.9, "b": 0.2, "c": 0.6}}
 
 
+@pytest.mark.slow
 def test_thresholds_are_chosen_for_each_label_and_served(tmp_path, capsys):
     found = tfft.train(
         MultiLabelClassification(threshold=f1()),

@@ -11,7 +11,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data.examples import Examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError, DataError
-from tfft.export import saved_model
+from tfft.export import exported_model, saved_model
 from tfft.losses.batch_metrics import ChoiceAccuracy
 from tfft.methods import lora
 from tfft.reports.console import Console
@@ -169,7 +169,10 @@ def test_the_model_scores_each_choice_by_itself(frozen):
     for row, (question, texts) in enumerate(zip(["what is it", "who"], choices, strict=True)):
         for place, choice in enumerate(texts):
             ids, segments, _ = body.preprocessor.pairs([question], [choice])
-            batch = {**body.preprocessor.pad(ids), "segment_ids": segments.to_tensor()}
+            batch = {
+                **body.preprocessor.pad(ids),
+                "segment_ids": segments["segment_ids"].to_tensor(),
+            }
             pooled = body.outputs(batch, training=False)["pooled"]
             np.testing.assert_allclose(found[row, place], head(pooled)[0], atol=1e-5)
 
@@ -205,12 +208,13 @@ def test_a_run_finds_the_rule_and_its_export_answers(tmp_path):
     assert {row["by"] for row in found.report["slices"]} >= {"choices"}
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = [["how is the film", "what"], ['["it was bad", "the good plot"]', '["a", "b", "c"]']]
-    answers = saved_model.run_export(str(version), inputs, QUIET)
+    answers = exported_model.run_export(str(version), inputs, QUIET)
     rows = serving_signature(found.task).format_answers(answers, Examples(tuple(inputs)))
     assert saved_model.difference(rows, found.predict(*inputs)) < 1e-4
     assert rows[0]["choice"] == "the good plot" and len(rows[1]["probabilities"]) == 3
 
 
+@pytest.mark.slow
 def test_adapters_train(tmp_path):
     found = train(tmp_path, freeze_layers=0, method=lora(rank=2), epochs=1)
     assert np.isfinite(found.report["curves"][0]["loss"])

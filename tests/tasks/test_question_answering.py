@@ -13,7 +13,7 @@ from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.sources.memory import memory
 from tfft.errors import ConfigError
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.losses.answer_spans import SpanLoss
 from tfft.metrics.text import answer_span_scores
 from tfft.reports.console import Console
@@ -242,7 +242,7 @@ def test_a_run_learns_answers_and_when_there_is_none(tmp_path):
     assert found.task.get_config()["decision"] == {"null_threshold": calibration.limit}
     version = found.export(tmp_path / "export", say=QUIET)
     inputs = (["is film"], ["the film 7 of plot 3"])
-    served = saved_model.run_export(str(version), inputs, QUIET)
+    served = exported_model.run_export(str(version), inputs, QUIET)
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))
     [row] = serving_signature(again).format_answers(served, examples.Examples(inputs))

@@ -13,7 +13,7 @@ import tfft
 from tfft.backbones.text.tiny import tiny
 from tfft.errors import ConfigError
 from tfft.evaluation import inference
-from tfft.export import saved_model
+from tfft.export import exported_model
 from tfft.reports.console import Console
 from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
@@ -197,7 +197,7 @@ def test_a_made_transformation_is_learned_and_exported(tmp_path):
     assert report["main"] == "chrf" and report["metrics"]["exact_match"]["value"] == 1.0
     assert report["floors"]["copy"]["chrf"]["value"] < 30
     version = found.export(tmp_path / "export", say=QUIET)
-    served = saved_model.run_export(str(version), (["bad film"],), QUIET)
+    served = exported_model.run_export(str(version), (["bad film"],), QUIET)
     assert served["text"] == [b"movie worst"]
     card = json.loads((version / "tfft.json").read_text())["task"]
     again = tfft.tasks.of_card(card, str(version))

@@ -1,7 +1,6 @@
 """Features computed once: the same training as without, where they come from, and when not."""
 
 import dataclasses
-import threading
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.runs import environment, trainer
 from tfft.runs.restore import built_head
+from tfft.runs.signals import Stop
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.text.text_classification import TextClassification
@@ -103,7 +103,7 @@ def train(job, *stages):
         return plain(split, cut, half, offsets, to)
 
     own(job)._fill = fill
-    position = job.train(stages, 1000, threading.Event())
+    position = job.train(stages, 1000, Stop())
     return made, position
 
 

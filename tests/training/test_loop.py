@@ -11,7 +11,7 @@ from trainings import newest, same
 import tfft
 from tfft import api
 from tfft.backbones.text.tiny import tiny
-from tfft.data.sources.memory import MemorySource
+from tfft.data.sources.base import MemorySource
 from tfft.data.sources.synthetic import synthetic
 from tfft.errors import ConfigError, FreezeError
 from tfft.layers.inspection import is_seed, named_variables

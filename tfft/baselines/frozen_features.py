@@ -24,5 +24,5 @@ def feature_floor(
     rows = fitted_rows(len(train))
     scaler = StandardScaler().fit(train[rows])
     fitted, tested = scaler.transform(train[rows]), scaler.transform(test)
-    found = logistic_regression(fitted, train_labels[rows], tested, classes, 1.0)
-    return Floor(found, {"fitted_on": len(rows), "training_texts": len(train)})
+    outputs = logistic_regression(fitted, train_labels[rows], tested, classes, 1.0)
+    return Floor(outputs, {"fitted_on": len(rows), "training_texts": len(train)})

@@ -8,12 +8,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 MOST_TEXTS = 100_000
-
 MOST_WEIGHTS = 4_000_000  # of the logistic regression: features times classes
 
 
 def fitted_rows(count: int, most: int | None = None) -> np.ndarray:
-    """Returns the rows to fit on: all, or `most`, drawn anywhere in their order."""
+    """Returns the rows to fit on: all, or `most` at random, ascending."""
     most = MOST_TEXTS if most is None else most
     if count <= most:
         return np.arange(count)
@@ -25,20 +24,10 @@ def logistic_regression(
 ) -> np.ndarray:
     """Returns a fitted model's probabilities of the test rows, float [n c]."""
     present = np.unique(labels)
-    known = np.zeros((test.shape[0], classes))
-    if len(present) == 1:  # nothing to tell apart: the floor is the majority
-        known[:, present] = 1.0
-        return known
-    model = LogisticRegression(C=inverse_penalty, max_iter=1000)
-    model.fit(train, labels)
-    known[:, model.classes_] = model.predict_proba(test)
-    return known
-
-
-def line(described: dict[str, Any], seconds: float) -> str:
-    part = "" if described["fitted_on"] == described["training_texts"] else " drawn at random"
-    return (
-        f"floor: TF-IDF with logistic regression on {described['fitted_on']:,} of "
-        f"{described['training_texts']:,} training texts{part}, {described['features']:,} "
-        f"features of {described['unit']}, in {seconds:.1f} s"
-    )
+    probabilities = np.zeros((test.shape[0], classes))
+    if len(present) == 1:  # one class alone: the baseline is the majority
+        probabilities[:, present] = 1.0
+    else:
+        model = LogisticRegression(C=inverse_penalty, max_iter=1000).fit(train, labels)
+        probabilities[:, model.classes_] = model.predict_proba(test)
+    return probabilities

@@ -1,4 +1,4 @@
-"""Floors of images: answers that need no network."""
+"""Baselines of images: the most frequent class, and logistic regression on pixels."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ MOST_IMAGES = 20_000
 
 
 def pixel_floors(
-    train: Any,
-    targets: np.ndarray,
-    test: Any,
-    classes: int,
-    say: Say = None,
+    train: Any, targets: np.ndarray, test: Any, classes: int, say: Say = None
 ) -> dict[str, Floor]:
-    """Returns the answers of two floors on the test images.
+    """Returns two baselines on the test images.
 
     `majority` answers with the shares of the classes. `pixels_logistic_regression` is a logistic
     regression on images averaged to 8 x 8 pixels of three channels, fitted on at most 20,000 of
-    the training images, drawn at random. Both are deterministic.
+    the training images, chosen at random. Both are deterministic.
 
     Args:
       train, test: `Ragged`, a row an image, uint8 [h w c].
@@ -36,9 +32,9 @@ def pixel_floors(
     count, began = len(train.lengths), time.monotonic()
     shares = np.bincount(targets, minlength=classes) / count
     rows = fitted_rows(count, MOST_IMAGES)
-    known, unseen = small(train, rows), small(test, np.arange(len(test.lengths)))
-    found = logistic_regression(known, targets[rows], unseen, classes, 1.0)
-    described = {"fitted_on": len(rows), "training_texts": count, "features": known.shape[1]}
+    seen, unseen = small(train, rows), small(test, np.arange(len(test.lengths)))
+    outputs = logistic_regression(seen, targets[rows], unseen, classes, 1.0)
+    details = {"fitted_on": len(rows), "training_texts": count, "features": seen.shape[1]}
     if say:
         say(
             f"floor: {SIDE} x {SIDE} pixels with logistic regression on {len(rows):,} of {count:,} "
@@ -46,7 +42,7 @@ def pixel_floors(
         )
     return {
         "majority": Floor(np.tile(shares, (len(unseen), 1))),
-        "pixels_logistic_regression": Floor(found, described),
+        "pixels_logistic_regression": Floor(outputs, details),
     }
 
 

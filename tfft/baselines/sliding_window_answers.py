@@ -1,4 +1,4 @@
-"""What a model that answers questions has to beat: the words that it shares with the context."""
+"""Baselines of question answering: the words that a context shares with the question."""
 
 from __future__ import annotations
 
@@ -37,30 +37,30 @@ class SlidingWindow:
 
     def span(self, question: str, context: str) -> tuple[int, int] | None:
         """Returns the characters that the answer begins with and ends before; None for none."""
-        asked = {word for word, _, _ in words(question)}
-        found = words(context)
-        weights = [self._weight(word) if word in asked else 0.0 for word, _, _ in found]
+        query = {word for word, _, _ in words(question)}
+        read = words(context)
+        weights = [
+            math.log((1 + self._texts) / (1 + self._counts[word])) if word in query else 0.0
+            for word, _, _ in read
+        ]
         sums = np.concatenate([[0.0], np.cumsum(weights)])
         best, chosen = -1.0, None
-        for first, last in self._runs(found, asked, context):
-            low, high = max(0, first - len(asked)), min(len(found), last + 1 + len(asked))
+        for first, last in self._runs(read, query, context):
+            low, high = max(0, first - len(query)), min(len(read), last + 1 + len(query))
             score = float(sums[high] - sums[low])
             if score > best:
-                best, chosen = score, (found[first][1], found[last][2])
+                best, chosen = score, (read[first][1], read[last][2])
         return chosen
 
-    def _weight(self, word: str) -> float:
-        return math.log((1 + self._texts) / (1 + self._counts[word]))
-
     def _runs(
-        self, found: Sequence[tuple[str, int, int]], asked: set[str], context: str
+        self, read: Sequence[tuple[str, int, int]], query: set[str], context: str
     ) -> Iterable[tuple[int, int]]:
         """Yields the numbers of the first and the last word of each span."""
-        usual = [2 * self._counts[word] > self._texts for word, _, _ in found]
-        gaps = [context[a[2] : b[1]].strip() for a, b in pairwise(found)]
+        usual = [2 * self._counts[word] > self._texts for word, _, _ in read]
+        gaps = [context[a[2] : b[1]].strip() for a, b in pairwise(read)]
         first = 0
-        for place in range(len(found) + 1):
-            ended = place == len(found) or found[place][0] in asked
+        for place in range(len(read) + 1):
+            ended = place == len(read) or read[place][0] in query
             full = place - first == MOST_WORDS
             if not (ended or full or (place and gaps[place - 1])):
                 continue
@@ -84,17 +84,13 @@ def answer_floors(train: Any, test: Any, longest: int) -> dict[str, Floor]:
       longest: the most tokens of an answer.
     """
     window = SlidingWindow(train.inputs[1])
-    chosen = [window.span(*pair) for pair in zip(*test.inputs, strict=True)]
-    found = {"sliding_window": chosen}
+    spans = {"sliding_window": [window.span(*pair) for pair in zip(*test.inputs, strict=True)]}
     if not all(extractive_answers.texts(test)):
-        found["no_answer"] = [None] * len(chosen)
+        spans["no_answer"] = [None] * len(test)
     places = list(answer_span_scores.places(test.encoded))
-    return {
-        name: Floor(
-            [
-                answer_span_scores.logits_of(*at, span, longest)
-                for at, span in zip(places, given, strict=True)
-            ]
-        )
-        for name, given in found.items()
-    }
+    floors = {}
+    for name, each in spans.items():
+        rows = zip(places, each, strict=True)
+        logits = [answer_span_scores.logits_of(*at, span, longest) for at, span in rows]
+        floors[name] = Floor(logits)
+    return floors

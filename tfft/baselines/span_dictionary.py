@@ -1,4 +1,4 @@
-"""What a model of spans has to beat: answers that need no network."""
+"""Baselines of spans: the most frequent tag, and a dictionary of training spans."""
 
 from __future__ import annotations
 
@@ -28,32 +28,35 @@ def span_floors(
       and 1 in `dictionary`.
     """
     texts, words, spans = train
-    tags = [token_tags(*each, labels) for each in zip(spans, words, strict=True)]
-    known = np.concatenate(tags)
-    counts = np.bincount(known[known >= 0], minlength=1 + 2 * len(labels))
+    tags = np.concatenate([token_tags(*each, labels) for each in zip(spans, words, strict=True)])
+    counts = np.bincount(tags[tags >= 0], minlength=1 + 2 * len(labels))
     shares = (counts / max(counts.sum(), 1)).astype(np.float32)
-    constant = [np.tile(shares, (len(here), 1)) for here in test[1]]
+    constant = [np.tile(shares, (len(own), 1)) for own in test[1]]
     places = []
-    for here, mine in zip(words, spans, strict=True):
-        here = here[here[:, 0] >= 0]
-        places.append([(*touched(span, here), span[2]) for span in mine])
-    dictionary = Dictionary([_written(*e) for e in zip(texts, words, strict=True)], places)
-    sure = np.eye(len(shares), dtype=np.float32)
-    looked_up = [_spans(dictionary, *each) for each in zip(*test, strict=True)]
-    found = [sure[token_tags(*each, labels)] for each in zip(looked_up, test[1], strict=True)]
-    described = {"sequences": len(dictionary.labels)}
-    return {"majority": Floor(constant), "dictionary": Floor(found, described)}
+    for own, mine in zip(map(_begun, words), spans, strict=True):
+        places.append([(*touched(span, own), span[2]) for span in mine])
+    written = [_written(*each) for each in zip(texts, words, strict=True)]
+    dictionary = Dictionary(written, places)
+    sure, outputs = np.eye(len(shares), dtype=np.float32), []
+    for text, own in zip(*test, strict=True):
+        edges = _begun(own)
+        looked_up = [
+            (int(edges[first, 0]), int(edges[last - 1, 1]), label)
+            for first, last, label in dictionary.find(_written(text, own))
+        ]
+        outputs.append(sure[token_tags(looked_up, own, labels)])
+    details = {"sequences": len(dictionary.labels)}
+    return {"majority": Floor(constant), "dictionary": Floor(outputs, details)}
+
+
+def _begun(words: np.ndarray) -> np.ndarray:
+    """Returns the start and the end of each word, int [w 2], from those by token."""
+    return words[words[:, 0] >= 0]
 
 
 def _written(text: str, words: np.ndarray) -> list[str]:
     """Returns the words of a text."""
-    return [text[start:end] for start, end in words[words[:, 0] >= 0]]
-
-
-def _spans(dictionary: Dictionary, text: str, words: np.ndarray) -> list[Span]:
-    here = words[words[:, 0] >= 0]
-    found = dictionary.find(_written(text, words))
-    return [(int(here[i, 0]), int(here[j - 1, 1]), label) for i, j, label in found]
+    return [text[start:end] for start, end in _begun(words)]
 
 
 class Dictionary:
@@ -68,41 +71,36 @@ class Dictionary:
     """
 
     def __init__(
-        self,
-        words: Sequence[Sequence[str]],
-        places: Sequence[Sequence[tuple[int, int, str]]],
+        self, words: Sequence[Sequence[str]], places: Sequence[Sequence[tuple[int, int, str]]]
     ):
-        counts: dict[tuple[str, ...], collections.Counter[str]] = {}
+        counts: dict[tuple[str, ...], collections.Counter[str]]
+        counts = collections.defaultdict(collections.Counter)
+        self._longest: collections.Counter[str] = collections.Counter()
         for text, spans in zip(words, places, strict=True):
             for first, last, label in spans:
-                if first == last:  # behind the cut
-                    continue
-                key = tuple(text[first:last])
-                counts.setdefault(key, collections.Counter())[label] += 1
-        self._longest: dict[str, int] = {}
-        for key in counts:
-            self._longest[key[0]] = max(len(key), self._longest.get(key[0], 0))
+                if first < last:  # else it is behind the cut
+                    key = tuple(text[first:last])
+                    counts[key][label] += 1
+                    self._longest[key[0]] = max(len(key), self._longest[key[0]])
         seen: collections.Counter[tuple[str, ...]] = collections.Counter()
         for text in words:
             for place, word in enumerate(text):
-                most = min(self._longest.get(word, 0), len(text) - place)
+                most = min(self._longest[word], len(text) - place)
                 seen.update(tuple(text[place : place + size]) for size in range(1, most + 1))
-        best = {key: max(each.items(), key=lambda e: e[1]) for key, each in counts.items()}
-        self.labels = {
-            key: label
-            for key, (label, count) in best.items()
-            if count >= seen[key] - counts[key].total()
-        }
+        self.labels: dict[tuple[str, ...], str] = {}
+        for key, each in counts.items():
+            [(label, count)] = each.most_common(1)
+            if count >= seen[key] - each.total():
+                self.labels[key] = label
 
     def find(self, words: Sequence[str]) -> list[tuple[int, int, str]]:
         """Returns the spans of a text: first word, the one after the last, label."""
-        found, place = [], 0
+        spans, place = [], 0
         while place < len(words):
-            most = min(self._longest.get(words[place], 0), len(words) - place)
-            sizes = range(most, 0, -1)
-            keys = (tuple(words[place : place + size]) for size in sizes)
+            most = min(self._longest[words[place]], len(words) - place)
+            keys = (tuple(words[place : place + size]) for size in range(most, 0, -1))
             key = next((key for key in keys if key in self.labels), None)
             if key:
-                found.append((place, place + len(key), self.labels[key]))
+                spans.append((place, place + len(key), self.labels[key]))
             place += len(key) if key else 1
-        return found
+        return spans

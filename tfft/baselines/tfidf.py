@@ -1,16 +1,16 @@
-"""What a model has to beat: answers that need no network."""
+"""Baselines of texts: the most frequent class, and linear models on TF-IDF."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from tfft.baselines.base import Floor, Say
-from tfft.baselines.linear_models import MOST_WEIGHTS, fitted_rows, line, logistic_regression
+from tfft.baselines.linear_models import MOST_WEIGHTS, fitted_rows, logistic_regression
 from tfft.metrics.text.words import is_unspaced
 
 
@@ -21,7 +21,7 @@ def text_floors(
     classes: int,
     say: Say = None,
 ) -> dict[str, Floor]:
-    """Returns the answers of two floors on the test texts.
+    """Returns two baselines on the test texts.
 
     `majority` always answers the most frequent class of the training split, with the shares of
     the classes as its probabilities. `tfidf_logistic_regression` is a logistic regression on
@@ -35,37 +35,58 @@ def text_floors(
       say: gets a line with what was fitted and how long it took.
 
     Returns:
-      The floors by name; the second one is described by `fitted_on` and `training_texts` (numbers
-      of texts), `features` and their `unit`.
+      The baselines by name; the details of the second one are `fitted_on` and `training_texts`
+      (numbers of texts), `features` and their `unit`.
     """
     train_labels = np.asarray(train_labels)
     shares = np.bincount(train_labels, minlength=classes) / len(train_labels)
     constant = np.tile(shares, (len(test_texts), 1))
-    began = time.monotonic()
-    rows = fitted_rows(len(train_texts))
-    fitted = _fit([train_texts[row] for row in rows], train_labels[rows], test_texts, classes)
-    described = {"fitted_on": len(rows), "training_texts": len(train_texts), **fitted[1]}
-    if say:
-        say(line(described, time.monotonic() - began))
-    return {"majority": Floor(constant), "tfidf_logistic_regression": Floor(fitted[0], described)}
+
+    def fit(features: Any, labels: np.ndarray, unseen: Any) -> np.ndarray:
+        # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
+        return logistic_regression(features, labels, unseen, classes, 10.0)
+
+    columns = 1 if classes == 2 else classes
+    fitted = on_tfidf(train_texts, train_labels, test_texts, columns, fit, say)
+    return {"majority": Floor(constant), "tfidf_logistic_regression": fitted}
 
 
-def _fit(
-    texts: Sequence[str], labels: np.ndarray, test_texts: Sequence[str], classes: int
-) -> tuple[np.ndarray, dict[str, Any]]:
-    """Returns probabilities of the test texts, float [n c], and what they were fitted with."""
-    train, test, described = tfidf(texts, test_texts, 1 if classes == 2 else classes)
-    # A row of TF-IDF has norm one: the default penalty (C=1) would hold the weights too small.
-    return logistic_regression(train, labels, test, classes, 10.0), described
-
-
-def tfidf(
-    texts: Sequence[str], test_texts: Sequence[str], columns: int
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Returns TF-IDF of texts, of others by the same weights, and what it is made of.
+def on_tfidf(
+    train_texts: Sequence[str],
+    targets: np.ndarray,
+    test_texts: Sequence[str],
+    columns: int,
+    fit: Callable[[Any, np.ndarray, Any], np.ndarray],
+    say: Say,
+) -> Floor:
+    """Returns the outputs of a model on TF-IDF.
 
     Args:
-      columns: of the weights of a linear model on it, which limits the features.
+      targets: of the training texts, [n ...].
+      columns: of the model's weights, which limits the features.
+      fit: from features and targets of training texts, and the features of others, to the outputs
+        of these.
+      say: gets a line with what was fitted and how long it took.
+    """
+    began, rows = time.monotonic(), fitted_rows(len(train_texts))
+    features, unseen, unit = tfidf([train_texts[row] for row in rows], test_texts, columns)
+    outputs = fit(features, targets[rows], unseen)
+    count, total, size = len(rows), len(train_texts), features.shape[1]
+    if say:
+        part = "" if count == total else " drawn at random"
+        say(
+            f"floor: TF-IDF with logistic regression on {count:,} of {total:,} training texts"
+            f"{part}, {size:,} features of {unit}, in {time.monotonic() - began:.1f} s"
+        )
+    details = {"fitted_on": count, "training_texts": total, "features": size, "unit": unit}
+    return Floor(outputs, details)
+
+
+def tfidf(texts: Sequence[str], test_texts: Sequence[str], columns: int) -> tuple[Any, Any, str]:
+    """Returns TF-IDF of texts, of others by the same weights, and its unit.
+
+    Args:
+      columns: as in `on_tfidf`.
     """
     unit = "characters" if is_unspaced(texts) else "words"
     vectorizer = _vectorizer(unit, columns)
@@ -75,11 +96,11 @@ def tfidf(
         unit = "characters"
         vectorizer = _vectorizer(unit, columns)
         train = vectorizer.fit_transform(texts)
-    return train, vectorizer.transform(test_texts), {"features": train.shape[1], "unit": unit}
+    return train, vectorizer.transform(test_texts), unit
 
 
 def _vectorizer(unit: str, columns: int) -> TfidfVectorizer:
-    kind: dict[str, Any] = {"analyzer": "word", "ngram_range": (1, 2)}
+    kind: Any = {"analyzer": "word", "ngram_range": (1, 2)}
     if unit == "characters":
         kind = {"analyzer": "char", "ngram_range": (1, 3)}
     return TfidfVectorizer(**kind, sublinear_tf=True, max_features=MOST_WEIGHTS // columns)

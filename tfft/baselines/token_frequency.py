@@ -11,7 +11,7 @@ from tfft.metrics.text.masked_tokens import constant, hidden, shares
 
 
 def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
-    """Returns the answers by how often each of `tokens` ids is hidden in the training texts.
+    """Returns the outputs by how often each of `tokens` ids is hidden in the training texts.
 
     Args:
       train, test: targets, as of `hidden`.
@@ -21,5 +21,5 @@ def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
     texts = hidden(train)
     seen = np.concatenate(texts)
     share = shares(seen[seen >= 0], tokens)
-    described = {"fitted_on": len(texts), "training_texts": len(texts)}
-    return {"frequency": Floor(constant(share, hidden(test), most), described)}
+    details = {"fitted_on": len(texts), "training_texts": len(texts)}
+    return {"frequency": Floor(constant(share, hidden(test), most), details)}

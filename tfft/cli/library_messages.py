@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any, TextIO
 
 from tfft.config.catalog import PACKAGE
+from tfft.reports.printable import printable
 
 # What a person has to know of a warning, by its class; the others are for -v alone.
 SENTENCES = {
@@ -32,7 +33,12 @@ def routed(console: Any, verbose: bool) -> Iterator[None]:
       verbose: Shows everything, as Python does.
     """
     if verbose:
-        yield
+        before = warnings.formatwarning
+        warnings.formatwarning = lambda *parts, **more: printable(before(*parts, **more))
+        try:
+            yield
+        finally:
+            warnings.formatwarning = before
         return
     shown: set[str] = set()
 

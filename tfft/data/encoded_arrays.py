@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tfft.data.encoded_split import Encoded, Ragged, arrays_of, encode, of_arrays
+from tfft.data.encoded_split import Encoded, Ragged, arrays_of, encode, of_arrays, offsets_of
 from tfft.data.examples import Examples, lazy_examples
 from tfft.errors import ConfigError
 from tfft.storage.array_file import release
@@ -49,22 +49,19 @@ def encode_to_arrays(
             starts = range(0, len(chunk), preprocessor.batch)
             batches = (tuple(list(c[i : i + preprocessor.batch]) for c in columns) for i in starts)
             arrays = arrays_of(encode(batches, preprocessor, advance, first))
-            for name in OFFSETS:
-                if name in arrays:
-                    arrays[name] = _continued(arrays[name], ends, name)
             for name, values in arrays.items():
-                writer.append(name, values)
+                writer.append(name, _continued(values, ends, name) if name in OFFSETS else values)
             first += len(chunk)
 
-    found = find_arrays(store, "tokens", key)
-    if found is not None:
-        size, what = source.size(split), source.modality
-        store.say.info(f"encoding {split}: {size:,} {what}s found in the store")
-    arrays, _ = found or write_arrays(store, "tokens", key, f"{split} of {source.name}", fill)
-    # What has a number for each example is read often, and is in memory.
+    stored = find_arrays(store, "tokens", key)
+    if stored is not None:
+        size, kind = source.size(split), source.modality
+        store.say.info(f"encoding {split}: {size:,} {kind}s found in the store")
+    arrays, _ = stored or write_arrays(store, "tokens", key, f"{split} of {source.name}", fill)
+    # Arrays with a number for each example are read often, and are in memory.
     mapped = [name for name in arrays if name == "values" or name.startswith("extra/")]
-    held = {name: np.array(values) for name, values in arrays.items() if name not in mapped}
-    return of_arrays({name: arrays[name] for name in mapped} | held, preprocessor)
+    in_memory = {name: np.array(values) for name, values in arrays.items() if name not in mapped}
+    return of_arrays({name: arrays[name] for name in mapped} | in_memory, preprocessor)
 
 
 def with_targets(
@@ -94,7 +91,8 @@ def with_targets(
             set_in="train.source",
             valid="files() or memory()",
         )
-    names = _ragged_names(made, before)
+    old, new = _ragged(before), _ragged(made)
+    names = [n for n, rows in new.items() if n not in old or old[n].values is not rows.values]
     fixed: list[Any] = []
     full: list[np.ndarray] = []
     if not names:
@@ -108,34 +106,29 @@ def with_targets(
         for _, part in _parts(source, split, tokens, encode_targets):
             full.append(part.full_lengths)
             for name in names:
-                rows = _ragged(part, name)
-                values = list(rows.rows())
-                writer.append(name, np.concatenate(values))
-                offsets = np.concatenate([[0], np.cumsum(rows.lengths)]).astype(np.int64)
-                writer.append(f"{name}/offsets", _continued(offsets, ends, name))
+                rows = _ragged(part)[name]
+                writer.append(name, np.concatenate(list(rows.rows())))
+                offsets = _continued(offsets_of(rows.lengths), ends, name)
+                writer.append(f"{name}/offsets", offsets)
             if isinstance(part.targets, np.ndarray):
                 fixed.append(part.targets)
             release(tokens.tokens.values)
 
     arrays, _ = write_arrays(store, "tokens", None, f"targets of {split} of {source.name}", fill)
-    new = {
-        name: dataclasses.replace(
-            _ragged(made, name),
-            values=arrays[name],
-            offsets=np.array(arrays[f"{name}/offsets"]),
-            chosen=None,
+    rows = _ragged(tokens)
+    for name in names:
+        offsets = np.array(arrays[f"{name}/offsets"])
+        rows[name] = dataclasses.replace(
+            new[name], values=arrays[name], offsets=offsets, chosen=None
         )
-        for name in names
-    }
-    extra = {n: new[f"extra/{n}"] if f"extra/{n}" in new else tokens.extra[n] for n in made.extra}
     return dataclasses.replace(
         made,
-        tokens=new.get("tokens", tokens.tokens),
-        targets=np.concatenate(fixed) if fixed else new.get("targets"),
+        tokens=rows.get("tokens", tokens.tokens),
+        targets=np.concatenate(fixed) if fixed else rows.get("targets"),
         full_lengths=np.concatenate(full),
         windows=tokens.windows,
-        extra=extra,
-        decoder=new.get("decoder", tokens.decoder),
+        extra={name: rows[f"extra/{name}"] for name in made.extra},
+        decoder=rows.get("decoder"),
     )
 
 
@@ -155,22 +148,11 @@ def _parts(
         yield part, encode_targets(examples).encoded
 
 
-def _ragged(encoded: Encoded, name: str) -> Ragged:
-    place, _, extra = name.partition("/")
-    return encoded.extra[extra] if extra else getattr(encoded, place)
-
-
-def _ragged_names(made: Encoded, part: Encoded) -> list[str]:
-    """Returns the names of the ragged values that the targets have added or changed."""
-    names = [name for name in RAGGED if isinstance(getattr(made, name), Ragged)]
-    names += [f"extra/{name}" for name in made.extra]
-    return [name for name in names if not _same(made, part, name)]
-
-
-def _same(made: Encoded, part: Encoded, name: str) -> bool:
-    place, _, extra = name.partition("/")
-    before = part.extra.get(extra) if extra else getattr(part, place)
-    return isinstance(before, Ragged) and before.values is _ragged(made, name).values
+def _ragged(encoded: Encoded) -> dict[str, Ragged]:
+    """Returns the values of a split that are rows of different lengths, by name."""
+    own = {name: getattr(encoded, name) for name in RAGGED}
+    extra = {f"extra/{name}": rows for name, rows in encoded.extra.items()}
+    return {name: rows for name, rows in own.items() if isinstance(rows, Ragged)} | extra
 
 
 def _continued(offsets: np.ndarray, ends: dict[str, int], name: str) -> np.ndarray:

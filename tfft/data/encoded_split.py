@@ -1,4 +1,4 @@
-"""A split as a model reads it: encoded once, kept without padding, packed for the store."""
+"""A split as a model reads it: encoded once, stored without padding."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
-from safetensors.numpy import load, save
 
 from tfft.errors import DataError
 from tfft.preprocessing.instances import Windows, spread
@@ -51,11 +50,6 @@ class Ragged:
         """The length of the longest row; 1 where all are empty, so that no batch is."""
         return int(self.lengths.max(initial=1))
 
-    @property
-    def single(self) -> bool:
-        """Whether each row has one value."""
-        return len(self.values) == len(self.offsets) - 1
-
     def lengths_of(self, rows: np.ndarray) -> np.ndarray:
         """Returns the lengths of some rows; those of all rows are not computed for it."""
         places = self._places(rows)
@@ -67,18 +61,18 @@ class Ragged:
             yield self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """Returns some of the rows, in the order given; no value is copied."""
+        """Returns some of the rows, in this order; no value is copied."""
         return dataclasses.replace(self, chosen=self._places(rows))
 
     def first(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of the given rows, where each has one: [len(rows), ...]."""
+        """Returns the values of some rows, where each has one: [len(rows), ...]."""
         return self.values[self._places(rows)]
 
     def _places(self, rows: np.ndarray) -> np.ndarray:
         return rows if self.chosen is None else self.chosen[rows]
 
     def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
-        """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
+        """Returns some rows filled up to `length`: [len(rows), length, ...]."""
         out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
         for place, row in enumerate(self._places(rows)):
             begin, end = self.offsets[row], self.offsets[row + 1]
@@ -97,7 +91,7 @@ class Encoded:
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
         `sequence_length`; or a row a window; or one value of a fixed shape a row.
-      targets: what the head learns: an array [n ...], `Ragged`, or a nested dict of them; None for
+      targets: targets of the head: an array [n ...], `Ragged`, or a nested dict of them; None for
         texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
       pad_id: the id that fills up a batch.
@@ -106,7 +100,7 @@ class Encoded:
       inputs: which of them the model reads.
       origins: where each example is from, int32 [n]; None where all are from the same place.
       rates: of each origin, its share of the examples of an epoch.
-      name: what the model calls the tokens.
+      name: the model's name of the tokens.
       padded: whether rows differ in length, so that a batch is filled up and has a padding mask.
       decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
         targets along tokens are along these.
@@ -164,12 +158,12 @@ class Encoded:
         return self.tokens.lengths[order], longest
 
     def decoder_length(self, length: int) -> int:
-        """Returns what decoder rows are padded to where rows of tokens are padded to `length`."""
+        """Returns the padded length of decoder rows where rows of tokens are padded to `length`."""
         lengths, longest = self._decoder_lengths
         return int(longest[np.searchsorted(lengths, length, side="right") - 1])
 
     def take(self, rows: np.ndarray) -> Encoded:
-        """Returns some of the examples with all their windows, in the order given."""
+        """Returns some of the examples with all their windows, in this order."""
         windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
 
         def some(targets: Any) -> Any:
@@ -203,7 +197,7 @@ class Encoded:
 
         Args:
           rows: numbers of the examples.
-          length: what `sizes` are padded to.
+          length: the padded length of `sizes`.
         """
         assert self.targets is not None
         return tf.nest.map_structure(lambda each: self._batch_of(each, rows, length), self.targets)
@@ -223,7 +217,7 @@ class Encoded:
         return spread(targets.pad(taken, length, fill), places, (len(rows), count), fill)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
-        """Returns an example's output, [t ...] or [r ...] or [r t ...], without what is padding."""
+        """Returns an example's output, [t ...] or [r ...] or [r t ...], without its padding."""
         if self.windows is None:
             return output[: self.tokens.lengths[row]]
         begin, end = self.windows.offsets[row : row + 2]
@@ -259,65 +253,45 @@ def encode(
     parts: dict[str, list[np.ndarray]] = {}
     for columns in batches:
         try:
-            found = preprocessor.rows(*(tf.constant(column) for column in columns))
+            rows = preprocessor.rows(*(tf.constant(column) for column in columns))
         except DataError as error:
             if error.row is not None:
                 error.problem = f"example {done + error.row + 1:,}: {error.problem}"
             raise
-        for name, value in found.items():
+        for name, value in rows.items():
             parts.setdefault(name, []).append(value.numpy())
         done += len(columns[0])
         advance(len(columns[0]))
-    arrays = {name: np.concatenate(values) for name, values in parts.items()}
+    read = {name: np.concatenate(values) for name, values in parts.items()}
     if not preprocessor.padded:
-        return _fixed(arrays[preprocessor.reads], preprocessor)
-    offsets = _offsets(arrays.pop("lengths"))
-    full = arrays.pop("full").astype(np.int32)
-    ids = arrays.pop("ids")  # or vectors, of an input that is a row of them
-    tokens = Ragged(ids.astype(np.int32) if ids.dtype.kind in "iu" else ids, offsets)
-    windows = None
-    if "counts" in arrays:
-        counts, kept = arrays.pop("counts"), arrays.pop("kept").astype(np.int32)
-        windows = preprocessor.grouping(_offsets(counts), kept, tokens.lengths)
-    extra = {name: Ragged(values, offsets) for name, values in arrays.items()}
-    inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    begun, name = _begun(preprocessor, len(full)), preprocessor.reads
-    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, name=name, decoder=begun)
-
-
-def _begun(preprocessor: Any, count: int) -> Ragged | None:
-    """Returns what a decoder reads before it has written anything; None without one."""
-    begins = np.array(getattr(preprocessor, "begins", ()), np.int32)
-    if not len(begins):
-        return None
-    return Ragged(np.tile(begins, count), np.arange(count + 1, dtype=np.int64) * len(begins))
-
-
-def _fixed(values: np.ndarray, preprocessor: Any) -> Encoded:
-    """Returns values of a fixed shape, [n ...], as rows of one."""
-    ones = np.ones(len(values), np.int32)
-    tokens = Ragged(values, _offsets(ones))
-    return Encoded(tokens, None, ones, 0, name=preprocessor.reads, padded=False)
+        return of_arrays({"values": read[preprocessor.reads]}, preprocessor)
+    ids = read.pop("ids")  # or vectors, of an input that is a row of them
+    arrays = {
+        "values": ids.astype(np.int32) if ids.dtype.kind in "iu" else ids,
+        "offsets": offsets_of(read.pop("lengths")),
+        "full": read.pop("full").astype(np.int32),
+    }
+    if "counts" in read:
+        arrays["windows"] = offsets_of(read.pop("counts"))
+        arrays["kept"] = read.pop("kept").astype(np.int32)
+    arrays |= {f"extra/{name}": values for name, values in read.items()}
+    return of_arrays(arrays, preprocessor)
 
 
 def ragged(rows: Sequence[np.ndarray]) -> Ragged:
     """Returns rows, one at least, end to end."""
-    return Ragged(np.concatenate(rows), _offsets(np.array([len(row) for row in rows])))
+    return Ragged(np.concatenate(rows), offsets_of(np.array([len(row) for row in rows])))
 
 
 def join(parts: Sequence[Ragged]) -> Ragged:
     """Returns the rows of several, none of which has chosen rows, one behind the other."""
     lengths = np.concatenate([part.lengths for part in parts])
-    return Ragged(np.concatenate([part.values for part in parts]), _offsets(lengths))
+    return Ragged(np.concatenate([part.values for part in parts]), offsets_of(lengths))
 
 
-def _offsets(lengths: np.ndarray) -> np.ndarray:
+def offsets_of(lengths: np.ndarray) -> np.ndarray:
+    """Returns where rows of these lengths begin, and where the last one ends: int64 [n + 1]."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-
-
-def pack(encoded: Encoded) -> bytes:
-    """Returns the tokens of a split as bytes, without its targets."""
-    return save(arrays_of(encoded))
 
 
 def arrays_of(encoded: Encoded) -> dict[str, np.ndarray]:
@@ -329,25 +303,25 @@ def arrays_of(encoded: Encoded) -> dict[str, np.ndarray]:
     return arrays | {f"extra/{name}": each.values for name, each in encoded.extra.items()}
 
 
-def unpack(content: bytes, preprocessor: Any) -> Encoded:
-    """Returns what `pack` was given, without targets."""
-    return of_arrays(load(content), preprocessor)
-
-
 def of_arrays(arrays: Mapping[str, np.ndarray], preprocessor: Any) -> Encoded:
-    """Returns the split that `arrays_of` was given, without targets."""
-    windows = None
-    if not preprocessor.padded:
-        return _fixed(arrays["values"], preprocessor)
-    tokens = Ragged(arrays["values"], arrays["offsets"])
+    """Returns the split that `arrays_of` was called with, without targets."""
+    values, name = arrays["values"], preprocessor.reads
+    if not preprocessor.padded:  # values of a fixed shape, [n ...], as rows of one
+        ones = np.ones(len(values), np.int32)
+        return Encoded(Ragged(values, offsets_of(ones)), None, ones, 0, name=name, padded=False)
+    tokens, full = Ragged(values, arrays["offsets"]), arrays["full"]
+    windows = decoder = None
     if "windows" in arrays:
         windows = preprocessor.grouping(arrays["windows"], arrays["kept"], tokens.lengths)
     extra = {
-        name.removeprefix("extra/"): Ragged(values, tokens.offsets)
-        for name, values in arrays.items()
-        if name.startswith("extra/")
+        key.removeprefix("extra/"): Ragged(each, tokens.offsets)
+        for key, each in arrays.items()
+        if key.startswith("extra/")
     }
+    # A decoder reads these ids before it has written anything.
+    begins = np.array(getattr(preprocessor, "begins", ()), np.int32)
+    if len(begins):
+        offsets = np.arange(len(full) + 1, dtype=np.int64) * len(begins)
+        decoder = Ragged(np.tile(begins, len(full)), offsets)
     inputs, pad_id = tuple(preprocessor.inputs), preprocessor.pad_id
-    full, name = arrays["full"], preprocessor.reads
-    begun = _begun(preprocessor, len(full))
-    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, name=name, decoder=begun)
+    return Encoded(tokens, None, full, pad_id, windows, extra, inputs, name=name, decoder=decoder)

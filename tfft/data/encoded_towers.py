@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load, save
 
 from tfft.data import encoded_split
-from tfft.data.encoded_split import Encoded, Targets
+from tfft.data.encoded_split import Encoded, Targets, join
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,8 +24,8 @@ class EncodedTowers:
     Attributes:
       parts: the encoded inputs of each tower by its name, of the same examples in the same order,
         without targets.
-      targets: what the head learns, as in `Encoded`; those along tokens are along the tokens of the
-        first padded tower.
+      targets: targets of the head, as in `Encoded`; those along tokens are along the tokens of
+        the first padded tower.
       origins, rates: as in `Encoded`.
     """
 
@@ -84,7 +84,7 @@ class EncodedTowers:
         }
 
     def part_length(self, tower: str, length: int) -> int:
-        """Returns what a tower's rows are padded to where those of `lead` are padded to `length`.
+        """Returns the padded length of a tower's rows where those of `lead` are padded to `length`.
 
         It is the longest row of the examples that fit into `length`, so that there are no more
         shapes than padded lengths.
@@ -104,7 +104,7 @@ class EncodedTowers:
         }
 
     def take(self, rows: np.ndarray) -> EncodedTowers:
-        """Returns some of the examples, in the order given."""
+        """Returns some of the examples, in this order."""
         return dataclasses.replace(
             self,
             parts={name: part.take(rows) for name, part in self.parts.items()},
@@ -121,7 +121,7 @@ class EncodedTowers:
         return self.lead.targets_of(rows, length)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
-        """Returns an example's output without what is padding."""
+        """Returns an example's output without its padding."""
         return self.lead.trimmed(row, output)
 
     def _total(self, name: str) -> np.ndarray:
@@ -144,37 +144,33 @@ def encode(
     if not hasattr(preprocessor, "parts"):
         return known.get("") or encoded_split.encode(batches, preprocessor, advance)
     done = 0
-    found: dict[str, list[Encoded]] = {name: [] for name in preprocessor.parts if name not in known}
+    read: dict[str, list[Encoded]] = {name: [] for name in preprocessor.parts if name not in known}
     for columns in batches:
-        for name in found:
+        for name, parts in read.items():
             own = preprocessor.columns(name, columns)
-            part = encoded_split.encode([own], preprocessor.parts[name], done=done)
-            found[name].append(part)
+            parts.append(encoded_split.encode([own], preprocessor.parts[name], done=done))
         done += len(columns[0])
         advance(len(columns[0]))
-    joined = {name: _joined(parts) for name, parts in found.items()}
-    return EncodedTowers({name: {**known, **joined}[name] for name in preprocessor.parts})
+    return EncodedTowers(
+        {name: known.get(name) or _joined(read[name]) for name in preprocessor.parts}
+    )
 
 
 def _joined(parts: Sequence[Encoded]) -> Encoded:
     """Returns encoded examples, without windows and targets, one behind the other."""
     return dataclasses.replace(
         parts[0],
-        tokens=encoded_split.join([part.tokens for part in parts]),
+        tokens=join([part.tokens for part in parts]),
         full_lengths=np.concatenate([part.full_lengths for part in parts]),
-        extra={
-            name: encoded_split.join([part.extra[name] for part in parts])
-            for name in parts[0].extra
-        },
-        decoder=parts[0].decoder
-        and encoded_split.join([part.decoder for part in parts if part.decoder]),
+        extra={name: join([part.extra[name] for part in parts]) for name in parts[0].extra},
+        decoder=parts[0].decoder and join([part.decoder for part in parts if part.decoder]),
     )
 
 
 def pack(encoded: Encoded | EncodedTowers) -> bytes:
     """Returns the inputs of a split as bytes, without its targets."""
     if isinstance(encoded, Encoded):
-        return encoded_split.pack(encoded)
+        return save(encoded_split.arrays_of(encoded))
     return save(
         {
             f"{name}:{key}": value
@@ -185,14 +181,12 @@ def pack(encoded: Encoded | EncodedTowers) -> bytes:
 
 
 def unpack(content: bytes, preprocessor: Any) -> Encoded | EncodedTowers:
-    """Returns what `pack` was given, without targets."""
+    """Returns the split that `pack` was called with, without targets."""
     if not hasattr(preprocessor, "parts"):
-        return encoded_split.unpack(content, preprocessor)
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in preprocessor.parts}
+        return encoded_split.of_arrays(load(content), preprocessor)
+    arrays: dict[str, dict[str, np.ndarray]] = {name: {} for name in preprocessor.parts}
     for key, value in load(content).items():
         name, _, own = key.partition(":")
-        found[name][own] = value
-    own = preprocessor.parts
-    return EncodedTowers(
-        {name: encoded_split.of_arrays(arrays, own[name]) for name, arrays in found.items()}
-    )
+        arrays[name][own] = value
+    parts = preprocessor.parts.items()
+    return EncodedTowers({name: encoded_split.of_arrays(arrays[name], own) for name, own in parts})

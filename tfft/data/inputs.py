@@ -1,4 +1,4 @@
-"""The inputs of a task: how a value is read, kept with a run, and given to an export.
+"""The inputs of a task: how a value is read, stored with a run, and passed to an export.
 
 A value is a string in every source: a text, a number as it is written, or where a file is.
 """
@@ -21,8 +21,8 @@ class Input:
 
     Attributes:
       name: of the column, and of the tensor of strings that an export takes.
-      modality: what the values are, as backbones and sources say it.
-      holds_files: whether a value says where a file is.
+      modality: the kind of the values, as of backbones and sources.
+      holds_files: whether a value is the path of a file.
     """
 
     name: str
@@ -72,24 +72,32 @@ class Number(Input):
 
 
 @dataclasses.dataclass(frozen=True)
-class Image(Input):
+class _File(Input):
+    """A file: its path, or a data URI; an export takes the content."""
+
+    holds_files: ClassVar[bool] = True
+    extension: ClassVar[str]
+
+    def keep(self, value: str) -> str:
+        return in_place(value, self.modality, self.extension)
+
+    def to_serving(self, values: Sequence[Any]) -> Sequence[Any]:
+        return list(map(content, values))
+
+
+@dataclasses.dataclass(frozen=True)
+class Image(_File):
     """An image: the path of a file, or a data URI; an export takes the content of the file."""
 
     modality: ClassVar[str] = "image"
-    holds_files: ClassVar[bool] = True
+    extension: ClassVar[str] = "png"
 
     def read(self, value: Any, where: str, structured: bool = False) -> str:
         return read_image(value, where)
 
-    def keep(self, value: str) -> str:
-        return in_place(value, "image", "png")
-
-    def to_serving(self, values: Sequence[Any]) -> Sequence[Any]:
-        return [content(value) for value in values]
-
 
 @dataclasses.dataclass(frozen=True)
-class Audio(Input):
+class Audio(_File):
     """A sound: the path of a WAV file, or a data URI; an export takes the content of the file.
 
     Attributes:
@@ -97,17 +105,11 @@ class Audio(Input):
     """
 
     modality: ClassVar[str] = "audio"
-    holds_files: ClassVar[bool] = True
+    extension: ClassVar[str] = "wav"
     sample_rate: int = 16_000
 
     def read(self, value: Any, where: str, structured: bool = False) -> str:
         return read_sound(value, self.sample_rate, where)
-
-    def keep(self, value: str) -> str:
-        return in_place(value, "audio", "wav")
-
-    def to_serving(self, values: Sequence[Any]) -> Sequence[Any]:
-        return [content(value) for value in values]
 
 
 def names_of(inputs: Sequence[Input]) -> tuple[str, ...]:
@@ -116,7 +118,7 @@ def names_of(inputs: Sequence[Input]) -> tuple[str, ...]:
 
 
 def modality_of(inputs: Sequence[Input]) -> str:
-    """Returns what inputs are, such as "text"; "example" where they differ."""
+    """Returns the modality of inputs, such as "text"; "example" where they differ."""
     kinds = {each.modality for each in inputs}
     return kinds.pop() if len(kinds) == 1 else "example"
 

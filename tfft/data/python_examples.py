@@ -1,4 +1,4 @@
-"""Finds the examples in what people pass: datasets, tables, columns, lists and generators."""
+"""Reads the examples of Python data: datasets, tables, columns, lists and generators."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft.argument_checks.validated import shown
 from tfft.data.inputs import Input, is_array_of_one, names_of
-from tfft.data.python_values import CALL, SEE, plain
+from tfft.data.python_values import CALL, SEE, plain, value_error
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 
@@ -22,7 +22,7 @@ MAX_EXAMPLES = 10_000_000  # of a split that is read into memory; more of them m
 
 
 def rows_of(elements: Any, inputs: tuple[str, ...], split: str) -> Iterator[Any]:
-    """Yields the examples of a split, whichever way they are passed.
+    """Yields the examples of a split, of any form.
 
     Args:
       elements: a dataset, a table, columns by name or in a tuple, or an iterable of examples.
@@ -33,12 +33,8 @@ def rows_of(elements: Any, inputs: tuple[str, ...], split: str) -> Iterator[Any]
       DataError: it holds no examples, or may never end.
     """
     if isinstance(elements, Mapping) and elements and set(elements) <= set(SPLITS):
-        raise DataError(
-            f"memory() got a dict of the splits {', '.join(elements)} for {split}.",
-            valid="memory(**splits)",
-            see=SEE,
-            call=CALL,
-        )
+        problem = f"memory() got a dict of the splits {', '.join(elements)} for {split}."
+        raise DataError(problem, valid="memory(**splits)", see=SEE, call=CALL)
     columns = _columns(elements, inputs)
     if columns is not None:
         yield from _rows(columns, split)
@@ -64,7 +60,7 @@ def is_infinite(dataset: Any) -> bool:
     """Returns True for a `tf.data.Dataset` that is repeated without end.
 
     Where the number of elements is unknown, as behind `filter`, the datasets that it is made of
-    are asked. What comes out of a Python generator is unknown and counts as finite.
+    are checked. The output of a Python generator is unknown and counts as finite.
     """
     count = int(dataset.cardinality())
     if count != -2:  # unknown
@@ -77,12 +73,10 @@ def is_infinite(dataset: Any) -> bool:
 
 
 def _endless(split: str, problem: str) -> DataError:
-    return DataError(
+    return value_error(
         f"the dataset for {split} {problem}, and a source reads each example once.",
-        set_in=split,
-        valid="a dataset without repeat(), or dataset.take(N); Stage.epochs repeats the examples",
-        see=SEE,
-        call=CALL,
+        split,
+        "a dataset without repeat(), or dataset.take(N); Stage.epochs repeats the examples",
     )
 
 
@@ -96,8 +90,8 @@ def _refuse_others(elements: Any, split: str) -> None:
         valid = f"what the function returns, with () behind its name. Else {VALID}"
     elif isinstance(elements, Iterable) and not isinstance(elements, bytes | Mapping | set):
         return
-    kind = type(elements).__name__
-    raise DataError(f"memory() got {kind} for {split}.", valid=valid, see=SEE, call=CALL)
+    problem = f"memory() got {type(elements).__name__} for {split}."
+    raise DataError(problem, valid=valid, see=SEE, call=CALL)
 
 
 def _columns(elements: Any, inputs: tuple[str, ...]) -> dict[str, Any] | None:
@@ -109,9 +103,8 @@ def _columns(elements: Any, inputs: tuple[str, ...]) -> dict[str, Any] | None:
     if hasattr(elements, "to_dict") and hasattr(elements, "columns"):  # data frames
         return {str(name): list(elements[name]) for name in elements.columns}
     if isinstance(elements, Mapping):
-        values = elements.values()
-        whole = all(is_column(each) or isinstance(each, tuple) for each in values)
-        return dict(elements) if whole else None
+        columns = all(is_column(each) or isinstance(each, tuple) for each in elements.values())
+        return dict(elements) if columns else None
     if not isinstance(elements, tuple) or not elements or len(elements) not in (2, len(inputs) + 1):
         return None
     *first, labels = elements
@@ -122,31 +115,23 @@ def _columns(elements: Any, inputs: tuple[str, ...]) -> dict[str, Any] | None:
         nested = len(elements) == 2 and len(inputs) > 1 and isinstance(first[0], tuple)
         named = dict(zip(inputs, first[0] if nested else first, strict=False))
     named["label"] = labels
-    whole = len(named) == len(inputs) + 1 and all(map(is_column, named.values()))
-    return named if whole else None
+    complete = len(named) == len(inputs) + 1 and all(map(is_column, named.values()))
+    return named if complete else None
 
 
 def is_column(value: Any) -> bool:
     """Returns True for a list or an array of values; a tuple is one example."""
-    return isinstance(value, list) or bool(getattr(value, "ndim", 0) or _rank(value))
-
-
-def _rank(value: Any) -> int:
-    """Returns the number of axes of an eager tensor, 0 for other values."""
-    return len(value.shape) if hasattr(value, "numpy") and hasattr(value, "shape") else 0
+    is_tensor = hasattr(value, "numpy") and hasattr(value, "shape")
+    axes = len(value.shape) if is_tensor else getattr(value, "ndim", 0)
+    return isinstance(value, list) or axes > 0
 
 
 def _rows(columns: Mapping[str, Any], split: str) -> Iterator[dict[str, Any]]:
     lengths = {name: len(values) for name, values in columns.items()}
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{count:,} {name}" for name, count in lengths.items())
-        raise DataError(
-            f"the columns of {split} have different lengths: {counts}.",
-            set_in=split,
-            valid="columns of one length",
-            see=SEE,
-            call=CALL,
-        )
+        problem = f"the columns of {split} have different lengths: {counts}."
+        raise value_error(problem, split, "columns of one length")
     columns = {name: plain(values) for name, values in columns.items()}
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
@@ -181,13 +166,7 @@ def parts_of(element: Any, inputs: tuple[str, ...], where: str) -> tuple[Any, ..
     received = sorted(map(str, element)) if isinstance(element, Mapping) else element
     single = "; for texts and labels in two lists: memory((texts, labels))" if is_text else ""
     valid = VALID if inputs == ("text",) else f"a dict with {wanted}, or a tuple of them"
-    raise DataError(
-        f"an element has no {wanted}: {str(received)[:80]}",
-        set_in=where,
-        valid=valid + single,
-        see=SEE,
-        call=CALL,
-    )
+    raise value_error(f"an element has no {wanted}: {str(received)[:80]}", where, valid + single)
 
 
 def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
@@ -196,7 +175,7 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
     Args:
       values: for each input a list, an array or a tensor of texts or images, or a single one; or a
         table or dict with the inputs as columns.
-      task: says what its inputs are.
+      task: with its inputs.
 
     Raises:
       DataError: there are others than the task's, of different numbers, or something that is none.
@@ -213,14 +192,13 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
     structured = not task.target.are_classes and len(names) > 1
     columns = []
     for each, column in zip(task.inputs, values, strict=True):
-        found = enumerate(_examples(column, each), 1)
+        rows = enumerate(_examples(column, each), 1)
         where = f"of {each.name}"
-        columns.append([each.read(v, f"example {n:,} {where}", structured) for n, v in found])
+        columns.append([each.read(v, f"example {n:,} {where}", structured) for n, v in rows])
     if len({len(column) for column in columns}) > 1:
         counts = ", ".join(f"{len(c):,} {n}" for n, c in zip(names, columns, strict=True))
-        raise DataError(
-            f"the inputs have different lengths: {counts}.", valid="lists of one length"
-        )
+        problem = f"the inputs have different lengths: {counts}."
+        raise DataError(problem, valid="lists of one length")
     return tuple(columns)
 
 

@@ -18,16 +18,16 @@ SEE = "tfft list"
 CALL = "help(tfft.sources.memory.memory)"
 
 
+def value_error(problem: str, where: str, valid: str) -> DataError:
+    """Returns the error of examples that are passed as Python values."""
+    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
+
+
 def plain(value: Any) -> Any:
     """Returns a tensor as an array, and a single value of NumPy as a Python value."""
     if hasattr(value, "numpy") and hasattr(value, "shape"):
         value = value.numpy()
     return value.item() if isinstance(value, np.ndarray | np.generic) and not value.ndim else value
-
-
-def _is_number(value: Any) -> bool:
-    """Returns True for a finite number and for a bool."""
-    return isinstance(value, int) or isinstance(value, float) and math.isfinite(value)
 
 
 def read_text(value: Any, where: str, structured: bool = False) -> str:
@@ -49,22 +49,12 @@ def read_text(value: Any, where: str, structured: bool = False) -> str:
             value.encode()
             return str(value)
     except UnicodeError as error:
-        raise DataError(
-            f"a text is not UTF-8: {error.reason}, at {error.start}.",  # type: ignore[attr-defined]
-            set_in=where,
-            valid="texts in UTF-8",
-            see=SEE,
-            call=CALL,
-        ) from error
+        problem = f"a text is not UTF-8: {error.reason}, at {error.start}."  # type: ignore[attr-defined]
+        raise value_error(problem, where, "texts in UTF-8") from error
     if structured and isinstance(value, list | dict):
         return read_answer(value, where)
-    raise DataError(
-        f"a text is {str(value)[:40]!r}, a {type(value).__name__}.",
-        set_in=where,
-        valid="a string",
-        see=SEE,
-        call=CALL,
-    )
+    problem = f"a text is {str(value)[:40]!r}, a {type(value).__name__}."
+    raise value_error(problem, where, "a string")
 
 
 def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
@@ -78,32 +68,25 @@ def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
     Raises:
       DataError: it is no label, or has no name.
     """
-    written = str(np.asarray(value)[()]) if isinstance(value, np.generic) else str(plain(value))
     value = plain(value)
     if isinstance(value, str | bytes):
         label = read_text(value, where)
         if not label.strip() or label == "nan":
             raise _no_label(label, where)
         if names is not None and label not in names:
-            raise _unnamed(repr(label), f"{near(label, names)}, of label_names", where)
+            valid = f"{near(label, names)}, of label_names"
+            raise value_error(f"label {label!r} has no name.", where, valid)
         return label
-    if not _is_number(value):
+    if not (isinstance(value, int) or isinstance(value, float) and math.isfinite(value)):
         raise _no_label(value, where)
     if names is None:
-        if isinstance(value, bool):
-            return written.lower()
         if value != int(value):
             raise _no_label(value, where)
-        return str(int(value))
+        return str(value).lower() if isinstance(value, bool) else str(int(value))
     if int(value) != value or not 0 <= value < len(names):
         valid = f"0 to {len(names) - 1}, for {len(names)} label_names"
-        raise _unnamed(value, valid, where)
+        raise value_error(f"label {value} has no name.", where, valid)
     return str(names[int(value)])
-
-
-def _unnamed(label: Any, valid: str, where: str) -> DataError:
-    problem = f"label {label} has no name."
-    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
 
 
 def _no_label(value: Any, where: str) -> DataError:
@@ -114,8 +97,7 @@ def _no_label(value: Any, where: str) -> DataError:
         valid += "; of a one-hot row the number of the class, np.argmax(row)"
         valid += "; for several labels of an example, MultiLabelClassification and classes=False"
     received = str(value)[:40] if isinstance(value, np.ndarray) else shown(value)
-    problem = f"an example has no label. Received: label={received}."
-    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
+    return value_error(f"an example has no label. Received: label={received}.", where, valid)
 
 
 def read_answer(value: Any, where: str) -> str:
@@ -138,26 +120,21 @@ def read_answer(value: Any, where: str) -> str:
         raise _no_answer(value, where) from error
 
 
+def _no_answer(value: Any, where: str) -> DataError:
+    problem = f"an example has no answer. Received: label={shown(value)}."
+    return value_error(problem, where, "text, a finite number, or a list or dict of them")
+
+
 def _in_json(value: Any) -> Any:
-    """Returns what JSON has in place of a NumPy value, a tensor or bytes in a list."""
+    """Returns the JSON value for a NumPy value, a tensor or bytes in a list."""
     value = plain(value)
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, np.ndarray):
         return value.tolist()
-    if isinstance(value, int | float | str | bool):
+    if isinstance(value, int | float | str):
         return value
     raise TypeError(f"{type(value).__name__} is no value of JSON")
-
-
-def _no_answer(value: Any, where: str) -> DataError:
-    return DataError(
-        f"an example has no answer. Received: label={shown(value)}.",
-        set_in=where,
-        valid="text, a finite number, or a list or dict of them",
-        see=SEE,
-        call=CALL,
-    )
 
 
 def read_number(value: Any, where: str) -> str:
@@ -172,9 +149,7 @@ def read_number(value: Any, where: str) -> str:
             return value.strip() if isinstance(value, str) else str(value)
     except (TypeError, ValueError):
         pass
-    raise DataError(
-        f"a number is {shown(value)}.", set_in=where, valid="a finite number", see=SEE, call=CALL
-    )
+    raise value_error(f"a number is {shown(value)}.", where, "a finite number")
 
 
 def read_sound(value: Any, sample_rate: int, where: str) -> str:
@@ -189,8 +164,6 @@ def read_sound(value: Any, sample_rate: int, where: str) -> str:
       DataError: it is something else.
     """
     value = plain(value)
-    if isinstance(value, str | bytes | os.PathLike):
-        return read_text(os.fspath(value), where)
     if isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim == 1 and len(value):
         import tensorflow as tf
 
@@ -198,7 +171,7 @@ def read_sound(value: Any, sample_rate: int, where: str) -> str:
         wav: Any = tf.audio.encode_wav(samples, sample_rate)
         return data_uri(wav.numpy(), "wav", where, "audio")
     valid = "the path of a WAV file, or an array of samples between -1 and 1, float [samples]"
-    raise _no_media("a sound", value, where, valid)
+    return _read_path(value, where, "a sound", valid)
 
 
 def read_image(value: Any, where: str) -> str:
@@ -212,8 +185,6 @@ def read_image(value: Any, where: str) -> str:
       DataError: it is something else.
     """
     value = plain(value)
-    if isinstance(value, str | bytes | os.PathLike):
-        return read_text(os.fspath(value), where)
     if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.size:
         pixels = value[..., None] if value.ndim == 2 else value
         if pixels.ndim == 3 and pixels.shape[-1] in (1, 3):
@@ -221,9 +192,13 @@ def read_image(value: Any, where: str) -> str:
 
             return data_uri(tf.io.encode_png(pixels).numpy(), "png", where)
     valid = "the path of a file, or an array of pixels 0 to 255, uint8 [height width 3]"
-    raise _no_media("an image", value, where, valid)
+    return _read_path(value, where, "an image", valid)
 
 
-def _no_media(what: str, value: Any, where: str, valid: str) -> DataError:
-    kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
-    return DataError(f"{what} is {kind}.", set_in=where, valid=valid, see=SEE, call=CALL)
+def _read_path(value: Any, where: str, kind: str, valid: str) -> str:
+    """Returns a path or a data URI; refuses other values."""
+    if isinstance(value, str | bytes | os.PathLike):
+        return read_text(os.fspath(value), where)
+    array = isinstance(value, np.ndarray)
+    received = f"{value.dtype} {list(value.shape)}" if array else shown(value)
+    raise value_error(f"{kind} is {received}.", where, valid)

@@ -20,7 +20,7 @@ from tfft.data.stratification import assign
 from tfft.errors import DataError
 
 SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {  # what files and builders call them
+SPLIT_NAMES = {  # in files and builders
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
@@ -33,7 +33,7 @@ OWN_FILES = "files of their own: --gin.VALIDATION=FILE --gin.TEST=FILE"
 SEPARATORS = (",", ";", "|")  # between the labels of a cell
 ROWS_PER_PART = 10  # of answers that are no labels and are stratified nevertheless
 MAX_HELD_OUT = 50_000  # rows of a validation or test split of a stream
-CHUNK = 1 << 16  # digests that are held as Python objects at a time
+CHUNK = 1 << 16  # digests that are Python objects at a time
 
 
 def told(labels: Sequence[str], most: int = 8) -> str:
@@ -65,10 +65,10 @@ def stream_splits(texts: Sequence[str], validation_share: float, test_share: flo
 
 
 def splits_of_ranks(of_texts: np.ndarray, validation_share: float, test_share: float) -> np.ndarray:
-    """Does what `stream_splits` does, given the `ranks` of the texts: uint64 [n 2]."""
+    """Returns the result of `stream_splits` from the `ranks` of the texts: uint64 [n 2]."""
     for_test, for_validation = (of_texts / 2.0**64).T
     validation = for_validation < validation_share / (1 - test_share)
-    return np.where(for_test < test_share, 2, np.where(validation, 1, 0))
+    return np.where(for_test < test_share, 2, validation.astype(int))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Units:
         """Returns the units of rows: equal keys are together, and so are equal groups.
 
         Args:
-          keys: the text of each row, or what else identifies its inputs.
+          keys: the text of each row, or another key of its inputs.
           groups: a value for each row; rows with an empty one are in no group.
         """
         of_keys = ranks(keys)
@@ -115,8 +115,7 @@ class Units:
 
 def _components(of_rows: np.ndarray, texts: int, groups: Sequence[str]) -> tuple[np.ndarray, int]:
     """Returns the connected component of each text, int [t], and the number of groups."""
-    numbers = _numbered(groups)
-    of_groups = np.fromiter(map(numbers.__getitem__, groups), np.int64, len(groups))
+    numbers, of_groups = _numbered(groups)
     grouped = np.array([bool(name) for name in numbers])[of_groups]
     ends = of_rows[grouped], of_groups[grouped] + texts
     size = texts + len(numbers)
@@ -124,9 +123,10 @@ def _components(of_rows: np.ndarray, texts: int, groups: Sequence[str]) -> tuple
     return connected_components(graph, directed=False)[1][:texts], len(numbers) - ("" in numbers)
 
 
-def _numbered(values: Iterable[str]) -> dict[str, int]:
-    """Returns the number of each distinct value, in their sorted order."""
-    return {value: number for number, value in enumerate(sorted(set(values)))}
+def _numbered(values: Sequence[str]) -> tuple[dict[str, int], np.ndarray]:
+    """Returns the number of each distinct value, in their sorted order, and of all: int [n]."""
+    numbers = {value: number for number, value in enumerate(sorted(set(values)))}
+    return numbers, np.fromiter(map(numbers.__getitem__, values), np.int64, len(values))
 
 
 def keys_of(columns: Sequence[Sequence[str]]) -> Iterable[str]:
@@ -159,10 +159,10 @@ def complete(
       inputs: number of the columns that are inputs; the answers follow.
       classes: whether the answers are labels. Lists of labels, in JSON or between separators, and
         other answers of few different values are stratified too.
-      keys: what identifies the inputs of each training row; by default the inputs themselves.
+      keys: a key of the inputs of each training row; by default the inputs themselves.
       group: number of the column whose equal values stay together; None for no groups.
       group_name: name of that column.
-      own: how splits of one's own are given, for an error.
+      own: how to set splits of one's own, for an error.
       see: the next command, for an error.
 
     Returns:
@@ -184,20 +184,20 @@ def complete(
     labels = _label_counts(units, train[inputs], classes)
     assigned = assign(labels, units.sizes, units.ranks, targets)[units.of_rows]
     parts = {
-        split: np.flatnonzero(assigned == number)
+        split: np.flatnonzero(assigned == number).tolist()
         for number, split in enumerate(SPLITS)
         if split == "train" or split in missing
     }
-    _refuse_empty(name, parts, units, labels, own, see)
-    made = {split: take(train, numbers.tolist()) for split, numbers in parts.items()}
+    if not all(parts.values()):
+        raise _too_small(name, parts, units, labels.shape[1], own, see)
     sizes = {split: len(parts[split]) for split in missing}
     how = ("label" if classes else "answer") if labels.shape[1] else ""
     note = _split_note(sizes, missing, count, how, group_name)
-    return {**rows, **made}, [*notes, note]
+    return {**rows, **{split: take(train, parts[split]) for split in parts}}, [*notes, note]
 
 
 def _shared_groups(rows: Mapping[str, Rows], group: int, name: str) -> list[str]:
-    """Returns a note for each pair of given splits with rows of the same group."""
+    """Returns a note for each pair of splits with rows of the same group."""
     notes = []
     for split, other in itertools.combinations([each for each in SPLITS if each in rows], 2):
         if both := sorted({*rows[split][group]} & {*rows[other][group]} - {""}):
@@ -208,16 +208,15 @@ def _shared_groups(rows: Mapping[str, Rows], group: int, name: str) -> list[str]
 
 def _label_counts(units: Units, answers: Sequence[str], classes: bool) -> sparse.csr_matrix:
     """Returns the number of rows of each unit with each label, int [u l]; l is 0 without labels."""
-    lists = None if classes else label_lists(answers) or _repeated_parts(answers)
-    flat = answers if classes else list(itertools.chain.from_iterable(lists or ()))
-    numbers = _numbered(flat)
-    columns = np.fromiter(map(numbers.__getitem__, flat), np.int64, len(flat))
-    lines = units.of_rows[: len(flat)]
-    if lists is not None:
-        lines = np.repeat(units.of_rows, np.fromiter(map(len, lists), np.int64, len(lists)))
+    flat, rows = answers, units.of_rows
+    if not classes:
+        lists = label_lists(answers) or _repeated_parts(answers) or [[]] * len(answers)
+        flat = list(itertools.chain.from_iterable(lists))
+        rows = np.repeat(rows, list(map(len, lists)))
+    numbers, columns = _numbered(flat)
     shape = (len(units.ranks), len(numbers))
     # Entries of the same place are added up.
-    return sparse.coo_matrix((np.ones(len(flat), np.int64), (lines, columns)), shape).tocsr()
+    return sparse.coo_matrix((np.ones(len(flat), np.int64), (rows, columns)), shape).tocsr()
 
 
 def label_lists(answers: Sequence[str]) -> list[list[str]] | None:
@@ -250,26 +249,20 @@ def _repeated_parts(answers: Sequence[str]) -> list[list[str]] | None:
     return lists if few else None
 
 
-def _refuse_empty(
-    name: str,
-    parts: Mapping[str, np.ndarray],
-    units: Units,
-    labels: sparse.csr_matrix,
-    own: str,
-    see: str,
-) -> None:
-    empty = [split for split, numbers in parts.items() if not len(numbers)]
-    if not empty:
-        return
+def _too_small(
+    name: str, parts: Mapping[str, Sequence[int]], units: Units, labels: int, own: str, see: str
+) -> DataError:
+    """Returns the error of splits of which one would be empty."""
+    empty = next(split for split, numbers in parts.items() if not numbers)
     counts = f"{len(units.of_rows):,} rows with {units.texts:,} distinct inputs"
     if units.groups is not None:
         counts += f" in {units.groups:,} groups"
         if len(units.ranks) < units.groups:
             counts += f"; groups that share inputs stay together, which leaves {len(units.ranks):,}"
-    if labels.shape[1]:
-        counts += f", and {labels.shape[1]:,} labels, each of which is needed in the training split"
-    raise DataError(
-        f"{name} is too small to be split into {', '.join(parts)}: the {empty[0]} split would be "
+    if labels:
+        counts += f", and {labels:,} labels, each of which is needed in the training split"
+    return DataError(
+        f"{name} is too small to be split into {', '.join(parts)}: the {empty} split would be "
         f"empty. It has {counts}.",
         valid=f"more rows, a share of 0 for one of the splits, or {own}",
         see=see,
@@ -282,9 +275,8 @@ def _split_note(
     """Returns the note on splits that were made, with their sizes."""
     parts = []
     for split, size in sizes.items():
-        requested = (
-            "" if abs(size / count - shares[split]) < 0.01 else f", {shares[split]:.0%} requested"
-        )
+        near = abs(size / count - shares[split]) < 0.01
+        requested = "" if near else f", {shares[split]:.0%} requested"
         parts.append(f"{size:,} rows for {split} ({size / count:.0%}{requested})")
     together = f"rows of the same {group!r} and equal inputs" if group else "equal inputs"
     how = f"stratified by {by}, " if by else ""
@@ -317,11 +309,11 @@ def sample_note(split: str, count: int, size: int) -> str:
     )
 
 
-def sample_rows(size: int, most: int, seed: int = 0) -> np.ndarray:
+def sample_rows(size: int, most: int) -> np.ndarray:
     """Returns the numbers of a random sample of examples, ascending; of all if they are few."""
     if size <= most:
         return np.arange(size)
-    return np.sort(np.random.default_rng(seed).choice(size, most, replace=False))
+    return np.sort(np.random.default_rng(0).choice(size, most, replace=False))
 
 
 def take(rows: Rows, numbers: Sequence[int]) -> Rows:
@@ -332,7 +324,7 @@ def take(rows: Rows, numbers: Sequence[int]) -> Rows:
 def without_overlap(
     rows: Mapping[str, Rows], inputs: int = 1
 ) -> tuple[dict[str, list[int]], list[str]]:
-    """Finds what to keep so that no example's inputs are in two splits; test stays untouched.
+    """Selects rows so that no example's inputs are in two splits; test stays untouched.
 
     Returns:
       The numbers of the rows to keep by split, and a note for each split that loses some.
@@ -340,19 +332,16 @@ def without_overlap(
     kept: dict[str, list[int]] = {}
     notes = []
     later: set[tuple[str, ...]] = set()
-    what = "text" if inputs == 1 else "texts"
-    for split in reversed(SPLITS):
-        if split in rows:
-            keys = list(zip(*rows[split][:inputs], strict=True))
-            kept[split] = [number for number, key in enumerate(keys) if key not in later]
-            dropped = len(keys) - len(kept[split])
-            if dropped:
-                held = "validation or test" if split == "train" else "test"
-                verb = "is" if inputs == 1 else "are"
-                notes.append(
-                    f"{dropped:,} rows of {split} dropped: their {what} {verb} also in {held}"
-                )
-            later.update(keys)
+    what, verb = ("text", "is") if inputs == 1 else ("texts", "are")
+    for split in reversed([split for split in SPLITS if split in rows]):
+        keys = list(zip(*rows[split][:inputs], strict=True))
+        kept[split] = [number for number, key in enumerate(keys) if key not in later]
+        if dropped := len(keys) - len(kept[split]):
+            other = "validation or test" if split == "train" else "test"
+            notes.append(
+                f"{dropped:,} rows of {split} dropped: their {what} {verb} also in {other}"
+            )
+        later.update(keys)
     if not kept["train"] and rows["train"][0]:
         raise DataError(
             "every training text is also in the validation or the test split. The "

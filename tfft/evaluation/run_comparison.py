@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,9 +16,12 @@ from tfft.evaluation import stored_predictions
 from tfft.evaluation.stored_predictions import MODEL, Key, Outputs
 from tfft.metrics import aggregates
 from tfft.metrics.paired_tests import compare_predictions
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 PREVIOUS = "previous"
+# Errors of code that reads values of another structure than it expects.
+STRUCTURE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +87,32 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
     )
 
 
+@contextlib.contextmanager
+def readable(*paths: str | pathlib.Path) -> Iterator[None]:
+    """Turns errors about the structure of reports and stored predictions into a `WorkdirError`."""
+    try:
+        yield
+    except STRUCTURE as error:
+        raise WorkdirError(
+            f"the report or the predictions in {', '.join(map(str, paths))} have another content "
+            f"than a run writes: {error}.",
+            valid="the command that trained the run once more: it writes them again",
+        ) from error
+
+
 def open_run(path: str | pathlib.Path) -> Opened:
     """Reads a run or a plan.
 
     Raises:
-      WorkdirError: it is none, or is not complete.
+      WorkdirError: it is none, is not complete, or is damaged.
     """
+    with readable(path):
+        return _open_run(path)
+
+
+def _open_run(path: str | pathlib.Path) -> Opened:
     files = Workdir(path)
+    files.read_json("run.json")  # refuses the format of another version
     content = files.read_json("report.json")
     if content is None:
         raise WorkdirError(
@@ -98,18 +121,22 @@ def open_run(path: str | pathlib.Path) -> Opened:
             see="tfft train --gin_file=FILE --workdir=FOLDER",
         )
     folders = [files.path / one["name"] for one in content.get("runs", ())] or [files.path]
-    if not all((folder / stored_predictions.FILE).exists() for folder in folders):
-        raise WorkdirError(
-            f"{path} was evaluated by a version that kept no outputs.",
-            valid="the command that trained it once more: it evaluates the weights again",
-        )
     if content.get("schema") != stored_predictions.SCHEMA:
         raise WorkdirError(
             f"{path} was evaluated by another version, whose outputs are kept otherwise.",
             valid="the command that trained it once more: it evaluates the weights again",
         )
-    kept = tuple(stored_predictions.load(Workdir(folder)) for folder in folders)
+    kept = tuple(map(_complete_outputs, folders))
+    manifest.require(files, False, None)
+    files.read_json("report.json")  # is the one that the run ended with
     return Opened(content, kept, answers(str(path), kept))
+
+
+def _complete_outputs(folder: pathlib.Path) -> Outputs:
+    """Returns the stored predictions of a run that is complete."""
+    files = Workdir(folder)
+    manifest.require(files, False, None)
+    return stored_predictions.load(files)
 
 
 def resolve(against: str | None, workdir: pathlib.Path, say: Any) -> pathlib.Path | None:

@@ -13,6 +13,7 @@ import numpy as np
 from tfft.baselines.base import Floor
 from tfft.metrics import aggregates
 from tfft.metrics.record_aggregates import ragged
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 if TYPE_CHECKING:  # comparing runs loads no TensorFlow
@@ -154,8 +155,8 @@ def _digest(parts: Sequence[str]) -> bytes:
 
 
 def finished(files: Workdir) -> dict[str, Any] | None:
-    """Returns the report of a run that is complete; None when it is not."""
-    return files.read_json("report.json") if (files.path / FILE).exists() else None
+    """Returns the report of a run that is complete and undamaged; None when it is not."""
+    return files.read_json("report.json") if manifest.changed(files) == [] else None
 
 
 def keep(

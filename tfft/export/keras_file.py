@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import pathlib
-import tempfile
 import zipfile
 from typing import Any
 
@@ -33,6 +32,7 @@ from tfft.argument_checks.validated import FILLED, validated
 from tfft.backbones.splitting import Prefix
 from tfft.errors import ExportError
 from tfft.storage.atomic_write import explained
+from tfft.storage.unfinished_folders import unfinished_folder
 
 SUFFIX = ".keras"
 AGAIN = 'a new file: run.save("model.keras"), with the run that tfft.train returns'
@@ -53,8 +53,8 @@ def save(model: keras.Model, path: str | os.PathLike[str]) -> pathlib.Path:
     target = _path(path)
     with explained(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".save-") as room:
-            aside = pathlib.Path(room, "model.keras")
+        with unfinished_folder(target.parent, ".save-") as room:
+            aside = room / "model.keras"
             model.save(aside)
             os.replace(aside, target)
     return target
@@ -110,8 +110,14 @@ def _path(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def _check_archive(file: pathlib.Path) -> None:
-    """Raises BadZipFile if the checksum of a part is wrong; Keras may read it nevertheless."""
+    """Raises BadZipFile if the checksum of a part is wrong; Keras may read it nevertheless.
+
+    Keras does not compress, so parts that are larger than the file are a bomb.
+    """
     with zipfile.ZipFile(file) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+        if size > file.stat().st_size:
+            raise zipfile.BadZipFile(f"its parts unpack to {size:,} bytes, more than the file has")
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"{damaged} is damaged")
 

@@ -7,20 +7,21 @@ import dataclasses
 import json
 import math
 import pathlib
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfft.data.inputs import names_of
-from tfft.errors import DataError, ExportError
-from tfft.storage.atomic_write import explained, write_atomic
-from tfft.storage.format_versions import check_export
+from tfft.errors import ExportError, WorkdirError
+from tfft.export import manifest
+from tfft.export.exported_model import versions_in
+from tfft.export.plain_path import plain_path
+from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.subprocesses import python_command
+from tfft.storage.unfinished_folders import unfinished_folder
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
@@ -138,20 +139,18 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    aside = pathlib.Path(tempfile.mkdtemp(dir=folder, prefix=".export-"))
-    try:
+    with unfinished_folder(folder, ".export-") as aside:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
-        tf.saved_model.save(served, str(aside), signatures=signatures)
-        text = json.dumps(card, indent=1, ensure_ascii=False, allow_nan=False)
-        write_atomic(aside / "tfft.json", text)
-        found = [
-            each.differ(_fresh_process(aside, name, each))
-            for name, each in compared.items()
-            if len(each.inputs[0])
-        ]
+        with plain_path(aside) as path:
+            _save(served, path, signatures)
+            found = [
+                each.differ(_fresh_process(path, name, each))
+                for name, each in compared.items()
+                if len(each.inputs[0])
+            ]
         difference = float(np.max(found, initial=0.0))  # not Python's `max`, which drops NaN
         if not difference <= TOLERANCE:
             raise ExportError(
@@ -159,22 +158,39 @@ def export(
                 "the export was removed.",
                 valid=f"at most {TOLERANCE:g} on raw examples of the held-out split",
             )
-        versions = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-        target = folder / str(max(versions, default=0) + 1)
-        aside.chmod(0o755)
-        aside.rename(target)
+        with explained(folder):
+            manifest.write(aside, card)
+            target = folder / str(max(versions_in(folder), default=0) + 1)
+            aside.rename(target)
         return target, difference
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _fresh_process(path: pathlib.Path, name: str, compared: Comparison) -> Answers:
+def _save(served: Served, folder: str, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
+
+    Raises:
+      WorkdirError: The system does not write a file of it.
+    """
+    try:
+        with explained(pathlib.Path(folder)):
+            tf.saved_model.save(served, folder, signatures=signatures)
+    except tf.errors.OpError as error:
+        raise WorkdirError(
+            f"cannot write {folder}: {error.message}.",
+            set_in="--workdir",
+            valid="a folder that you may write to, on a disk with room; then the same command",
+        ) from error
+
+
+def _fresh_process(path: str, name: str, compared: Comparison) -> Answers:
     """Returns a signature's answers, made by a process that knows only TensorFlow."""
     inputs = dict(zip(compared.served.inputs, compared.inputs, strict=True))
-    with tempfile.TemporaryDirectory() as room:
+    with temporary_folder("tfft-export-") as room:
         given, result = pathlib.Path(room, "inputs.json"), pathlib.Path(room, "out.npz")
-        given.write_text(json.dumps({name: list(map(_base64, inputs[name])) for name in inputs}))
-        command = python_command("-c", _RELOAD, str(path.resolve()))
+        with explained(given, "the environment: TMPDIR"):
+            content = {name: list(map(_base64, inputs[name])) for name in inputs}
+            given.write_text(json.dumps(content))
+        command = python_command("-c", _RELOAD, path)
         command += [str(given), str(result), str(BATCH), name]
         done = subprocess.run(command, capture_output=True, text=True, cwd=room)
         if done.returncode:
@@ -217,139 +233,3 @@ def difference(ours: Any, theirs: Any) -> float:
         return math.inf
     change = abs(ours - theirs) / max(1.0, abs(ours))
     return change if math.isfinite(change) else math.inf
-
-
-def newest_version(folder: pathlib.Path) -> pathlib.Path:
-    """Returns a SavedModel's folder: `folder` itself or its highest numbered version.
-
-    Raises:
-      ExportError: there is none.
-    """
-    if not folder.is_dir():
-        raise ExportError(f"{folder} is no folder.", see="tfft export --workdir=FOLDER")
-    if (folder / "saved_model.pb").exists():
-        return folder
-    inside = [path for path in folder.glob("*/saved_model.pb") if path.parent.name.isdigit()]
-    if not inside:
-        raise ExportError(f"{folder} holds no exported model.", see="tfft export --workdir=FOLDER")
-    return max((path.parent for path in inside), key=lambda path: int(path.name))
-
-
-def read_card(folder: str) -> dict[str, Any]:
-    """Returns the content of an export's tfft.json: `task`, `inputs`, `backbone`, and more.
-
-    Raises:
-      ExportError: there is no export, or its tfft.json is missing or is not what `export` writes.
-    """
-    path = newest_version(pathlib.Path(folder)) / "tfft.json"
-    try:
-        card = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        problem = "is missing: only that file says how the answers read"
-    except (OSError, ValueError) as error:
-        problem = f"cannot be read: {error}"
-    else:
-        task, inputs = (card.get("task"), card.get("inputs")) if isinstance(card, dict) else (0, 0)
-        named = isinstance(task, dict) and isinstance(task.get("task"), str)
-        if named and isinstance(inputs, list) and all(isinstance(name, str) for name in inputs):
-            check_export(card, path.parent)
-            return card
-        problem = "is not what tfft export writes"
-    raise ExportError(f"{path} {problem}.", set_in=str(path), valid=AGAIN)
-
-
-def _load(version: pathlib.Path, names: Sequence[str]) -> Callable[..., Any]:
-    """Returns the signature of an export that takes raw examples.
-
-    Raises:
-      ExportError: a file of it is missing or damaged.
-    """
-    import tensorflow_text  # noqa: F401 - registers the operations of the tokeniser
-
-    try:
-        signature = tf.saved_model.load(str(version)).signatures["serving_default"]
-        found = set(signature.structured_input_signature[1])
-    except Exception as error:  # of any kind, also IndexError of a truncated file of variables
-        reason = str(error).strip().partition("\n")[0][:300] or type(error).__name__
-        raise ExportError(
-            f"{version} cannot be loaded: {reason}", set_in=str(version), valid=AGAIN
-        ) from error
-    if found != set(names):
-        raise ExportError(
-            f"{version} takes {', '.join(sorted(found))}, and its tfft.json says "
-            f"{', '.join(names)}.",
-            set_in=str(version),
-            valid=AGAIN,
-        )
-    return signature
-
-
-def run_export(
-    folder: str,
-    inputs: Sequence[Sequence[str]],
-    say: Any,
-    contents: Callable[..., tuple[Sequence[str | bytes], ...]] = lambda values: values,
-    problems: dict[int, str] | None = None,
-) -> Answers:
-    """Returns an export's answers to raw examples, in their order.
-
-    Args:
-      folder: a version, or the folder of several.
-      inputs: the strings of each input.
-      contents: what the export takes for some of them, see `ServingSignature.to_serving`.
-      problems: gets the reason by the number of each example that cannot be read, whose answers
-        are None; None refuses such an example.
-
-    Raises:
-      DataError: an example cannot be read.
-      ExportError: the export is damaged.
-    """
-    names = read_card(folder)["inputs"]
-    served = _load(newest_version(pathlib.Path(folder)), names)
-
-    def answered(rows: Sequence[int]) -> Answers:
-        taken = contents(tuple([column[row] for row in rows] for column in inputs))
-        part = {name: tf.constant(values) for name, values in zip(names, taken, strict=True)}
-        return {name: value.numpy() for name, value in served(**part).items()}
-
-    count = len(inputs[0])
-    order = np.argsort([sum(map(len, row)) for row in zip(*inputs, strict=True)], kind="stable")
-    answers: dict[str, list[Any]] = {}
-    with say.progress("predicting", count) as progress:
-        for batch in np.array_split(order, max(1, count // 64)) if count else ():
-            for rows, found in _answers_of(answered, batch.tolist(), problems):
-                for name, values in found.items():
-                    kept = answers.setdefault(name, [None] * count)
-                    for row, each in zip(rows, values, strict=True):
-                        kept[row] = each
-            progress.advance(len(batch))
-    return answers
-
-
-def _answers_of(
-    answered: Callable[[Sequence[int]], Answers],
-    rows: Sequence[int],
-    problems: dict[int, str] | None,
-) -> Iterator[tuple[Sequence[int], Answers]]:
-    """Yields the answers to some examples: to all, or to each one where one cannot be read."""
-    try:
-        yield rows, answered(rows)
-        return
-    except (DataError, tf.errors.InvalidArgumentError) as error:
-        if len(rows) == 1:
-            if isinstance(error, DataError):
-                problem = error.problem
-            else:
-                problem = (
-                    f"the export cannot read it: {error.message.strip().splitlines()[0][:200]}"
-                )
-            if problems is None:
-                raise DataError(f"example {rows[0] + 1:,}: {problem}", valid=SKIP) from error
-            problems[rows[0]] = problem
-            return
-    for row in rows:
-        yield from _answers_of(answered, [row], problems)
-
-
-AGAIN = "a new export: tfft export --workdir=FOLDER, with the folder of the run"
-SKIP = "examples that can be read; --on_error=skip leaves the others out"

@@ -1,4 +1,4 @@
-"""Spans of tokens: the loss of where they begin and end, and the best one of a served model.
+"""Spans of tokens: the best one of each example in the graph.
 
 Marks and positions are those of `tfft.metrics.text.answer_span_scores`.
 """
@@ -38,13 +38,13 @@ def best_spans(
     padded = tf.pad(closes, [[0, 0], [0, 0], [0, longest - 1]], constant_values=NEVER)
     pairs = tf.stack([begins + padded[:, :, n : n + length] for n in range(longest)], axis=1)
     pairs = tf.reshape(pairs, [batch, longest, -1])
-    found = tf.argmax(tf.reshape(pairs, [batch, -1]), axis=1, output_type=tf.int32)
+    place = tf.argmax(tf.reshape(pairs, [batch, -1]), axis=1, output_type=tf.int32)
     size = tf.shape(pairs)[2]
-    left = found % size
+    left = place % size
     best = tf.reduce_max(pairs, axis=[1, 2])
     starts, ends = tf.reshape(starts, [batch, -1]), tf.reshape(ends, [batch, -1])
     chosen = tf.gather(starts, left, batch_dims=1)
-    closing = tf.gather(ends, tf.minimum(left + found // size, size - 1), batch_dims=1)
+    closing = tf.gather(ends, tf.minimum(left + place // size, size - 1), batch_dims=1)
     return chosen, closing, best, none
 
 
@@ -55,8 +55,8 @@ def served(
 
     Args:
       logits, longest: as in `best_spans`.
-      read: what `PairWindows` gave of texts.
-      limit: how much more probable no span has to be to be given, in the logarithms.
+      read: the output of `PairWindows` for texts.
+      limit: how much more probable no span has to be, as a difference of logarithms.
 
     Returns:
       `answer`, a string, `start` and `end`, int32, and `probability`, float32; "" and -1 for none.

@@ -34,20 +34,19 @@ class Search:
     penalty: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, told, least in (
-            ("longest", "max_new_tokens", 1),
-            ("beams", "num_beams", 1),
-            ("penalty", "length_penalty", 0),
+        for argument, value, least in (
+            ("max_new_tokens", self.longest, 1),
+            ("num_beams", self.beams, 1),
+            ("length_penalty", self.penalty, 0),
         ):
-            value = getattr(self, name)
             if isinstance(value, bool) or value < least:
-                raise ConfigError(f"{told}={value!r} cannot be.", valid=f"{least} or more")
+                raise ConfigError(f"{argument}={value!r} cannot be.", valid=f"{least} or more")
 
 
 def search(
     step: Step, state: Any, prompts: Any, lengths: Any, end_id: int, settings: Search
 ) -> tuple[Any, Any]:
-    """Returns the most probable texts that are found behind prompts.
+    """Returns the most probable texts behind prompts.
 
     All rows are at the same place at a time. A row whose prompt is longer reads it there; so no row
     has padding before a token, and each is continued as if it were alone. An answer that has ended
@@ -56,8 +55,8 @@ def search(
 
     Args:
       step: the model, on n = b x beams rows.
-      state: what it keeps of the prompts, tensors [b ...], with room for `longest` more tokens;
-        what stands behind a prompt is written over.
+      state: its state behind the prompts, tensors [b ...], with room for `longest` more tokens;
+        the rest of a prompt's row is written over.
       prompts: int32 [b t].
       lengths: of them, int32 [b], 1 or more.
       end_id: the token that ends an answer.
@@ -76,9 +75,6 @@ def search(
     if beams > 1:
         state = tf.nest.map_structure(lambda x: tf.repeat(x, beams, axis=0), state)
 
-    def open_rows(place: Any) -> Any:
-        return (place >= lengths) & (place < lengths + longest)
-
     def goes_on(place: Any, written: Any, sums: Any, counts: Any, ended: Any, state: Any) -> Any:
         through = tf.reduce_all(ended, axis=1) | (place >= lengths + longest)
         return tf.reduce_any(~through)
@@ -87,10 +83,9 @@ def search(
         last = tf.reshape(tf.gather(written, place - 1, axis=2), [-1, 1])
         logits, state = step(last, state, place - 1)
         chosen = _best(logits, sums, counts, ended, settings)
-        free = open_rows(place)[:, None]
+        free = ((place >= lengths) & (place < lengths + longest))[:, None]
         parents = tf.where(free, chosen[0], itself)
-        given = tf.gather(known, place, axis=1)[:, None]
-        tokens = tf.where(free, chosen[1], given)
+        tokens = tf.where(free, chosen[1], tf.gather(known, place, axis=1)[:, None])
         sums = tf.where(free, chosen[2], sums)
         before = tf.gather(ended, parents, batch_dims=1)
         counts = tf.gather(counts, parents, batch_dims=1) + tf.cast(free & ~before, tf.int32)
@@ -107,9 +102,9 @@ def search(
     shapes = tf.nest.map_structure(lambda x: tf.TensorShape([None] * x.shape.rank), first)
     _, written, _, counts, ended, _ = tf.while_loop(goes_on, body, first, shapes)
     answer = lengths[:, None] + tf.range(longest)
-    kept = counts[:, 0] - tf.cast(ended[:, 0], tf.int32)
+    count = counts[:, 0] - tf.cast(ended[:, 0], tf.int32)
     tokens = tf.gather(written[:, 0], answer, batch_dims=1)
-    return tf.where(tf.range(longest) < kept[:, None], tokens, 0), kept
+    return tf.where(tf.range(longest) < count[:, None], tokens, 0), count
 
 
 def _best(
@@ -132,5 +127,5 @@ def _best(
     counts = tf.cast(counts + tf.cast(~ended, tf.int32), tf.float32)
     ranked = sums / (((5.0 + counts) / 6.0) ** settings.penalty)[..., None]
     places = tf.math.top_k(tf.reshape(ranked, [rows, beams * size]), beams).indices
-    found = tf.gather(tf.reshape(sums, [rows, beams * size]), places, batch_dims=1)
-    return places // size, places % size, found
+    best = tf.gather(tf.reshape(sums, [rows, beams * size]), places, batch_dims=1)
+    return places // size, places % size, best

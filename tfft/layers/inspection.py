@@ -12,7 +12,7 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
     """Returns every variable, norm statistics and random seeds included, by group and place.
 
     A variable that two layers share has the name of the first. Layers of the head that have no name
-    of their own are told apart by their order.
+    of their own are numbered in their order.
     """
     named: dict[str, Any] = {}
     seen: set[int] = set()
@@ -32,6 +32,17 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
     return named
 
 
+def named_weights(body: Any, head: keras.layers.Layer | None = None) -> dict[str, Any]:
+    """Returns `named_variables` without the states of random generators."""
+    return {name: v for name, v in named_variables(body, head).items() if not is_seed(name)}
+
+
+def inner_layers(body: Any) -> list[tuple[str, Any]]:
+    """Returns the layers of a backbone and those within them, each with the name of its group."""
+    layers = [(group.name, layer) for group in body.groups for layer in group.layers]
+    return [(name, inner) for name, layer in layers for inner in layer._flatten_layers()]
+
+
 def inner(model: keras.Model, kind: type) -> Any:
     """Returns the layer of a kind within a model, or within a model in it."""
     layers = model._flatten_layers(include_self=False, recursive=True)
@@ -39,9 +50,9 @@ def inner(model: keras.Model, kind: type) -> Any:
 
 
 def unnumbered(path: str) -> str:
-    """Returns a variable's path without what Keras counts over the whole process.
+    """Returns a variable's path without the numbers that Keras counts over the whole process.
 
-    It numbers random generators, and layers that were given no name, such as T5's norms.
+    It numbers random generators, and layers without a name of their own, such as T5's norms.
     """
     return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
 
@@ -54,11 +65,11 @@ def _unnumbered_layers(path: str, layer: keras.layers.Layer) -> str:
 
 
 def _usual_name(kind: type) -> str:
-    """Returns what Keras calls the first layer of a class: "layer_normalization"."""
+    """Returns Keras' name of the first layer of a class: "layer_normalization"."""
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind.__name__))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 
 
 def is_seed(name: str) -> bool:
-    """Says whether a name of `named_variables` is the state of a random generator."""
+    """Returns True if a name of `named_variables` is the state of a random generator."""
     return "seed_generator_state" in name

@@ -12,6 +12,8 @@ from typing import Any
 
 import keras
 
+from tfft.layers.serialization import Configured
+
 
 @keras.saving.register_keras_serializable("tfft")
 class Flat(keras.layers.Layer):
@@ -31,7 +33,7 @@ class Stacked(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfft")
-class Each(Stacked):
+class Each(Configured, Stacked):
     """The outputs of the rows of each example, one or several by name.
 
     From [b*r ...] and the mask [b r t] to [b r ...].
@@ -40,22 +42,20 @@ class Each(Stacked):
       absent: the output of a row that is padding: its first token is.
     """
 
+    settings = ("absent",)
+
     def __init__(self, absent: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.absent = absent
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "absent": self.absent}
 
     def call(self, rows: Any, padding_mask: Any) -> Any:
         return keras.tree.map_structure(lambda one: self._each(one, padding_mask), rows)
 
     def _each(self, rows: Any, padding_mask: Any) -> Any:
-        ops, found = keras.ops, super().call(rows, padding_mask)
-        there = ops.reshape(
-            padding_mask[:, :, 0] > 0, (*ops.shape(found)[:2], *[1] * (rows.ndim - 1))
-        )
-        return ops.where(there, found, ops.cast(self.absent, found.dtype))
+        ops, outputs = keras.ops, super().call(rows, padding_mask)
+        shape = (*ops.shape(outputs)[:2], *[1] * (rows.ndim - 1))
+        there = ops.reshape(padding_mask[:, :, 0] > 0, shape)
+        return ops.where(there, outputs, ops.cast(self.absent, outputs.dtype))
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -78,7 +78,10 @@ class Average(keras.layers.Layer):
 
 
 def average_of(body: Any) -> str | None:
-    """Returns what a body averages over rows; "each" for nothing; None where there is one."""
+    """Returns the name of the output that a body averages over rows; "each" for none.
+
+    None where an example has one row.
+    """
     return getattr(body, "average", None)
 
 
@@ -90,5 +93,5 @@ def flat(body: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
-    """Undoes `flat` for what the body's lower part gives."""
+    """Undoes `flat` for the output of the body's lower part."""
     return rows if average_of(body) is None else Stacked(name="stacked")(rows, padding_mask)

@@ -1,9 +1,9 @@
-"""Layers that hold a backbone, in the config of a `.keras` file."""
+"""The configs of Keras objects in a `.keras` file."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
@@ -20,3 +20,13 @@ def deserialize(value: Any) -> Any:
       value: the object, or the dict that Keras made of it.
     """
     return keras.saving.deserialize_keras_object(value) if isinstance(value, Mapping) else value
+
+
+class Configured:
+    """Mixin of a Keras object whose config holds the attributes that are named in `settings`."""
+
+    settings: ClassVar[tuple[str, ...]]
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in self.settings}
+        return {**super().get_config(), **own}  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""A model that writes text: its head and loss, the probability of an answer, and what it writes.
+"""A model that writes text: its head and loss, the probability of an answer, and its texts.
 
 `body` is a body that offers "causal" or "decoder", see `BackboneOutput`.
 """
@@ -13,19 +13,18 @@ import tensorflow as tf
 
 from tfft.layers.beam_search import Search, search
 from tfft.layers.inspection import inner
-from tfft.layers.serialization import deserialize
+from tfft.layers.serialization import Configured, deserialize
 
 
 @keras.saving.register_keras_serializable("tfft")
-class Scores(keras.layers.Layer):
+class Scores(Configured, keras.layers.Layer):
     """The scores of the vocabulary by the body's own embedding: [b t d] to float32 [b t v]."""
+
+    settings = ("body",)
 
     def __init__(self, body: Any, **kwargs: Any):
         super().__init__(**kwargs)
         self.body, self.embedding = body, body.embedding
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "body": self.body}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Scores:
@@ -47,7 +46,7 @@ def log_probability(body: Any, hidden: Any, targets: Any) -> Any:
     where a vocabulary is large.
 
     Args:
-      hidden: what the body gives, [b t d].
+      hidden: output of the body, [b t d].
       targets: int32 [b t], -1 where there is none.
     """
 
@@ -56,15 +55,13 @@ def log_probability(body: Any, hidden: Any, targets: Any) -> Any:
         places = tf.where(targets >= 0)[:, 0]
         logits = tf.cast(body.scores(tf.gather(hidden, places)[None])[0], tf.float32)
         right = tf.gather(targets, places)
-        return -tf.reduce_sum(
-            tf.nn.sparse_softmax_cross_entropy_with_logits(labels=right, logits=logits)
-        )
+        return -tf.reduce_sum(tf.nn.sparse_softmax_cross_entropy_with_logits(right, logits))
 
     return tf.map_fn(one, (hidden, targets), fn_output_signature=tf.float32)
 
 
-def _found(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[str, Any]:
-    """Returns what is kept of a batch; without answers nothing is computed of them."""
+def _outputs(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[str, Any]:
+    """Returns the outputs of a batch; without answers nothing is computed of them."""
     known = tf.reduce_sum(tf.cast(targets >= 0, tf.int32), axis=1)
     sums = tf.cond(
         tf.reduce_any(known > 0),
@@ -76,9 +73,9 @@ def _found(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dict[
 
 
 def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
-    """Returns the function from rows of prompts, answers behind them or not, to what is kept.
+    """Returns the function from rows of prompts, answers behind them or not, to outputs.
 
-    It gives `text`, what is written behind each prompt, strings [b]; `log_probability` and `tokens`
+    It returns `text`, the text behind each prompt, strings [b]; `log_probability` and `tokens`
     of the right answer, float32 and int32 [b], 0 without one.
 
     Raises:
@@ -92,15 +89,15 @@ def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
         prompts = ids[:, : tf.reduce_max(lengths)]
         state, step = body.begin(prompts, settings.longest)
         written, counts = search(step, state, prompts, lengths, end, settings)
-        return _found(body, inputs, _next(ids, marks > 0), written, counts)
+        return _outputs(body, inputs, _next(ids, marks > 0), written, counts)
 
     return call
 
 
 def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
-    """Returns the function from texts, with what a decoder reads beside them, to what is kept.
+    """Returns the function from texts, with the inputs of a decoder, to outputs.
 
-    As `following`; the decoder's rows are what it begins with, and the answer where it is known.
+    As `following`; the decoder's rows are its first tokens, and the answer where it is known.
 
     Raises:
       ConfigError: the body has no preprocessor.
@@ -109,19 +106,19 @@ def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
     begins, end = len(preprocessor.begins), preprocessor.end_id
 
     def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        known, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
-        prompts = known[:, :begins]
+        ids, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
+        prompts = ids[:, :begins]
         begun = {**inputs, "decoder_token_ids": prompts}
         state, step = body.begin(begun, settings.longest, settings.beams)
         lengths = tf.fill([tf.shape(prompts)[0]], begins)
         written, counts = search(step, state, prompts, lengths, end, settings)
-        answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)
-        return _found(body, inputs, _next(known, answer), written, counts)
+        answer = (mask > 0) & (tf.range(tf.shape(ids)[1]) >= begins)
+        return _outputs(body, inputs, _next(ids, answer), written, counts)
 
     return call
 
 
 def _next(ids: Any, answer: Any) -> Any:
-    """Returns what is right behind each token, int32 [b t], -1 where that is none of the answer."""
+    """Returns the right token behind each token, int32 [b t], -1 where none is of the answer."""
     after = tf.where(answer[:, 1:], ids[:, 1:], -1)
     return tf.pad(after, [[0, 0], [0, 1]], constant_values=-1)

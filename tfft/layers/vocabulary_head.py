@@ -11,12 +11,12 @@ import tensorflow as tf
 
 from tfft.errors import ConfigError
 from tfft.layers.inspection import inner
-from tfft.layers.serialization import deserialize
+from tfft.layers.serialization import Configured, deserialize
 
 
 @keras.saving.register_keras_serializable("tfft")
-class VocabularyHead(keras.layers.Layer):
-    """BERT's masked language model head, of which the scores are made where they are asked for.
+class VocabularyHead(Configured, keras.layers.Layer):
+    """BERT's masked language model head, whose scores are computed where they are needed.
 
     A call gives the vectors [b t e] that score the vocabulary: Dense, GELU, layer norm (Devlin et
     al., 2019). `scores` multiplies them with the body's embedding of tokens, tied, and adds a bias
@@ -32,6 +32,8 @@ class VocabularyHead(keras.layers.Layer):
       ConfigError: the embedding has no row for the hidden token.
     """
 
+    settings = ("body", "mask_id", "tokens")
+
     def __init__(self, body: Any, mask_id: int, tokens: int, **kwargs: Any):
         super().__init__(**{"name": "head", "dtype": "float32"} | kwargs)
         embedding = body.embedding
@@ -41,15 +43,11 @@ class VocabularyHead(keras.layers.Layer):
                 set_in="train.backbone",
                 valid="a body that was pretrained on hidden words, such as BERT's",
             )
-        self._body = body  # not its embedding, which would be a weight of the head
+        self.body = body  # not its embedding, which would be a weight of the head
         self.mask_id, self.tokens = mask_id, min(tokens, embedding.input_dim)
         size = embedding.output_dim
         self.dense = keras.layers.Dense(size, activation="gelu", dtype="float32", name="dense")
         self.norm = keras.layers.LayerNormalization(epsilon=1e-5, dtype="float32", name="norm")
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"body": self._body, "mask_id": self.mask_id, "tokens": self.tokens}
-        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> VocabularyHead:
@@ -67,14 +65,14 @@ class VocabularyHead(keras.layers.Layer):
         return (*shape[:-1], self.dense.units)
 
     def scores(self, vectors: Any) -> Any:
-        """From vectors [m e] to what each token of the vocabulary scores, float32 [m v]."""
-        table = tf.convert_to_tensor(self._body.embedding.embeddings)
+        """Returns the scores of the vocabulary for vectors [m e], float32 [m v]."""
+        table = tf.convert_to_tensor(self.body.embedding.embeddings)
         table = tf.cast(table[: self.tokens], tf.float32)
         return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
 
 
 def guessed(model: keras.Model, most: int) -> Any:
-    """Returns a function from a model's inputs to what it says of hidden tokens.
+    """Returns a function from a model's inputs to predictions of hidden tokens.
 
     Its result is float32 [b t 2 * most + 1]: the ids of the most probable tokens, their
     probabilities, and the logarithm of the probability of `truth`; 0 where nothing is hidden.
@@ -87,10 +85,10 @@ def guessed(model: keras.Model, most: int) -> Any:
         logs = tf.nn.log_softmax(head.scores(tf.gather_nd(vectors, places)))
         best, ids = tf.math.top_k(logs, most)
         truth = tf.gather_nd(inputs["truth"], places)
-        told = tf.gather(logs, truth, axis=1, batch_dims=1)[:, None]
-        found = tf.concat([tf.cast(ids, tf.float32), tf.exp(best), told], axis=1)
+        right = tf.gather(logs, truth, axis=1, batch_dims=1)[:, None]
+        values = tf.concat([tf.cast(ids, tf.float32), tf.exp(best), right], axis=1)
         shape = tf.concat([tf.shape(inputs["token_ids"]), [2 * most + 1]], axis=0)
-        return tf.scatter_nd(places, found, tf.cast(shape, tf.int64))
+        return tf.scatter_nd(places, values, tf.cast(shape, tf.int64))
 
     return call
 
@@ -100,28 +98,28 @@ def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any
 
     Args:
       outputs: of the function that `guessed` returns, [b t 2 * most + 1].
-      names: what each token of the vocabulary stands for.
+      names: the words of the vocabulary's tokens.
 
     Returns:
       `words`, string [b m k], and `probabilities`, float32.
     """
     marked = outputs[:, :, most] > 0
-    found = tf.ragged.boolean_mask(tf.RaggedTensor.from_tensor(outputs), marked).to_tensor()
-    found = tf.reshape(found, [tf.shape(outputs)[0], -1, 2 * most + 1])
-    chances = found[..., most:-1]
-    words = tf.gather(tf.constant(list(names)), tf.cast(found[..., :most], tf.int32))
-    return {"words": tf.where(chances > 0, words, ""), "probabilities": chances}
+    rows = tf.ragged.boolean_mask(tf.RaggedTensor.from_tensor(outputs), marked).to_tensor()
+    rows = tf.reshape(rows, [tf.shape(outputs)[0], -1, 2 * most + 1])
+    probabilities = rows[..., most:-1]
+    words = tf.gather(tf.constant(list(names)), tf.cast(rows[..., :most], tf.int32))
+    return {"words": tf.where(probabilities > 0, words, ""), "probabilities": probabilities}
 
 
 def words_of(outputs: Any, names: Sequence[str], most: int) -> dict[str, list[np.ndarray]]:
-    """Returns what `marked_words` does, a text each: [m k] of the places that it has.
+    """Returns the result of `marked_words`, a text each: [m k] of the places that it has.
 
     Args:
       outputs: of the function that `guessed` returns, [t 2 * most + 1] a text.
     """
     marked = [output[output[:, most] > 0] for output in outputs]
-    known = np.array(names)
+    words = np.array(names)
     return {
-        "words": [known[found[:, :most].astype(int)] for found in marked],
-        "probabilities": [found[:, most:-1] for found in marked],
+        "words": [words[rows[:, :most].astype(int)] for rows in marked],
+        "probabilities": [rows[:, most:-1] for rows in marked],
     }

@@ -69,7 +69,6 @@ def class_metrics(names: Sequence[str], classes: int) -> list[keras.metrics.Metr
     }
     for name in names:
         if name not in builders:
-            raise ConfigError(
-                f"{name!r} is no metric of a classification.", valid=near(name, builders)
-            )
+            problem = f"{name!r} is no metric of a classification."
+            raise ConfigError(problem, valid=near(name, builders))
     return [builders[name]() for name in names]

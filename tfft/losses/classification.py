@@ -1,4 +1,4 @@
-"""Losses, metrics and small layers of tasks' heads, while a model trains."""
+"""Losses of classes: of examples, of tokens and of choices."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any, Literal
 import keras
 
 from tfft.errors import ConfigError, near
+from tfft.layers.serialization import Configured
 
 
 def class_weights(
@@ -16,7 +17,7 @@ def class_weights(
     counts: Mapping[str, int] | None,
     where: str = "TextClassification.class_weights",
 ) -> tuple[float, ...] | None:
-    """Returns what an example of each class counts, in the order of the labels.
+    """Returns the weight of an example of each class, in the order of the labels.
 
     Args:
       wanted: "balanced", which needs counts, or weights by label; 1 for a label that is not there.
@@ -30,40 +31,34 @@ def class_weights(
     if wanted is None or (wanted == "balanced" and counts is None):
         return None
     if isinstance(wanted, str):
-        known = counts or {}
         if wanted != "balanced":
             raise ConfigError(f"class_weights={wanted!r} is unknown.", valid='"balanced"')
-        total = sum(known.get(name, 0) for name in labels)
+        examples = [(counts or {}).get(name, 0) for name in labels]
         # A class without examples has no weight that would matter.
-        return tuple(total / (len(labels) * max(known.get(name, 0), 1)) for name in labels)
-    unknown = [name for name in wanted if name not in labels]
-    if unknown:
-        raise ConfigError(
-            f"class_weights has the label {unknown[0]!r}, which is none of the task's.",
-            set_in=where,
-            valid=near(unknown[0], labels),
-        )
-    low = [name for name in wanted if wanted[name] < 0]
-    if low:
-        raise ConfigError(
-            f"class_weights has {wanted[low[0]]} for {low[0]!r}.",
-            set_in=where,
-            valid="0 or more",
-        )
+        return tuple(sum(examples) / (len(labels) * max(count, 1)) for count in examples)
+    for name, weight in wanted.items():
+        if name not in labels:
+            problem = f"class_weights has the label {name!r}, which is none of the task's."
+            raise ConfigError(problem, set_in=where, valid=near(name, labels))
+        if weight < 0:
+            problem = f"class_weights has {weight} for {name!r}."
+            raise ConfigError(problem, set_in=where, valid="0 or more")
     return tuple(float(wanted.get(name, 1.0)) for name in labels)
 
 
 @keras.saving.register_keras_serializable("tfft")
-class Crossentropy(keras.losses.Loss):
+class Crossentropy(Configured, keras.losses.Loss):
     """Cross-entropy of class numbers with label smoothing, focus and class weights.
 
     Args:
       classes: how many there are.
       smoothing: share of the target spread evenly.
       gamma: of the focal loss.
-      weights: what an example of each class counts; the mean is over the examples, as Keras'
+      weights: weight of an example of each class; the mean is over the examples, as Keras'
         `class_weight` has it.
     """
+
+    settings = ("classes", "smoothing", "gamma", "weights")
 
     def __init__(
         self,
@@ -80,69 +75,37 @@ class Crossentropy(keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         number = keras.ops.cast(y_true, "int32")
         target = keras.ops.one_hot(number, self.classes)
+        smoothing: Any = {"label_smoothing": self.smoothing}
         if self.gamma:
-            found = keras.losses.categorical_focal_crossentropy(
-                target, y_pred, alpha=1.0, gamma=self.gamma, label_smoothing=self.smoothing
+            loss = keras.losses.categorical_focal_crossentropy(
+                target, y_pred, alpha=1.0, gamma=self.gamma, **smoothing
             )
         else:
-            found = keras.losses.categorical_crossentropy(
-                target, y_pred, label_smoothing=self.smoothing
-            )
+            loss = keras.losses.categorical_crossentropy(target, y_pred, **smoothing)
         if self.weights is None:
-            return found
-        return found * keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {
-            "classes": self.classes,
-            "smoothing": self.smoothing,
-            "gamma": self.gamma,
-            "weights": self.weights,
-        }
-        return {**super().get_config(), **own}
+            return loss
+        return loss * keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
 
 
 @keras.saving.register_keras_serializable("tfft")
-class TokenCrossentropy(keras.losses.Loss):
+class TokenCrossentropy(Crossentropy):
     """Cross-entropy of tokens' class numbers, int [b t], -1 where there is none.
 
     An example's loss is the sum over its labelled tokens, times examples over labelled tokens in
     the batch, so that the mean over the examples is the one over the tokens.
 
     Args:
-      classes: how many there are.
-      smoothing: share of the target spread evenly.
-      weights: what a token of each class counts; the mean is over the tokens.
+      classes, smoothing, gamma: as in `Crossentropy`.
+      weights: weight of a token of each class; the mean is over the tokens.
     """
-
-    def __init__(
-        self,
-        classes: int,
-        smoothing: float = 0.0,
-        weights: Sequence[float] | None = None,
-        **kwargs: Any,
-    ):
-        super().__init__(**kwargs)
-        self.classes, self.smoothing = classes, smoothing
-        self.weights = None if weights is None else list(weights)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         number = keras.ops.cast(y_true, "int32")
         labelled = keras.ops.cast(number >= 0, y_pred.dtype)
-        number = keras.ops.maximum(number, 0)
-        target = keras.ops.one_hot(number, self.classes)
-        found = keras.losses.categorical_crossentropy(
-            target, y_pred, label_smoothing=self.smoothing
-        )
-        if self.weights is not None:
-            found *= keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
+        loss = super().call(keras.ops.maximum(number, 0), y_pred)
         count = keras.ops.maximum(keras.ops.sum(labelled), 1.0)
         examples = keras.ops.cast(keras.ops.shape(labelled)[0], y_pred.dtype)
-        return keras.ops.sum(found * labelled, axis=-1) * (examples / count)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"classes": self.classes, "smoothing": self.smoothing, "weights": self.weights}
-        return {**super().get_config(), **own}
+        return keras.ops.sum(loss * labelled, axis=-1) * (examples / count)
 
 
 @keras.saving.register_keras_serializable("tfft")

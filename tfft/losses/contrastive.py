@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
 from tfft.errors import ConfigError
+from tfft.layers.serialization import Configured
 
 OUT = -1e9  # a score whose probability is zero
 
@@ -19,7 +20,7 @@ def unit(vectors: Any) -> Any:
 
 
 @keras.saving.register_keras_serializable("tfft")
-class UnitLength(keras.layers.Layer):
+class UnitLength(Configured, keras.layers.Layer):
     """Vectors at length one, [b d].
 
     Args:
@@ -29,50 +30,45 @@ class UnitLength(keras.layers.Layer):
       ConfigError: one of them is no part of the vector.
     """
 
+    settings = ("dims",)
+
     def __init__(self, dims: Sequence[int] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
 
     def build(self, input_shape: Any) -> None:
-        whole = input_shape[-1]
-        for size in self.dims:
-            if not 0 < size < whole:
-                raise ConfigError(
-                    f"dims={self.dims}, and the vectors have {whole} numbers.",
-                    set_in="Embedding.dims",
-                    valid=f"1 to {whole - 1} each; the whole vector always counts",
-                )
+        width = input_shape[-1]
+        if not all(0 < size < width for size in self.dims):
+            raise ConfigError(
+                f"dims={self.dims}, and the vectors have {width} numbers.",
+                set_in="Embedding.dims",
+                valid=f"1 to {width - 1} each; the whole vector always counts",
+            )
 
     def call(self, inputs: Any) -> Any:
         return unit(inputs)
 
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dims": self.dims}
 
-
-class _OfVectors(keras.losses.Loss):
+class _OfVectors(Configured, keras.losses.Loss):
     """A loss of unit vectors [b r d], summed over the whole vectors and their beginnings.
 
     Args:
       dims: how long the beginnings are (Kusupati et al., 2022).
     """
 
+    settings: ClassVar[tuple[str, ...]] = ("dims",)
+
     def __init__(self, dims: Sequence[int] = (), **kwargs: Any):
         super().__init__(**kwargs)
         self.dims = tuple(dims)
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        found = self.one(y_true, y_pred)
-        for size in self.dims:
-            found = found + self.one(y_true, unit(y_pred[..., :size]))
-        return found
+        beginnings = (self.one(y_true, unit(y_pred[..., :size])) for size in self.dims)
+        return sum(beginnings, self.one(y_true, y_pred))
 
     def one(self, y_true: Any, vectors: Any) -> Any:
         """Returns the loss of each example, [b]."""
         raise NotImplementedError
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "dims": self.dims}
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -88,6 +84,8 @@ class InBatch(_OfVectors):
       dims: as in `_OfVectors`.
     """
 
+    settings = ("dims", "scale", "both")
+
     def __init__(self, scale: float = 20.0, both: bool = False, **kwargs: Any):
         super().__init__(**kwargs)
         self.scale, self.both = scale, both
@@ -99,13 +97,8 @@ class InBatch(_OfVectors):
         own = ops.eye(ops.shape(scores)[0], dtype=scores.dtype)
         scores = ops.where(ops.logical_and(alike, own == 0), OUT, scores)
         right = ops.sum(scores * own, axis=1)
-        found = ops.logsumexp(scores, axis=1) - right
-        if self.both:
-            found = (found + ops.logsumexp(scores, axis=0) - right) / 2
-        return found
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "scale": self.scale, "both": self.both}
+        loss = ops.logsumexp(scores, axis=1) - right
+        return (loss + ops.logsumexp(scores, axis=0) - right) / 2 if self.both else loss
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -128,6 +121,8 @@ class Triplet(_OfVectors):
       dims: as in `_OfVectors`.
     """
 
+    settings = ("dims", "margin")
+
     def __init__(self, margin: float = 0.2, **kwargs: Any):
         super().__init__(**kwargs)
         self.margin = margin
@@ -138,9 +133,6 @@ class Triplet(_OfVectors):
             for place in (1, 2)
         )
         return keras.ops.maximum(near - far + self.margin, 0.0)
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "margin": self.margin}
 
 
 @keras.saving.register_keras_serializable("tfft")

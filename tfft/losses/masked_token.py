@@ -29,7 +29,7 @@ class HiddenCrossentropy(keras.losses.Loss):
         truth = tf.cast(y_true, tf.int32)[:, :, 0]
         places = tf.where(truth >= 0)
         scores = self.head.scores(tf.gather_nd(y_pred, places))
-        found = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather_nd(truth, places), scores)
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(tf.gather_nd(truth, places), scores)
         examples = tf.shape(truth)[0]
-        scale = tf.cast(examples, tf.float32) / tf.maximum(tf.cast(tf.size(found), tf.float32), 1.0)
-        return tf.math.unsorted_segment_sum(found, places[:, 0], examples) * scale
+        scale = tf.cast(examples, tf.float32) / tf.maximum(tf.cast(tf.size(loss), tf.float32), 1.0)
+        return tf.math.unsorted_segment_sum(loss, places[:, 0], examples) * scale

@@ -6,9 +6,11 @@ from typing import Any
 
 import keras
 
+from tfft.layers.serialization import Configured
+
 
 @keras.saving.register_keras_serializable("tfft")
-class NextTokenLoss(keras.losses.Loss):
+class NextTokenLoss(Configured, keras.losses.Loss):
     """Cross-entropy of the next tokens, int [b t], -1 where there is none, from logits [b t v].
 
     As in `TokenCrossentropy` the mean over the examples is the one over the tokens.
@@ -16,6 +18,8 @@ class NextTokenLoss(keras.losses.Loss):
     Args:
       smoothing: share of the target that is spread evenly over the vocabulary.
     """
+
+    settings = ("smoothing",)
 
     def __init__(self, smoothing: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
@@ -27,12 +31,9 @@ class NextTokenLoss(keras.losses.Loss):
         there = ops.cast(number >= 0, "float32")
         total = ops.logsumexp(y_pred, axis=-1)
         right = ops.take_along_axis(y_pred, ops.maximum(number, 0)[..., None], axis=-1)[..., 0]
-        found = total - right
+        loss = total - right
         if self.smoothing:
             spread = total - ops.mean(y_pred, axis=-1)
-            found = (1 - self.smoothing) * found + self.smoothing * spread
+            loss = (1 - self.smoothing) * loss + self.smoothing * spread
         examples = ops.cast(ops.shape(there)[0], "float32")
-        return ops.sum(found * there, axis=-1) * (examples / ops.maximum(ops.sum(there), 1.0))
-
-    def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "smoothing": self.smoothing}
+        return ops.sum(loss * there, axis=-1) * (examples / ops.maximum(ops.sum(there), 1.0))

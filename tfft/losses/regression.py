@@ -6,9 +6,11 @@ from typing import Any
 
 import keras
 
+from tfft.layers.serialization import Configured
+
 
 @keras.saving.register_keras_serializable("tfft")
-class StandardizedError(keras.losses.Loss):
+class StandardizedError(Configured, keras.losses.Loss):
     """The error of numbers [b 1] in standard deviations: squared, or Huber's.
 
     Args:
@@ -17,16 +19,14 @@ class StandardizedError(keras.losses.Loss):
       scale: the standard deviation.
     """
 
+    settings = ("kind", "delta", "scale")
+
     def __init__(self, kind: str, delta: float, scale: float, **kwargs: Any):
         super().__init__(**kwargs)
         self.kind, self.delta, self.scale = kind, delta, scale
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        truth, found = (keras.ops.cast(y, "float32") / self.scale for y in (y_true, y_pred))
+        values = (keras.ops.cast(y, "float32") / self.scale for y in (y_true, y_pred))
         if self.kind == "huber":
-            return keras.losses.huber(truth, found, delta=self.delta)
-        return keras.losses.mean_squared_error(truth, found)
-
-    def get_config(self) -> dict[str, Any]:
-        own = {"kind": self.kind, "delta": self.delta, "scale": self.scale}
-        return {**super().get_config(), **own}
+            return keras.losses.huber(*values, delta=self.delta)
+        return keras.losses.mean_squared_error(*values)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
 import numpy as np
 
 from tfft.argument_checks.validated import COUNT, FRACTION, NAMED, validated
-from tfft.methods.base import Adapter, Method
+from tfft.methods.base import Adapter, Drop, Method, Product, Values
 
 ops = keras.ops
 
@@ -25,9 +24,7 @@ class Bottleneck(Adapter):
 
     size: int
 
-    def weights(
-        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    def weights(self, place: str, inputs: int, outputs: int, rng: np.random.Generator) -> Values:
         """`down` normal with deviation 1 / sqrt(o), all else zero: at first y stays y."""
         down = rng.normal(0.0, outputs**-0.5, (outputs, self.size))
         return {
@@ -38,12 +35,7 @@ class Bottleneck(Adapter):
         }
 
     def apply(
-        self,
-        part: Any,
-        product: Callable[[Any], Any],
-        rows: Any,
-        training: bool | None,
-        drop: Callable[[Any, Any, Any], Any],
+        self, part: Any, product: Product, rows: Any, training: bool | None, drop: Drop
     ) -> Any:
         """Adds what the small network makes of the output."""
         outer = product(rows)
@@ -51,7 +43,7 @@ class Bottleneck(Adapter):
         inner = drop(part, inner, training)
         return ops.add(outer, ops.add(ops.matmul(inner, part.up), part.up_bias))
 
-    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
+    def is_neutral(self, values: Values) -> bool:
         return not values["up"].any() and not values["up_bias"].any()
 
 
@@ -70,8 +62,8 @@ def adapters(
         Pfeiffer et al. 2021, with "*/attention_output" both places of Houlsby et al.
 
     Returns:
-      A method that begins with the pretrained body as it is; an export keeps the networks, which
-      cannot be merged. About 1 % of the weights of a BERT. A rate of 1e-4 to 1e-3 is usual.
+      A method that begins with the pretrained backbone as it is; an export keeps the networks,
+      which cannot be merged. About 1 % of the weights of a BERT. A rate of 1e-4 to 1e-3 is usual.
 
     Raises:
       ConfigError: a number that cannot be.

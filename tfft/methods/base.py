@@ -8,10 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+Values = Mapping[str, np.ndarray]  # of an adapter's variables, by their names within it
+Plain = tuple[np.ndarray, np.ndarray]  # kernel [i o] and bias [o]
+Product = Callable[[Any], Any]  # from [... i] to [... o]
+Drop = Callable[[Any, Any, Any], Any]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """What a method adds at each Dense layer that it names; a subclass is a kind.
+    """The weights that a method adds at each Dense layer that it names; a subclass is a kind.
 
     Attributes:
       targets: patterns of the names of Dense layers, such as "*/query".
@@ -25,9 +30,7 @@ class Adapter:
     targets: tuple[str, ...]
     dropout: float = 0.0
 
-    def weights(
-        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    def weights(self, place: str, inputs: int, outputs: int, rng: np.random.Generator) -> Values:
         """Returns the first values of the variables, with which the layer is as it was.
 
         Args:
@@ -38,12 +41,7 @@ class Adapter:
         raise NotImplementedError
 
     def apply(
-        self,
-        part: Any,
-        product: Callable[[Any], Any],
-        rows: Any,
-        training: bool | None,
-        drop: Callable[[Any, Any, Any], Any],
+        self, part: Any, product: Product, rows: Any, training: bool | None, drop: Drop
     ) -> Any:
         """Returns the adapted layer's output before its activation, [... o].
 
@@ -56,25 +54,23 @@ class Adapter:
         """
         raise NotImplementedError
 
-    def merged(
-        self, values: Mapping[str, np.ndarray], kernel: np.ndarray, bias: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def merged(self, values: Values, kernel: np.ndarray, bias: np.ndarray) -> Plain:
         """Returns kernel [i o] and bias [o] of a plain layer that computes the same."""
         raise NotImplementedError
 
-    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
-        """Says whether the layer is as it was without the adapter, to the bit."""
+    def is_neutral(self, values: Values) -> bool:
+        """Returns True if the layer is as it was without the adapter, to the bit."""
         raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-    """Which few weights a stage trains, of those that it does not freeze, beside the head.
+    """The few weights that a stage trains, of those that it does not freeze, beside the head.
 
     Attributes:
       name: shown in messages.
       trains: patterns as in `Stage.freeze`.
-      adds: small weights beside the body's own, to be trained; None for nothing new.
+      adds: small weights beside the backbone's own, to be trained; None for nothing new.
     """
 
     name: str

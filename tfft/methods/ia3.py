@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import fnmatch
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -12,7 +11,7 @@ import numpy as np
 
 from tfft.argument_checks.validated import DISTINCT, validated
 from tfft.errors import ConfigError
-from tfft.methods.base import Adapter, Method
+from tfft.methods.base import Adapter, Drop, Method, Plain, Product, Values
 
 ops = keras.ops
 
@@ -29,35 +28,26 @@ class Scaling(Adapter):
 
     inner: tuple[str, ...]
 
-    def weights(
-        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """Ones."""
+    def weights(self, place: str, inputs: int, outputs: int, rng: np.random.Generator) -> Values:
+        """Returns a factor of one for each input, or for each output."""
         if any(fnmatch.fnmatch(place, pattern) for pattern in self.inner):
             return {"rows": np.ones(inputs, np.float32)}
         return {"columns": np.ones(outputs, np.float32)}
 
     def apply(
-        self,
-        part: Any,
-        product: Callable[[Any], Any],
-        rows: Any,
-        training: bool | None,
-        drop: Callable[[Any, Any, Any], Any],
+        self, part: Any, product: Product, rows: Any, training: bool | None, drop: Drop
     ) -> Any:
         """Scales what goes into the product or what comes out of it."""
         if hasattr(part, "rows"):
             return product(ops.multiply(rows, part.rows))
         return ops.multiply(product(rows), part.columns)
 
-    def merged(
-        self, values: Mapping[str, np.ndarray], kernel: np.ndarray, bias: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def merged(self, values: Values, kernel: np.ndarray, bias: np.ndarray) -> Plain:
         if "rows" in values:
             return kernel * values["rows"][:, None], bias
         return kernel * values["columns"], bias * values["columns"]
 
-    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
+    def is_neutral(self, values: Values) -> bool:
         return all((value == 1.0).all() for value in values.values())
 
 
@@ -76,7 +66,7 @@ def ia3(
       ConfigError: there is no pattern.
 
     Returns:
-      A method that begins with the pretrained body as it is; an export has plain kernels. About
+      A method that begins with the pretrained backbone as it is; an export has plain kernels. About
       0.06 % of the weights of a BERT. Rates of 1e-3 to 1e-2 are usual.
     """
     if not outputs and not inputs:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -11,7 +10,7 @@ import numpy as np
 
 from tfft.argument_checks.validated import COUNT, FRACTION, NAMED, POSITIVE, validated
 from tfft.errors import ConfigError
-from tfft.methods.base import Adapter, Method
+from tfft.methods.base import Adapter, Drop, Method, Plain, Product, Values
 
 ops = keras.ops
 
@@ -30,10 +29,8 @@ class LowRank(Adapter):
     rank: int
     alpha: float
 
-    def weights(
-        self, place: str, inputs: int, outputs: int, rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
-        """As the paper's code: a uniform within 1 / sqrt(i), b zero."""
+    def weights(self, place: str, inputs: int, outputs: int, rng: np.random.Generator) -> Values:
+        """Returns `a` uniform within 1 / sqrt(i) and `b` zero, as the paper's code does."""
         if self.rank > min(inputs, outputs):
             raise ConfigError(
                 f"lora.rank={self.rank} is above the rank of {place}, [{inputs} {outputs}].",
@@ -44,23 +41,16 @@ class LowRank(Adapter):
         return {"a": a.astype(np.float32), "b": np.zeros((self.rank, outputs), np.float32)}
 
     def apply(
-        self,
-        part: Any,
-        product: Callable[[Any], Any],
-        rows: Any,
-        training: bool | None,
-        drop: Callable[[Any, Any, Any], Any],
+        self, part: Any, product: Product, rows: Any, training: bool | None, drop: Drop
     ) -> Any:
         """Adds the change as a branch; then no gradient of a whole kernel is computed."""
         inner = ops.matmul(drop(part, rows, training), part.a)
         return ops.add(product(rows), ops.matmul(inner * (self.alpha / self.rank), part.b))
 
-    def merged(
-        self, values: Mapping[str, np.ndarray], kernel: np.ndarray, bias: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
+    def merged(self, values: Values, kernel: np.ndarray, bias: np.ndarray) -> Plain:
         return kernel + self.alpha / self.rank * (values["a"] @ values["b"]), bias
 
-    def is_neutral(self, values: Mapping[str, np.ndarray]) -> bool:
+    def is_neutral(self, values: Values) -> bool:
         return not values["b"].any()
 
 
@@ -81,7 +71,7 @@ def lora(
         "*/attention_output", "*/feedforward_intermediate_dense", "*/feedforward_output_dense".
 
     Returns:
-      A method that begins with the pretrained body as it is; an export has plain kernels. About
+      A method that begins with the pretrained backbone as it is; an export has plain kernels. About
       0.3 % of the weights of a BERT. A rate ten times that of full fine-tuning is usual.
 
     Raises:

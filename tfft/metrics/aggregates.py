@@ -1,9 +1,9 @@
 """Metrics that follow from terms of examples, with 95 % intervals and paired differences.
 
-Terms are what each example contributes to a metric. An aggregate computes the metric from them. The
-terms are columns that add up (`column_aggregates`), or records (`record_aggregates`). In both
-cases the metric of a resample follows from how often each example is in it, so that one bootstrap
-over examples (Efron and Tibshirani, 1993) serves all metrics.
+Terms are the contributions of each example to a metric. An aggregate computes the metric from
+them. The terms are columns that add up (`column_aggregates`), or records (`record_aggregates`). In
+both cases the metric of a resample follows from how often each example is in it, so that one
+bootstrap over examples (Efron and Tibshirani, 1993) serves all metrics.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ import numpy as np
 from tfft.errors import UserError
 from tfft.metrics.column_aggregates import MEASURES
 from tfft.metrics.confidence_intervals import (
-    LARGEST_DRAW,
     Figure,
+    chunks,
     corrected,
     drawn_weights,
     resamples_for,
@@ -28,7 +28,7 @@ from tfft.metrics.record_aggregates import RECORDS, ragged
 
 Terms = Mapping[str, np.ndarray]
 FEW_KINDS = 1000  # of different examples: counts of each kind are drawn, not the examples
-CHUNK = 1024  # rows that are copied at once to count kinds
+CHUNK = 1024  # rows that are copied in one batch to count kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rows:
     """The terms of n examples in the form that resamples need.
 
     Attributes:
-      columns: what is added up, float64 [n k]. k is 0 for records.
+      columns: rows that are added up, float64 [n k]. k is 0 for records.
       metric: from totals of the columns, [draws k], or for records from weights of the examples,
         [draws n], to the metric, [draws]; NaN if undefined.
       size: number of values that a draw of records sums; 0 for columns.
@@ -60,7 +60,7 @@ class Rows:
 
 
 def columns(aggregate: str, terms: Terms) -> np.ndarray:
-    """Returns what examples add to the totals of an aggregate of columns: float64 [n k].
+    """Returns the rows that examples add to the totals of an aggregate of columns: float64 [n k].
 
     Args:
       aggregate: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
@@ -75,29 +75,31 @@ def columns(aggregate: str, terms: Terms) -> np.ndarray:
       UserError: a term is not finite, as after a training that diverged.
     """
     values = _finite(MEASURES[aggregate].keys, terms)
-    if not len(values[0]):
-        return np.zeros((0, 1))
-    if "there" not in terms:
-        return MEASURES[aggregate].columns(*values)
-    there = np.asarray(terms["there"]) > 0
+    there = _there(terms, len(values[0]))
     if not there.any():
         return np.zeros((len(there), 1))
-    known = MEASURES[aggregate].columns(*(column[there] for column in values))
-    result = np.zeros((len(there), known.shape[1]))
-    result[there] = known
+    rows = MEASURES[aggregate].columns(*(column[there] for column in values))
+    result = np.zeros((len(there), rows.shape[1]))
+    result[there] = rows
     return result
+
+
+def _there(terms: Terms, count: int) -> np.ndarray:
+    """Returns True for the examples that add to a metric, bool [n]."""
+    return np.asarray(terms.get("there", np.ones(count))) > 0
 
 
 def _finite(keys: Sequence[str], terms: Terms) -> list[np.ndarray]:
     """Returns the terms of these keys: float64 [n ...], or object [n] of arrays."""
     raw = [np.asarray(terms[key]) for key in keys]
     values = [each if each.dtype == object else np.asarray(each, np.float64) for each in raw]
-    broken = np.zeros(len(values[0]), bool)
-    for each in values:
-        if each.dtype == object:
-            broken |= [not np.isfinite(record).all() for record in each]
-        else:
-            broken |= ~np.isfinite(each).all(axis=tuple(range(1, each.ndim)))
+    finite = [
+        np.array([np.isfinite(record).all() for record in each], bool)
+        if each.dtype == object
+        else np.isfinite(each).all(axis=tuple(range(1, each.ndim)))
+        for each in values
+    ]
+    broken = ~np.all(finite, axis=0)
     if broken.any():
         raise UserError(
             f"the figures of {broken.sum():,} of {len(broken):,} examples are not finite: the "
@@ -115,23 +117,24 @@ def prepare(aggregate: str, terms: Terms) -> Rows:
       terms: by key, [n] each; of records also object arrays of arrays, see `ragged`.
     """
     if aggregate in MEASURES:
-        return Rows(columns(aggregate, terms), MEASURES[aggregate].figure)
+        return Rows(columns(aggregate, terms), MEASURES[aggregate].metric)
     values = _finite(RECORDS[aggregate].keys, terms)
-    return _of_records(aggregate, values, np.asarray(terms.get("there", np.ones(len(values[0])))))
+    return _of_records(aggregate, values, _there(terms, len(values[0])))
 
 
 def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray) -> Rows:
-    """Returns the records of the examples for which `there` is above 0, among n examples."""
-    rows = np.flatnonzero(there > 0)
+    """Returns the records of the examples for which `there` is True, among n examples."""
+    rows = np.flatnonzero(there)
     if not len(rows):
         return Rows(np.zeros((len(there), 1)), np.ravel)
     metric, size = RECORDS[aggregate].prepare(*(each[rows] for each in values))
-    none = np.zeros((len(there), 0))
-    return Rows(none, lambda weights: metric(weights[:, rows]), max(size, len(there)))
+    return Rows(
+        np.zeros((len(there), 0)), lambda weights: metric(weights[:, rows]), max(size, len(there))
+    )
 
 
 def by_example(aggregate: str, terms: Terms) -> np.ndarray | list[tuple[Any, ...]]:
-    """Returns what each example contributes: rows of `columns`, or tuples of arrays."""
+    """Returns the contribution of each example: rows of `columns`, or tuples of arrays."""
     if aggregate in MEASURES:
         return list(columns(aggregate, terms))
     return list(zip(*_finite(RECORDS[aggregate].keys, terms), strict=True))
@@ -144,19 +147,18 @@ def over_runs(aggregate: str, examples: Sequence[Mapping[int, Any]]) -> Rows:
     the metric is the mean over the runs, each on the examples that it evaluated.
 
     Args:
-      examples: for each example by the number of a run what `by_example` returns, n of them.
+      examples: for each example its contribution (`by_example`) by the number of a run, n of them.
     """
     if aggregate in MEASURES:
         rows = [list(each.values()) for each in examples]
         means = [each[0] if len(each) == 1 else np.mean(each, axis=0) for each in rows]
-        return Rows(np.stack(means), MEASURES[aggregate].figure)
+        return Rows(np.stack(means), MEASURES[aggregate].metric)
     parts = []
     for run in sorted(set().union(*examples)):
         there = np.array([run in each for each in examples])
         records = [each.get(run, next(iter(each.values()))) for each in examples]
-        parts.append(
-            _of_records(aggregate, [ragged(each) for each in zip(*records, strict=True)], there)
-        )
+        terms = [ragged(each) for each in zip(*records, strict=True)]
+        parts.append(_of_records(aggregate, terms, there))
     return Rows(
         parts[0].columns,
         lambda weights: np.mean([part.metric(weights) for part in parts], axis=0),
@@ -169,21 +171,20 @@ def value(aggregate: str, terms: Terms) -> float | None:
     return prepare(aggregate, terms).value
 
 
-def interval(aggregate: str, terms: Terms, seed: int = 0) -> Figure:
+def interval(aggregate: str, terms: Terms) -> Figure:
     """Returns the metric with its 95 % interval; arguments as in `prepare`.
 
     It is Wilson's (1927) for a mean of scores that are 0 or 1, otherwise the bias-corrected
     bootstrap over the examples (Efron, 1987). An undefined metric is `{"value": None}`.
     """
-    return figures({"": (aggregate, terms)}, seed)[""]
+    return figures({"": (aggregate, terms)})[""]
 
 
-def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str, Figure]:
+def figures(wanted: Mapping[str, tuple[str, Terms]]) -> dict[str, Figure]:
     """Returns several metrics with their intervals; those of as many examples share resamples.
 
     Args:
       wanted: by name the aggregate and the terms.
-      seed: of the draws.
     """
     result: dict[str, Figure] = {name: {"value": None} for name in wanted}
     parts: dict[int, dict[str, Rows]] = {}
@@ -191,81 +192,70 @@ def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str,
         if is_share(aggregate, terms):
             scores = _scores(terms)
             result[name] = share_interval(int(np.sum(scores)), len(scores))
-        else:
-            part = prepare(aggregate, terms)
-            if part.size or part.columns.any():
-                parts.setdefault(len(part.columns), {})[name] = part
+            continue
+        part = prepare(aggregate, terms)
+        if part.size or part.columns.any():
+            parts.setdefault(len(part.columns), {})[name] = part
     for alike in parts.values():
-        resampled = _resampled(list(alike.values()), seed)
+        resampled = _resampled(list(alike.values()))
         for (name, part), draws in zip(alike.items(), resampled, strict=True):
-            if (whole := part.value) is not None:
-                result[name] = corrected(whole, draws)
+            if (metric := part.value) is not None:
+                result[name] = corrected(metric, draws)
     return result
 
 
 def is_share(aggregate: str, terms: Terms) -> bool:
     """Returns True for a share of examples, a mean of scores that are all 0 or 1."""
-    if aggregate != "mean":
-        return False
-    scores = _scores(terms)
+    scores = _scores(terms) if aggregate == "mean" else np.zeros(0)
     return bool(len(scores) and np.isin(scores, (0, 1)).all())
 
 
 def _scores(terms: Terms) -> np.ndarray:
     scores = np.asarray(terms["score"])
-    return scores[np.asarray(terms["there"]) > 0] if "there" in terms else scores
+    return scores[_there(terms, len(scores))]
 
 
-def difference(aggregate: str, base: Terms, other: Terms, seed: int = 0) -> Figure:
+def difference(aggregate: str, base: Terms, other: Terms) -> Figure:
     """Returns other minus base on the same examples, with its 95 % paired bootstrap interval.
 
     Args:
       base, other: terms of two models, [n] each, of the same examples in the same order.
     """
-    return paired(prepare(aggregate, base), prepare(aggregate, other), seed)
+    return paired(prepare(aggregate, base), prepare(aggregate, other))
 
 
-def paired(base: Rows, other: Rows, seed: int = 0) -> Figure:
-    """Returns what `difference` does of prepared terms, such as those of several runs."""
+def paired(base: Rows, other: Rows) -> Figure:
+    """Returns `difference` of prepared terms, such as those of several runs."""
     values = base.value, other.value
     if values[0] is None or values[1] is None:
         return {"value": None}
-    before, after = _resampled([base, other], seed)
+    before, after = _resampled([base, other])
     return corrected(values[1] - values[0], after - before)
 
 
-def _resampled(parts: Sequence[Rows], seed: int) -> list[np.ndarray]:
+def _resampled(parts: Sequence[Rows]) -> list[np.ndarray]:
     """Returns several metrics of the same resamples of n examples, [draws] each."""
-    totals: list[np.ndarray] = []
-    of_records: list[list[np.ndarray]] = [[] for _ in parts]
-    together = np.hstack([part.columns for part in parts])
-    for weights, rows in _draws(together, seed, max(part.size for part in parts)):
-        totals.append(weights @ rows)
-        for part, draws in zip(parts, of_records, strict=True):
-            if part.size:
-                draws.append(part.draws(weights))
+    columns = np.hstack([part.columns for part in parts])
     ends = np.cumsum([part.columns.shape[1] for part in parts])[:-1]
-    of_columns = np.split(np.concatenate(totals), ends, axis=1)
-    return [
-        np.concatenate(draws) if part.size else part.draws(own)
-        for part, own, draws in zip(parts, of_columns, of_records, strict=True)
-    ]
+    draws: list[list[np.ndarray]] = [[] for _ in parts]
+    for weights, rows in _draws(columns, max(part.size for part in parts)):
+        totals = np.split(weights @ rows, ends, axis=1)
+        for part, own, metrics in zip(parts, totals, draws, strict=True):
+            metrics.append(part.draws(weights if part.size else own))
+    return list(map(np.concatenate, draws))
 
 
-def _draws(parts: np.ndarray, seed: int, size: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _draws(parts: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields how often each row is drawn, [draws rows], and the rows, [rows k].
 
     Where examples are of few kinds, how often each kind is drawn is a multinomial count. Records,
     whose `size` is above 0, are weights of the examples themselves.
     """
-    rng, count = np.random.default_rng(seed), len(parts)
+    rng, count = np.random.default_rng(0), len(parts)
     resamples = resamples_for(max(count, size), 1)
     kinds, counts = (parts[:0], parts[:0]) if size else _kinds(parts)
-    few = len(kinds) > 0
-    at_once = max(1, LARGEST_DRAW // (len(kinds) if few else max(count, size)))
-    for done in range(0, resamples, at_once):
-        draws = min(at_once, resamples - done)
-        if few:
+    for draws in chunks(resamples, len(kinds) or max(count, size)):
+        if len(kinds):
             yield rng.multinomial(count, counts / count, draws).astype(float), kinds
         else:
             yield drawn_weights(rng, count, draws), parts
@@ -284,6 +274,6 @@ def _kinds(parts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             counts[row] = counts.get(row, 0) + 1
         if len(counts) > FEW_KINDS:
             return np.zeros((0, parts.shape[1])), np.zeros(0, int)
-    found = np.frombuffer(b"".join(counts), parts.dtype).reshape(len(counts), -1)
-    kinds, order = np.unique(found, axis=0, return_index=True)
+    distinct = np.frombuffer(b"".join(counts), parts.dtype).reshape(len(counts), -1)
+    kinds, order = np.unique(distinct, axis=0, return_index=True)
     return kinds, np.fromiter(counts.values(), int)[order]

@@ -1,28 +1,27 @@
-"""Aggregates of columns: metrics that follow from what examples add up to."""
+"""Aggregates of columns: metrics that follow from sums over examples."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
 CONSTANT = 1e-12  # of the mean square: a variance that is rounding
 
 
-@dataclasses.dataclass(frozen=True)
-class ColumnAggregate:
+class ColumnAggregate(NamedTuple):
     """Computes a metric from totals of columns.
 
     Attributes:
       keys: of the terms.
-      columns: from the terms, [n] in the order of `keys`, to what is added up, [n k].
-      figure: from totals of the columns, [draws k], to the metric, [draws]; NaN if undefined.
+      columns: from the terms, [n] in the order of `keys`, to the rows that are added up, [n k].
+      metric: from totals of the columns, [draws k], to the metric, [draws]; NaN if undefined.
     """
 
     keys: tuple[str, ...]
     columns: Callable[..., np.ndarray]
-    figure: Callable[[np.ndarray], np.ndarray]
+    metric: Callable[[np.ndarray], np.ndarray]
 
 
 def _mean_columns(score: np.ndarray) -> np.ndarray:
@@ -46,49 +45,43 @@ def _pearson_columns(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _pearson(totals: np.ndarray) -> np.ndarray:
     n, x, y, xx, yy, xy = totals.T
     spread_x, spread_y = n * xx - x * x, n * yy - y * y
-    known = (spread_x > CONSTANT * n * xx) & (spread_y > CONSTANT * n * yy)
-    found = (n * xy - x * y) / np.sqrt(np.where(known, spread_x * spread_y, np.nan))
-    return np.clip(found, -1.0, 1.0)
+    varied = (spread_x > CONSTANT * n * xx) & (spread_y > CONSTANT * n * yy)
+    correlation = (n * xy - x * y) / np.sqrt(np.where(varied, spread_x * spread_y, np.nan))
+    return np.clip(correlation, -1.0, 1.0)
 
 
-def _root_mean(totals: np.ndarray) -> np.ndarray:
-    return np.sqrt(_ratio(totals))
-
-
-def _mean_of_ratios(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
-    """Returns the mean of several ratios, [draws c] each, those whose whole is not 0."""
-    each = np.where(wholes > 0, parts / np.where(wholes > 0, wholes, 1), 0.0)
-    return each.sum(1) / (wholes > 0).sum(1)
+def _ratios(parts: np.ndarray, totals: np.ndarray) -> np.ndarray:
+    """Returns part / total, 0 where the total is 0."""
+    return np.where(totals > 0, parts / np.where(totals > 0, totals, 1), 0.0)
 
 
 def _mean_f1(totals: np.ndarray) -> np.ndarray:
+    """Returns the mean F1 of the classes that occur, [draws]."""
     hits, predicted, true = np.split(totals, 3, axis=1)
-    return _mean_of_ratios(2 * hits, predicted + true)
+    return _ratios(2 * hits, predicted + true).sum(1) / (predicted + true > 0).sum(1)
 
 
 def _mean_iou(totals: np.ndarray) -> np.ndarray:
+    """Returns the mean intersection over union of the classes that occur, [draws]."""
     hits, predicted, true = np.split(totals, 3, axis=1)
-    return _mean_of_ratios(hits, predicted + true - hits)
-
-
-def _exp_ratio(totals: np.ndarray) -> np.ndarray:
-    return np.exp(_ratio(totals))
+    union = predicted + true - hits
+    return _ratios(hits, union).sum(1) / (union > 0).sum(1)
 
 
 def _bleu(totals: np.ndarray) -> np.ndarray:
     """Returns BLEU of up to four words, 0 to 100, as sacrebleu 2.6 with its exponential smoothing.
 
     Args:
-      totals: the words found, those of the reference, and of runs of 1 to 4 words those that are
-        right and all of them, [draws 10].
+      totals: the words of the predictions, those of the references, and of runs of 1 to 4 words
+        those that are right and all of them, [draws 10].
     """
-    found, reference, (right, all_runs) = totals[:, 0], totals[:, 1], np.split(totals[:, 2:], 2, 1)
+    predicted, reference = totals[:, :2].T
+    right, all_runs = np.split(totals[:, 2:], 2, axis=1)
     possible = right.any(1) & (all_runs > 0).all(1)
-    found, all_runs = np.maximum(found, 1), np.maximum(all_runs, 1)
     halvings = 2.0 ** np.cumsum(right == 0, axis=1)
-    shares = np.where(right > 0, right, 1 / halvings) / all_runs
+    shares = np.where(right > 0, right, 1 / halvings) / np.maximum(all_runs, 1)
     precision = np.exp(np.log(shares).mean(1))
-    brevity = np.exp(np.minimum(0.0, 1 - reference / found))
+    brevity = np.exp(np.minimum(0.0, 1 - reference / np.maximum(predicted, 1)))
     return np.where(possible, 100 * brevity * precision, 0.0)
 
 
@@ -96,20 +89,16 @@ def _chrf(totals: np.ndarray) -> np.ndarray:
     """Returns chrF2 of up to six characters, 0 to 100, as sacrebleu 2.6.
 
     Args:
-      totals: of runs of 1 to 6 characters those found, those of the reference and those in both,
-        [draws 18].
+      totals: of runs of 1 to 6 characters those of the predictions, those of the references and
+        those in both, [draws 18].
     """
-    found, reference, both = np.moveaxis(totals.reshape(-1, 6, 3), 2, 0)
-    there = (found > 0) & (reference > 0)
+    predicted, reference, both = np.moveaxis(totals.reshape(-1, 6, 3), 2, 0)
+    there = (predicted > 0) & (reference > 0)
     orders = np.maximum(there.sum(1), 1)
-    precision = np.where(there, both / np.where(there, found, 1), 0.0).sum(1) / orders
-    recall = np.where(there, both / np.where(there, reference, 1), 0.0).sum(1) / orders
-    whole = 4 * precision + recall
-    return np.where(whole > 0, 500 * precision * recall / np.where(whole > 0, whole, 1), 0.0)
-
-
-def _counts(counts: np.ndarray) -> np.ndarray:
-    return counts
+    precision, recall = (
+        _ratios(both, np.where(there, each, 0)).sum(1) / orders for each in (predicted, reference)
+    )
+    return _ratios(500 * precision * recall, 4 * precision + recall)
 
 
 def _stacked(*terms: np.ndarray) -> np.ndarray:
@@ -122,11 +111,11 @@ MEASURES: dict[str, ColumnAggregate] = {
     "ratio": ColumnAggregate(("part", "whole"), _stacked, _ratio),
     "f1": ColumnAggregate(HITS, _stacked, _f1),
     "pearson": ColumnAggregate(("x", "y"), _pearson_columns, _pearson),
-    "root_mean": ColumnAggregate(("score",), _mean_columns, _root_mean),
+    "root_mean": ColumnAggregate(("score",), _mean_columns, lambda totals: np.sqrt(_ratio(totals))),
     "mean_f1": ColumnAggregate(HITS, _stacked, _mean_f1),
     "dice": ColumnAggregate(HITS, _stacked, _mean_f1),
     "mean_iou": ColumnAggregate(HITS, _stacked, _mean_iou),
-    "exp_ratio": ColumnAggregate(("loss", "tokens"), _stacked, _exp_ratio),
-    "bleu": ColumnAggregate(("counts",), _counts, _bleu),
-    "chrf": ColumnAggregate(("counts",), _counts, _chrf),
+    "exp_ratio": ColumnAggregate(("loss", "tokens"), _stacked, lambda sums: np.exp(_ratio(sums))),
+    "bleu": ColumnAggregate(("counts",), _stacked, _bleu),
+    "chrf": ColumnAggregate(("counts",), _stacked, _chrf),
 }

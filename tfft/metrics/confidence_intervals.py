@@ -6,7 +6,7 @@ A figure is `{"value": v, "low": l, "high": h}`; without an interval it is `{"va
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,13 @@ def resamples_for(examples: int, classes: int) -> int:
     return int(np.clip(WORK // (examples * classes), FEWEST, RESAMPLES))
 
 
+def chunks(draws: int, width: int) -> Iterator[int]:
+    """Yields the sizes of the parts in which draws are made, of `width` counts each."""
+    at_once = max(1, LARGEST_DRAW // width)
+    for done in range(0, draws, at_once):
+        yield min(at_once, draws - done)
+
+
 def corrected(value: float, draws: np.ndarray) -> Figure:
     """Returns the bias-corrected percentile interval (Efron, 1987, with no acceleration).
 
@@ -65,9 +72,7 @@ def corrected(value: float, draws: np.ndarray) -> Figure:
 # Figures of the confusion matrix ------------------------------------------------------------------
 
 
-def count_intervals(
-    matrix: np.ndarray, resamples: int = RESAMPLES, seed: int = 0
-) -> dict[str, Any]:
+def count_intervals(matrix: np.ndarray) -> dict[str, Any]:
     """Returns macro and weighted F1, Matthews' correlation, and F1 of each class.
 
     Resampling the examples is the same as drawing the confusion counts from a multinomial, so the
@@ -75,62 +80,65 @@ def count_intervals(
 
     Args:
       matrix: confusion counts, int [c c], with the truth in the rows.
-      resamples: the number of draws.
-      seed: of the draws.
 
     Returns:
       `macro_f1`, `weighted_f1` and `matthews_correlation` as figures, and `f1`: a list of figures.
       Macro F1 is the mean over the classes that occur among the truth or the predictions; F1 of
       another class is None.
     """
-    rows, columns = np.nonzero(matrix)
-    counts = matrix[rows, columns]
-    examples, cells = int(counts.sum()), len(counts)
-    rng = np.random.default_rng(seed)
-    at_once = max(1, LARGEST_DRAW // max(cells, len(matrix)))
-    drawn = []
-    for done in range(0, resamples, at_once):
-        draw = rng.multinomial(examples, counts / examples, min(at_once, resamples - done))
-        drawn.append(_count_figures(draw, rows, columns, len(matrix)))
-    value = _count_figures(counts[None], rows, columns, len(matrix))[0]
-    draws = np.concatenate(drawn)
-    names = ("macro_f1", "weighted_f1", "matthews_correlation")
-    found: dict[str, Any] = {name: corrected(value[i], draws[:, i]) for i, name in enumerate(names)}
-    found["f1"] = [
-        {"value": None} if np.isnan(value[i]) else corrected(value[i], draws[:, i])
-        for i in range(len(names), draws.shape[1])
-    ]
-    return found
+    truth, predicted = np.nonzero(matrix)
+    counts, rng = matrix[truth, predicted], np.random.default_rng(0)
+    examples, classes = int(counts.sum()), len(matrix)
+    sizes = chunks(RESAMPLES, max(len(counts), classes))
+    draws = (rng.multinomial(examples, counts / examples, size) for size in sizes)
+    figures = [_count_figures(part, truth, predicted, classes) for part in draws]
+    [values] = _count_figures(counts[None], truth, predicted, classes)
+    macro, weighted, matthews, *f1 = (
+        {"value": None} if np.isnan(value) else corrected(value, column)
+        for value, column in zip(values, np.concatenate(figures).T, strict=True)
+    )
+    overall = {"macro_f1": macro, "weighted_f1": weighted, "matthews_correlation": matthews}
+    return {**overall, "f1": f1}
+
+
+def class_counts(
+    draws: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns how often each class is predicted rightly, occurs and is predicted: [draws c] each.
+
+    Args:
+      draws: counts of cells, int [draws cells].
+      truth, predicted: class numbers of the cells, int [cells].
+      classes: how many there are, c.
+    """
+    cells = np.arange(len(truth))
+
+    def summed_by(numbers: np.ndarray, values: np.ndarray) -> np.ndarray:
+        to_class = sparse.csr_matrix((values, (cells, numbers)), (len(cells), classes))
+        return np.asarray(draws @ to_class, float)
+
+    ones = np.ones(len(cells), np.int64)
+    hits = summed_by(truth, (truth == predicted).astype(np.int64))
+    return hits, summed_by(truth, ones), summed_by(predicted, ones)
 
 
 def _count_figures(
-    counts: np.ndarray, rows: np.ndarray, columns: np.ndarray, classes: int
+    draws: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int
 ) -> np.ndarray:
-    """Returns macro F1, weighted F1, Matthews' correlation and each F1 of draws of cells.
+    """Returns macro F1, weighted F1, Matthews' correlation and each F1: float [draws 3+c].
 
     Args:
-      counts: int [draws cells], of the cells at `rows` and `columns`.
-
-    Returns:
-      float [draws 3+c].
+      draws, truth, predicted, classes: as in `class_counts`.
     """
-    places = np.arange(len(rows))
-
-    def summed_by(group: np.ndarray, values: np.ndarray) -> np.ndarray:
-        to_class = sparse.csr_matrix((values, (places, group)), (len(rows), classes))
-        return np.asarray(counts @ to_class, float)
-
-    ones = np.ones(len(rows), np.int64)
-    hits = summed_by(rows, (rows == columns).astype(np.int64))
-    support, predicted = summed_by(rows, ones), summed_by(columns, ones)
-    occurs = support + predicted
+    hits, support, called = class_counts(draws, truth, predicted, classes)
+    occurs = support + called
     f1 = 2 * hits / np.where(occurs > 0, occurs, np.nan)
     total = support.sum(1)
     macro = np.nansum(f1, 1) / (occurs > 0).sum(1)
     weighted = (np.nan_to_num(f1) * support).sum(1) / total
     # Gorodkin (2004); 0 where the truth or the predictions have one class only, as scikit-learn.
-    covariance = hits.sum(1) * total - (support * predicted).sum(1)
-    spread = (total**2 - (support**2).sum(1)) * (total**2 - (predicted**2).sum(1))
+    covariance = hits.sum(1) * total - (support * called).sum(1)
+    spread = (total**2 - (support**2).sum(1)) * (total**2 - (called**2).sum(1))
     matthews = np.where(spread > 0, covariance / np.sqrt(np.where(spread > 0, spread, 1)), 0.0)
     return np.column_stack([macro, weighted, matthews, f1])
 
@@ -143,7 +151,6 @@ def example_intervals(
     losses: Mapping[str, np.ndarray],
     truth: np.ndarray,
     probabilities: np.ndarray,
-    seed: int = 0,
 ) -> dict[str, Figure]:
     """Returns figures of the probabilities with bootstrap intervals.
 
@@ -155,34 +162,27 @@ def example_intervals(
       losses: per example, float [n], for each figure that is a mean over the examples.
       truth: class numbers, int [n].
       probabilities: float [n c].
-      seed: of the draws.
     """
     count, classes = probabilities.shape
-    resamples = resamples_for(count, classes)
     ranked = ranked_classes(truth, probabilities) if ranked_are_resampled(count, classes) else []
     means = np.column_stack(list(losses.values()))
-    rng = np.random.default_rng(seed)
-    at_once = max(1, LARGEST_DRAW // count)
-    resampled_means, resampled_areas = [], []
-    for done in range(0, resamples, at_once):
-        weights = drawn_weights(rng, count, min(at_once, resamples - done))
-        resampled_means.append(weights @ means / count)
-        if ranked:
-            resampled_areas.append(macro_areas(ranked, weights))
-    draws = dict(zip(losses, np.concatenate(resampled_means).T, strict=True))
-    if resampled_areas:
-        areas = np.concatenate(resampled_areas).T
-        draws |= zip(("roc_auc", "average_precision"), areas, strict=True)
+    rng, rows = np.random.default_rng(0), []
+    for draws in chunks(resamples_for(count, classes), count):
+        weights = drawn_weights(rng, count, draws)
+        areas = [macro_areas(ranked, weights)] if ranked else []
+        rows.append(np.hstack([weights @ means / count, *areas]))
+    names = [*losses, *(("roc_auc", "average_precision") if ranked else ())]
+    resampled = dict(zip(names, np.concatenate(rows).T, strict=True))
     return {
         name: {"value": value}
-        if value is None or name not in draws
-        else corrected(value, draws[name])
+        if value is None or name not in resampled
+        else corrected(value, resampled[name])
         for name, value in values.items()
     }
 
 
 def ranked_are_resampled(examples: int, classes: int) -> bool:
-    """Says whether areas under curves get intervals for this many examples and classes."""
+    """Returns True if areas under curves get intervals for this many examples and classes."""
     return resamples_for(examples, classes) * examples * classes <= MOST_WORK
 
 
@@ -190,14 +190,6 @@ def drawn_weights(rng: np.random.Generator, count: int, draws: int) -> np.ndarra
     """Returns how often each example is in each resample: float [draws n]."""
     rows = rng.integers(count, size=(draws, count)) + count * np.arange(draws)[:, None]
     return np.bincount(rows.ravel(), minlength=draws * count).reshape(draws, count).astype(float)
-
-
-def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Returns means over the first axis without NaN; NaN where there is nothing else."""
-    known = np.isfinite(values)
-    count = known.sum(0)
-    total = np.where(known, values, 0.0).sum(0)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
 
 class _Ranked:
@@ -282,4 +274,6 @@ def macro_areas(classes: Sequence[_Ranked], weights: np.ndarray) -> np.ndarray:
     """
     if not classes:
         return np.full((len(weights), 2), np.nan)
-    return _mean_of_known(np.stack([each.areas(weights) for each in classes]))
+    each = np.stack([ranked.areas(weights) for ranked in classes])
+    count = np.isfinite(each).sum(0)
+    return np.where(count > 0, np.nansum(each, 0) / np.maximum(count, 1), np.nan)

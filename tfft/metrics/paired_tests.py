@@ -1,15 +1,15 @@
-"""Two models on the same examples: how far apart they are, and whether chance alone could do it."""
+"""Two models on the same examples: their difference, and whether chance explains it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 from scipy.stats import binomtest
 
+from tfft.metrics.confidence_intervals import chunks, class_counts
+
 RESAMPLES = 2000
-LARGEST_DRAW = 4_000_000  # counts that are held at once while resampling: 32 MB
 
 
 def compare_predictions(truth: np.ndarray, base: np.ndarray, other: np.ndarray) -> dict[str, Any]:
@@ -24,25 +24,27 @@ def compare_predictions(truth: np.ndarray, base: np.ndarray, other: np.ndarray) 
     """
     cells, counts = np.unique(np.stack([truth, base, other]), axis=1, return_counts=True)
     truth, base, other = cells
-    classes = int(cells.max()) + 1
     right = (other == truth).astype(int) - (base == truth)
 
-    def differences(draws: np.ndarray) -> np.ndarray:
-        before, after = (_macro_f1(draws, truth, part, classes) for part in (base, other))
-        return after - before
+    def macro_f1(draws: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        hits, support, called = class_counts(draws, truth, predicted, int(cells.max()) + 1)
+        occurs = support + called
+        return (2 * hits / np.maximum(occurs, 1)).sum(1) / (occurs > 0).sum(1)
 
-    value = float(differences(counts[None])[0])
-    draws = np.concatenate([differences(part) for part in _draws(counts)])
-    low, high = np.quantile(draws, [0.025, 0.975])
+    def differences(draws: np.ndarray) -> np.ndarray:
+        return macro_f1(draws, other) - macro_f1(draws, base)
+
+    rng, total = np.random.default_rng(0), int(counts.sum())
+    sizes = chunks(RESAMPLES, len(counts))
+    draws = [differences(rng.multinomial(total, counts / total, size)) for size in sizes]
+    low, high = np.quantile(np.concatenate(draws), [0.025, 0.975])
+    figure = {"value": float(differences(counts[None])[0]), "low": float(low), "high": float(high)}
     only_base, only_other = int(counts[right < 0].sum()), int(counts[right > 0].sum())
-    return {
-        "macro_f1": {"value": value, "low": float(low), "high": float(high)},
-        "mcnemar": mcnemar(only_base, only_other),
-    }
+    return {"macro_f1": figure, "mcnemar": mcnemar(only_base, only_other)}
 
 
 def mcnemar(only_base: int, only_other: int) -> dict[str, Any]:
-    """Returns McNemar's test (1947), exact: could a fair coin have settled what differs?
+    """Returns McNemar's test (1947), exact: could a fair coin have settled the differences?
 
     Args:
       only_base: examples that the base alone has right.
@@ -55,32 +57,3 @@ def mcnemar(only_base: int, only_other: int) -> dict[str, Any]:
     differing = only_base + only_other
     p = binomtest(only_other, differing, 0.5).pvalue if differing else 1.0
     return {"only_base": only_base, "only_other": only_other, "p": float(p)}
-
-
-def _macro_f1(
-    counts: np.ndarray, truth: np.ndarray, predicted: np.ndarray, classes: int
-) -> np.ndarray:
-    """Returns macro F1 over the classes that occur, of draws of cells: float [draws].
-
-    Args:
-      counts: of the cells, int [draws cells].
-      truth, predicted: class numbers of the cells, int [cells].
-    """
-    cells = np.arange(len(truth))
-
-    def summed_by(numbers: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        to_class = sparse.csr_matrix((kept, (cells, numbers)), (len(cells), classes))
-        return np.asarray(counts @ to_class)
-
-    every = np.ones(len(cells), int)
-    occurs = summed_by(truth, every) + summed_by(predicted, every)
-    f1 = 2 * summed_by(truth, (truth == predicted).astype(int)) / np.maximum(occurs, 1)
-    return f1.sum(1) / (occurs > 0).sum(1)
-
-
-def _draws(counts: np.ndarray, seed: int = 0) -> Any:
-    """Yields resamples of the examples as counts of each kind of them, int [draws kinds]."""
-    rng, total = np.random.default_rng(seed), int(counts.sum())
-    at_once = max(1, LARGEST_DRAW // len(counts))
-    for done in range(0, RESAMPLES, at_once):
-        yield rng.multinomial(total, counts / total, min(at_once, RESAMPLES - done))

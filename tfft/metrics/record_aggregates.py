@@ -1,13 +1,14 @@
-"""Aggregates of records: metrics that rank what all examples contribute, for any resample of them.
+"""Aggregates of records: metrics that rank the contributions of all examples, for any resample.
 
-A record is what one example contributes to a metric: arrays, whose lengths may differ between
+A record is the contribution of one example to a metric: arrays, whose lengths may differ between
 examples. The order of the scores is the same in all resamples and is computed once. The metric of
 a resample then follows from cumulative sums of weights, which are how often each example is in it.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import functools
+import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -18,21 +19,12 @@ from tfft.metrics.confidence_intervals import macro_areas, ranked_classes
 RECALL_LEVELS = np.linspace(0.0, 1.0, 101)
 
 
-class Prepared(NamedTuple):
-    """The records of n examples, ready for resamples.
-
-    Attributes:
-      metric: from how often each example is in a resample, whole numbers as float [draws n], to the
-        metric, [draws]; NaN if undefined.
-      size: number of values that each draw sums.
-    """
-
-    metric: Callable[[np.ndarray], np.ndarray]
-    size: int
+# From how often each example is in a resample, whole numbers as float [draws n], to the metric,
+# [draws], NaN if undefined; and the number of values that each draw sums.
+Prepared = tuple[Callable[[np.ndarray], np.ndarray], int]
 
 
-@dataclasses.dataclass(frozen=True)
-class RecordAggregate:
+class RecordAggregate(NamedTuple):
     """Computes a metric from records.
 
     Attributes:
@@ -77,70 +69,59 @@ def _dense(term: np.ndarray) -> np.ndarray:
 # Areas under curves -------------------------------------------------------------------------------
 
 
-def _area(place: int) -> Callable[[np.ndarray, np.ndarray], Prepared]:
-    """Returns the preparation for an area under a curve, a column of `macro_areas`."""
-
-    def prepare(score: np.ndarray, label: np.ndarray) -> Prepared:
-        scores = _dense(score)
-        classes = ranked_classes(_dense(label).astype(int), scores)
-        return Prepared(lambda weights: macro_areas(classes, weights)[:, place], scores.size)
-
-    return prepare
+def _area(place: int, score: np.ndarray, label: np.ndarray) -> Prepared:
+    """Returns an area under a curve, a column of `macro_areas`."""
+    scores = _dense(score)
+    classes = ranked_classes(_dense(label).astype(int), scores)
+    return lambda weights: macro_areas(classes, weights)[:, place], scores.size
 
 
 # Detections ---------------------------------------------------------------------------------------
 
 
-class Detections:
-    """Average precision of detections as COCO defines it, for weighted images.
+def _average_precision(
+    thresholds: int | None,
+    score: np.ndarray,
+    label: np.ndarray,
+    matched: np.ndarray,
+    true: np.ndarray,
+) -> Prepared:
+    """Returns average precision of detections as COCO defines it, for weighted images.
 
-    Equal scores keep the order of the images, as in pycocotools. A resample is therefore the same
-    as images that are repeated one after the other, unless an image has equal scores in one class.
+    It is the mean over classes that have a true box, and over IoU thresholds. Equal scores keep the
+    order of the images, as in pycocotools. A resample is therefore the same as images that are
+    repeated one after the other, unless an image has equal scores in one class.
 
     Args:
+      thresholds: how many of the IoU thresholds count, the first ones; None for all.
       score, label: of the detections of each image, float [d] and class numbers [d].
       matched: True where a detection matches a true box at an IoU threshold, [d t] of each image.
       true: number of true boxes of each class, [c] of each image.
-      thresholds: how many of the IoU thresholds count, the first ones; None for all.
     """
+    boxes = _dense(true)
+    images = np.repeat(np.arange(len(score)), [len(each) for each in score])
+    labels = np.concatenate(list(label))
+    order = np.lexsort([-np.concatenate(list(score)), labels])
+    images = images[order]
+    hits = np.concatenate(list(matched))[order, :thresholds] > 0
+    ends = np.searchsorted(labels[order], np.arange(boxes.shape[1] + 1))
+    # For each class its number, the images of its detections, and the places of the hits.
+    classes = [
+        (number, images[begin:end], [np.flatnonzero(each) for each in hits[begin:end].T])
+        for number, (begin, end) in enumerate(itertools.pairwise(ends))
+    ]
 
-    def __init__(
-        self,
-        score: np.ndarray,
-        label: np.ndarray,
-        matched: np.ndarray,
-        true: np.ndarray,
-        thresholds: int | None = None,
-    ):
-        self.true = _dense(true)
-        images = np.repeat(np.arange(len(score)), [len(each) for each in score])
-        labels = np.concatenate(list(label))
-        order = np.lexsort([-np.concatenate(list(score)), labels])
-        images = images[order]
-        hits = np.concatenate(list(matched))[order, :thresholds] > 0
-        self.size, self.thresholds = len(images), hits.shape[1]
-        ends = np.searchsorted(labels[order], np.arange(self.true.shape[1] + 1))
-        # For each class its number, the images of its detections, and the places of the hits.
-        self.classes = [
-            (number, images[begin:end], [np.flatnonzero(each) for each in hits[begin:end].T])
-            for number, (begin, end) in enumerate(zip(ends[:-1], ends[1:], strict=True))
-        ]
-
-    def mean_average_precision(self, weights: np.ndarray) -> np.ndarray:
-        """Returns the mean over classes that have a true box, and over IoU thresholds: [draws].
-
-        Args:
-          weights: of the images, integers, float [draws n].
-        """
-        true = weights @ self.true
+    def metric(weights: np.ndarray) -> np.ndarray:
+        counts = weights @ boxes
         total = np.zeros(len(weights))
-        for number, images, thresholds in self.classes:
+        for number, images, by_threshold in classes:
             ranked = weights[:, images]
             seen = np.maximum(np.cumsum(ranked, axis=1), 1.0)
-            for places in thresholds:
-                if len(places):
-                    total += _interpolated(ranked[:, places], seen[:, places], true[:, number])
-        return total / (self.thresholds * (true > 0).sum(1))
+            for places in filter(len, by_threshold):
+                total += _interpolated(ranked[:, places], seen[:, places], counts[:, number])
+        return total / (hits.shape[1] * (counts > 0).sum(1))
+
+    return metric, len(images)
 
 
 def _interpolated(hits: np.ndarray, seen: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -155,31 +136,21 @@ def _interpolated(hits: np.ndarray, seen: np.ndarray, true: np.ndarray) -> np.nd
       seen: weights of all detections up to each of these, 1 or more, [draws h].
       true: weights of the true boxes, [draws].
     """
-    found = np.cumsum(hits, axis=1)
-    precision = np.maximum.accumulate((found / seen)[:, ::-1], axis=1)[:, ::-1]
-    recall = found / np.maximum(true, 1.0)[:, None]
+    matches = np.cumsum(hits, axis=1)
+    precision = np.maximum.accumulate((matches / seen)[:, ::-1], axis=1)[:, ::-1]
+    recall = matches / np.maximum(true, 1.0)[:, None]
     levels = np.searchsorted(RECALL_LEVELS, recall, side="right")  # as many as are reached
     return (np.diff(levels, axis=1, prepend=0) * precision).sum(1) / len(RECALL_LEVELS)
-
-
-def _detections(thresholds: int | None) -> Callable[..., Prepared]:
-    """Returns the preparation for the mean over the first IoU thresholds; None for all."""
-
-    def prepare(
-        score: np.ndarray, label: np.ndarray, matched: np.ndarray, true: np.ndarray
-    ) -> Prepared:
-        detections = Detections(score, label, matched, true, thresholds)
-        return Prepared(detections.mean_average_precision, detections.size)
-
-    return prepare
 
 
 OF_BOXES = ("score", "label", "matched", "true")
 # `roc_auc` and `average_precision`: scores [n] with labels of 1 or 0, or scores [n c] with class
 # numbers for the mean over classes, each against the rest. The others: `metrics.image.boxes`.
 RECORDS = {
-    "roc_auc": RecordAggregate(("score", "label"), _area(0)),
-    "average_precision": RecordAggregate(("score", "label"), _area(1)),
-    "mean_average_precision": RecordAggregate(OF_BOXES, _detections(None)),
-    "average_precision_50": RecordAggregate(OF_BOXES, _detections(1)),
+    "roc_auc": RecordAggregate(("score", "label"), functools.partial(_area, 0)),
+    "average_precision": RecordAggregate(("score", "label"), functools.partial(_area, 1)),
+    "mean_average_precision": RecordAggregate(
+        OF_BOXES, functools.partial(_average_precision, None)
+    ),
+    "average_precision_50": RecordAggregate(OF_BOXES, functools.partial(_average_precision, 1)),
 }

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console as Rich
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -20,6 +19,9 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from tfft.reports.printable import printable
+
+LONGEST = 2_000  # characters of a line of an error
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
@@ -55,8 +57,16 @@ class _Bar:
         self.bars.update(self.task, advance=count, rate=f"{rate:,.0f}/s")
 
 
+def print_error(text: str) -> None:
+    """Writes an error or a traceback to standard error: no control characters, no endless line."""
+    lines = (line if len(line) <= LONGEST else f"{line[:LONGEST]} ..." for line in text.split("\n"))
+    print(printable("\n".join(lines)), file=sys.stderr)
+
+
 class Console:
     """Writes tables, lines and progress.
+
+    No text that it gets styles the terminal, controls it or changes the direction of writing.
 
     Args:
       quiet: shows results and warnings only.
@@ -64,22 +74,23 @@ class Console:
 
     def __init__(self, quiet: bool = False):
         self.quiet = quiet
-        self._out = Rich(file=sys.stdout, highlight=False, soft_wrap=True)
-        self._err = Rich(file=sys.stderr, highlight=False, soft_wrap=True)
+        plain: dict[str, Any] = {"highlight": False, "markup": False, "emoji": False}
+        self._out = Rich(file=sys.stdout, soft_wrap=True, **plain)
+        self._err = Rich(file=sys.stderr, soft_wrap=True, **plain)
 
     @property
     def interactive(self) -> bool:
         return self._err.is_terminal
 
     def result(self, text: str) -> None:
-        self._out.print(text, markup=False)
+        self._out.print(printable(text))
 
     def info(self, text: str) -> None:
         if not self.quiet:
-            self._err.print(text, markup=False)
+            self._err.print(printable(text))
 
     def warn(self, text: str) -> None:
-        self._err.print(f"warning: {text}", markup=False, style="yellow")
+        self._err.print(f"warning: {printable(text)}", style="yellow")
 
     def table(
         self,
@@ -99,30 +110,32 @@ class Console:
         if self.quiet and not result:
             return
         console = self._out if result else self._err
-        cells = [[str(cell) for cell in row] for row in rows]
+        title, *columns = (printable(each, lines=False) for each in (title, *columns))
+        cells = [[printable(str(cell), lines=False) for cell in row] for row in rows]
         right = [all(_is_number(row[place]) for row in cells) for place in range(len(columns))]
         if not console.is_terminal:
             lines = [title, *_aligned([list(columns), *cells], right)]
-            console.print("\n".join(lines), markup=False)
+            console.print("\n".join(lines))
             return
         table = Table(title=title, title_justify="left", title_style="bold")
         for column, numbers in zip(columns, right, strict=True):
             table.add_column(column, justify="right" if numbers else "left", overflow="fold")
         for row in cells:
-            table.add_row(*map(escape, row))
+            table.add_row(*row)
         console.print(table)
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int) -> Iterator[Any]:
         """Yields an object whose `advance(count)` moves the bar."""
+        title = printable(title, lines=False)
         if self.quiet or not self.interactive:
             yield _Plain(self, title, total)
             return
         columns = (
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[rate]}", markup=False),
             TimeRemainingColumn(),
         )
         with Progress(*columns, console=self._err, transient=True) as bars:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -22,18 +23,18 @@ def pieces(text: str, spans: Mapping[str, Sequence[Span]]) -> list[dict[str, str
     ends = {min(place, len(text)) for side in spans.values() for span in side for place in span[:2]}
     places = sorted({0, len(text), *ends})
     found = []
-    for begin, end in zip(places[:-1], places[1:], strict=True):
+    for begin, end in itertools.pairwise(places):
         truth, predicted = (
             ", ".join(str(label) for a, b, label in spans[side] if a <= begin and end <= b)
             for side in ("truth", "predicted")
         )
-        kind, note = _told(truth, predicted)
+        kind, note = _kind_and_note(truth, predicted)
         found.append({"text": text[begin:end], "kind": kind, "note": note})
     return found
 
 
-def _told(truth: str, predicted: str) -> tuple[str, str]:
-    """Returns the kind of a piece and what is said of it, from its labels; "" for none."""
+def _kind_and_note(truth: str, predicted: str) -> tuple[str, str]:
+    """Returns the kind of a piece and its note, from its labels; "" for none."""
     if truth == predicted:
         return ("right", truth) if truth else ("", "")
     if not predicted:

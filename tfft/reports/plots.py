@@ -17,32 +17,21 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tfft.reports.result_line import Content, Rows
+
 # Drawn in colours that stand for variables of the page's style, which differ in dark and light.
-INK, FAINT, LINE, ACCENT, SECOND, PAPER = (f"#01020{number}" for number in range(3, 9))
-VARIABLES = dict(
-    zip(
-        (INK, FAINT, LINE, ACCENT, SECOND, PAPER),
-        ("ink", "faint", "line", "accent", "second", "paper"),
-        strict=True,
-    )
-)
+NAMES = ("ink", "faint", "line", "accent", "second", "paper")
+VARIABLES = {f"#01020{number}": name for number, name in enumerate(NAMES, 3)}
+INK, FAINT, LINE, ACCENT, SECOND, PAPER = VARIABLES
 STYLE: Any = {
     "font.size": 11,
     "text.color": INK,
-    "axes.labelcolor": FAINT,
-    "axes.edgecolor": LINE,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "grid.color": LINE,
+    **dict.fromkeys(("axes.labelcolor", "xtick.labelcolor", "ytick.labelcolor"), FAINT),
+    **dict.fromkeys(("axes.edgecolor", "grid.color", "xtick.color", "ytick.color"), LINE),
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "grid.linewidth": 0.6,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": FAINT,
-    "ytick.labelcolor": FAINT,
-    "legend.frameon": False,
-    "svg.fonttype": "none",  # text stays text: found by a search, read aloud, in the page's font
+    "svg.fonttype": "none",  # text stays text: for a search, read aloud, in the page's font
     "svg.hashsalt": "tfft",
     "text.parse_math": False,  # a class may be named "$"
 }
@@ -60,32 +49,23 @@ def comparison(models: Sequence[tuple[str, Mapping[str, float]]], figure_name: s
       models: names with {"value", "low", "high"}, or the value alone.
       figure_name: of what is compared.
     """
-    figure = Figure((5, 0.75 + 0.5 * len(models)))
-    axes = _axes(figure)
-    for place, (_, entry) in enumerate(models):
-        color = FAINT if place else ACCENT
+    figure, axes = _figure(5, 0.75 + 0.5 * len(models))
+    texts = []
+    for place, (name, entry) in enumerate(models):
+        color, value, text = FAINT if place else ACCENT, entry["value"], f"{entry['value']:.3f}"
+        texts.append(f"{name} {text}")
         if "low" in entry:
-            ends = [entry["low"], entry["high"]]
-            axes.plot(ends, [place] * 2, color=color, linewidth=3, alpha=0.55)
-        axes.plot(entry["value"], place, "o", color=color, markersize=9)
-        axes.annotate(
-            f"{entry['value']:.3f}",
-            (entry["value"], place),
-            (0, 8),
-            textcoords="offset points",
-            ha="center",
-        )
+            low, high = entry["low"], entry["high"]
+            axes.plot([low, high], [place] * 2, color=color, linewidth=3, alpha=0.55)
+            texts[-1] += f", from {low:.3f} to {high:.3f}"
+        axes.plot(value, place, "o", color=color, markersize=9)
+        axes.annotate(text, (value, place), (0, 8), textcoords="offset points", ha="center")
     names = [textwrap.fill(name, NAME_WIDTH, break_long_words=False) for name, _ in models]
     axes.set_yticks(range(len(models)), names, color=INK)
     axes.set_ylim(len(models) - 0.5, -0.7)
     axes.margins(x=0.12)
     axes.grid(axis="y", visible=False)
-    said = "; ".join(
-        f"{name} {entry['value']:.3f}"
-        + (f", from {entry['low']:.3f} to {entry['high']:.3f}" if "low" in entry else "")
-        for name, entry in models
-    )
-    return _svg(figure, f"{figure_name} with 95 % intervals", said)
+    return _svg(figure, f"{figure_name} with 95 % intervals", "; ".join(texts))
 
 
 @matplotlib.rc_context(STYLE)
@@ -93,41 +73,34 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     """Draws a confusion matrix: counts, shaded by their share of the row (the truth)."""
     counts, few = np.array(matrix), len(labels) <= MOST_LABELS
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    size = 2.6 + 0.5 * min(len(labels), 6)
-    figure = Figure((size + 0.7, size))
-    axes = _axes(figure)
+    size, font = 2.6 + 0.5 * min(len(labels), 6), 11 if len(labels) <= 6 else 8
+    figure, axes = _figure(size + 0.7, size)
     for row, column in np.argwhere(counts > 0):
         share = float(shares[row, column])
         corner = (column - 0.48, row - 0.48)
         axes.add_patch(Rectangle(corner, 0.96, 0.96, color=ACCENT, alpha=share, linewidth=0))
-        if few and len(labels) <= 12:
-            color = PAPER if share > 0.55 else INK
-            told, small = f"{counts[row, column]:,}", 11 if len(labels) <= 6 else 8
-            axes.text(column, row, told, ha="center", va="center", c=color, fontsize=small)
-    names = [shortened(label) for label in labels]
-    ticks = range(len(labels)) if few else []
-    axes.set_xticks(ticks, names if few else [], rotation=45 if len(labels) > 3 else 0)
-    axes.set_yticks(ticks, names if few else [])
-    axes.tick_params(length=0, labelcolor=INK, labelsize=11 if len(labels) <= 6 else 8)
+        if len(labels) <= 12:
+            text, color = f"{counts[row, column]:,}", PAPER if share > 0.55 else INK
+            axes.text(column, row, text, ha="center", va="center", c=color, fontsize=font)
+    names = [shortened(label) for label in labels] if few else []
+    axes.set_xticks(range(len(names)), names, rotation=45 if len(labels) > 3 else 0)
+    axes.set_yticks(range(len(names)), names)
+    axes.tick_params(length=0, labelcolor=INK, labelsize=font)
     axes.set(xlim=(-0.5, len(labels) - 0.5), ylim=(len(labels) - 0.5, -0.5), aspect="equal")
     axes.grid(visible=False)
     axes.set(xlabel="predicted", ylabel="truth")
-    said = (
-        f"Rows are the truth, columns the prediction. {np.trace(counts):,} of {counts.sum():,} "
-        "are right"
-    )
+    text = "Rows are the truth, columns the prediction. "
+    text += f"{np.trace(counts):,} of {counts.sum():,} are right"
     wrong = counts * (1 - np.eye(len(labels)))
     row, column = divmod(int(wrong.argmax()), len(labels))
     if row != column:
         times = f"{counts[row, column]:,} times"
-        said += f"; most often, {times}, {labels[row]} is taken for {labels[column]}"
-    return _svg(figure, "Confusion matrix", said)
+        text += f"; most often, {times}, {labels[row]} is taken for {labels[column]}"
+    return _svg(figure, "Confusion matrix", text)
 
 
 @matplotlib.rc_context(STYLE)
-def curves(
-    records: Sequence[Mapping[str, Any]], name: str, best: Mapping[str, Any] | None = None
-) -> str:
+def curves(records: Rows, name: str, best: Content | None = None) -> str:
     """Draws a figure of training and validation over the epochs of all stages.
 
     Args:
@@ -135,106 +108,91 @@ def curves(
       name: such as "loss".
       best: the record whose weights are kept.
     """
-    figure = Figure((5, 3.0))
-    axes = _axes(figure)
-    places, said = np.arange(1, len(records) + 1), []
-    for key, title, color, line in [
+    figure, axes = _figure(5, 3.0)
+    epochs, texts = range(1, len(records) + 1), []
+    training, validation = (
         (name, "training", ACCENT, "-"),
         (f"val_{name}", "validation", SECOND, "--"),
-    ]:
-        drawn = np.array([np.nan if r.get(key) is None else r[key] for r in records], float)
-        if np.isfinite(drawn).any():
-            axes.plot(places, drawn, line, marker="o", color=color, label=title, markersize=5)
-            told = ", ".join(f"{value:.3f}" for value in drawn)
-            said.append(f"{title} {name} by epoch: {told}")
-    kept = [place for place, record in zip(places, records, strict=True) if record == best]
-    if kept:
-        axes.axvline(kept[0], color=FAINT, linewidth=1, linestyle=":", label="kept")
-        said.append(f"the weights after epoch {kept[0]} are kept")
-    for place, (before, after) in enumerate(itertools.pairwise(records), 1):
+    )
+    for key, title, color, line in (training, validation):
+        values = np.array([np.nan if r.get(key) is None else r[key] for r in records], float)
+        if np.isfinite(values).any():
+            axes.plot(epochs, values, line, marker="o", color=color, label=title, markersize=5)
+            text = ", ".join(f"{value:.3f}" for value in values)
+            texts.append(f"{title} {name} by epoch: {text}")
+    if best in records:
+        epoch = records.index(best) + 1
+        axes.axvline(epoch, color=FAINT, linewidth=1, linestyle=":", label="kept")
+        texts.append(f"the weights after epoch {epoch} are kept")
+    for epoch, (before, after) in enumerate(itertools.pairwise(records), 1):
         if before.get("stage_number") != after.get("stage_number"):
-            axes.axvline(place + 0.5, color=LINE, linewidth=1.5)
-    axes.set_xticks(_whole(len(records)))
+            axes.axvline(epoch + 0.5, color=LINE, linewidth=1.5)
+    axes.set_xticks(epochs[:: max(1, -(-len(records) // 10))])  # at most about ten
     axes.set(xlabel="epoch", ylabel=name, xlim=(0.7, len(records) + 0.3))
     axes.legend(loc="best")
-    return _svg(figure, f"Learning curve: {name}", "; ".join(said))
-
-
-def _whole(count: int) -> list[int]:
-    """Returns at most about ten whole numbers up to `count`."""
-    return list(range(1, count + 1, max(1, -(-count // 10))))
+    return _svg(figure, f"Learning curve: {name}", "; ".join(texts))
 
 
 @matplotlib.rc_context(STYLE)
-def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
-    """Draws how long texts are in tokens, and where they are cut.
+def lengths(histogram: Content, limit: int | None, split: str) -> str:
+    """Draws a histogram of the tokens of texts, and where they are truncated.
 
     Args:
       histogram: counts and edges, and `longer`, the number of texts past the last edge.
       limit: tokens that are kept, None to draw no line.
       split: whose texts they are.
     """
-    figure = Figure((5, 2.7))
-    axes = _axes(figure)
+    figure, axes = _figure(5, 2.7)
     edges, counts = np.array(histogram["edges"]), np.array(histogram["counts"])
     axes.bar(edges[:-1], counts, np.diff(edges) * 0.92, align="edge", color=ACCENT, alpha=0.8)
     if limit is not None and limit <= edges[-1] * 1.5:
         axes.axvline(limit, color=SECOND, linewidth=2)
-        axes.annotate(
-            f"cut at {limit}",
-            (limit, 0.97),
-            (-6, 0),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="right",
-            va="top",
-        )
+        at: Any = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        axes.annotate(f"cut at {limit}", (limit, 0.97), (-6, 0), ha="right", va="top", **at)
     axes.set(xlabel="tokens, special ones included", ylabel=f"{split} texts")
     axes.set_xlim(left=0)
     axes.grid(axis="x", visible=False)
-    said = (
+    text = (
         f"{histogram['texts']:,} {split} texts: half have at most {histogram['median']:.0f} "
         f"tokens, 95 % at most {histogram['p95']:.0f}, the longest {histogram['longest']:,}"
     )
-    return _svg(figure, f"Length of the {split} texts", said)
+    return _svg(figure, f"Length of the {split} texts", text)
 
 
 @matplotlib.rc_context(STYLE)
-def reliability(calibration: Mapping[str, Any]) -> str:
+def reliability(calibration: Content) -> str:
     """Draws accuracy against confidence, bin by bin, above how the texts spread over the bins.
 
     Args:
       calibration: what `tfft.metrics.classification.reliability` returns.
     """
-    figure = Figure((5, 4.0))
-    figure.set_layout_engine("constrained")
+    figure = Figure((5, 4.0), layout="constrained")
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     bins = calibration["bins"]
     axes.plot([0, 1], [0, 1], "--", color=FAINT, linewidth=1.2, label="calibrated")
-    sure = np.array([each["confidence"] for each in bins])
-    right, low, high = (
-        np.array([each["accuracy"][key] for each in bins]) for key in ("value", "low", "high")
+    confidences, edges, counts = (
+        [one[key] for one in bins] for key in ("confidence", "low", "texts")
     )
-    axes.vlines(sure, low, high, color=ACCENT, linewidth=3, alpha=0.4)
-    axes.plot(sure, right, "o-", color=ACCENT, markersize=5, linewidth=1.2, label="this model")
-    edges = np.array([each["low"] for each in bins])
-    counts = np.array([each["texts"] for each in bins])
+    right, low, high = ([one["accuracy"][key] for one in bins] for key in ("value", "low", "high"))
+    axes.vlines(confidences, low, high, color=ACCENT, linewidth=3, alpha=0.4)
+    line = {"color": ACCENT, "markersize": 5, "linewidth": 1.2, "label": "this model"}
+    axes.plot(confidences, right, "o-", **line)
     below.bar(edges, counts, (bins[0]["high"] - bins[0]["low"]) * 0.92, align="edge", color=ACCENT)
     below.set(xlabel="probability of the predicted class", ylabel="texts")
     below.grid(axis="x", visible=False)
     axes.set(ylabel="accuracy", ylim=(-0.02, 1.02), xlim=(edges[0] - 0.02, 1.02))
     axes.legend(loc="upper left")
-    said = "; ".join(
+    text = "; ".join(
         f"{each['texts']:,} texts with mean probability {each['confidence']:.3f}: accuracy "
         f"{each['accuracy']['value']:.3f}"
         for each in bins
     )
-    return _svg(figure, "Reliability of the probabilities", said)
+    return _svg(figure, "Reliability of the probabilities", text)
 
 
 @matplotlib.rc_context(STYLE)
-def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
-    """Draws the share of a class that is found against the share of the rest that is taken for it.
+def roc(entries: Rows, areas: Mapping[str, float]) -> str:
+    """Draws the true-positive rate of a class against its false-positive rate.
 
     Args:
       entries: what `tfft.metrics.classification.roc_and_pr_curves` returns.
@@ -243,41 +201,40 @@ def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str
     figure, axes = _square("false-positive rate", "true-positive rate")
     chance = "chance" if len(entries) == 1 else None
     axes.plot([0, 1], [0, 1], ":", color=FAINT, linewidth=1.2, label=chance)
-    said = [
-        f"{name}: area {areas[name]:.3f}; true-positive rate by false-positive rate: {told}"
-        for name, told in _lines(axes, entries, "roc", areas, (0.01, 0.05, 0.1, 0.2))
+    texts = [
+        f"{name}: area {areas[name]:.3f}; true-positive rate by false-positive rate: {heights}"
+        for name, heights in _lines(axes, entries, "roc", areas, (0.01, 0.05, 0.1, 0.2))
     ]
     figure.legend(loc="outside lower center", ncols=2)
-    return _svg(figure, "ROC curves", "; ".join(said))
+    return _svg(figure, "ROC curves", "; ".join(texts))
 
 
 @matplotlib.rc_context(STYLE)
-def precision_recall(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
+def precision_recall(entries: Rows, areas: Mapping[str, float]) -> str:
     """Draws the precision of a class against its recall; arguments as in `roc`."""
     figure, axes = _square("recall", "precision")
-    if len(entries) == 1:
-        chance = entries[0]["share"]
-        axes.axhline(chance, color=FAINT, linewidth=1.2, linestyle=":", label="chance")
     shares = {entry["label"]: entry["share"] for entry in entries}
-    said = [
-        f"{name}: area {areas[name]:.3f}, by chance {shares[name]:.3f}; precision by recall: {told}"
-        for name, told in _lines(axes, entries, "precision_recall", areas, (0.5, 0.8, 0.9, 0.95))
+    if len(entries) == 1:
+        [chance] = shares.values()
+        axes.axhline(chance, color=FAINT, linewidth=1.2, linestyle=":", label="chance")
+    texts = [
+        f"{name}: area {areas[name]:.3f}, by chance {shares[name]:.3f}; precision by recall: {text}"
+        for name, text in _lines(axes, entries, "precision_recall", areas, (0.5, 0.8, 0.9, 0.95))
     ]
     figure.legend(loc="outside lower center", ncols=2)
-    return _svg(figure, "Precision-recall curves", "; ".join(said))
+    return _svg(figure, "Precision-recall curves", "; ".join(texts))
 
 
 def _square(across: str, up: str) -> tuple[Figure, Any]:
     """Returns a figure whose axes go from 0 to 1."""
-    figure = Figure((5, 4.4))
-    axes = _axes(figure)
+    figure, axes = _figure(5, 4.4)
     axes.set(xlabel=across, ylabel=up, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return figure, axes
 
 
 def _lines(
     axes: Any,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Rows,
     curve: str,
     areas: Mapping[str, float],
     places: Sequence[float],
@@ -295,9 +252,9 @@ def shortened(text: str, longest: int = LONGEST_LABEL) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def _axes(figure: Figure) -> Any:
-    figure.set_layout_engine("constrained")
-    return figure.add_subplot()
+def _figure(width: float, height: float) -> tuple[Figure, Any]:
+    figure = Figure((width, height), layout="constrained")
+    return figure, figure.add_subplot()
 
 
 def _svg(figure: Figure, title: str, description: str) -> str:
@@ -314,19 +271,17 @@ def _svg(figure: Figure, title: str, description: str) -> str:
         for axes in figure.axes:
             axes.set_facecolor("none")
         FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
-    svg = out.getvalue()
+    svg, prefix = out.getvalue(), re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
     svg = svg[svg.index("<svg") :]
-    prefix = re.sub(r"\W+", "-", title.lower())
     svg = re.sub(r'( id="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
     for color, name in VARIABLES.items():
         svg = svg.replace(color, f"var(--{name})")
     width, height = (72 * inches for inches in figure.get_size_inches())
-    names = f"{prefix}-title {prefix}-said"
     opening = (
         f'<svg xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 {width:g} {height:g}" '
         f'style="max-width: {width * 1.5:.0f}px" role="img" '
-        f'aria-labelledby="{names}">'
+        f'aria-labelledby="{prefix}-title {prefix}-said">'
         f'<title id="{prefix}-title">{html.escape(title)}</title>'
         f'<desc id="{prefix}-said">{html.escape(description)}</desc>'
     )

@@ -7,10 +7,7 @@ The content is made here; `tables` puts it in words and tables, `html_page` on t
 from __future__ import annotations
 
 import collections
-import json
 import math
-import os
-import pathlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +19,7 @@ from tfft.evaluation.slices import OWN, slice_rows
 from tfft.evaluation.stored_predictions import SCHEMA
 from tfft.reports.html_page import page
 from tfft.reports.model_card import card
+from tfft.reports.printable import portable, without_folder
 from tfft.reports.result_line import answer
 
 BARS = 40
@@ -87,31 +85,32 @@ def build(
     content = {
         "schema": SCHEMA,
         "task": task.name,
-        "backbone": backbone,
-        "data": data,
+        "backbone": portable(backbone),
+        "data": portable(data, data),
         "split": split,
         "answer": "",
         **naming,
         "trainable_share": frozen["trainable_share"],
-        "metrics": dict(metrics),
-        "floors": dict(floors),
+        "metrics": metrics,
+        "floors": floors,
         **evaluator.report_details(examples, outputs),
         "slices": slice_rows(groups or {}, evaluator.aggregate, sums, lower),
         "own_slices": sorted({*OWN, *evaluator.slices(examples)}),
         "frozen": frozen,
-        "stages": list(stages),
-        "truncation": dict(truncation),
-        "ledger": dict(ledger or {}),
+        "stages": stages,
+        "truncation": truncation,
+        "ledger": ledger or {},
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        **evaluator.report_examples(examples, outputs),
-        "curves": list(curves),
+        # Of images the examples are paths.
+        **without_folder(evaluator.report_examples(examples, outputs), data),
+        "curves": curves,
         "fitting": fitting(curves, constant_loss),
         "best": best,
-        "seconds": dict(seconds),
-        "notes": list(notes),
+        "seconds": seconds,
+        "notes": portable(list(notes), data),
         "seed": seed,
-        "machine": dict(machine),
+        "machine": machine,
         "command": command,
         **(more or {}),
     }
@@ -136,40 +135,39 @@ def named(task: Any) -> dict[str, Any]:
 
 
 def covers(content: Mapping[str, Any], groups: Mapping[str, Sequence[str]]) -> bool:
-    """Says whether a report that exists is of this schema and sliced as is asked now."""
+    """Returns True if a stored report is of this schema and has the slices of `groups`."""
     if content.get("schema") != SCHEMA:
         return False
-    asked = {
+    requested = {
         (name, value): count
         for name, values in groups.items()
         if len(set(values)) > 1
         for value, count in collections.Counter(values).items()
     }
-    told = {
+    stored = {
         (row["by"], row["value"]): row["texts"]
         for row in content["slices"]
         if row["by"] not in content["own_slices"]
     }
-    return asked == told
+    return requested == stored
 
 
 def frozen_throughout(stages: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns what no stage trained, and how much was trained in some stage.
+    """Returns the groups that no stage trained, and the number of weights that some stage trained.
 
     Where stages train different weights of one group, the larger number counts for it.
     """
-    rows: dict[str, list[int]] = {}
-    for stage in stages:
-        for row in stage["groups"]:
-            trained = rows.setdefault(row["group"], [row["parameters"], 0])
-            trained[1] = max(trained[1], row["trainable"])
-    total = sum(parameters for parameters, _ in rows.values())
-    trained_in_all = sum(trained for _, trained in rows.values())
+    rows = [row for stage in stages for row in stage["groups"]]
+    total = sum({row["group"]: row["parameters"] for row in reversed(rows)}.values())
+    trainable: dict[str, int] = {}
+    for row in rows:
+        trainable[row["group"]] = max(trainable.get(row["group"], 0), row["trainable"])
+    trained = sum(trainable.values())
     return {
-        "groups": [group for group, (parameters, trained) in rows.items() if not trained],
-        "parameters": total - trained_in_all,
-        "trainable_parameters": trained_in_all,
-        "trainable_share": trained_in_all / total if total else 0.0,
+        "groups": [group for group, count in trainable.items() if not count],
+        "parameters": total - trained,
+        "trainable_parameters": trained,
+        "trainable_share": trained / total if total else 0.0,
     }
 
 
@@ -208,19 +206,14 @@ def plain(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def write(
-    folder: str | os.PathLike[str],
-    content: Mapping[str, Any],
-    write_file: Callable[[pathlib.Path, str], None],
-    plots: bool = True,
+def write_pages(
+    content: Mapping[str, Any], write_file: Callable[[str, str], None], plots: bool = True
 ) -> None:
-    """Writes report.html, report.md and, last, report.json with `write_file(path, text)`.
+    """Writes report.html and report.md with `write_file(name, text)`.
 
     Args:
+      content: of report.json.
       plots: whether report.html has plots beside its tables.
     """
-    folder = pathlib.Path(folder)
-    write_file(folder / "report.html", page(content, plots))
-    write_file(folder / "report.md", card(content))
-    text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-    write_file(folder / "report.json", text + "\n")
+    write_file("report.html", page(content, plots))
+    write_file("report.md", card(content))

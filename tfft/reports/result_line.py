@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.baselines.base import floor_name
 
+Content = Mapping[str, Any]  # of report.json, or a part of it
+Rows = Sequence[Content]
 
-def main_name(content: Mapping[str, Any]) -> str:
-    """Returns what a person calls the main figure."""
+
+def main_name(content: Content) -> str:
+    """Returns the title of the main metric."""
     return content["shown"][content["main"]]
 
 
@@ -28,50 +31,47 @@ def verdict(figure: Mapping[str, float], baseline: str, value: float, lower: boo
     side = "better than" if (figure["value"] < value) == lower else "worse than"
     if "low" not in figure:
         return f"{side} {named}"
-    if figure["low"] <= value <= figure["high"]:
-        return f"{side} {named}, but the interval includes that value"
-    return f"{side} {named} by more than the interval"
+    is_within = figure["low"] <= value <= figure["high"]
+    end = ", but the interval includes that value" if is_within else " by more than the interval"
+    return f"{side} {named}{end}"
 
 
-def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
-    """Returns the floor that is hardest to beat by the main figure, and its name in a sentence.
+def strongest(content: Content) -> tuple[str, Content] | None:
+    """Returns the baseline that is hardest to beat by the main metric, with its name in a sentence.
 
-    Of equal floors it is the last one; None stands where no floor has the figure.
+    Of equal baselines it is the last one; None stands where no baseline has the metric.
     """
-    main = content["main"]
+    main, floors = content["main"], content["floors"]
     sign = -1 if main in content["lower"] else 1
-    known = [
-        (sign * entry[main]["value"], place, name, entry)
-        for place, (name, entry) in enumerate(content["floors"].items())
-        if entry.get(main, {}).get("value") is not None
-    ]
+    values = {name: entry.get(main, {}).get("value") for name, entry in floors.items()}
+    known = {name: sign * value for name, value in values.items() if value is not None}
     if not known:
         return None
-    _, _, name, entry = max(known, key=lambda each: each[:2])
-    return floor_name(name).replace(" + ", " with "), entry
+    name = max(reversed(known), key=known.__getitem__)
+    return floor_name(name).replace(" + ", " with "), floors[name]
 
 
-def answer(content: Mapping[str, Any]) -> str:
+def answer(content: Content) -> str:
     """Returns the run's result in one sentence, without its full stop."""
     main = content["main"]
-    figure, floor = content["metrics"][main], strongest(content)
+    metric, baseline = content["metrics"][main], strongest(content)
     where = f" on the {content['split']} split" if content.get("split") else ""
-    text = f"{main_name(content)} {share(figure)}{where}"
-    if floor is None or figure["value"] is None:
+    text = f"{main_name(content)} {share(metric)}{where}"
+    if baseline is None or metric["value"] is None:
         return text
-    name, entry = floor
+    name, entry = baseline
     lower = main in content["lower"]
     note = " (lower is better)" if lower else ""
-    return f"{text}{note}: {verdict(figure, name, entry[main]['value'], lower)}"
+    return f"{text}{note}: {verdict(metric, name, entry[main]['value'], lower)}"
 
 
 def number(value: float | None) -> str:
-    """Returns a figure as a person reads it; a dash where there is none."""
+    """Returns a value with three decimals; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
-def share(entry: Mapping[str, Any]) -> str:
-    """Returns a figure with its interval."""
+def share(entry: Content) -> str:
+    """Returns the value of a metric with its interval."""
     if "low" not in entry:
         return number(entry["value"])
     return f"{number(entry['value'])} ({number(entry['low'])} to {number(entry['high'])})"

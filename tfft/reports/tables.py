@@ -1,17 +1,16 @@
-"""How a report's figures read: in words, and as tables for the terminal."""
+"""The metrics of a report in words, and as tables for the terminal."""
 
 from __future__ import annotations
 
 import html
 import re
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from tfft.baselines.base import floor_name
 from tfft.data.truncation import tables as long_texts
 from tfft.metrics.classification.class_metrics import confusions
 from tfft.metrics.classification.reliability import told as calibration_told
-from tfft.reports.result_line import answer, main_name, number, share
+from tfft.reports.result_line import Content, Rows, answer, main_name, number, share
 
 SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
 SHOWN_SLICES = 8
@@ -40,17 +39,17 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def units(content: Mapping[str, Any]) -> str:
+def units(content: Content) -> str:
     """Returns what a person calls several examples."""
     return content.get("unit", "text") + "s"
 
 
-def worded(told: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
-    """Returns sentences about texts as sentences about what the examples are."""
-    return {key: text.replace("texts", units(content)) for key, text in told.items()}
+def worded(sentences: Mapping[str, str], content: Content) -> dict[str, str]:
+    """Returns sentences about texts as sentences about the unit of the examples."""
+    return {key: text.replace("texts", units(content)) for key, text in sentences.items()}
 
 
-def brief_keys(content: Mapping[str, Any]) -> list[str]:
+def brief_keys(content: Content) -> list[str]:
     """Returns the figures of a short table: the first two, and the first of which less is better.
 
     Args:
@@ -61,139 +60,103 @@ def brief_keys(content: Mapping[str, Any]) -> list[str]:
     return keys[:2] + losses[:1]
 
 
-def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def models(content: Content) -> list[tuple[str, Content]]:
     """Returns this model and the floors, by the names that a person reads."""
     floors = [(floor_name(name), entry) for name, entry in content["floors"].items()]
     return [("this model", content["metrics"]), *floors[::-1]]
 
 
-def tables(content: Mapping[str, Any]) -> list[Table]:
+def tables(content: Content) -> list[Table]:
     """Returns what the terminal shows: title, columns and rows of each table.
 
     Args:
       content: of report.json, or as little of it as metrics, floors, what `report.named` returns
         and, for classes, labels.
     """
-    found = _tables(content)
-    if units(content) == "texts":
-        return found
+    unit = units(content)
     return [
-        (title, [column.replace("texts", units(content)) for column in columns], rows)
-        for title, columns, rows in found
+        (title, [column.replace("texts", unit) for column in columns], rows)
+        for title, columns, rows in _tables(content)
     ]
 
 
-def _tables(content: Mapping[str, Any]) -> list[Table]:
-    metrics, shown = content["metrics"], content["shown"]
+def _tables(content: Content) -> Iterator[Table]:
+    metrics, shown, name = content["metrics"], content["shown"], main_name(content)
     keys = [key for key in list(shown)[:2] if key in metrics]
-    found = [
-        (
-            f"Result: {answer(content)}",
-            ["model", *(f"{shown[key]} (95 % interval)" for key in keys)],
-            [
-                [name, *(share(entry[key]) if key in entry else "–" for key in keys)]
-                for name, entry in models(content)
-            ],
-        ),
-        _metric_table(metrics, shown),
+    rows = [
+        [model, *(share(entry[key]) if key in entry else "–" for key in keys)]
+        for model, entry in models(content)
     ]
+    columns = ["model", *(f"{shown[key]} (95 % interval)" for key in keys)]
+    yield f"Result: {answer(content)}", columns, rows
+    known = [(title, metrics[key]) for key, title in shown.items() if key in metrics]
+    rows = [[t, *(number(each.get(key)) for key in ("value", "low", "high"))] for t, each in known]
+    yield "Metrics", ["metric", "value", "95 % from", "to"], rows
     if metrics.get("classes"):
-        found.append(_class_table(metrics))
+        yield _class_table(metrics)
     if "confusion_matrix" in metrics:
-        found.append(_confusion_table(metrics["confusion_matrix"], content["labels"]))
-    found += long_texts(content.get("ledger") or {}, main_name(content))
-    if content.get("slices"):
-        stands = worded(STANDS, content)
-        found.append(_slice_table(content["slices"], main_name(content), stands))
+        yield _confusion_table(metrics["confusion_matrix"], content["labels"])
+    yield from long_texts(content.get("ledger") or {}, name)
+    if slices := content.get("slices"):
+        stands, worst = worded(STANDS, content), slices[:SHOWN_SLICES]
+        rows = [
+            [
+                row["by"],
+                row["value"],
+                f"{row['texts']:,}",
+                share(row["figure"]),
+                stands[row["stands"]],
+            ]
+            for row in worst
+        ]
+        columns = ["by", "slice", "texts", f"{name} (95 % interval)", "stands"]
+        yield f"Slices (the worst {len(rows)} of {len(slices)})", columns, rows
     if "frozen" in content:
-        found.append(_frozen_table(content["frozen"]))
+        frozen = content["frozen"]
+        trained = [f"{frozen['trainable_parameters']:,}", f"{frozen['trainable_share']:.1%}"]
+        groups = ", ".join(frozen["groups"]) or "nothing"
+        rows = [["frozen", f"{frozen['parameters']:,}", groups], ["trained", *trained]]
+        yield "What was frozen", ["", "parameters", "groups"], rows
     if "seconds" in content:
-        rows = [[phase, f"{value:.1f}"] for phase, value in content["seconds"].items()]
-        rows.append(["all", f"{sum(content['seconds'].values()):.1f}"])
-        found.append(("Seconds", ["phase", "seconds"], rows))
-    return found
+        seconds = {**content["seconds"], "all": sum(content["seconds"].values())}
+        rows = [[phase, f"{value:.1f}"] for phase, value in seconds.items()]
+        yield "Seconds", ["phase", "seconds"], rows
 
 
-def class_columns(metrics: Mapping[str, Any]) -> dict[str, str]:
-    """Returns the figures that some class has, and the names that a person reads."""
+def class_columns(metrics: Content, areas: bool = True) -> dict[str, str]:
+    """Returns the titles of the metrics that some class has, by key; `areas` are for the page."""
     names = {"precision": "precision", "recall": "recall", "f1": "F1"}
-    names |= {"roc_auc": "ROC area", "average_precision": "PR area"}
+    if areas:
+        names |= {"roc_auc": "ROC area", "average_precision": "PR area"}
     # One label for each text makes the support a number of texts.
     names["support"] = "texts" if "confusion_matrix" in metrics else "support"
     rows = metrics.get("classes", {}).values()
     return {key: name for key, name in names.items() if any(key in row for row in rows)}
 
 
-def _metric_table(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> Table:
-    known = [(title, metrics[key]) for key, title in shown.items() if key in metrics]
-    rows = [
-        [title, number(entry["value"]), number(entry.get("low")), number(entry.get("high"))]
-        for title, entry in known
-    ]
-    return "Metrics", ["metric", "value", "95 % from", "to"], rows
-
-
-def _class_table(metrics: Mapping[str, Any]) -> Table:
-    classes = metrics["classes"]
-    title, shown = "Per class", list(classes.items())
-    if len(shown) > SHOWN_CLASSES:
-        shown = sorted(shown, key=lambda entry: entry[1].get("f1") or 0.0)[:SHOWN_CLASSES]
+def _class_table(metrics: Content) -> Table:
+    title, classes = "Per class", list(metrics["classes"].items())
+    if len(classes) > SHOWN_CLASSES:
         title += f" (the {SHOWN_CLASSES} of {len(classes)} with the lowest F1)"
-    columns = class_columns(metrics)
-    areas = ("roc_auc", "average_precision")  # for the page
-    columns = {key: name for key, name in columns.items() if key not in areas}
-    rows = [
-        [
-            name,
-            *(
-                f"{row['support']:,}" if key == "support" else number(row.get(key))
-                for key in columns
-            ),
-        ]
-        for name, row in shown
-    ]
+        classes = sorted(classes, key=lambda entry: entry[1].get("f1") or 0.0)[:SHOWN_CLASSES]
+    columns = class_columns(metrics, areas=False)
+    formats = {key: number for key in columns} | {"support": "{:,}".format}
+    rows = [[name, *(formats[key](row.get(key)) for key in columns)] for name, row in classes]
     return title, ["class", *columns.values()], rows
 
 
 def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Table:
     """Returns the matrix, or its most frequent mistakes where it is too wide for a terminal."""
     if len(labels) <= SHOWN_CLASSES // 2:
-        rows = [
-            [name, *(f"{count:,}" for count in row)]
-            for name, row in zip(labels, matrix, strict=True)
-        ]
+        named = zip(labels, matrix, strict=True)
+        rows = [[name, *(f"{count:,}" for count in row)] for name, row in named]
         return "Confusion matrix (rows: truth)", ["", *labels], rows
     pairs = confusions(matrix, labels)[:SHOWN_CLASSES]
     rows = [[pair["truth"], pair["predicted"], f"{pair['texts']:,}"] for pair in pairs]
     return "Most frequent confusions", ["truth", "predicted", "texts"], rows
 
 
-def _slice_table(
-    slices: Sequence[Mapping[str, Any]], figure: str, stands: Mapping[str, str]
-) -> Table:
-    rows = [
-        [
-            row["by"],
-            row["value"],
-            f"{row['texts']:,}",
-            share(row["figure"]),
-            stands[row["stands"]],
-        ]
-        for row in slices[:SHOWN_SLICES]
-    ]
-    title = f"Slices (the worst {len(rows)} of {len(slices)})"
-    return title, ["by", "slice", "texts", f"{figure} (95 % interval)", "stands"], rows
-
-
-def _frozen_table(frozen: Mapping[str, Any]) -> Table:
-    rows = [
-        ["frozen", f"{frozen['parameters']:,}", ", ".join(frozen["groups"]) or "nothing"],
-        ["trained", f"{frozen['trainable_parameters']:,}", f"{frozen['trainable_share']:.1%}"],
-    ]
-    return "What was frozen", ["", "parameters", "groups"], rows
-
-
-def remarks(content: Mapping[str, Any]) -> dict[str, str]:
+def remarks(content: Content) -> dict[str, str]:
     """Returns sentences that follow from the figures, by what they are about.
 
     Keys: `fitting`, `calibration`, `resamples`, `lower`, `ranking`, `slices`; "" stands where there
@@ -203,15 +166,15 @@ def remarks(content: Mapping[str, Any]) -> dict[str, str]:
     calibration, slices = metrics.get("calibration"), content.get("slices")
     ranked = [entry["label"] for entry in content.get("ranking") or ()]
     lower = [name for key, name in shown.items() if key in content["lower"] and key in metrics]
-    told = {
+    sentences = {
         "fitting": content.get("fitting", {}).get("sentence", ""),
         "calibration": calibration_told(calibration) if calibration else "",
-        "resamples": _resamples_told(metrics, shown),
+        "resamples": _on_resamples(metrics, shown),
         "lower": f"Lower is better for {listed(lower)}." if lower else "",
-        "ranking": _ranking_told(ranked, metrics["classes"]) if ranked else "",
-        "slices": _slices_told(slices, main_name(content), worse(content)) if slices else "",
+        "ranking": _on_ranking(ranked, metrics["classes"]) if ranked else "",
+        "slices": _on_slices(slices, main_name(content), worse(content)) if slices else "",
     }
-    return worded(told, content)
+    return worded(sentences, content)
 
 
 def listed(names: Sequence[str]) -> str:
@@ -219,56 +182,53 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def worse(content: Mapping[str, Any]) -> str:
-    """Returns on which side of the whole a slice is worse, "below" or "above"."""
+def worse(content: Content) -> str:
+    """Returns the side on which a slice is worse than all examples, "below" or "above"."""
     return "above" if content["main"] in content["lower"] else "below"
 
 
-def _resamples_told(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+def _on_resamples(metrics: Content, shown: Mapping[str, str]) -> str:
     if not any("low" in metrics.get(key, {}) for key in shown):
         return ""
-    if "resamples" not in metrics:
-        return (
-            "Intervals hold 95 %: Wilson's for shares of the texts, bootstrap resamples of the "
-            "texts for the rest. They say what other texts could give, not what another seed could."
-        )
-    text = "Intervals hold 95 %: Wilson's for accuracy, 1,000 bootstrap resamples of the texts for "
-    if metrics["resamples"] < 1000:
-        text += (
-            f"F1 and Matthews, {metrics['resamples']:,} for the rest, fewer because there are so "
-        )
-        text += "many texts and classes"
+    text, resamples = "shares of the texts, bootstrap", metrics.get("resamples")
+    if resamples is not None:
+        text = "accuracy, 1,000 bootstrap"
+    text += " resamples of the texts for "
+    if resamples is not None and resamples < 1000:
+        text += f"F1 and Matthews, {resamples:,} for the rest, fewer because there are so many "
+        text += "texts and classes"
     else:
         text += "the rest"
-    if not metrics["areas_resampled"]:
+    if not metrics.get("areas_resampled", True):
         text += "; the areas have none, which would take minutes"
-    return f"{text}. They say what other texts could give, not what another seed could."
-
-
-def _ranking_told(drawn: Sequence[str], classes: Mapping[str, Mapping[str, Any]]) -> str:
-    """Says which classes have a curve."""
-    known = [row["support"] for row in classes.values() if row["roc_auc"] is not None]
-    if len(classes) == 2:
-        which = "second of two equally frequent" if known[0] == known[1] else "rarer of two"
-        text = f"The curves are those of {visible(drawn[0])}, the {which} classes"
-    elif len(drawn) < len(known):
-        text = f"The curves are those of the {len(drawn)} of {len(classes)} classes with the "
-        text += "lowest PR area, the lowest first, each against the rest"
-    else:
-        text = "The curves are those of each class against the rest"
-    return f"{text}. Behind the name stands the area."
-
-
-def _slices_told(slices: Sequence[Mapping[str, Any]], figure: str, side: str) -> str:
-    judged = [row for row in slices if row["stands"] != "too_few"]
-    apart = sum(row["stands"] == side for row in judged)
-    text = (
-        f"No slice is {side} the {figure} on all texts by more than its interval"
-        if not apart
-        else f"{apart} of {len(judged)} slices {'is' if apart == 1 else 'are'} {side} the {figure} "
-        "on all texts by more than their interval"
+    return (
+        f"Intervals hold 95 %: Wilson's for {text}. They say what other texts could give, not what "
+        "another seed could."
     )
-    chance = len(judged) * 0.025
-    if apart and chance >= 0.5:
-        text += f"; among {len(judged)}, about {chance:.0f} would be by chance alone"
+
+
+def _on_ranking(curves: Sequence[str], classes: Mapping[str, Content]) -> str:
+    """Returns a sentence on the classes that have a curve."""
+    supports = [row["support"] for row in classes.values() if row["roc_auc"] is not None]
+    which = "each class against the rest"
+    if len(classes) == 2:
+        equal = supports[0] == supports[1]
+        which = "second of two equally frequent" if equal else "rarer of two"
+        which = f"{visible(curves[0])}, the {which} classes"
+    elif len(curves) < len(supports):
+        which = f"the {len(curves)} of {len(classes)} classes with the lowest PR area, the lowest "
+        which += "first, each against the rest"
+    return f"The curves are those of {which}. Behind the name stands the area."
+
+
+def _on_slices(slices: Rows, metric: str, side: str) -> str:
+    compared = [row for row in slices if row["stands"] != "too_few"]
+    apart = sum(row["stands"] == side for row in compared)
+    if not apart:
+        return f"No slice is {side} the {metric} on all texts by more than its interval."
+    text = f"{apart} of {len(compared)} slices {'is' if apart == 1 else 'are'} {side} the {metric} "
+    text += "on all texts by more than their interval"
+    chance = len(compared) * 0.025
+    if chance >= 0.5:
+        text += f"; among {len(compared)}, about {chance:.0f} would be by chance alone"
     return text + "."

@@ -47,7 +47,8 @@ def show_comparisons(content: dict[str, Any], say: Any) -> None:
 
 def show_report(content: dict[str, Any], say: Any) -> None:
     """Prints the tables of a report."""
-    if content.get("data_changed"):
-        say.result(f"note: {content['data_changed']}")
+    for key in ("unfinished", "data_changed"):
+        if content.get(key):
+            say.result(f"note: {content[key]}")
     for table in tables(content):
         say.table(*table, result=True)

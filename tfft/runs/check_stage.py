@@ -1,18 +1,34 @@
-"""Trains a step of a stage, to measure what the whole stage would cost."""
+"""One step of each stage, and the evaluation of a few examples, to check a run before it starts."""
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Sequence
 
+from tfft.evaluation import inference
 from tfft.runs import trainer
+from tfft.runs.run_data import RunData
+from tfft.tasks import encoding
+from tfft.tasks.base import predict_fn, serving_signature
+from tfft.tasks.signatures.base import predictions
 from tfft.training import early_stopping, loop
 from tfft.training.freeze_proof import checksums, prove_freeze
+from tfft.training.model import assemble
 from tfft.training.optimizers.build import applied_rate
 from tfft.training.stage import Stage, begin_stage, check_stage_settings
 
+EVALUATED = 8  # examples
 
-def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> int:
+
+def check_stages(job: trainer.Trainer, stages: Sequence[Stage], data: RunData) -> int:
+    """Trains a step of each stage and evaluates a few examples; returns bytes of features."""
+    stored = max(_check_stage(job, stages, number) for number in range(len(stages)))
+    _check_evaluation(job, data)
+    return stored
+
+
+def _check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> int:
     """Trains one step on the middle batch shape, times a second; returns bytes of features."""
     stage = stages[number]
     begin_stage(stages, number, job.backbone, job.head, job.seed, job.say)
@@ -41,3 +57,23 @@ def check_stage(job: trainer.Trainer, stages: Sequence[Stage], number: int) -> i
         + (", the later ones quicker with stored features" if features.kind != "off" else "")
     )
     return features.size
+
+
+def _check_evaluation(job: trainer.Trainer, data: RunData) -> None:
+    """Evaluates and predicts a few examples, so that errors of a task show before the training.
+
+    Raises:
+      ConfigError: the outputs, metric terms or predictions do not have the right shape.
+    """
+    task, backbone = job.task, job.backbone
+    rows = itertools.islice(data.source.rows(data.split), EVALUATED)
+    *inputs, answers = map(list, zip(*rows, strict=True))
+    few = encoding.encoded(task, backbone.preprocessor, tuple(inputs), answers)
+    model = assemble(backbone, job.head, frozenset()).full
+    outputs = inference.predict(predict_fn(task, model), few.encoded)
+    evaluator = task.build_evaluator()
+    evaluator.main_terms(few, outputs)
+    evaluator.evaluate(few, outputs)
+    signature = serving_signature(task)
+    if signature.task is task:
+        predictions(signature, few, outputs)

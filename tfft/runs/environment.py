@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import platform
 import random
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -22,7 +23,7 @@ from tfft.storage.subprocesses import git_commit
 from tfft.training.execution import use_xla
 from tfft.training.stage import Stage
 
-PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config")
+PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text", "numpy", "gin-config", "tfft")
 KERAS_STATE = ("dtype_policy", "global_seed_generator")  # attributes of Keras' global state
 ENVIRONMENT = ("MLFLOW_ALLOW_FILE_STORE",)  # variables that a verb may set
 
@@ -124,8 +125,31 @@ def make_deterministic(seed: int, stages: Sequence[Stage], say: Any) -> None:
 
 def describe_machine() -> dict[str, Any]:
     """Returns versions and devices, and the git commit of the current folder when it has one."""
+    versions = {name: metadata.version(name) for name in PACKAGES}
     return {
-        "versions": {name: metadata.version(name) for name in PACKAGES},
+        "versions": {"python": platform.python_version(), **versions},
         "devices": [device.name for device in tf.config.list_logical_devices()],
-        "git_commit": git_commit(pathlib.Path.cwd()),
+        "git_commit": git_commit(pathlib.Path()),
+    }
+
+
+def first_machine(content: Mapping[str, Any] | None, say: Any) -> dict[str, Any]:
+    """Returns the machine that a run was begun on, and warns if its versions were others.
+
+    Args:
+      content: Of the run's run.json; None for a new run.
+      say: Gets the warning.
+    """
+    machine = describe_machine()
+    versions, now = (content or {}).get("versions"), machine["versions"]
+    if not isinstance(versions, dict):
+        return machine
+    changed = [f"{n} {versions[n]}, now {now[n]}" for n in now if versions.get(n, now[n]) != now[n]]
+    if changed:
+        say.warn(
+            f"this run was begun with {'; '.join(changed)}: it may end with other numbers than a "
+            "run under one set of versions"
+        )
+    return {
+        name: content[name] if content and name in content else machine[name] for name in machine
     }

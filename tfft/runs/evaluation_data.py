@@ -32,6 +32,11 @@ class LabelledExamples:
     places: Callable[[Collection[str]], list[str]]
     data_changed: str | None = None
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a report of the examples has to state, by key."""
+        return {"data_changed": self.data_changed} if self.data_changed else {}
+
 
 def held_out_examples(source: Any, files: Workdir, say: Any) -> LabelledExamples:
     """Returns the held-out split of a run; warns where its data have changed.
@@ -62,18 +67,20 @@ def examples_of_file(
     label: str | None,
     columns: Sequence[str],
     say: Any,
+    trust_data: bool = False,
 ) -> LabelledExamples:
     """Returns the examples of a labelled file; warns of columns that it does not have.
 
     Args:
       path: the file, "-" for standard input.
       files: the run's folder, which names the columns of the training file.
-      text, label, columns: as in `tfft.api.evaluate`.
+      text, label, columns, trust_data: as in `tfft.api.evaluate`.
 
     Raises:
       DataError: the file cannot be read.
     """
     settings: dict[str, Any] = {"say": say, "columns": columns, "needed": False}
+    settings["trust_data"] = trust_data
     table = prediction_files.read_input(task, path, columns_of_run(files), text, label, **settings)
     for name in columns:
         if name not in table.columns:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from tfft import tasks
@@ -9,7 +11,8 @@ from tfft.data import examples
 from tfft.data.examples import Examples
 from tfft.errors import ExportError
 from tfft.evaluation import finite_checks
-from tfft.export.saved_model import read_card, run_export
+from tfft.export.exported_model import read_card, run_export
+from tfft.export.manifest import AGAIN
 from tfft.reports.console import Console
 from tfft.runs import environment, prediction_files, run_files
 from tfft.runs.prediction_files import Requested, show_metrics
@@ -27,25 +30,37 @@ def predict_export(
     text: Requested = None,
     on_error: str = "fail",
     include_input: bool | None = None,
+    trust_data: bool = False,
+    trust_export: bool = False,
     say: Any = None,
 ) -> int:
-    """Does what `predict` does with an exported model alone."""
+    """Does what `predict` does with an exported model alone.
+
+    Args:
+      trust_data: whether `input` may name images and sounds outside of its folder.
+      trust_export: whether to load an export whose operations may do more than compute.
+
+    Raises:
+      ExportError: the export is damaged, or has such operations.
+    """
     say = say or Console()
     refuse_existing(output, force)
     card = read_card(workdir)
     signature = serving_signature(tasks.of_card(card["task"], workdir))
     columns = run_files.columns_of(card)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    settings["trust_data"] = trust_data
     rows = prediction_files.read_rows(signature.task, input, columns, text, **settings)
     problems: dict[int, str] = {}
     skip = problems if on_error == "skip" else None
-    answers = run_export(workdir, rows.inputs, say, signature.to_serving, skip)
+    answers = run_export(workdir, rows.inputs, say, signature.to_serving, skip, trust_export)
     if problems:
         kept = [place for place in range(len(rows.kept)) if place not in problems]
         rows = prediction_files.without(rows, kept, problems)
         answers = {name: [values[place] for place in kept] for name, values in answers.items()}
     finite_checks.refuse_outputs(answers, workdir)
-    found = signature.format_answers(answers, Examples(rows.inputs)) if rows.kept else []
+    with _readable(workdir):
+        found = signature.format_answers(answers, Examples(rows.inputs)) if rows.kept else []
     prediction_files.write_predictions(rows, found, output, say)
     return len(found)
 
@@ -57,12 +72,18 @@ def evaluate_export(
     input: str,
     text: Requested = None,
     label: str | None = None,
+    trust_data: bool = False,
+    trust_export: bool = False,
     say: Any = None,
 ) -> dict[str, Any]:
     """Does what `evaluate` does on a labelled file with an exported model alone.
 
+    Args:
+      trust_data, trust_export: as in `predict_export`.
+
     Raises:
-      ExportError: the answers of an export of this task do not hold what its metrics need.
+      ExportError: the export is damaged, or may do more than compute; or its answers do not hold
+        what the metrics of the task need.
     """
     say = say or Console()
     card = read_card(workdir)
@@ -77,11 +98,27 @@ def evaluate_export(
         if metric.not_served:
             say.info(f"{metric.key} is left out: {metric.not_served}")
     table = prediction_files.read_input(
-        task, input, run_files.columns_of(card), text, label, say=say
+        task, input, run_files.columns_of(card), text, label, say=say, trust_data=trust_data
     )
-    answers = run_export(workdir, signature.split_inputs(table.inputs), say, signature.to_serving)
+    inputs = signature.split_inputs(table.inputs)
+    answers = run_export(workdir, inputs, say, signature.to_serving, trust_export=trust_export)
     finite_checks.refuse_outputs(answers, workdir)
     with examples.located(table.places):
         labelled = Examples(table.inputs, table.labels)
-        found, details = signature.evaluate_answers(task, labelled, answers)
+        with _readable(workdir):
+            found, details = signature.evaluate_answers(task, labelled, answers)
     return show_metrics(task, found, details, say)
+
+
+@contextlib.contextmanager
+def _readable(workdir: str) -> Iterator[None]:
+    """Refuses answers of an export that are not those of its task."""
+    try:
+        yield
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise ExportError(
+            f"the answers of {workdir} are not those of its task: {error!r}.",
+            set_in=workdir,
+            valid="an export of this version of tfft",
+            see=AGAIN,
+        ) from error

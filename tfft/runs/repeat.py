@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tfft.argument_checks.validated import SEED
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
@@ -21,13 +21,14 @@ from tfft.runs.repeat_summary import summarize_plan, write
 from tfft.runs.restore import built_head, restore
 from tfft.runs.run import Run
 from tfft.runs.workdir_state import run_identity
-from tfft.storage.format_versions import KEY, WORKDIR
+from tfft.storage.atomic_write import make_temporary_folder
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import needs_fit
 from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt, frozen_names
 from tfft.training.stage import Stage
 
+MOST_RUNS = 1_000
 HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
 
 
@@ -54,6 +55,12 @@ class RepeatPlan:
                 f"seeds={self.seeds} and folds={self.folds} make no plan.",
                 set_in="train.seeds, train.folds",
                 valid="2 or more of one of them; 1 of the other",
+            )
+        if max(self.seeds, self.folds) > MOST_RUNS or not SEED.is_met(self.seed + self.seeds - 1):
+            raise ConfigError(
+                f"seed={self.seed}, seeds={self.seeds} and folds={self.folds} make no plan.",
+                set_in="train.seed, train.seeds, train.folds",
+                valid=f"up to {MOST_RUNS:,} runs, with seeds {SEED}",
             )
 
     @property
@@ -101,14 +108,11 @@ def repeat(
       The run whose best epoch is the best by `EarlyStopping.monitor` of the last stage; its
       `summary` is the content of the plan's report.json.
     """
-    files = Workdir(workdir or tempfile.mkdtemp(prefix="tfft-"))
+    files = Workdir(workdir or make_temporary_folder("tfft-"))
     base = run_comparison.resolve(against, files.path, say)
     identity = run_identity(task, backbone, source.fingerprint(), stages, plan.seed, config_text)
-    with files.open({**identity, "plan": plan.names}):
-        if config_text:
-            files.write("config.gin", config_text)
-        whole = {**identity, "plan": plan.names}
-        files.write_json("run.json", {KEY: WORKDIR, "identity": whole})
+    with files.open({**identity, "plan": plan.names}, say.warn):
+        run_files.write_run(files, {**identity, "plan": plan.names}, {}, config_text, say)
         labelled = task.with_training_answers(source.label_counts("train"))
         for _, _, data in _parts(plan, source) if needs_fit(task) else ():
             calibration.check(labelled, data)
@@ -132,7 +136,7 @@ def repeat(
             text = config_text and HEADER.format(name=name) + config_text
             folder = files.path / name
             one(data, seed=plan.seed_of(number), workdir=folder, config_text=text, part=part)
-        content = files.read_json("report.json")
+        content = stored_predictions.finished(files)
         if content is None or content["schema"] != stored_predictions.SCHEMA:
             lower = early_stopping.lower_is_better(stages[-1].early_stopping, labelled)
             watched = stages[-1].early_stopping.monitor

@@ -13,7 +13,8 @@ from tfft.baselines.base import NAMES
 from tfft.evaluation import run_comparison, stored_predictions
 from tfft.reports import comparison, report, result_line
 from tfft.reports import tables as report_tables
-from tfft.storage.atomic_write import write_atomic
+from tfft.reports.printable import portable
+from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 from tfft.training import early_stopping
 
@@ -110,7 +111,7 @@ def summarize_plan(
         "validation": _figures(validated),
         "floors": {n: _figures([each["floors"][n] for each in every]) for n in every[0]["floors"]},
         "gains": gains,
-        "comparisons": _comparisons(kept, figures.get(main, {}).get("sd"), base),
+        "comparisons": portable(_comparisons(kept, figures.get(main, {}).get("sd"), base), base),
         "best": _best(reports, watched, lower),
         "monitor": watched,
         "runs": [_line(name, each, watched) for name, each in reports.items()],
@@ -237,6 +238,9 @@ def write(files: Workdir, content: Mapping[str, Any], say: Any) -> None:
         [mean, *named],
         result_line.main_name(content),
     )
-    write_atomic(files.path / "report.html", page)
+    manifest.remove(files)
+    files.write("report.html", page)
     files.write_json("report.json", content)
+    members = [f"{run['name']}/report.json" for run in content["runs"]]
+    manifest.write(files, ["config.gin", "report.html", "report.json", *members])
     say.result(f"report: {files.path / 'report.html'}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, Literal
 
 import keras
 
@@ -12,12 +12,14 @@ from tfft.evaluation import finite_checks
 from tfft.layers.inspection import is_seed, named_variables
 from tfft.methods import attachment
 from tfft.runs import initial_weights
-from tfft.storage.workdir import BEST, Workdir
-from tfft.tasks.base import with_calibration
+from tfft.storage import manifest
+from tfft.storage.workdir import AGAIN, BEST, Workdir
+from tfft.tasks.base import needs_fit, with_calibration
 from tfft.training import checkpointing
 from tfft.training.model import assemble
 
 DECISION = "best/decision.json"  # temperature and threshold
+WEIGHTS = "weights"  # its key for the checksum of the weights
 
 
 def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
@@ -27,16 +29,40 @@ def built_head(task: Any, backbone: Any) -> keras.layers.Layer:
     return head
 
 
-def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
+def read_decision(files: Workdir) -> dict[str, Any] | None:
+    """Returns the temperature and threshold of a run; None if there are none.
+
+    Raises:
+      WorkdirError: they are damaged, or belong to other weights than the best ones.
+    """
+    found = files.read_json(DECISION)
+    if found is not None and found.pop(WEIGHTS, None) != files.arrays_checksum(BEST):
+        raise files.damaged(DECISION, f"it belongs to other weights than {BEST}")
+    return found
+
+
+def write_decision(files: Workdir, values: dict[str, Any]) -> None:
+    """Writes temperature and threshold with the checksum of the weights that they belong to."""
+    files.write_json(DECISION, {**values, WEIGHTS: files.arrays_checksum(BEST)})
+
+
+def restore(
+    task: Any,
+    backbone: Any,
+    files: Workdir,
+    decision: Literal["required", "optional", "none"] = "required",
+) -> tuple[Any, Any, Any]:
     """Returns the task with its labels, the head and the model with a run's best weights.
 
     Args:
       task: without labels they are those of the run.
       backbone: as the task reads it.
       files: the run's folder.
+      decision: whether temperature and threshold are applied. "required" refuses a run that lacks
+        them though its task has them fitted.
 
     Raises:
-      WorkdirError: the weights are missing or damaged, or not finite.
+      WorkdirError: the weights are missing or damaged, or not finite; or the decision is.
     """
     arrays, state = files.load(BEST)
     finite_checks.refuse_weights(arrays, str(files.path / BEST))
@@ -53,12 +79,45 @@ def restore(task: Any, backbone: Any, files: Workdir) -> tuple[Any, Any, Any]:
         initial_weights.note_restored(backbone, arrays, files.path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, BEST, error) from error
-    decision = files.read_json(DECISION)
+    if decision != "none":
+        task = decided(task, head, files, decision == "required")
+    return task, head, assemble(backbone, head, frozenset()).full
+
+
+def decided(task: Any, head: Any, files: Workdir, required: bool) -> Any:
+    """Returns the task with the temperature and threshold of a run, which its head gets too.
+
+    Args:
+      required: whether a run without them is refused if its task has them fitted.
+    """
+    values = read_decision(files)
+    if values is None and required and needs_fit(task):
+        raise WorkdirError(
+            f"{files.path / DECISION} is missing: the temperature or threshold of the run.",
+            set_in=str(files.path / DECISION),
+            valid=AGAIN,
+        )
     try:
-        task = with_calibration(task, decision, head) if decision else task
+        return with_calibration(task, values, head) if values else task
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, DECISION, error) from error
-    return task, head, assemble(backbone, head, frozenset()).full
+
+
+def restore_finished(
+    task: Any, backbone: Any, files: Workdir, unfinished: bool, say: Any
+) -> tuple[Any, Any, bool]:
+    """Returns the task and the model as `restore` does, and True for a run that is complete.
+
+    Args:
+      unfinished: whether a run that is not complete is used, with a warning.
+      say: the console.
+
+    Raises:
+      WorkdirError: as `restore` and `manifest.require` do.
+    """
+    finished = manifest.require(files, unfinished, say.warn)
+    task, _, model = restore(task, backbone, files, "required" if finished else "optional")
+    return task, model, finished
 
 
 def _unfit(files: Workdir, name: str, error: Exception) -> WorkdirError:

@@ -8,22 +8,25 @@ import dataclasses
 import functools
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 
 from tfft.argument_checks.validated import FILLED, validated
-from tfft.backbones.base import Backbone
+from tfft.backbones.base import Backbone, without_folders
 from tfft.data.examples import Examples
 from tfft.data.inputs import names_of
 from tfft.data.python_examples import read_inputs
 from tfft.evaluation import finite_checks, inference
 from tfft.export import keras_file
+from tfft.export.manifest import MODEL
+from tfft.export.operations import foreign_operations
 from tfft.export.saved_model import Comparison, Served, difference
 from tfft.export.saved_model import export as write_export
 from tfft.methods import attachment
 from tfft.reports.console import Console
+from tfft.reports.printable import portable
 from tfft.runs import environment, initial_weights, run_files
 from tfft.storage.format_versions import EXPORT, KEY
 from tfft.storage.workdir import Workdir
@@ -130,9 +133,10 @@ class Run:
         initial_weights.check_holder(self.backbone, self.workdir)
         task, body = self.answering
         card: dict[str, Any] = {KEY: EXPORT, "task": task.get_config()}
-        card |= {"inputs": names_of(task.inputs), "backbone": body.config()}
         data = run_files.read_run(Workdir(self.workdir)).get("data") or {}
-        card |= {"data": data.get("name"), "columns": data.get("columns")}
+        card |= {"inputs": names_of(task.inputs), "backbone": _described(body.config())}
+        card |= {"data": portable(data.get("name"), data.get("name"))}
+        card |= {"columns": data.get("columns")}
         target = pathlib.Path(folder or self.workdir / "export")
         signatures = self.task.build_signatures()
         expected = {name: self._expected(each) for name, each in signatures.items()}
@@ -142,7 +146,13 @@ class Run:
             version, found = write_export(
                 target, first.served, card, first.inputs, first.differ, more
             )
-        (say or Console()).result(
+        say = say or Console()
+        if foreign := foreign_operations(version / MODEL):
+            say.warn(
+                f"{version} runs {', '.join(sorted(foreign))}, which may do more than compute: "
+                "tfft predict loads it with --trust_export alone"
+            )
+        say.result(
             f"exported to {version}: a fresh process differs by at most {found:.1e} "
             f"on {len(first.inputs[0])} raw {modality_of(task)}s"
         )
@@ -190,3 +200,12 @@ class Run:
             return difference(expected, signature.format_answers(answers, Examples(inputs)))
 
         return Comparison(served, raw, differ)
+
+
+def _described(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the config of a backbone, and of its towers, as an export holds it."""
+    found = {}
+    for name, value in config.items():
+        part: Any = _described(value) if isinstance(value, Mapping) else value
+        found[name] = without_folders(part) if name == "preset" else part
+    return found

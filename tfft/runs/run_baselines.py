@@ -11,6 +11,7 @@ from tfft.baselines.base import Floor
 from tfft.data.decoded_rows import located_failures
 from tfft.data.example_reader import ExampleReader
 from tfft.data.examples import Examples
+from tfft.errors import WorkdirError
 from tfft.evaluation import inference
 from tfft.layers.inspection import named_variables
 from tfft.runs.trainer import Trainer
@@ -60,8 +61,11 @@ def _pretrained(job: Trainer, split: str) -> Floor:
 def _feature_floor(job: Trainer, stages: Sequence[Stage], split: str) -> Floor:
     """Fits the floor, continuing from what the first stage reuses, or takes the one it has kept."""
     if (job.files.path / FEATURES_FILE).exists():
-        arrays, described = job.files.load(FEATURES_FILE)
-        return Floor(arrays["outputs"], described)
+        try:
+            arrays, described = job.files.load(FEATURES_FILE)
+            return Floor(arrays["outputs"], described)
+        except WorkdirError as error:
+            job.say.warn(f"{error.problem} The baseline is computed again.")
     first, cuts = stages[0], job.cuts(stages)
     schedule = loop.Schedule(job.splits["train"], first, (job.seed, 0))
     kind = job.decide(first, cuts, schedule).kind

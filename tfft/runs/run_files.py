@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +11,9 @@ from tfft.data import examples
 from tfft.data.folds import POOL
 from tfft.data.inputs import Input
 from tfft.errors import DataError, WorkdirError
-from tfft.storage.format_versions import check_workdir
-from tfft.storage.workdir import Workdir
+from tfft.runs import environment
+from tfft.storage.format_versions import KEY, WORKDIR
+from tfft.storage.workdir import AGAIN, Workdir
 
 HELD_OUT = "held_out.json"
 MAX_HELD_OUT_BYTES = 2**25  # of texts or image files; the first example is kept whatever its size
@@ -40,6 +41,30 @@ def describe_data(source: Any, split: str) -> dict[str, Any]:
     }
 
 
+def write_run(
+    files: Workdir,
+    identity: Mapping[str, Any],
+    data: Mapping[str, Any],
+    config: str | None,
+    say: Any,
+) -> None:
+    """Writes run.json and config.gin; the machine of a run that is continued stays.
+
+    Args:
+      identity: of the run, see `Workdir.open`.
+      data: see `describe_data`; empty for a plan.
+      config: the text of the config; None for a run from Python.
+      say: gets a warning if the run was begun under other versions.
+    """
+    if config:
+        files.write("config.gin", config)
+    run: dict[str, Any] = {KEY: WORKDIR, "identity": identity}
+    if data:
+        machine = environment.first_machine(files.read_json("run.json"), say)
+        run |= {"folder": os.getcwd(), "data": data, **machine}
+    files.write_json("run.json", run)
+
+
 def read_run(files: Workdir) -> Mapping[str, Any]:
     """Returns the content of run.json; empty if there is none.
 
@@ -47,13 +72,11 @@ def read_run(files: Workdir) -> Mapping[str, Any]:
       WorkdirError: it is damaged.
     """
     found = files.read_json("run.json") or {}
-    if found:
-        check_workdir(found, files.path)
     data = found.get("data", {})
     kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
     kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")] if kinds[0][0] else []
     if not all(isinstance(value, kind) for value, kind in kinds):
-        raise damaged(files.path / "run.json", "it has another content than a run writes")
+        raise files.damaged("run.json", "it has another content than a run writes")
     return found
 
 
@@ -165,9 +188,9 @@ def load_held_out(files: Workdir) -> Columns | None:
     columns: Any = found.get("inputs")
     lists = isinstance(columns, list) and columns and all(isinstance(c, list) for c in columns)
     if not lists or len({len(column) for column in columns}) > 1 or not columns[0]:
-        raise damaged(files.path / HELD_OUT, "it holds no examples")
+        raise files.damaged(HELD_OUT, "it holds no examples")
     if not all(isinstance(value, str) for column in columns for value in column):
-        raise damaged(files.path / HELD_OUT, "it holds other values than texts")
+        raise files.damaged(HELD_OUT, "it holds other values than texts")
     return tuple(columns)
 
 
@@ -189,11 +212,3 @@ def load_or_read_held_out(files: Workdir, source: Any, say: Any) -> tuple[Sequen
     if opened is None:
         raise WorkdirError(f"{files.path} holds no {HELD_OUT}.", valid=AGAIN)
     return examples.columns(opened, examples.evaluated_split(opened))
-
-
-def damaged(path: pathlib.Path, reason: str) -> WorkdirError:
-    """Returns the error about a file of a run that cannot be what the run wrote."""
-    return WorkdirError(f"{path} is damaged: {reason}.", set_in=str(path), valid=AGAIN)
-
-
-AGAIN = "the command that trained the run once more: it evaluates the weights again"

@@ -1,31 +1,162 @@
-"""Signals that stop a run between two steps."""
+"""Signals that stop a command or a run, within two seconds whatever it does."""
 
 from __future__ import annotations
 
+import _thread
+import contextlib
+import os
 import signal
+import socket
+import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
+GRACE = 1.0  # seconds that a batch has to end, so that its checkpoint is written
+LIMIT = 1.8  # seconds after which a command ends that cannot be interrupted
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
-@contextmanager
-def stoppable() -> Iterator[threading.Event]:
-    """Lets Ctrl-C and a termination end the batch at hand; a second one ends it at once."""
-    stopped = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield stopped
+
+class Stop:
+    """Whether a run is asked to stop.
+
+    A signal raises KeyboardInterrupt at once, except within `deferred`.
+
+    Attributes:
+      number: The last signal; None before the first one.
+    """
+
+    def __init__(self) -> None:
+        self.number: int | None = None
+        self.reacts = False  # whether KeyboardInterrupt is raised, or the deferred place reached
+        self.repeated = 0  # signals that this class has sent itself
+        self._deferring = False
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Lets a signal wait for the place where `is_set` is called, for `GRACE` seconds.
+
+        Raises:
+          KeyboardInterrupt: At the end, if that place was not reached.
+        """
+        self._deferring = True
+        try:
+            yield
+            if self.is_set():
+                raise KeyboardInterrupt
+        finally:
+            self._deferring = False
+
+    def is_set(self) -> bool:
+        """Returns True if a signal waits; the caller then takes the time that it needs."""
+        if self.number is not None:
+            self.reacts = True
+        return self.number is not None
+
+    def handle(self, number: int, frame: Any) -> None:
+        """Handles a signal."""
+        waits = self._deferring and self.number is None
+        self.number = number
+        if waits:
+            timer = threading.Timer(GRACE, self._interrupt)
+            timer.daemon = True
+            timer.start()
+            return
+        self.reacts = True
+        raise KeyboardInterrupt
+
+    def _interrupt(self) -> None:
+        if self._deferring and not self.reacts and self.number is not None:
+            self.repeated += 1
+            _thread.interrupt_main(signal.Signals(self.number))
+
+
+_active: Stop | None = None
+
+
+@contextlib.contextmanager
+def stoppable(end: Callable[[int], None] | None = None) -> Iterator[Stop]:
+    """Makes SIGINT and SIGTERM stop what runs within; within another `stoppable` it is that one.
+
+    Args:
+      end: Called with the number of the signal in another thread, where a process does not react
+        within `LIMIT` seconds, as in a long call of a library, or where a second signal arrives;
+        then the process ends. None leaves such a process as it is: it may be a notebook.
+    """
+    global _active
+    if _active is not None:
+        yield _active
         return
-
-    def ask(number: int, frame: Any) -> None:
-        if stopped.is_set():
-            raise KeyboardInterrupt
-        stopped.set()
-
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    if threading.current_thread() is not threading.main_thread():
+        yield Stop()
+        return
+    _active = stop = Stop()
+    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
     try:
-        yield stopped
+        with _watched(stop, end) if end else contextlib.nullcontext():
+            yield stop
     finally:
+        _active = None
         for number, handler in before.items():
             # None stands for a handler that was not set from Python and cannot be set again.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+@contextlib.contextmanager
+def _watched(stop: Stop, end: Callable[[int], None]) -> Iterator[None]:
+    """Ends the process that does not react; a thread reads the signals as they arrive.
+
+    Python's handlers run in the main thread, once it has returned from a call of a library.
+    """
+    arrives, sender = socket.socketpair()
+    sender.setblocking(False)
+    before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+
+    def watch() -> None:
+        number = _next(arrives, None)
+        if number is None:
+            return
+        limit = time.monotonic() + LIMIT
+        while (second := _next(arrives, limit)) and stop.repeated:
+            stop.repeated -= 1
+        if second is None and stop.reacts:  # it unwinds, and may write a checkpoint
+            second = _next(arrives, None)
+        if not finished.is_set():
+            end(second or number)
+            os._exit(128 + (second or number))
+
+    finished = threading.Event()
+    thread = threading.Thread(target=watch, name="tfft-signals", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        signal.set_wakeup_fd(before, warn_on_full_buffer=False)
+        sender.close()
+        thread.join()
+        arrives.close()
+
+
+def _next(arrives: socket.socket, limit: float | None) -> int | None:
+    """Returns the next signal that stops a command; None at a time and at the end.
+
+    Args:
+      limit: The time, of `time.monotonic`; None waits.
+    """
+    try:
+        while True:
+            arrives.settimeout(limit and max(limit - time.monotonic(), 1e-3))
+            content = arrives.recv(1)
+            if not content or content[0] in SIGNALS:
+                return content[0] if content else None
+    except TimeoutError:
+        return None
+
+
+def end_at_once(message: str) -> None:
+    """Writes a message to standard error, past all that may be locked, and shows the cursor."""
+    cursor = "\x1b[?25h" if sys.stderr is not None and sys.stderr.isatty() else ""
+    with contextlib.suppress(OSError):
+        os.write(2, f"{cursor}\n{message}\n".encode(errors="backslashreplace"))

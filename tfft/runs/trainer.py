@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,11 +16,12 @@ from tfft.data.encoded_towers import EncodedTowers
 from tfft.data.example_reader import ExampleReader
 from tfft.data.folds import POOL
 from tfft.data.splits import sample_rows
-from tfft.errors import ConfigError, DivergenceError
+from tfft.errors import ConfigError, DivergenceError, WorkdirError
 from tfft.layers.inspection import named_variables
 from tfft.methods import attachment
 from tfft.runs.phase_timer import Clock
 from tfft.runs.repeat_member import RepeatMember
+from tfft.runs.signals import Stop
 from tfft.storage.cache_store import Store
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import TextGeneration
@@ -120,23 +120,21 @@ class Trainer:
         return sample_rows(size, most) if self.streamed and size > most else None
 
     def train(
-        self, stages: Sequence[Stage], checkpoint_steps: int, stopped: threading.Event
+        self, stages: Sequence[Stage], checkpoint_steps: int, stopped: Stop
     ) -> checkpointing.Position:
         """Trains what is left to train and returns the position at the end.
 
         Raises:
           DivergenceError: a loss is not finite, now or when the same run was trained before.
         """
-        if diverged := self.files.read_json(DIVERGED):
-            raise DivergenceError(**diverged)
+        self._refuse_diverged()
         adapt(stages, self.backbone, self.seed)
         kept = self.trained_variables(stages)
         self.pretrained = pretrained_values(stages, kept)
-        found = self.files.newest_checkpoint(self.say.warn)
-        arrays, position = found[0] if found else None, checkpointing.Position()
-        if found:
-            position = checkpointing.Position(**found[1])
-            checkpointing.assign(kept, found[0])
+        arrays, position = checkpointing.newest_position(self.files, len(stages), self.say)
+        if arrays is not None:
+            checkpointing.ensure_best(self.files, position, kept, self._best_state(), self.say)
+            checkpointing.assign(kept, arrays)
             self._say_resumed(position, stages)
         while position.stage < len(stages):
             try:
@@ -148,6 +146,19 @@ class Trainer:
             arrays = None
         return position
 
+    def _refuse_diverged(self) -> None:
+        """Raises the error of an earlier training of this run that diverged."""
+        try:
+            if diverged := self.files.read_json(DIVERGED):
+                raise DivergenceError(**diverged)
+        except WorkdirError as error:
+            self.say.warn(f"{error.problem} The training continues.")
+
+    def _best_state(self) -> dict[str, Any]:
+        """Returns what the best weights need beside their record to be restored."""
+        labels, adapters = self.task.target.names or (), attachment.described(self.backbone)
+        return {"labels": list(labels), "adapters": adapters}
+
     def _train_stage(
         self,
         stages: Sequence[Stage],
@@ -155,13 +166,16 @@ class Trainer:
         arrays: dict[str, np.ndarray] | None,
         kept: dict[str, Any],
         checkpoint_steps: int,
-        stopped: threading.Event,
+        stopped: Stop,
     ) -> None:
         stage, begins = stages[position.stage], position.epoch == position.step == 0
         if begins:
             begin_stage(stages, position.stage, self.backbone, self.head, self.seed, self.say)
         check_stage_settings(stage, self.task, self.backbone, "validation" in self.splits)
         schedule = loop.Schedule(self.learned, stage, (self.seed, position.stage))
+        if position.epoch > schedule.epochs or position.step > schedule.steps_per_epoch:
+            place = f"epoch {position.epoch + 1}, batch {position.step + 1} of {stage.name!r}"
+            raise checkpointing.beyond_plan(self.files, place)
         cuts = self.cuts(stages[position.stage :])
         if position.reuse is None:
             decision = self.decide(stage, cuts, schedule)
@@ -174,10 +188,7 @@ class Trainer:
             position,
             kept,
             self.files,
-            {
-                "labels": list(self.task.target.names or ()),
-                "adapters": attachment.described(self.backbone),
-            },
+            self._best_state(),
             self.say,
             checkpoint_steps,
             stopped,

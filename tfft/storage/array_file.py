@@ -20,6 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from tfft.errors import WorkdirError
+from tfft.storage import checksums
+from tfft.storage.locks import open_lock, try_lock
+
+LINE = "line"  # the key of a journal's line for its checksum
+
 
 class Entry:
     """One array [rows, ...] of the store, written in parts in any order.
@@ -67,18 +73,22 @@ class Entry:
         """Writes rows and, once they are on the disk, their line of the journal."""
         rows = np.ascontiguousarray(rows, self.dtype)
         content = _bytes(rows)
+        part = {"begin": begin, "end": begin + len(rows), "crc32": zlib.crc32(content), **measured}
+        with writing(self.path.parent):
+            self._write(begin, content, part)
+        self.parts[begin] = part
+
+    def _write(self, begin: int, content: Any, part: Mapping[str, Any]) -> None:
         with open(self.path / "values.bin", "r+b") as file:
             file.seek(begin * int(np.prod(self.shape[1:], dtype=int)) * self.dtype.itemsize)
             file.write(content)
             file.flush()
             os.fdatasync(file.fileno())
-        part = {"begin": begin, "end": begin + len(rows), "crc32": zlib.crc32(content), **measured}
         # A torn line before this one must not swallow it.
         with open(self.path / "parts.jsonl", "a") as file:
-            file.write("\n" + json.dumps(part) + "\n")
+            file.write("\n" + json.dumps({**part, LINE: _line_checksum(part)}) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        self.parts[begin] = part
 
     def release(self) -> None:
         """Gives back the memory of what was read; the rows stay where they are."""
@@ -87,10 +97,8 @@ class Entry:
     @contextlib.contextmanager
     def filling(self, say: Any) -> Iterator[None]:
         """Keeps other processes from writing the same entry; waits for one that does."""
-        with open(self.path / ".lock", "a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with open_lock(self.path / ".lock") as lock:
+            if not try_lock(lock):
                 say(f"another process computes {self.path.name}: waiting for it")
                 fcntl.flock(lock, fcntl.LOCK_EX)
                 self.verify()
@@ -109,6 +117,20 @@ class Kept:
     def write(self, begin: int, rows: np.ndarray, **measured: float) -> None:
         self.values[begin : begin + len(rows)] = rows
         self.parts[begin] = {"begin": begin, "end": begin + len(rows), **measured}
+
+
+@contextlib.contextmanager
+def writing(store: pathlib.Path) -> Iterator[None]:
+    """Turns an error of the system into a `WorkdirError` about the store's folder."""
+    try:
+        yield
+    except OSError as error:
+        raise WorkdirError(
+            f"the store cannot be written: {error.strerror or error} ({error.filename or store}).",
+            set_in=f"{store} (TFFT_STORE)",
+            valid='a folder with room that you may write to, or FeatureCache.where = "memory"',
+            see="tfft store",
+        ) from error
 
 
 def release(values: np.ndarray) -> None:
@@ -142,23 +164,77 @@ def _bytes(rows: np.ndarray) -> Any:
     return np.ascontiguousarray(rows).reshape(-1).view(np.uint8)
 
 
-def read_about(path: pathlib.Path) -> dict[str, Any] | None:
+def write_about(path: pathlib.Path, about: Mapping[str, Any]) -> None:
+    """Writes an entry's key.json, with its checksum."""
+    (path / "key.json").write_text(json.dumps(checksums.seal(about, None), indent=1))
+
+
+def read_about(path: pathlib.Path, key: Mapping[str, Any] | None = None) -> dict[str, Any] | None:
+    """Returns the content of an entry's key.json; None if it is damaged or missing.
+
+    Args:
+      path: the entry's folder.
+      key: that it must have; None for any.
+    """
     try:
-        return json.loads((path / "key.json").read_text())
-    except (OSError, ValueError):
+        found = checksums.unseal(json.loads((path / "key.json").read_text()))[0]
+    except (OSError, ValueError, AttributeError, RecursionError):
         return None
+    same = key is None or found.get("key") == json.loads(json.dumps(key))
+    return found if same and isinstance(found.get("key"), dict) and _has_shape(found) else None
+
+
+def _has_shape(about: Mapping[str, Any]) -> bool:
+    """Returns True if what key.json says of an array can be one, or if it describes none."""
+    shape = about.get("shape", [0])
+    known = isinstance(shape, list) and bool(shape)
+    try:
+        to_dtype(about.get("dtype", "i1"))
+    except TypeError:
+        return False
+    return known and all(type(size) is int and 0 <= size < 2**48 for size in shape)
+
+
+def stated_key(path: pathlib.Path) -> dict[str, Any]:
+    """Returns the key that an entry states, unverified, as other versions of tfft wrote it."""
+    try:
+        found = json.loads((path / "key.json").read_text())["key"]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_journal(path: pathlib.Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the journal's lines, the last one of each part, and how many others are torn."""
     file, torn = path / "parts.jsonl", 0
     parts: dict[int, dict[str, Any]] = {}
-    for line in filter(
-        None, file.read_text("utf-8", "replace").splitlines() if file.exists() else ()
-    ):
+    text = file.read_text("utf-8", "replace") if file.is_file() else ""
+    for line in filter(None, text.splitlines()):
         try:
             part = json.loads(line)
-            parts[part["begin"]] = {"end": part["end"], "crc32": part["crc32"], **part}
-        except (ValueError, TypeError, KeyError):
+            if part.pop(LINE) != _line_checksum(part):
+                raise ValueError
+            parts[part["begin"]] = part
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             torn += 1
     return list(parts.values()), torn
+
+
+def _line_checksum(part: Mapping[str, Any]) -> int:
+    """Returns the checksum of a journal's line."""
+    return zlib.crc32(json.dumps(part, sort_keys=True).encode())
+
+
+def is_free(path: pathlib.Path) -> bool:
+    """Returns True if no process is filling an entry."""
+    try:
+        with open_lock(path / ".lock") as lock:
+            return try_lock(lock)
+    except WorkdirError:  # an entry of another user: who may not write it cannot remove it either
+        return True
+
+
+def note_use(path: pathlib.Path) -> None:
+    """Sets when an entry was last used; a store that is read-only does not record it."""
+    with contextlib.suppress(OSError):
+        os.utime(path / "key.json")

@@ -6,7 +6,6 @@ an entry of the store: either complete, or not there.
 
 from __future__ import annotations
 
-import json
 import os
 import pathlib
 import shutil
@@ -19,7 +18,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from tfft.errors import WorkdirError
-from tfft.storage.array_file import read_about, release
+from tfft.storage.array_file import note_use, read_about, release, write_about
+from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.cache_store import Store
 
 Arrays = dict[str, np.ndarray]
@@ -53,7 +53,6 @@ class ArrayWriter:
             self._files[name].write(content)
             about["crc32"] = zlib.crc32(content, about["crc32"])
         about["shape"][0] += len(rows)
-        os.utime(self._folder)  # other processes remove folders that nobody writes to
 
     def close(self) -> dict[str, dict[str, Any]]:
         """Writes all to the disk; returns `file`, `shape`, `dtype` and `crc32` of each array."""
@@ -86,19 +85,18 @@ def find_arrays(store: Store, kind: str, key: Mapping[str, Any]) -> tuple[Arrays
     path = store.path(kind, key)
     if not store.has(path):
         return None
-    about = read_about(path)
+    about = read_about(path, key)
     try:
         arrays = open_arrays(path, about["arrays"]) if about else {}
         damaged = about is None or any(
             _checksum(array) != about["arrays"][name]["crc32"] for name, array in arrays.items()
         )
-    except (OSError, KeyError, ValueError, TypeError):
+    except (OSError, AttributeError, KeyError, ValueError, TypeError):
         damaged = True
     if damaged or about is None:
-        store.say.warn(f"{path.name} is damaged and is computed again")
-        store.remove(path)
+        store.discard(path)
         return None
-    os.utime(path / "key.json")
+    note_use(path)
     return arrays, about["content"]
 
 
@@ -125,7 +123,7 @@ def write_arrays(
             if key is not None and _has_room(store, title, about):
                 texts = {"kind": kind, "title": title, "tfft": metadata.version("tfft")}
                 described = {**texts, "arrays": about, "content": content, "key": dict(key)}
-                (folder / "key.json").write_text(json.dumps(described, indent=1))
+                write_about(folder, described)
                 return open_arrays(folder, about), content
             arrays = open_arrays(folder, about)
             shutil.rmtree(folder)  # the maps keep the files' content until they are closed
@@ -134,8 +132,9 @@ def write_arrays(
         store.say.warn(
             f"{title}: not kept for other runs, written to {tempfile.gettempdir()}: {error.problem}"
         )
-    with tempfile.TemporaryDirectory(prefix="tfft-arrays-") as room:
-        content, about = _filled(pathlib.Path(room), fill)
+    with temporary_folder("tfft-arrays-") as room:
+        with explained(room, "the environment: TMPDIR"):
+            content, about = _filled(pathlib.Path(room), fill)
         return open_arrays(pathlib.Path(room), about), content
 
 

@@ -7,6 +7,8 @@ import errno
 import os
 import pathlib
 import re
+import secrets
+import shutil
 import stat
 import sys
 import tempfile
@@ -19,28 +21,78 @@ DESCRIPTOR = re.compile(r"/(?:dev|proc/(?:self|thread-self))/fd/(\d+)")
 MAX_LINKS = 40  # as Linux
 
 
+# What helps against an error of the system, by its number; for the others another folder does.
+REMEDIES = {
+    **dict.fromkeys(
+        (errno.ENOSPC, errno.EDQUOT),
+        "free some space (or inodes: df -i), then run the same command: it continues",
+    ),
+    **dict.fromkeys(
+        (errno.EMFILE, errno.ENFILE),
+        "a higher limit (ulimit -n), then the same command: it continues",
+    ),
+    errno.EFBIG: "a higher limit (ulimit -f), then the same command: it continues",
+    errno.EIO: "another disk: this one reports an error of its own",
+}
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+}
+
+
 @contextlib.contextmanager
-def explained(path: pathlib.Path) -> Iterator[None]:
-    """Turns an error of the system, such as a full disk, into a `WorkdirError`."""
+def explained(
+    path: str | os.PathLike[str],
+    set_in: str = "--workdir or --output",
+    valid: str = "a folder that you may write to",
+) -> Iterator[None]:
+    """Turns an error of the system, such as a full disk, into a `WorkdirError`.
+
+    Args:
+      path: The file or the folder that is written.
+      set_in: Where the place of the folder is set.
+      valid: What helps against errors that have no entry in `REMEDIES`.
+    """
     try:
         yield
     except (BrokenPipeError, InterruptedError):
         raise
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise WorkdirError(
-                f"the disk is full while writing {path}; nothing was half-written.",
-                valid="free some space, then run the same command: it continues",
-            ) from error
+        number = error.errno or 0
+        remedy = REMEDIES.get(number)
+        if number in FULL:
+            problem = f"{FULL[number]} while writing {path}; nothing was half-written."
+        else:
+            problem = f"cannot write {path}: {error.strerror or error}."
         raise WorkdirError(
-            f"cannot write {path}: {error.strerror or error}.",
-            set_in="--workdir or --output",
-            valid="a folder that you may write to",
+            problem, set_in=None if remedy else set_in, valid=remedy or valid
         ) from error
     except ValueError as error:  # a path with a null character
-        raise WorkdirError(
-            f"cannot write {str(path)!r}: {error}.", set_in="--workdir or --output"
-        ) from error
+        raise WorkdirError(f"cannot write {str(path)!r}: {error}.", set_in=set_in) from error
+
+
+def make_temporary_folder(prefix: str) -> str:
+    """Makes a new folder for temporary files and returns its path.
+
+    Raises:
+      WorkdirError: There is no place for it.
+    """
+    with explained("a temporary folder", "the environment: TMPDIR"):
+        return tempfile.mkdtemp(prefix=prefix)
+
+
+@contextlib.contextmanager
+def temporary_folder(prefix: str) -> Iterator[str]:
+    """Yields the path of a new folder that is removed at the end.
+
+    Raises:
+      WorkdirError: There is no place for it.
+    """
+    room = make_temporary_folder(prefix)
+    try:
+        yield room
+    finally:
+        shutil.rmtree(room, ignore_errors=True)
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -134,7 +186,11 @@ def _is_replaced(path: pathlib.Path) -> bool:
 def _replace(path: pathlib.Path, data: bytes) -> None:
     """Writes a new file aside, syncs it and renames it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.")
+    # The system applies the umask to a new file; one that takes the place of another is private
+    # until it has the permissions of that one.
+    mode = 0o600 if path.exists() else 0o666
+    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(4)}")
+    handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -143,16 +199,18 @@ def _replace(path: pathlib.Path, data: bytes) -> None:
         _copy_owner(path, aside)
         os.replace(aside, path)
     except BaseException:
-        pathlib.Path(aside).unlink(missing_ok=True)
+        aside.unlink(missing_ok=True)
         raise
 
 
-def _copy_owner(path: pathlib.Path, aside: str) -> None:
-    """Gives a new file the owner and the permissions of the one that it replaces."""
+def _copy_owner(path: pathlib.Path, aside: pathlib.Path) -> None:
+    """Gives a new file the owner and the permissions of the one that it replaces, if there is one.
+
+    A file that came in between has the permissions of the new one.
+    """
     try:
         old = path.stat()
     except FileNotFoundError:
-        os.chmod(aside, 0o644)
         return
     with contextlib.suppress(PermissionError):
         os.chown(aside, old.st_uid, old.st_gid)

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
+import errno
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -30,15 +31,20 @@ from tfft.errors import UserError, WorkdirError, near
 from tfft.storage.array_file import (
     Entry,
     file_state,
+    is_free,
+    note_use,
     read_about,
     read_journal,
+    stated_key,
     to_dtype,
     values_size,
+    write_about,
+    writing,
 )
 from tfft.storage.downloads.fetch import cache_dir
+from tfft.storage.unfinished_folders import held, remove_abandoned
 
-LIMIT_GIB = 20.0
-ABANDONED = 3600.0  # seconds after which a folder that was never finished is removed
+LIMIT_GIB, LARGEST_GIB = 20.0, 2.0**30
 # The names of all that the store makes in its folder; nothing else in it is ever removed.
 ENTRY = re.compile(r"(tokens|features|index)-[0-9a-f]{16}")
 UNFINISHED = re.compile(rf"\.{ENTRY.pattern}-\d+-\d+")
@@ -67,15 +73,16 @@ def limit_bytes() -> int:
     """Returns the most that the store may hold: $TFFT_STORE_GB, 20 GiB when it is not set.
 
     Raises:
-      UserError: it is no number.
+      UserError: it is no number, or none that a disk can have.
     """
-    given = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB))
-    try:
-        return int(float(given) * 2**30)
-    except ValueError:
+    given, size = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB)), math.nan
+    with contextlib.suppress(ValueError):
+        size = float(given)
+    if not 0 <= size <= LARGEST_GIB:
         raise UserError(
-            f"TFFT_STORE_GB={given} is no size.", set_in="the environment", valid="such as 20"
-        ) from None
+            f"TFFT_STORE_GB={given[:80]} is no size.", set_in="the environment", valid="such as 20"
+        )
+    return int(size * 2**30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,12 +133,14 @@ class Store:
         if not self.has(path):
             self._log_other_format(key)
             return None
-        about, values = read_about(path), path / "values.bin"
-        if about is None or not values.exists() or values.stat().st_size != values_size(about):
-            self.say.warn(f"{path.name} is damaged and is computed again")
-            self.remove(path)
+        about, values, journal = read_about(path, key), path / "values.bin", path / "parts.jsonl"
+        whole = (
+            about is not None and values.is_file() and (journal.is_file() or not journal.exists())
+        )
+        if about is None or not whole or values.stat().st_size != values_size(about):
+            self.discard(path)
             return None
-        os.utime(path / "key.json")
+        note_use(path)
         state = file_state(path)
         if path not in self._verified or self._verified[path][0] != state:
             self._verified[path] = state, Entry(path, about, self.say.warn)
@@ -162,7 +171,7 @@ class Store:
         with self.new_folder(path) as aside:
             with open(aside / "values.bin", "wb") as file:
                 os.posix_fallocate(file.fileno(), 0, size)
-            (aside / "key.json").write_text(json.dumps(about, indent=1))
+            write_about(aside, about)
         return Entry(path, about, self.say.warn)
 
     def save(self, kind: str, key: Mapping[str, Any], content: bytes, title: str) -> None:
@@ -178,7 +187,7 @@ class Store:
                 "crc32": zlib.crc32(content),
                 "key": dict(key),
             }
-            (aside / "key.json").write_text(json.dumps(about, indent=1))
+            write_about(aside, about)
 
     def load(self, kind: str, key: Mapping[str, Any]) -> bytes | None:
         """Returns what `save` kept; None when it is not there or damaged, which is said."""
@@ -186,19 +195,18 @@ class Store:
         if not self.has(path):
             self._log_other_format(key)
             return None
-        about = read_about(path) or {}
-        content = (path / "content").read_bytes() if (path / "content").exists() else b""
-        if zlib.crc32(content) != about.get("crc32"):
-            self.say.warn(f"{path.name} is damaged and is computed again")
-            self.remove(path)
+        about, file = read_about(path, key), path / "content"
+        content = file.read_bytes() if file.is_file() else None
+        if about is None or content is None or zlib.crc32(content) != about.get("crc32"):
+            self.discard(path)
             return None
-        os.utime(path / "key.json")
+        note_use(path)
         return content
 
     @functools.cached_property
     def _keys(self) -> dict[str, dict[str, Any]]:
         """The keys of the entries that are there at first, by name."""
-        return {path.name: (read_about(path) or {}).get("key", {}) for path in self._own(ENTRY)}
+        return {path.name: stated_key(path) for path in self._own(ENTRY)}
 
     def _log_other_format(self, key: Mapping[str, Any]) -> None:
         """Logs, once, that an entry is there in the format of another version of tfft."""
@@ -229,10 +237,10 @@ class Store:
         kept = self.entries()
         total = sum(entry.size for entry in kept)
         for entry in sorted(kept, key=lambda entry: entry.used):
-            if total + size > self.limit and _is_free(self.folder / entry.name):
+            if total + size > self.limit and is_free(self.folder / entry.name):
                 self.say.info(f"store: {entry.name} removed ({told(entry.size)}), to make room")
                 self.remove(self.folder / entry.name)
-                total -= entry.size
+                total -= 0 if (self.folder / entry.name).exists() else entry.size
         if total + size > self.limit:
             raise WorkdirError(
                 f"{told(size)} do not fit into the store beside what other processes compute "
@@ -247,11 +255,11 @@ class Store:
         found = []
         for path in self._own(ENTRY):
             about = read_about(path)
-            if about is None:
-                continue
             done = sum(part["end"] - part["begin"] for part in read_journal(path)[0])
-            used = (path / "key.json").stat().st_mtime
-            whole = "shape" not in about or done >= about["shape"][0]
+            whole = about is not None and ("shape" not in about or done >= about["shape"][0])
+            about = about or {"title": "damaged"}
+            there = path / "key.json"
+            used = (there if there.exists() else path).stat().st_mtime
             found.append(Kept(path.name, about, _size(path), used, whole))
         return sorted(found, key=lambda entry: -entry.used)
 
@@ -270,12 +278,15 @@ class Store:
                     valid=near(name, kept) if kept else "nothing: it is empty",
                     see="tfft store",
                 )
-            if not _is_free(self.folder / name):
+            if not is_free(self.folder / name):
                 raise UserError(
                     f"a process is computing {name}.", valid="stop it, or wait for it first"
                 )
         for name in wanted:
             self.remove(self.folder / name)
+            with writing(self.folder):
+                if (self.folder / name).exists():
+                    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         self._sweep()
         return sum(kept[name].size for name in wanted)
 
@@ -290,11 +301,18 @@ class Store:
         """Removes an entry's folder; of a link the link alone."""
         self._verified.pop(path, None)
         with contextlib.suppress(OSError):
-            path.unlink() if path.is_symlink() else shutil.rmtree(path)
+            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path)
+
+    def discard(self, path: pathlib.Path) -> None:
+        """Removes a damaged entry, with a warning."""
+        self.say.warn(f"{path.name} is damaged and is computed again")
+        self.remove(path)
 
     def has(self, path: pathlib.Path) -> bool:
         """Returns True if an entry's folder exists in a folder that is the store's."""
         self._check_owner()
+        if path.is_file() and not path.is_symlink():
+            self.discard(path)
         return path.is_dir()
 
     def _own(self, names: re.Pattern[str]) -> list[pathlib.Path]:
@@ -318,10 +336,8 @@ class Store:
                 return
         except (OSError, UnicodeDecodeError):
             pass  # no tag, or the tag of another program
-        try:
+        with writing(self.folder):
             names = sorted(path.name for path in self.folder.iterdir())
-        except OSError as error:
-            raise self._unusable(error) from error
         known = (ENTRY, UNFINISHED, UNFINISHED_TAG)
         other = [name for name in names if not any(each.fullmatch(name) for each in known)]
         if other:
@@ -341,37 +357,35 @@ class Store:
         if not (self.folder / TAG).exists():
             aside = self.folder / f".{TAG}-{os.getpid()}-{time.monotonic_ns()}"
             aside.write_text(TAG_TEXT)
-            aside.rename(self.folder / TAG)
-
-    def _unusable(self, error: OSError) -> WorkdirError:
-        return WorkdirError(
-            f"the store cannot be written: {error.strerror}.",
-            set_in=f"{self.folder} (TFFT_STORE)",
-            valid='a folder with room that you may write to, or FeatureCache.where = "memory"',
-            see="tfft store",
-        )
+            with contextlib.suppress(FileNotFoundError):  # another process has made the tag
+                aside.rename(self.folder / TAG)
 
     def _sweep(self) -> None:
-        """Removes what a process left that was killed while it made an entry's folder."""
-        for path in self._own(UNFINISHED):
-            with contextlib.suppress(OSError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    shutil.rmtree(path)
+        """Removes what a process left that was killed while it made an entry or the tag."""
+        remove_abandoned(self._own(UNFINISHED))
+        if (self.folder / TAG).exists():
+            for path in self.folder.glob(f".{TAG}-*"):
+                with contextlib.suppress(OSError):
+                    path.unlink() if UNFINISHED_TAG.fullmatch(path.name) else None
 
     @contextlib.contextmanager
     def new_folder(self, path: pathlib.Path) -> Iterator[pathlib.Path]:
         """Makes a folder under another name first, so that no entry is ever half made."""
-        aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
-        try:
-            self._claim()
+
+        def make() -> pathlib.Path:
+            aside = self.folder / f".{path.name}-{os.getpid()}-{time.monotonic_ns()}"
             aside.mkdir()
-            yield aside
-            with contextlib.suppress(OSError):  # another process was first
-                aside.rename(path)
-        except OSError as error:
-            raise self._unusable(error) from error
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+            return aside
+
+        with writing(self.folder):
+            self._claim()
+            with held(make) as aside:
+                yield aside
+                try:
+                    aside.rename(path)
+                except OSError:  # another process was first, or removed the folder
+                    if aside.is_dir() and not path.is_dir():
+                        raise
 
 
 def told(size: float) -> str:
@@ -384,13 +398,3 @@ def told(size: float) -> str:
 
 def _size(path: pathlib.Path) -> int:
     return sum(file.stat().st_size for file in path.iterdir() if file.is_file())
-
-
-def _is_free(path: pathlib.Path) -> bool:
-    """Says whether no process is filling an entry."""
-    with open(path / ".lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-    return True

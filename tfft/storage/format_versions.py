@@ -9,8 +9,8 @@ from typing import Any
 from tfft.errors import ExportError, WorkdirError
 
 KEY = "format"  # of a JSON object that states its version; version 0.1.0 stated none
-WORKDIR = 2  # of a run's folder, in its run.json
-EXPORT = 2  # of an export, in its tfft.json
+WORKDIR = 3  # of a run's folder, in its run.json
+EXPORT = 3  # of an export, in its tfft.json
 
 
 def check_workdir(content: Mapping[str, Any], folder: pathlib.Path) -> None:
@@ -54,4 +54,4 @@ def check_export(content: Mapping[str, Any], folder: pathlib.Path) -> None:
 
 def _writer(found: Any, own: int) -> str:
     older = isinstance(found, int) and found < own
-    return "tfft 0.1.0, which wrote it" if older else "the newer tfft that wrote it"
+    return "the earlier tfft that wrote it" if older else "the newer tfft that wrote it"

@@ -41,7 +41,8 @@ def run_aside(command: Sequence[str], **options: Any) -> subprocess.CompletedPro
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             **options,
         )
@@ -54,9 +55,9 @@ def git_commit(folder: pathlib.Path) -> str | None:
         return None
     # A repository's own settings can name programs that git starts.
     settings = ["-c", "core.fsmonitor=false", "-c", f"core.hooksPath={os.devnull}"]
-    command = [git, *settings, "-C", str(folder.absolute()), "rev-parse", "--verify", "HEAD"]
     try:
-        done = run_aside(command)
-    except OSError:  # no room for the empty folder, or git cannot be started
+        place = str(folder.absolute())
+        done = run_aside([git, *settings, "-C", place, "rev-parse", "--verify", "HEAD"])
+    except OSError:  # no current folder, no room for the empty one, or git cannot be started
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None

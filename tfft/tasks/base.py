@@ -22,9 +22,9 @@ from tfft.tasks.calibrations.base import Calibration
 from tfft.tasks.definition_checks import check_targets
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.values import ValueEvaluator, absolute_error
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
+from tfft.tasks.signatures.base import DEFAULT, ServingSignature, Signatures
 from tfft.tasks.signatures.values import ValueSignature
-from tfft.tasks.targets.base import Answers, Target
+from tfft.tasks.targets.base import Answers, Counts, Target
 
 
 class BatchAugmentation(Protocol):
@@ -50,16 +50,18 @@ class Task:
       backbone_output: what the head reads.
       augmentation: of training batches; None for none.
       calibration: what validation data decide after training; None for nothing.
+      answer_arguments: names of the constructor's arguments that answers of an export depend on.
     """
 
     name: ClassVar[str] = ""
+    answer_arguments: ClassVar[tuple[str, ...]] = ()
     inputs: tuple[Input, ...] = (Text("text"),)
     target: Target = Answers()
     backbone_output: BackboneOutput = POOLED
     augmentation: BatchAugmentation | None = None
     calibration: Calibration | None = None
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the task for the answers of the training split.
 
         Args:
@@ -105,7 +107,7 @@ class Task:
         metric = "mean_absolute_error"
         return ValueEvaluator({metric: absolute_error}, less_is_better=(metric,))
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         """Returns the signatures of an export by name; by default one with the outputs.
 
         `predict` and exports use the one that is called "serving_default".
@@ -119,7 +121,7 @@ class Task:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Returns a task that answers as the one did whose `get_config` this is."""
-        task = cls()
+        task = cls(**{name: config[name] for name in cls.answer_arguments})
         task.target = task.target.with_names(config.get("labels", ()))
         return with_calibration(task, config.get("decision", {}), None)
 
@@ -161,7 +163,7 @@ class TextGeneration:
 
 
 def predict_fn(task: object, model: keras.Model) -> Callable[..., Any]:
-    """Returns what is called on a batch for the outputs that a task evaluates and serves."""
+    """Returns the function from a batch to the outputs that a task evaluates and serves."""
     return task.make_predict_fn(model) if isinstance(task, CustomPrediction) else model
 
 
@@ -205,12 +207,13 @@ def with_calibration(task: AnyTask, values: Mapping[str, Any], head: Any) -> Any
     """
     if task.calibration is None:
         return task
-    found, own = copy.copy(task), copy.copy(task.calibration)
+    calibration = copy.copy(task.calibration)
+    task = copy.copy(task)
+    task.calibration = calibration
     if head is not None:
-        own.apply(values, head)
-    own.values = values
-    found.calibration = own
-    return found
+        calibration.apply(values, head)
+    calibration.values = values
+    return task
 
 
 def calibrated_values(task: Task) -> dict[str, Any]:
@@ -218,25 +221,26 @@ def calibrated_values(task: Task) -> dict[str, Any]:
     return dict(task.calibration.values) if task.calibration is not None else {}
 
 
-def config_of(task: Task, **kept: Any) -> dict[str, Any]:
+def config_of(task: Task, **arguments: Any) -> dict[str, Any]:
     """Returns a task's name as `task`, its constructor's arguments, and its calibrated values.
 
     Args:
-      kept: the arguments that are no attributes of their own names.
+      arguments: those that are no attributes of their own names.
     """
-    found = {"labels": task.target.names, **vars(task), **kept}
+    known = {"labels": task.target.names, **vars(task), **arguments}
+    config = {"task": task.name, **{name: known[name] for name in _arguments(type(task))}}
     values = calibrated_values(task)
-    more = {"decision": values} if values else {}
-    return {"task": task.name, **{name: found[name] for name in _arguments(type(task))}, **more}
+    return {**config, "decision": values} if values else config
 
 
-def _arguments(made: type) -> list[str]:
+def _arguments(kind: type) -> list[str]:
     """Returns the names of a constructor's arguments, and of those that it passes on."""
-    found: list[str] = []
-    for each in made.__mro__[:-1]:
+    names: list[str] = []
+    for each in kind.__mro__[:-1]:
         if "__init__" in vars(each):
-            _, *given = inspect.signature(vars(each)["__init__"]).parameters.values()
-            found += [one.name for one in given if one.kind is not one.VAR_KEYWORD]
-            if all(one.kind is not one.VAR_KEYWORD for one in given):
+            _, *parameters = inspect.signature(vars(each)["__init__"]).parameters.values()
+            own = [one.name for one in parameters if one.kind is not one.VAR_KEYWORD]
+            names += own
+            if len(own) == len(parameters):
                 break
-    return found
+    return names

@@ -1,4 +1,4 @@
-"""Checks of what the members of a task return, with errors that name the member."""
+"""Checks of the values that the members of a task return, with errors that name the member."""
 
 from __future__ import annotations
 
@@ -15,8 +15,12 @@ from tfft.errors import ConfigError, near
 from tfft.metrics.aggregates import MEASURES
 from tfft.metrics.record_aggregates import RECORDS
 
-SEE = "docs/own_task.md"
 ONE_AXIS = ("mean", "root_mean", "ratio", "pearson", "exp_ratio")  # whose terms are [n]
+
+
+def _wrong(member: str, problem: str, valid: str) -> ConfigError:
+    """Returns the error of a member of a task, such as "Stars.name"."""
+    return ConfigError(problem, set_in=member, valid=valid, see="docs/own_task.md")
 
 
 def check_definition(task: Any) -> None:
@@ -27,26 +31,19 @@ def check_definition(task: Any) -> None:
     """
     kind = type(task).__name__
     if not task.name:
-        raise ConfigError(
-            f"{kind} has no name.", set_in=f"{kind}.name", valid='such as "stars"', see=SEE
-        )
+        raise _wrong(f"{kind}.name", f"{kind} has no name.", 'such as "stars"')
     evaluator = task.build_evaluator()
     if not evaluator.metrics:
-        raise ConfigError(
-            f"{type(evaluator).__name__} has no metrics.",
-            set_in=f"{type(evaluator).__name__}.metrics",
-            valid='reported({"accuracy": "accuracy"}), of tfft.tasks.evaluators.base',
-            see=SEE,
-        )
+        own = type(evaluator).__name__
+        valid = 'reported({"accuracy": "accuracy"}), of tfft.tasks.evaluators.base'
+        raise _wrong(f"{own}.metrics", f"{own} has no metrics.", valid)
     try:
         task.get_config()
     except KeyError as error:
-        raise ConfigError(
-            f"{kind} does not keep the argument {error.args[0]!r} of its constructor.",
-            set_in=f"{kind}.get_config",
-            valid=f"self.{error.args[0]} = {error.args[0]}; or a get_config of its own",
-            see=SEE,
-        ) from error
+        name = error.args[0]
+        problem = f"{kind} does not keep the argument {name!r} of its constructor."
+        valid = f"self.{name} = {name}; or a get_config of its own"
+        raise _wrong(f"{kind}.get_config", problem, valid) from error
 
 
 def check_targets(task: Any, encoded: Any, targets: Any) -> None:
@@ -60,25 +57,20 @@ def check_targets(task: Any, encoded: Any, targets: Any) -> None:
     Raises:
       ConfigError: says what they are.
     """
-    where, count = f"{type(task).__name__}.encode_targets", encoded.size
+    member = f"{type(task).__name__}.encode_targets"
     for leaf in tf.nest.flatten(targets):
         ragged = isinstance(leaf, Ragged)
         if not ragged and not isinstance(leaf, np.ndarray):
-            raise ConfigError(
-                f"targets must be NumPy arrays or Ragged. Received: {type(leaf).__name__}.",
-                set_in=where,
-                valid="an array [n ...], Ragged, or a dict of them",
-                see=SEE,
-            )
+            problem = f"targets must be NumPy arrays or Ragged. Received: {type(leaf).__name__}."
+            raise _wrong(member, problem, "an array [n ...], Ragged, or a dict of them")
         by_token = ragged and leaf.along == "tokens"  # examples may be several rows of tokens
-        found = len(leaf.lengths) if ragged else len(leaf)
-        if found != count and not by_token:
-            raise ConfigError(
-                f"targets must have a value for each of {count:,} examples. Received: {found:,}.",
-                set_in=where,
-                valid="one for each of examples.answers, in their order",
-                see=SEE,
+        size = len(leaf.lengths) if ragged else len(leaf)
+        if size != encoded.size and not by_token:
+            problem = (
+                f"targets must have a value for each of {encoded.size:,} examples. Received: "
+                f"{size:,}."
             )
+            raise _wrong(member, problem, "one for each of examples.answers, in their order")
 
 
 def check_terms(evaluator: Any, count: int | None, terms: Mapping[str, Any]) -> None:
@@ -91,39 +83,32 @@ def check_terms(evaluator: Any, count: int | None, terms: Mapping[str, Any]) -> 
     Raises:
       ConfigError: an aggregate is not known, or a term has another shape.
     """
-    where = f"{type(evaluator).__name__}.terms"
-    known = [*MEASURES, *RECORDS]
+    member, known = f"{type(evaluator).__name__}.terms", [*MEASURES, *RECORDS]
     for key, (aggregate, own) in terms.items():
         if aggregate not in known:
-            raise ConfigError(
-                f"{aggregate!r} is not an aggregate.", set_in=where, valid=near(aggregate, known)
-            )
+            problem = f"{aggregate!r} is not an aggregate."
+            raise _wrong(member, problem, near(aggregate, known))
         for name, values in own.items() if count is not None else ():
             shape = np.shape(values)
             if shape[:1] != (count,) or (aggregate in ONE_AXIS and len(shape) > 1):
-                raise ConfigError(
+                problem = (
                     f"the term {name!r} of {key!r} must have a value for each of {count:,} "
-                    f"examples. Received: shape={shape}.",
-                    set_in=where,
-                    valid=f"an array of the shape ({count},)",
-                    see=SEE,
+                    f"examples. Received: shape={shape}."
                 )
+                raise _wrong(member, problem, f"an array of the shape ({count},)")
 
 
 def check_baselines(evaluator: Any, baselines: Mapping[str, Any]) -> Mapping[str, Floor]:
-    """Returns what an evaluator's `baselines` gave.
+    """Returns the baselines of an evaluator.
 
     Raises:
       ConfigError: the outputs of one are not in a `Floor`.
     """
-    for name, found in baselines.items():
-        if not isinstance(found, Floor):
-            raise ConfigError(
-                f"the baseline {name!r} must be a Floor. Received: {type(found).__name__}.",
-                set_in=f"{type(evaluator).__name__}.baselines",
-                valid="tfft.baselines.base.Floor(outputs)",
-                see=SEE,
-            )
+    for name, value in baselines.items():
+        if not isinstance(value, Floor):
+            member = f"{type(evaluator).__name__}.baselines"
+            problem = f"the baseline {name!r} must be a Floor. Received: {type(value).__name__}."
+            raise _wrong(member, problem, "tfft.baselines.base.Floor(outputs)")
     return baselines
 
 
@@ -133,23 +118,14 @@ def check_predictions(signature: Any, count: int, predictions: Sequence[Mapping[
     Raises:
       ConfigError: the number is another, or a value is not one of JSON.
     """
-    where = f"{type(signature).__name__}.format_predictions"
-    if len(predictions) != count:
-        raise ConfigError(
-            f"there must be a prediction for each of {count:,} examples. Received: "
-            f"{len(predictions):,}.",
-            set_in=where,
-            valid="a dict for each example, in their order",
-            see=SEE,
-        )
+    member, size = f"{type(signature).__name__}.format_predictions", len(predictions)
+    if size != count:
+        problem = f"there must be a prediction for each of {count:,} examples. Received: {size:,}."
+        raise _wrong(member, problem, "a dict for each example, in their order")
     for name, value in predictions[0].items() if count else ():
         try:
             json.dumps(value)
         except TypeError as error:
-            raise ConfigError(
-                f"the value {name!r} of a prediction cannot be written as JSON: {error}.",
-                set_in=where,
-                valid="text, Python numbers, and lists and dicts of them: float(value), "
-                "array.tolist()",
-                see=SEE,
-            ) from error
+            problem = f"the value {name!r} of a prediction cannot be written as JSON: {error}."
+            valid = "text, Python numbers, lists and dicts of them: float(value), array.tolist()"
+            raise _wrong(member, problem, valid) from error

@@ -7,6 +7,7 @@ import pathlib
 import tempfile
 from typing import Any
 
+import keras
 import numpy as np
 
 from tfft.data import examples
@@ -28,7 +29,7 @@ from tfft.training.stage import Stage
 
 
 class TaskCase:
-    """Checks that a task builds, learns, freezes, is saved, and serves what it predicts.
+    """Checks that a task builds, learns, freezes, is saved, and serves its predictions.
 
     A subclass gives `make_task`, `make_source` and `make_body`. One model is built for all tests.
     """
@@ -103,27 +104,24 @@ class TaskCase:
         body = job.backbone.read_for(task)
         inputs = signature.split_inputs(examples.columns(self.make_source(), "test"))
         inputs = tuple(column[:8] for column in inputs)
-        given = encoding.encoded(task, body.preprocessor, inputs)
-        outputs = inference.predict(predict_fn(task, model), given.encoded)
-        expected = signature.format_predictions(given, outputs)
+        encoded = encoding.encoded(task, body.preprocessor, inputs)
+        outputs = inference.predict(predict_fn(task, model), encoded.encoded)
+        expected = signature.format_predictions(encoded, outputs)
         served = Served(model, body.preprocessor, signature)
 
         def differ(answers: Answers) -> float:
-            return difference(
-                expected, signature.format_answers(answers, examples.Examples(inputs))
-            )
+            predictions = signature.format_answers(answers, examples.Examples(inputs))
+            return difference(expected, predictions)
 
         raw = signature.to_serving(inputs)
-        _, found = export(tmp_path / "export", served, {}, raw, differ)
-        assert found <= 1e-5
+        _, largest = export(tmp_path / "export", served, {}, raw, differ)
+        assert largest <= 1e-5
         assert all(map(self.named, expected))
 
     def named(self, prediction: dict[str, Any]) -> bool:
-        """Says whether a prediction reads as a person would say it, rather than as a number."""
+        """Returns True if a prediction has a label that is a name rather than a number."""
         return not str(prediction["label"]).isdigit()
 
 
 def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, dict):
-        return all(_equal(one[name], other[name]) for name in one)
-    return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    return all(map(np.array_equal, keras.tree.flatten(one), keras.tree.flatten(other)))

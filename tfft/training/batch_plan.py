@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import functools
 import math
@@ -35,16 +36,15 @@ class Schedule:
           ConfigError: `Batching.padded_lengths` has no room for the longest text.
         """
         lengths, batching = self.encoded.sizes, self.stage.batching
-        given = batching.padded_lengths
-        if given is None:
+        padded, longest = batching.padded_lengths, lengths.max()
+        if padded is None:
             return batch_shapes(lengths, self.stage.batch_size, batching.max_size)
-        if not given or min(given) < 1 or max(given) < lengths.max():
+        if not padded or min(padded) < 1 or max(padded) < longest:
             raise ConfigError(
-                f"Batching.padded_lengths={given}, and the longest text has {lengths.max()} "
-                "tokens.",
-                valid=f"lengths of which the last is {lengths.max()} or more; or None",
+                f"Batching.padded_lengths={padded}, and the longest text has {longest} tokens.",
+                valid=f"lengths of which the last is {longest} or more; or None",
             )
-        return tuple(sorted(set(map(int, given))))
+        return tuple(sorted(set(map(int, padded))))
 
     @functools.cached_property
     def steps_per_epoch(self) -> int:
@@ -73,15 +73,15 @@ class Schedule:
         Raises:
           ConfigError: oversampling, of a mixture, whose rates it would change.
         """
-        if self.stage.batching.oversample and self.encoded.origins is not None:
-            raise ConfigError(
-                "Batching.oversample repeats the examples of rarer classes, and the rates of a "
-                "mixture would be others.",
-                set_in="Batching.oversample",
-                valid="Batching.oversample = False; class_weights do not repeat examples",
-            )
         encoded, rng = self.encoded, np.random.default_rng([*self.seed, 0])
         if self.stage.batching.oversample:
+            if encoded.origins is not None:
+                raise ConfigError(
+                    "Batching.oversample repeats the examples of rarer classes, and the rates of a "
+                    "mixture would be others.",
+                    set_in="Batching.oversample",
+                    valid="Batching.oversample = False; class_weights do not repeat examples",
+                )
             kinds: Any = np.asarray(encoded.targets)
             shares = dict.fromkeys(np.unique(kinds).tolist(), 1.0)
         elif encoded.origins is not None and encoded.rates is not None:
@@ -102,29 +102,30 @@ class Schedule:
         return self.stage.batching.oversample or self.encoded.origins is not None
 
     def weights(self, epoch: int) -> list[float] | None:
-        """Returns what each batch's examples weigh, so that groups of batches count as one batch.
+        """Returns the weight of each batch's examples, so that groups of batches count as one.
 
         A group goes on in the next epochs where an epoch's batches make no whole number of groups.
         """
         size = self.stage.batching.gradient_accumulation_steps
         if size == 1:
             return None
-        start, places = epoch * self.steps_per_epoch, range(len(self.plan(epoch)))
-        # From the first batch of the first group to the last of the last.
-        first, last = start // size * size, (start + len(places) - 1) // size * size + size - 1
-        around = range(first // self.steps_per_epoch, last // self.steps_per_epoch + 1)
+        each, start = self.steps_per_epoch, epoch * self.steps_per_epoch
+        own = range(start, start + len(self.plan(epoch)))
+        # From the epoch of the first group's first batch to that of the last group's last batch.
+        epochs = range(
+            start // size * size // each, (own[-1] // size * size + size - 1) // each + 1
+        )
+        plans = {number * each: self.plan(number) for number in epochs}
         counts = {
-            each * self.steps_per_epoch + place: len(batch.rows)
-            for each in around
-            for place, batch in enumerate(self.plan(each))
+            n: len(batch.rows) for begin in plans for n, batch in enumerate(plans[begin], begin)
         }
-        groups: dict[int, int] = {}
+        groups: collections.Counter[int] = collections.Counter()
         for number, count in counts.items():
-            groups[number // size] = groups.get(number // size, 0) + count
-        return [size * counts[start + place] / groups[(start + place) // size] for place in places]
+            groups[number // size] += count
+        return [size * counts[number] / groups[number // size] for number in own]
 
     def describe(self, limit: int | None, how: str) -> list[str]:
-        """Returns lines that say how batches are shaped, and what is repeated or left out.
+        """Returns lines on the shapes of the batches, and on repeated and left out examples.
 
         Args:
           limit: the length that all rows would be padded to without buckets; with windows all texts
@@ -136,33 +137,30 @@ class Schedule:
         every = batching.gradient_accumulation_steps
         size = f"{batching.max_size} tokens" if batching.max_size else f"{stage.batch_size}"
         padding = "" if limit is None else self._padding(plan, limit)
-        found = [
-            f"batches: {self.total_steps:,} of {size} in {count_shapes([plan])} shapes{padding}; "
-            f"{how}"
-        ]
+        shapes = f"{count_shapes([plan])} shapes{padding}"
+        lines = [f"batches: {self.total_steps:,} of {size} in {shapes}; {how}"]
         if self._repeats:
             why = "oversampling" if batching.oversample else "mixture"
-            found.append(f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,}")
+            lines.append(f"{why}: {len(self.rows):,} examples an epoch of {self.encoded.size:,}")
         if every > 1:
             left = (stage.steps or (stage.epochs or 0) * self.steps_per_epoch) % every
-            found.append(
-                f"accumulation: {self.total_steps // every:,} steps of {every} batches"
-                + (f"; the last {left} are left out" if left else "")
+            end = f"; the last {left} are left out" if left else ""
+            lines.append(
+                f"accumulation: {self.total_steps // every:,} steps of {every} batches{end}"
             )
-        return found
+        return lines
 
     def _padding(self, plan: list[Batch], limit: int) -> str:
         """Returns the padded lengths, and how much of the batches is padding."""
         filled, windows = self.encoded.filled, self.encoded.windows
-        limit = max(
-            limit * (1 if windows is None else windows.least), int(self.encoded.sizes.max())
-        )
+        longest = int(self.encoded.sizes.max())
+        limit = max(limit if windows is None else limit * windows.least, longest)
         padded = sum(len(batch.rows) * batch.length for batch in plan)
         used = sum(int(filled[batch.rows].sum()) for batch in plan)
-        whole = sum(len(batch.rows) for batch in plan) * limit
+        unbucketed = sum(len(batch.rows) for batch in plan) * limit
         return (
             f", lengths {', '.join(map(str, self.shapes))}; padding {1 - used / padded:.1%} of "
-            f"tokens ({1 - used / whole:.1%} when padded to {limit})"
+            f"tokens ({1 - used / unbucketed:.1%} when padded to {limit})"
         )
 
     def _epoch(self, rng: np.random.Generator | None) -> list[Batch]:
@@ -189,8 +187,19 @@ def without_effect(
       only_stage: whether the run has no other stage.
       rate_factors: the smallest factor of the learning rate in each group that is trained.
     """
-    messages = [*_rate_messages(stage, steps), *_group_messages(stage, rate_factors or {})]
-    stopping = stage.early_stopping
+    messages, stopping, peak = [], stage.early_stopping, stage.learning_rate
+    if peak < SMALL_RATE:
+        messages.append(f"learning_rate={peak:g} changes no weight")
+    elif peak > stage.optimizer.large_rate:
+        messages.append(f"learning_rate={peak:g} is large for {stage.optimizer.title}")
+    messages += stage.schedule.warnings(peak, steps)
+    rates = {group: factor * peak for group, factor in (rate_factors or {}).items()}
+    if small := [group for group, rate in rates.items() if rate < SMALL_RATE <= peak]:
+        messages.append(
+            f"layer_decay={stage.optimizer.layer_decay:g} and learning_rate_multipliers leave "
+            f"{', '.join(small)} with a learning rate of {rates[small[0]]:.1g}, which changes no "
+            "weight: freeze these groups instead"
+        )
     if stopping.patience is not None and stopping.patience > epochs - 2:
         messages.append(
             f"patience={stopping.patience} cannot end the stage early: it has {epochs} epochs, and "
@@ -203,26 +212,3 @@ def without_effect(
     for average in stage.averaging:
         messages += average.warnings(steps, epochs)
     return [f"stage {stage.name!r}: {message}" for message in messages]
-
-
-def _rate_messages(stage: Stage, steps: int) -> list[str]:
-    """Returns messages on the learning rate, the warm-up and the schedule after it."""
-    messages, peak = [], stage.learning_rate
-    if peak < SMALL_RATE:
-        messages.append(f"learning_rate={peak:g} changes no weight")
-    elif peak > stage.optimizer.large_rate:
-        messages.append(f"learning_rate={peak:g} is large for {stage.optimizer.title}")
-    return messages + stage.schedule.warnings(peak, steps)
-
-
-def _group_messages(stage: Stage, factors: Mapping[str, float]) -> list[str]:
-    """Returns a message if a group's learning rate is so small that it changes nothing."""
-    rates = {group: factor * stage.learning_rate for group, factor in factors.items()}
-    small = [group for group, rate in rates.items() if rate < SMALL_RATE <= stage.learning_rate]
-    if not small:
-        return []
-    return [
-        f"layer_decay={stage.optimizer.layer_decay:g} and learning_rate_multipliers leave "
-        f"{', '.join(small)} with a learning rate of {rates[small[0]]:.1g}, which changes no "
-        "weight: freeze these groups instead"
-    ]

@@ -14,6 +14,7 @@ from tfft.training.schedules.constant import Constant
 
 SETS_RATE = (keras.callbacks.ReduceLROnPlateau, keras.callbacks.LearningRateScheduler)
 OWN_TO_FIT = ("_model", "params")  # attributes that `fit` sets
+States = Sequence[Mapping[str, Any]]
 ARRAY = "callback/{:04d}/{}/{:04d}"  # the name of an array in a checkpoint
 
 
@@ -36,6 +37,8 @@ class StageCallbacks(keras.callbacks.Callback):
         self.callbacks = tuple(callbacks)
         params = {"verbose": 0, "epochs": epochs, "steps": steps}
         self._list = keras.callbacks.CallbackList(list(callbacks), model=model, **params)
+        for name in ("on_test_begin", "on_test_end", "on_test_batch_begin", "on_test_batch_end"):
+            setattr(self, name, getattr(self._list, name))
         self._first = 0  # batches of the epoch that an earlier process trained
         self._logs: Mapping[str, Any] = {}
 
@@ -65,47 +68,35 @@ class StageCallbacks(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self._list.on_train_batch_end(self._first + batch, logs)
 
-    def on_test_begin(self, logs: Any = None) -> None:
-        self._list.on_test_begin(logs)
-
-    def on_test_end(self, logs: Any = None) -> None:
-        self._list.on_test_end(logs)
-
-    def on_test_batch_begin(self, batch: int, logs: Any = None) -> None:
-        self._list.on_test_batch_begin(batch, logs)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._list.on_test_batch_end(batch, logs)
-
     def state(self) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
-        """Returns what a checkpoint holds of the callbacks: JSON-able values, and arrays by name.
+        """Returns the callbacks' state in a checkpoint: JSON-able values, and arrays by name.
 
         Of each callback the attributes that are numbers, texts, or arrays; the names of the others
         are listed under "not_saved".
         """
-        found, arrays = [], dict[str, np.ndarray]()
+        states, arrays = [], dict[str, np.ndarray]()
         for number, callback in enumerate(self.callbacks):
             state: dict[str, Any] = {"class": type(callback).__name__}
             state |= {"values": {}, "arrays": {}, "not_saved": []}
             for name, value in vars(callback).items():
                 if name in OWN_TO_FIT:
                     continue
-                if _is_json(value):
+                try:
                     state["values"][name] = json.loads(json.dumps(value, default=_number))
-                elif parts := _arrays(value):
+                    continue
+                except (TypeError, ValueError):  # no JSON
+                    parts = value if isinstance(value, list | tuple) else [value]
+                if parts and all(isinstance(part, np.ndarray) for part in parts):
                     state["arrays"][name] = {"count": len(parts), "single": parts[0] is value}
                     for place, part in enumerate(parts):
                         arrays[ARRAY.format(number, name, place)] = np.array(part)
-                elif not _is_of_keras(callback):
+                elif type(callback).__module__.partition(".")[0] != "keras":
                     state["not_saved"].append(name)
-            found.append(state)
-        return found, arrays
+            states.append(state)
+        return states, arrays
 
     def restore(
-        self,
-        states: Sequence[Mapping[str, Any]],
-        arrays: Mapping[str, np.ndarray],
-        warn: Callable[[str], None],
+        self, states: States, arrays: Mapping[str, np.ndarray], warn: Callable[[str], None]
     ) -> None:
         """Sets the callbacks' attributes to those of a checkpoint.
 
@@ -131,7 +122,7 @@ class StageCallbacks(keras.callbacks.Callback):
                 )
 
 
-def describe_change(states: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+def describe_change(states: States, names: Sequence[str]) -> str:
     """Returns the message for a run that continues with other callbacks.
 
     Args:
@@ -152,24 +143,15 @@ def check_callbacks(callbacks: Sequence[keras.callbacks.Callback], stage: Any) -
     Raises:
       ConfigError: says which.
     """
-    free = isinstance(stage.schedule, Constant) and not stage.schedule.warmup
-    for callback in callbacks:
-        if isinstance(callback, SETS_RATE) and not free:
-            name = type(callback).__name__
-            raise ConfigError(
-                f"the callback {name} sets the learning rate, and the schedule of stage "
-                f"{stage.name!r} sets it too.",
-                set_in="Stage.schedule",
-                valid="Constant(warmup=0), or no such callback",
-            )
-
-
-def _is_json(value: Any) -> bool:
-    try:
-        json.dumps(value, default=_number)
-    except (TypeError, ValueError):
-        return False
-    return True
+    if isinstance(stage.schedule, Constant) and not stage.schedule.warmup:
+        return
+    if setting := [one for one in callbacks if isinstance(one, SETS_RATE)]:
+        raise ConfigError(
+            f"the callback {type(setting[0]).__name__} sets the learning rate, and the schedule of "
+            f"stage {stage.name!r} sets it too.",
+            set_in="Stage.schedule",
+            valid="Constant(warmup=0), or no such callback",
+        )
 
 
 def _number(value: Any) -> Any:
@@ -177,13 +159,3 @@ def _number(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{type(value).__name__} is not JSON-able")
-
-
-def _arrays(value: Any) -> list[Any]:
-    """Returns a NumPy array, or the arrays of a list, in a list; empty for anything else."""
-    parts = list(value) if isinstance(value, list | tuple) else [value]
-    return parts if parts and all(isinstance(part, np.ndarray) for part in parts) else []
-
-
-def _is_of_keras(callback: keras.callbacks.Callback) -> bool:
-    return type(callback).__module__.partition(".")[0] == "keras"

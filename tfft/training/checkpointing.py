@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from tfft.data.length_buckets import Batch
+from tfft.errors import WorkdirError
+from tfft.storage.checksums import arrays_digest
 from tfft.storage.workdir import BEST, Workdir
 from tfft.training import early_stopping
 from tfft.training.averaging.averaged_weights import AveragedWeights
 from tfft.training.callbacks import StageCallbacks, describe_change
 from tfft.training.optimizers.build import applied_rate
 from tfft.training.prepare_stage import Prepared
+from tfft.training.tensorboard import TensorBoard
 
 
 @dataclasses.dataclass
@@ -35,6 +37,8 @@ class Position:
       reuse: where this stage's features are: memory, disk or off; None before that is decided.
       stopped: whether a callback has ended this stage.
       callbacks: the state of the person's callbacks.
+      before: checksums of the weights as the stage began.
+      best_weights: the checksum of the arrays of the best weights.
     """
 
     stage: int = 0
@@ -48,6 +52,7 @@ class Position:
     stopped: bool = False
     callbacks: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     before: dict[str, str] | None = None
+    best_weights: str | None = None
 
 
 class Recorder(keras.callbacks.Callback):
@@ -63,7 +68,7 @@ class Recorder(keras.callbacks.Callback):
       progress: its `advance` is called with the number of examples of each batch.
       checkpoint_steps: batches between two checkpoints within an epoch, rounded up to whole
         executions.
-      stopped: set when the run is asked to stop.
+      stopped: `runs.signals.Stop`, set when the run is asked to stop.
       lower_is_better: whether a smaller value of `EarlyStopping.monitor` is better.
       callbacks: the person's own; None for none.
     """
@@ -77,7 +82,7 @@ class Recorder(keras.callbacks.Callback):
         extra: dict[str, Any],
         say: Any,
         checkpoint_steps: int,
-        stopped: threading.Event,
+        stopped: Any,
         lower_is_better: bool = False,
         callbacks: StageCallbacks | None = None,
     ):
@@ -91,7 +96,7 @@ class Recorder(keras.callbacks.Callback):
         self.metric_values: dict[str, np.ndarray] = {}
         self.plan: list[Batch] = []
         self.progress: Any = None
-        self.writer = tf.summary.create_file_writer(str(workdir.path / "tensorboard"))
+        self.log = TensorBoard(workdir.path / "tensorboard", say.warn)
 
     def restore(self, arrays: dict[str, np.ndarray]) -> None:
         """Puts the values of a checkpoint into the model and, within a stage, the optimizer."""
@@ -185,7 +190,7 @@ class Recorder(keras.callbacks.Callback):
             self.say.warn(f"{watched} is {record[watched]}: the epoch cannot be the best one")
         if best:
             position.best = record
-        self._tensorboard(record)
+        self.log.write(record)
         self.checkpoint(best)
         self.say.info(_line(record))
         if self.stopped.is_set():
@@ -214,7 +219,8 @@ class Recorder(keras.callbacks.Callback):
         def write() -> None:
             if best:
                 record = {**self.extra, **state["records"][-1]}
-                self.workdir.save(BEST, kept, record)
+                position.best_weights = self.workdir.save(BEST, kept, record)
+            state["best_weights"] = position.best_weights
             self.workdir.write_records(state["records"])
             self.workdir.save_checkpoint(steps, weights | others, state)
 
@@ -227,12 +233,102 @@ class Recorder(keras.callbacks.Callback):
             self.workdir.finish()
             assign(self.variables, self.workdir.load(BEST)[0])
 
-    def _tensorboard(self, record: dict[str, Any]) -> None:
-        with self.writer.as_default(record["step"]):
-            for name, value in record.items():
-                if isinstance(value, float):
-                    tf.summary.scalar(name, value)
-        self.writer.flush()
+
+def newest_position(
+    files: Workdir, stages: int, say: Any
+) -> tuple[dict[str, np.ndarray] | None, Position]:
+    """Returns the arrays and the position of the newest checkpoint that is whole.
+
+    Args:
+      files: the run's folder.
+      stages: number of stages of the run.
+      say: the console, which gets a warning for each damaged checkpoint.
+
+    Returns:
+      None and the position at the beginning if there is no checkpoint.
+
+    Raises:
+      WorkdirError: the checkpoint's stage is beyond the last one.
+    """
+    found = files.newest_checkpoint(say.warn)
+    if found is not None:
+        return found[0], position_of(files, found[1], stages)
+    if (files.path / BEST).exists():
+        say.warn(f"{files.path} holds no checkpoint: the training begins again")
+    return None, Position()
+
+
+def position_of(files: Workdir, state: Any, stages: int) -> Position:
+    """Returns the position of a checkpoint of a run.
+
+    Args:
+      files: the run's folder.
+      state: of the checkpoint.
+      stages: number of stages of the run.
+
+    Raises:
+      WorkdirError: the stage is beyond the last one, or the state is no position.
+    """
+    try:
+        position = Position(**state)
+    except TypeError as error:
+        raise beyond_plan(files, str(error)) from error
+    place = (position.stage, position.epoch, position.step, position.total_steps)
+    if any(type(number) is not int or number < 0 for number in place) or place[0] > stages:
+        where = "stage {}, epoch {}, batch {}, step {}".format(*place)
+        raise beyond_plan(files, f"{where} of {stages} stages")
+    return position
+
+
+def beyond_plan(files: Workdir, place: str) -> WorkdirError:
+    """Returns the error about a checkpoint whose place is not in the plan of its run."""
+    return WorkdirError(
+        f"the newest checkpoint in {files.path} is at a place that the run does not have: {place}.",
+        set_in=str(files.path / "checkpoints"),
+        valid="the same command in another folder",
+    )
+
+
+def ensure_best(
+    files: Workdir, position: Position, names: Iterable[str], extra: dict[str, Any], say: Any
+) -> None:
+    """Writes damaged best weights again if a checkpoint holds the same ones.
+
+    Args:
+      files: the run's folder.
+      position: of the checkpoint from which the run continues.
+      names: of the variables that a checkpoint holds of the model.
+      extra: what the state of the best weights holds beside their record.
+      say: the console, which gets a warning.
+
+    Raises:
+      WorkdirError: no checkpoint holds them.
+    """
+    if position.best is None:
+        return
+    try:
+        record, own = files.load(BEST)[1], files.arrays_checksum(BEST)
+        mixed = "wise_ft" in record and record["stage_number"] == position.stage
+        # A process may have been killed between these weights and the checkpoint after them.
+        if own == position.best_weights or mixed or record["step"] > position.total_steps:
+            return
+        problem = f"{files.path / BEST} is damaged: it is not of epoch {position.best['epoch']}."
+    except WorkdirError as error:
+        problem = error.problem
+    for name in files.checkpoints():
+        with contextlib.suppress(WorkdirError):
+            arrays = files.load(name)[0]
+            kept = {each: arrays[each] for each in names}
+            if arrays_digest(kept) == position.best_weights:
+                files.save(BEST, kept, {**extra, **position.best})
+                say.warn(f"{problem} {name} holds the same weights: they are written again.")
+                return
+    raise WorkdirError(
+        f"{problem} No checkpoint holds these weights.",
+        set_in=str(files.path / BEST),
+        valid="the file that the run wrote; or the same command in another folder, which trains "
+        f"again, or in this one without {files.path / 'checkpoints'} and {files.path / 'best'}",
+    )
 
 
 def values(variables: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -12,14 +12,14 @@ from tfft.errors import ConfigError
 
 
 @contextlib.contextmanager
-def scope(strategy: str, say: Any) -> Iterator[None]:
-    """Enters a distribution strategy by name; the body must be built inside.
+def scope(strategy: str, console: Any) -> Iterator[None]:
+    """Enters a distribution strategy by name; the backbone must be built inside.
 
     Raises:
       ConfigError: there is no such strategy, or no such device.
     """
-    gpus = tf.config.list_logical_devices("GPU")
     if strategy == "auto":
+        gpus = tf.config.list_logical_devices("GPU")
         strategy = "mirrored" if len(gpus) > 1 else "default"
     if strategy == "default":
         yield
@@ -42,6 +42,6 @@ def scope(strategy: str, say: Any) -> Iterator[None]:
             set_in="--strategy",
             valid="auto, default, mirrored, tpu (several machines are planned)",
         )
-    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
+    console.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
     with chosen.scope():
         yield

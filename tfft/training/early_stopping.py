@@ -49,21 +49,17 @@ def check(stage: Any, task: Any, validated: bool) -> None:
         return
     names = ["loss", *(metric.name for metric in task.build_metrics())]
     known = [f"val_{name}" for name in names] if validated else []
-    wanted = settings.monitor or (USUAL if USUAL in known else "val_loss")
-    if wanted in [*names, *known]:
+    monitor = settings.monitor or (USUAL if USUAL in known else "val_loss")
+    if monitor in [*names, *known]:
         lower_is_better(settings, task)
         return
-    if wanted.startswith("val_") and not validated:
-        raise ConfigError(
-            f"stage {stage.name!r} watches {wanted}, and the data have no validation split.",
-            set_in=f"EarlyStopping.{'monitor' if settings.monitor else 'patience'}",
-            valid=f"a validation split; or EarlyStopping.monitor of {', '.join(names)}",
-        )
-    raise ConfigError(
-        f"EarlyStopping.monitor={wanted!r} is no metric of an epoch.",
-        set_in="EarlyStopping.monitor",
-        valid=near(wanted, [*known, *names]),
-    )
+    problem = f"EarlyStopping.monitor={monitor!r} is no metric of an epoch."
+    valid = near(monitor, [*known, *names])
+    if monitor.startswith("val_") and not validated:
+        problem = f"stage {stage.name!r} watches {monitor}, and the data have no validation split."
+        valid = f"a validation split; or EarlyStopping.monitor of {', '.join(names)}"
+    set_in = f"EarlyStopping.{'monitor' if settings.monitor else 'patience'}"
+    raise ConfigError(problem, set_in=set_in, valid=valid)
 
 
 def lower_is_better(settings: EarlyStopping, task: Any) -> bool:
@@ -101,11 +97,7 @@ def lower_is_better(settings: EarlyStopping, task: Any) -> bool:
 
 
 def better(
-    record: Record,
-    best: Record,
-    monitor: str | None,
-    least: float = 0.0,
-    lower: bool = False,
+    record: Record, best: Record, monitor: str | None, least: float = 0.0, lower: bool = False
 ) -> bool:
     """Returns True if an epoch is better than the best so far.
 
@@ -155,9 +147,7 @@ def exhausted(
         return None
     best: Record | None = None
     waited = 0
-    for record in records:
-        if record["stage_number"] != number:
-            continue
+    for record in (each for each in records if each["stage_number"] == number):
         if best is None or better(record, best, settings.monitor, settings.min_delta, lower):
             best, waited = record, 0
         else:
@@ -184,9 +174,8 @@ def refuse_divergence(stage: Any, logs: Record, place: str, learning_rate: float
     broken = [name for name in LOSSES if not math.isfinite(logs.get(name, 0.0))]
     if not broken:
         return
-    precision = ', Execution.dtype_policy = "mixed_bfloat16"' * (
-        stage.execution.dtype_policy == "mixed_float16"
-    )
+    is_half = stage.execution.dtype_policy == "mixed_float16"
+    precision = ', Execution.dtype_policy = "mixed_bfloat16"' if is_half else ""
     raise DivergenceError(
         f"{broken[0]} of stage {stage.name!r} is {logs[broken[0]]} {place}, at learning rate "
         f"{learning_rate:.3g}. The training stopped.",

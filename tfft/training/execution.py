@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfft.argument_checks.validated import COUNT, validated
+from tfft.layers.inspection import inner_layers
 
 SHORT_STEPS = 16  # a step of the head alone is shorter than the call around it
 
@@ -39,17 +40,15 @@ class Execution:
         return self.steps_per_execution
 
 
-def set_precision(body: Any, head: Any, precision: str) -> None:
-    """Gives all layers of the body the dtype policy; the head's output stays float32."""
+def set_precision(backbone: Any, head: Any, precision: str) -> None:
+    """Gives all layers of a backbone the dtype policy; the head's output stays float32."""
     policy = keras.DTypePolicy(precision)
-    for group in body.groups:
-        for layer in group.layers:
-            for inner in layer._flatten_layers():
-                inner.dtype_policy = policy
+    for _, layer in inner_layers(backbone):
+        layer.dtype_policy = policy
 
 
 def use_xla(choice: bool | str) -> bool:
-    """Says whether a step is compiled with XLA: on for GPU and TPU when `choice` is "auto"."""
+    """Returns True if a step is compiled with XLA: on GPU and TPU when `choice` is "auto"."""
     if choice == "auto":
         return bool(tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("TPU"))
     return bool(choice)

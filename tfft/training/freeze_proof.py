@@ -7,20 +7,19 @@ import hashlib
 from typing import Any
 
 from tfft.errors import FreezeError
-from tfft.layers.inspection import is_seed, named_variables
+from tfft.layers.inspection import named_weights
 from tfft.training.freezing import INVARIANT
 
 
-def checksums(body: Any, head: Any) -> dict[str, str]:
+def checksums(backbone: Any, head: Any) -> dict[str, str]:
     """Returns a SHA-256 of each variable, norm statistics included, random seeds not."""
     return {
         name: hashlib.sha256(variable.numpy().tobytes()).hexdigest()
-        for name, variable in named_variables(body, head).items()
-        if not is_seed(name)
+        for name, variable in named_weights(backbone, head).items()
     }
 
 
-def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) -> dict[str, Any]:
+def prove_freeze(before: dict[str, str], prepared: Any, backbone: Any, head: Any) -> dict[str, Any]:
     """Compares all variables with their checksums from before the stage.
 
     Returns:
@@ -30,9 +29,8 @@ def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) ->
     Raises:
       FreezeError: a frozen variable changed, or a trainable one did not.
     """
-    after = checksums(body, head)
+    after, variables = checksums(backbone, head), named_weights(backbone, head)
     changed = {name for name in after if after[name] != before[name]}
-    variables = named_variables(body, head)
     trainable = {n for n in after if n not in prepared.frozen and variables[n].trainable}
     broken = sorted(changed & prepared.frozen)
     still = sorted(trainable - changed)
@@ -54,7 +52,7 @@ def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) ->
 
 
 def _waits(name: str, prepared: Any) -> bool:
-    """Says whether a variable has no gradient before its adapter's others have moved."""
+    """Returns True if a variable has no gradient before its adapter's others have moved."""
     method, optimizer = prepared.stage.method, prepared.trained.optimizer
     if method is None or method.adds is None:
         return False

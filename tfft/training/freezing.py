@@ -1,17 +1,18 @@
-"""What is frozen: from depths and patterns to a mask on the variables, and the proof of it."""
+"""Freezing: from depths and patterns to a mask on the variables, and a learning rate for each."""
 
 from __future__ import annotations
 
 import fnmatch
+import itertools
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import keras
 
 from tfft.backbones.splitting import own_groups, prefix_depth, tower_group
-from tfft.errors import ConfigError, DepthError, FreezeError, near
-from tfft.layers.inspection import is_seed, named_variables
+from tfft.errors import DepthError, FreezeError, near
+from tfft.layers.inspection import inner_layers, named_weights
 from tfft.methods.attachment import added_variables, attach
 from tfft.methods.base import Method
 
@@ -20,43 +21,43 @@ from tfft.methods.base import Method
 INVARIANT = ("*/key/bias", "*key_dense/bias")
 
 
-def adapt(stages: Iterable[Any], body: Any, seed: int) -> None:
-    """Adds to a body, once, what the methods of stages train beside its own weights.
+def adapt(stages: Iterable[Any], backbone: Any, seed: int) -> None:
+    """Adds to a backbone, once, the weights that the methods of stages train beside its own.
 
     The layers below a stage's `freeze_layers` get nothing.
 
     Args:
       stages: of a run, all of them, for masks and checkpoints name the weights of each.
-      body: a Backbone.
+      backbone: a Backbone.
       seed: of the run.
     """
     for stage in stages:
         if stage.method is not None and stage.method.adds is not None:
-            attach(stage.method.adds, body, seed, frozen_groups(stage.freeze_layers, body))
+            attach(stage.method.adds, backbone, seed, frozen_groups(stage.freeze_layers, backbone))
 
 
-def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
+def frozen_names(stage: Any, backbone: Any, head: Any) -> frozenset[str]:
     """Returns the names of the variables that the stage does not train.
 
     What a method has added is trained by a stage with that method alone. Nothing is set, see
     `set_trainable`.
 
     Raises:
-      DepthError: `freeze_layers` is not a depth of this body.
+      DepthError: `freeze_layers` is not a depth of this backbone.
       FreezeError: a pattern matches nothing, or nothing is left to train.
     """
-    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    names = list(variables)
-    groups = frozen_groups(stage.freeze_layers, body)
+    variables = named_weights(backbone, head)
+    names, groups = list(variables), frozen_groups(stage.freeze_layers, backbone)
     frozen = {name for name in names if name.split("/")[0] in groups}
     for pattern in stage.freeze:
         frozen |= matching(pattern, names, "Stage.freeze")
     if stage.method is None:
-        added = added_variables(body)
+        added = added_variables(backbone)
         frozen |= {name for name in names if id(variables[name]) in added}
     else:
         frozen |= _left_alone(stage.method, names)
-    weights = _weights(body, head)
+    # Norm statistics cannot be trained.
+    weights = {id(v) for layer in _inner_layers(backbone, head) for v in layer._trainable_variables}
     if not any(id(variables[name]) in weights for name in names if name not in frozen):
         raise FreezeError(
             f"stage {stage.name!r} trains nothing: every weight is frozen.",
@@ -66,35 +67,17 @@ def frozen_names(stage: Any, body: Any, head: Any) -> frozenset[str]:
 
 
 def _left_alone(method: Method, names: list[str]) -> set[str]:
-    """Returns the variables of the body that a method does not train."""
+    """Returns the variables of the backbone that a method does not train."""
     hits = set().union(*(names_matching(pattern, names) for pattern in method.trains))
-    if not hits and method.adds is not None:
-        raise FreezeError(
-            f"{method.name} has nothing to train: freeze_layers freezes every layer of its "
-            f"targets, {', '.join(method.adds.targets)}.",
-            valid="a smaller freeze_layers",
-        )
     if not hits:
-        raise FreezeError(
-            f"{method.name} has nothing to train in this body: it has no variable of "
-            f"{', '.join(method.trains)}.",
-            valid=f"for example {', '.join(names[:3])}",
-        )
+        why = f" in this backbone: it has no variable of {', '.join(method.trains)}"
+        valid = f"for example {', '.join(names[:3])}"
+        if method.adds is not None:
+            targets = ", ".join(method.adds.targets)
+            why = f": freeze_layers freezes every layer of its targets, {targets}"
+            valid = "a smaller freeze_layers"
+        raise FreezeError(f"{method.name} has nothing to train{why}.", valid=valid)
     return {name for name in names if name not in hits and name.split("/")[0] != "head"}
-
-
-def check_patterns(freeze: Collection[str], multipliers: Iterable[str]) -> None:
-    """Refuses a pattern that is frozen and has a factor of the learning rate.
-
-    Raises:
-      ConfigError: says which.
-    """
-    both = [pattern for pattern in multipliers if pattern in freeze]
-    if both:
-        raise ConfigError(
-            f"learning_rate_multipliers has a factor for {both[0]!r}, which Stage.freeze freezes.",
-            valid="the pattern in one of the two",
-        )
 
 
 def matching(pattern: str, names: list[str], where: str) -> set[str]:
@@ -105,16 +88,17 @@ def matching(pattern: str, names: list[str], where: str) -> set[str]:
     """
     hits = names_matching(pattern, names)
     if not hits:
+        known = {name.split("/")[0] for name in names} | set(names)
         raise FreezeError(
             f"the pattern {pattern!r} in {where} matches no group and no variable.",
-            valid=f"for example {near(pattern, _prefixes(names))}",
+            valid=f"for example {near(pattern, known)}",
             see="tfft check --gin_file=FILE",
         )
     return hits
 
 
-def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
-    """Returns what each variable's learning rate is multiplied by; empty where all rates are one.
+def rate_factors(stage: Any, backbone: Any, head: Any) -> dict[str, float]:
+    """Returns the factor of each variable's learning rate; empty where all factors are one.
 
     The head, and a pooler, have the stage's rate; the top layer `layer_decay` of it, the one below
     `layer_decay ** 2`, and so on down to the embeddings. A pattern's factor comes on
@@ -127,29 +111,29 @@ def rate_factors(stage: Any, body: Any, head: Any) -> dict[str, float]:
     multipliers = optimizer.learning_rate_multipliers or {}
     if optimizer.layer_decay == 1.0 and not multipliers:
         return {}
-    names = [name for name in named_variables(body, head) if not is_seed(name)]
+    names = list(named_weights(backbone, head))
     above: dict[str, int] = {}
-    for tower_name, tower in body.towers.items():
+    for tower_name, tower in backbone.towers.items():
         groups = [tower_group(tower_name, each.name) for each in tower.groups[: tower.depth + 1]]
         above |= {name: len(groups) - place for place, name in enumerate(groups)}
-    found = {name: optimizer.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
+    factors = {name: optimizer.layer_decay ** above.get(name.split("/")[0], 0) for name in names}
     for pattern, factor in multipliers.items():
         for name in matching(pattern, names, "learning_rate_multipliers"):
-            found[name] *= factor
-    return found
+            factors[name] *= factor
+    return factors
 
 
-def frozen_groups(freeze_layers: int | str | Mapping[str, int | str], body: Any) -> set[str]:
+def frozen_groups(freeze_layers: int | str | Mapping[str, int | str], backbone: Any) -> set[str]:
     """Returns the names of the groups that `freeze_layers` freezes.
 
     Args:
       freeze_layers: of every tower, or of some by their names; the others are not frozen.
-      body: a Backbone.
+      backbone: a Backbone.
 
     Raises:
-      DepthError: the body does not have that many layers, or no such tower.
+      DepthError: the backbone does not have that many layers, or no such tower.
     """
-    towers = body.towers
+    towers = backbone.towers
     if not isinstance(freeze_layers, Mapping):
         freeze_layers = dict.fromkeys(towers, freeze_layers)
     elif unknown := [name for name in freeze_layers if name not in towers]:
@@ -164,142 +148,114 @@ def frozen_groups(freeze_layers: int | str | Mapping[str, int | str], body: Any)
     }
 
 
-def _frozen_in_tower(freeze_layers: int | str, body: Any, tower: str) -> set[str]:
-    names = [group.name for group in body.groups]
+def _frozen_in_tower(freeze_layers: int | str, backbone: Any, tower: str) -> set[str]:
+    names = [group.name for group in backbone.groups]
     if freeze_layers == "all":
         return set(names)
-    whole = isinstance(freeze_layers, int) and not isinstance(freeze_layers, bool)
-    if not whole or not 0 <= int(freeze_layers) <= body.depth:
+    is_depth = isinstance(freeze_layers, int) and not isinstance(freeze_layers, bool)
+    if not is_depth or not 0 <= int(freeze_layers) <= backbone.depth:
+        title = f"the tower {tower!r}" if tower else "this backbone"
         raise DepthError(
-            f"freeze_layers={freeze_layers!r}, but {_title(tower)} has {body.depth} layers.",
-            valid=f'0 to {body.depth}, or "all"',
+            f"freeze_layers={freeze_layers!r}, but {title} has {backbone.depth} layers.",
+            valid=f'0 to {backbone.depth}, or "all"',
             see="tfft check --gin_file=FILE",
         )
     if freeze_layers == 0:
         return set()
-    check = getattr(body, "check_depth", None)
-    if check is not None:
-        check(int(freeze_layers))
+    if hasattr(backbone, "check_depth"):
+        backbone.check_depth(int(freeze_layers))
     return set(names[: int(freeze_layers) + 1])
-
-
-def _title(tower: str) -> str:
-    return f"the tower {tower!r}" if tower else "this backbone"
 
 
 def names_matching(pattern: str, names: list[str]) -> set[str]:
     """Returns the names that a pattern matches, itself or by their group or another part above."""
-    return {n for n in names if fnmatch.fnmatch(n, pattern) or _inside(n, pattern)}
+    return {name for name in names if any(fnmatch.fnmatch(p, pattern) for p in _prefixes(name))}
 
 
-def _inside(name: str, pattern: str) -> bool:
-    """Says whether a pattern without a wildcard for what follows names a part above `name`."""
-    parts = name.split("/")
-    heads = ("/".join(parts[:count]) for count in range(1, len(parts)))
-    return any(fnmatch.fnmatch(head, pattern) for head in heads)
+def _prefixes(name: str) -> Iterator[str]:
+    """Returns a name and the names of the parts above it."""
+    return itertools.accumulate(name.split("/"), "{}/{}".format)
 
 
-def _prefixes(names: list[str]) -> set[str]:
-    return {name.split("/")[0] for name in names} | set(names)
+def _inner_layers(backbone: Any, head: Any) -> list[Any]:
+    return [*(layer for _, layer in inner_layers(backbone)), *head._flatten_layers()]
 
 
-def _layers(body: Any, head: Any) -> list[Any]:
-    return [*(layer for group in body.groups for layer in group.layers), head]
+def frozen_depths(stage: Any, backbone: Any, head: Any) -> dict[str, tuple[int | None, bool]]:
+    """Returns by tower the number of layers of a stage's frozen prefix, and whether it pools.
 
-
-def _weights(body: Any, head: Any) -> set[int]:
-    """Returns the ids of the variables that can be trained: no norm statistics.
-
-    Whether they are trained now does not matter.
+    None when nothing at the bottom is frozen. Nothing is set, see `set_trainable`.
     """
-    layers = [inner for layer in _layers(body, head) for inner in layer._flatten_layers()]
-    return {id(variable) for layer in layers for variable in layer._trainable_variables}
+    frozen = _frozen_throughout(backbone, head, frozen_names(stage, backbone, head))
+    own = {name: own_groups(name, frozen) for name in backbone.towers}
+    return {
+        name: (prefix_depth(tower, own[name]), tower.pools and len(own[name]) == len(tower.groups))
+        for name, tower in backbone.towers.items()
+    }
 
 
-def _unfreeze(body: Any, head: Any) -> None:
-    for layer in _layers(body, head):
+def set_trainable(backbone: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
+    """Sets the mask on every variable; returns the groups of which nothing is trained."""
+    for layer in [*(layer for group in backbone.groups for layer in group.layers), head]:
         # Keras does nothing where a value is set that is there already, and a layer that trained in
         # part kept True; so its variables would stay as they are.
         layer.trainable = False
         layer.trainable = True
-
-
-def frozen_depths(stage: Any, body: Any, head: Any) -> dict[str, tuple[int | None, bool]]:
-    """Returns by tower how many layers the frozen prefix of a stage has, and if it pools.
-
-    None when nothing at the bottom is frozen. Nothing is set, see `set_trainable`.
-    """
-    frozen = _frozen_throughout(body, head, frozen_names(stage, body, head))
-    own = {name: own_groups(name, frozen) for name in body.towers}
-    return {
-        name: (prefix_depth(tower, own[name]), tower.pools and len(own[name]) == len(tower.groups))
-        for name, tower in body.towers.items()
-    }
-
-
-def set_trainable(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
-    """Sets the mask on every variable; returns the groups of which nothing is trained."""
-    _unfreeze(body, head)
-    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    for group in body.groups:
-        if _owns_frozen_alone(group.name, variables, frozen):
-            for layer in group.layers:
-                layer.trainable = False
+    variables = named_weights(backbone, head)
+    groups = _with_frozen_variables_alone(variables, frozen)
+    for layer in (
+        layer for group in backbone.groups if group.name in groups for layer in group.layers
+    ):
+        layer.trainable = False
     # After the layers: setting a layer's `trainable` sets it on all its variables.
     stay = {id(variable) for name, variable in variables.items() if name in frozen}
-    _stop_statistics(body, head, stay)
+    _stop_statistics(backbone, head, stay)
     for variable in variables.values():
         if id(variable) in stay:
             variable.trainable = False
-    return _frozen_throughout(body, head, frozen)
+    return _frozen_throughout(backbone, head, frozen)
 
 
-def _frozen_throughout(body: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
+def _frozen_throughout(backbone: Any, head: Any, frozen: frozenset[str]) -> frozenset[str]:
     """Returns the groups of which nothing is trained."""
-    variables = {n: v for n, v in named_variables(body, head).items() if not is_seed(n)}
-    names = [group.name for group in body.groups]
-    still = {name for name in names if _owns_frozen_alone(name, variables, frozen)}
+    variables = named_weights(backbone, head)
+    groups = _with_frozen_variables_alone(variables, frozen) - {"head"}
     # A group whose weights all belong to a lower one (shared layers) is frozen with it.
     owners = {id(v): name.split("/")[0] for name, v in variables.items()}
-    for group in body.groups:
-        weights = [v for layer in group.layers for v in layer.weights]
-        if all(owners.get(id(v)) in still for v in weights):
-            still.add(group.name)
-    return frozenset(still)
+    for group in backbone.groups:
+        if all(owners.get(id(v)) in groups for layer in group.layers for v in layer.weights):
+            groups.add(group.name)
+    return frozenset(groups)
 
 
-def _owns_frozen_alone(group: str, variables: Mapping[str, Any], frozen: frozenset[str]) -> bool:
-    """Returns True if a group has variables of its own and all of them are frozen."""
-    own = [name for name in variables if name.split("/")[0] == group]
-    return bool(own) and all(name in frozen for name in own)
+def _with_frozen_variables_alone(variables: Iterable[str], frozen: frozenset[str]) -> set[str]:
+    """Returns the groups that have variables of their own, all of which are frozen."""
+    trained = {name.split("/")[0] for name in variables if name not in frozen}
+    return {name.split("/")[0] for name in variables} - trained
 
 
-def _stop_statistics(body: Any, head: Any, frozen: set[int]) -> None:
+def _stop_statistics(backbone: Any, head: Any, frozen: set[int]) -> None:
     """Puts norms whose statistics are frozen into inference mode, their scales and shifts not."""
-    for layer in _layers(body, head):
-        for norm in layer._flatten_layers():
-            if not isinstance(norm, keras.layers.BatchNormalization):
-                continue
-            if id(norm.moving_mean) in frozen or id(norm.moving_variance) in frozen:
-                norm.trainable = False
-                for variable in norm._trainable_variables:
-                    variable.trainable = id(variable) not in frozen
+    for norm in _inner_layers(backbone, head):
+        if isinstance(norm, keras.layers.BatchNormalization) and (
+            id(norm.moving_mean) in frozen or id(norm.moving_variance) in frozen
+        ):
+            norm.trainable = False
+            for variable in norm._trainable_variables:
+                variable.trainable = id(variable) not in frozen
 
 
 def freeze_table(
-    body: Any, head: Any, frozen: frozenset[str], factors: dict[str, float] | None = None
+    backbone: Any, head: Any, frozen: frozenset[str], factors: dict[str, float] | None = None
 ) -> list[dict[str, Any]]:
     """Returns parameter counts per group, bottom to top, the head last.
 
     With `factors`, also the smallest and the largest one of the group's trained variables.
     """
     rows: dict[str, dict[str, Any]] = {}
-    for name, variable in named_variables(body, head).items():
-        if is_seed(name):
-            continue
-        group = name.split("/")[0]
+    for name, variable in named_weights(backbone, head).items():
+        group, size = name.split("/")[0], math.prod(variable.shape)
         row = rows.setdefault(group, {"group": group, "parameters": 0, "trainable": 0})
-        size = math.prod(variable.shape)
         row["parameters"] += size
         trained = name not in frozen and variable.trainable
         row["trainable"] += size if trained else 0

@@ -33,25 +33,25 @@ def fit_stage(
     A person's callbacks see one long `fit`, see `StageCallbacks`.
     """
     position, stage, lower = recorder.position, schedule.stage, recorder.lower_is_better
-    checked = None if validation is None else validation.dataset(_whole(validation, schedule))
+    batches = None if validation is None else validation.dataset(_all_rows(validation, schedule))
     if stage.averaging:
         recorder.average.statistics = norm_statistics(recorder, schedule, train)
-    with closing(recorder.writer):
+    with closing(recorder.log):
         for epoch in range(position.epoch, schedule.epochs):
-            if why := early_stopping.exhausted(position.records, position.stage, stage, lower):
+            why = early_stopping.exhausted(position.records, position.stage, stage, lower)
+            if position.stopped and not why:
+                why = f"stage {stage.name!r} ends early: a callback stopped it"
+            if why:
                 recorder.say.info(why)
                 break
-            if position.stopped:
-                recorder.say.info(f"stage {stage.name!r} ends early: a callback stopped it")
-                break
-            _fit_epoch(recorder, schedule, epoch, train, checked)
+            _fit_epoch(recorder, schedule, epoch, train, batches)
     if recorder.callbacks is not None:
         recorder.callbacks.end_stage()
     recorder.average.keep()
     if stage.early_stopping.patience is not None:
         recorder.restore_best()
     for average in stage.averaging:
-        average.end_stage(recorder, checked)
+        average.end_stage(recorder, batches)
 
 
 def _fit_epoch(
@@ -62,31 +62,30 @@ def _fit_epoch(
     recorder.plan = schedule.plan(epoch)
     rows = sum(len(batch.rows) for batch in recorder.plan[position.step :])
     title = f"{schedule.stage.name}, epoch {epoch + 1}/{schedule.epochs}"
-    own = [] if recorder.callbacks is None else [recorder.callbacks]
-    for callbacks in own:
-        callbacks.resume_epoch(position.step)
-    with recorder.say.progress(title, rows) as recorder.progress:
+    callbacks = [] if recorder.callbacks is None else [recorder.callbacks]
+    for each in callbacks:
+        each.resume_epoch(position.step)
+    weights, seed = schedule.weights(epoch), (*schedule.seed, epoch)
+    progress = recorder.say.progress(title, rows)
+    with progress as recorder.progress, recorder.stopped.deferred():
         recorder.prepared.trained.fit(
-            train.dataset(
-                recorder.plan,
-                position.step,
-                schedule.weights(epoch),
-                (*schedule.seed, epoch),
-            ),
+            train.dataset(recorder.plan, position.step, weights, seed),
             initial_epoch=epoch,
             epochs=epoch + 1,
             validation_data=validation,
-            callbacks=[*own, recorder],
+            callbacks=[*callbacks, recorder],
             shuffle=False,
             verbose=0,
         )
 
 
-def _whole(validation: ExampleReader, schedule: Schedule) -> list[Batch]:
+def _all_rows(validation: ExampleReader, schedule: Schedule) -> list[Batch]:
     """Returns the batches of the validation split."""
-    lengths = validation.encoded.sizes
-    size, given = schedule.stage.batch_size, schedule.stage.batching.padded_lengths
-    shapes = batch_shapes(lengths, size, None) if given is None else schedule.shapes
+    lengths, size = validation.encoded.sizes, schedule.stage.batch_size
+    if schedule.stage.batching.padded_lengths is None:
+        shapes = batch_shapes(lengths, size, None)
+    else:
+        shapes = schedule.shapes
     shapes = (*shapes, int(lengths.max())) if lengths.max() > shapes[-1] else shapes
     return plan_epoch(lengths, shapes, size)
 

@@ -27,7 +27,7 @@ class Prepared:
       split: the model, and its prefix and tail.
       trained: the model whose `fit` is called: the tail when features are reused.
       frozen: names of the variables that stay as they are.
-      start: the pretrained values of the body's trained weights, where the stage goes back to them.
+      start: the pretrained values of the backbone's trained weights, where the stage reads them.
       table: a row a group: name, parameters, trainable parameters, the range of rate factors.
     """
 
@@ -41,13 +41,13 @@ class Prepared:
     @property
     def trainable_share(self) -> float:
         """How much of all weights the stage trains, 0 to 1, the head and adapters included."""
-        trained, whole = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
-        return trained / whole
+        trained, total = (sum(row[k] for row in self.table) for k in ("trainable", "parameters"))
+        return trained / total
 
 
 def prepare(
     stage: Stage,
-    body: Any,
+    backbone: Any,
     head: Any,
     task: Any,
     total_steps: int,
@@ -55,11 +55,11 @@ def prepare(
     seed: int = 0,
     pretrained: Mapping[str, np.ndarray] | None = None,
 ) -> Prepared:
-    """Sets the mask, makes a new optimizer and compiles: one action.
+    """Sets the mask, makes a new optimizer and compiles, in one action.
 
     Args:
       stage: what to train and how.
-      body: a Backbone.
+      backbone: a Backbone.
       head: the task's head, from what it reads.
       task: gives the loss and the metrics.
       total_steps: the length of the schedule, in batches.
@@ -70,25 +70,25 @@ def prepare(
     Raises:
       ConfigError: the stage does not fit the task or the backbone.
     """
-    check_regularizers(stage, task, body)
+    check_regularizers(stage, task, backbone)
     stage.batching.check(stage, task)
     if not head.built:
-        head.build(body.head_shape)
-    adapt([stage], body, 0)
-    frozen = frozen_names(stage, body, head)
-    set_precision(body, head, stage.execution.dtype_policy)
+        head.build(backbone.head_shape)
+    adapt([stage], backbone, 0)
+    frozen = frozen_names(stage, backbone, head)
+    set_precision(backbone, head, stage.execution.dtype_policy)
     compiled = use_xla(stage.execution.jit_compile)
-    body.packed = not compiled
-    still = set_trainable(body, head, frozen)
-    set_dropout(body, None)
+    backbone.packed = not compiled
+    groups = set_trainable(backbone, head, frozen)
+    set_dropout(backbone, None)
     for regularizer in stage.regularizers:
-        regularizer.prepare(body)
+        regularizer.prepare(backbone)
     step = training_step(stage, seed)
-    split = assemble(body, head, still, step)
+    split = assemble(backbone, head, groups, step)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
-    head_alone = trained is split.tail and len(still) == len(body.groups)
-    for model in [split.full, *([split.tail] if trained is split.tail else [])]:
+    head_alone = trained is split.tail and len(groups) == len(backbone.groups)
+    for model in dict.fromkeys((split.full, trained)):
         model.compile(
             optimizer=optimizer,
             loss=task.build_loss(head),
@@ -97,17 +97,17 @@ def prepare(
             steps_per_execution=stage.execution.batches_per_call(head_alone),
         )
         model.training_step = step
-    named = {id(v): name for name, v in named_variables(body, head).items()}
+    named = {id(v): name for name, v in named_variables(backbone, head).items()}
     variables = {named[id(v)]: v for v in trained.trainable_variables}
     start = started(stage, variables, pretrained)
-    factors = rate_factors(stage, body, head)
+    factors = rate_factors(stage, backbone, head)
     build_optimizer(trained.optimizer, stage, variables, start, factors)
-    table = freeze_table(body, head, frozen, factors)
+    table = freeze_table(backbone, head, frozen, factors)
     return Prepared(stage, split, trained, frozen, table, start)
 
 
 def training_step(stage: Stage, seed: int) -> TrainingStep | None:
-    """Returns what the stage does in place of Keras' training step; None for nothing."""
+    """Returns the training step of a stage; None for Keras' own."""
     accumulated = stage.batching.gradient_accumulation_steps > 1
     acting = [one for one in stage.regularizers if acts_in_step(one)]
     return TrainingStep(acting, accumulated, seed) if acting or accumulated else None
@@ -125,14 +125,15 @@ def pretrained_values(
 def started(
     stage: Stage, variables: Mapping[str, Any], values: Mapping[str, np.ndarray] | None
 ) -> dict[str, np.ndarray]:
-    """Returns where the backbone's trained variables began, if the stage goes back to it.
+    """Returns the first values of the backbone's trained variables, if the stage reads them.
 
     Args:
       stage: the Stage.
       variables: the trained ones, by name.
       values: of `pretrained_values`; None takes those that the variables have.
     """
-    if not needs_pretrained(stage):
-        return {}
-    own = {name: value for name, value in variables.items() if not name.startswith("head/")}
-    return {n: np.array(v) if values is None else values[n] for n, v in own.items()}
+    return {
+        name: np.array(variable) if values is None else values[name]
+        for name, variable in variables.items()
+        if needs_pretrained(stage) and not name.startswith("head/")
+    }

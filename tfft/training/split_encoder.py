@@ -1,4 +1,4 @@
-"""From the splits of a source to what a model reads and learns: encoded once, kept in the store."""
+"""From the splits of a source to the inputs and targets of a model: encoded once, then stored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tfft.errors import ConfigError, WorkdirError
 from tfft.storage.cache_store import Store
 from tfft.tasks.base import Task, encode_training_examples
 
-FORMAT = 2  # a change makes all stored inputs new
+FORMAT = 3  # a change makes all stored inputs new
 
 
 class SplitEncoder:
@@ -42,32 +42,33 @@ class SplitEncoder:
         }
         if source.streamed:
             return self._streamed(split, key)
-        found = examples.of_split(source, split, self._inputs(split, key))
+        own = examples.of_split(source, split, self._inputs(split, key))
         with examples.located(source.places):
-            found = encode_training_examples(self._task, found, preprocessor)
-        for line in self._task.build_evaluator().data_warnings(found):
+            own = encode_training_examples(self._task, own, preprocessor)
+        for line in self._task.build_evaluator().data_warnings(own):
             self._console.warn(f"{split}: {line}")
-        return found.encoded
+        return own.encoded
 
     def _inputs(self, split: str, key: dict[str, Any]) -> Encoded | EncodedTowers:
         source, preprocessor, console = self._source, self._backbone.preprocessor, self._console
-        known = decoded_rows.on_demand(
-            source.size(split),
+        size = source.size(split)
+        on_demand = decoded_rows.on_demand(
+            size,
             lambda: examples.columns(source, split),
             preprocessor,
             source.decode,
-            source.summaries[split].digest,
+            key["data"],
             lambda line: console.info(f"{split}: {line}"),
         )
-        content = None if known else self._store.load("tokens", key)
+        content = None if on_demand else self._store.load("tokens", key)
         if content is not None:
             what = self._backbone.modality
-            console.info(f"encoding {split}: {source.size(split):,} {what}s found in the store")
+            console.info(f"encoding {split}: {size:,} {what}s found in the store")
             return unpack(content, preprocessor)
-        with console.progress(f"encoding {split}", source.size(split)) as progress:
+        with console.progress(f"encoding {split}", size) as progress:
             read = examples.batches(source, split, preprocessor.batch)
-            inputs = encode(read, preprocessor, progress.advance, known)
-        if known:
+            inputs = encode(read, preprocessor, progress.advance, on_demand)
+        if on_demand:
             return inputs
         try:
             self._store.save("tokens", key, pack(inputs), f"{split} of {source.name}")
@@ -87,8 +88,8 @@ class SplitEncoder:
             )
         targets = functools.partial(encode_training_examples, self._task, preprocessor=read)
         with self._console.progress(f"encoding {split}", source.size(split)) as progress:
-            to = (self._store, key, progress.advance)
-            tokens = encoded_arrays.encode_to_arrays(source, split, read, *to)
+            store = (self._store, key, progress.advance)
+            tokens = encoded_arrays.encode_to_arrays(source, split, read, *store)
         with examples.located(source.places):
             encoded = encoded_arrays.with_targets(source, split, tokens, targets, self._store)
         sample = examples.of_split(source, split, encoded)

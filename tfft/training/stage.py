@@ -6,14 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.argument_checks.validated import (
-    COUNT,
-    DISTINCT,
-    FILLED,
-    NON_NEGATIVE,
-    each,
-    validated,
-)
+from tfft.argument_checks.validated import COUNT, DISTINCT, FILLED, NON_NEGATIVE, each, validated
 from tfft.errors import ConfigError
 from tfft.methods.base import Method
 from tfft.training import early_stopping
@@ -22,7 +15,6 @@ from tfft.training.batching import Batching
 from tfft.training.early_stopping import EarlyStopping
 from tfft.training.execution import Execution
 from tfft.training.feature_cache.placement import FeatureCache
-from tfft.training.freezing import check_patterns
 from tfft.training.optimizers.adamw import AdamW
 from tfft.training.optimizers.base import Optimizer
 from tfft.training.regularizers.base import Regularizer, acts_in_step
@@ -90,16 +82,19 @@ class Stage:
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
-        check_patterns(self.freeze, self.optimizer.learning_rate_multipliers or ())
+        multipliers = self.optimizer.learning_rate_multipliers or ()
+        if both := [pattern for pattern in multipliers if pattern in self.freeze]:
+            raise ConfigError(
+                f"learning_rate_multipliers has a factor for {both[0]!r}, which Stage.freeze "
+                "freezes.",
+                valid="the pattern in one of the two",
+            )
         for field in ("regularizers", "averaging"):
             names = [type(one).__name__ for one in getattr(self, field)]
-            twice = [name for name in names if names.count(name) > 1]
-            if twice:
-                raise ConfigError(
-                    f"Stage.{field} has {twice[0]} twice.", valid=f"one {twice[0]} for a stage"
-                )
-        averages = [one for one in self.averaging if not one.needs_pretrained]
-        if len(averages) > 1:
+            if twice := [name for name in names if names.count(name) > 1]:
+                valid = f"one {twice[0]} for a stage"
+                raise ConfigError(f"Stage.{field} has {twice[0]} twice.", valid=valid)
+        if sum(not one.needs_pretrained for one in self.averaging) > 1:
             raise ConfigError(
                 "Stage.averaging has EMA and SWA: a stage keeps one average.",
                 set_in="Stage.averaging",
@@ -177,16 +172,14 @@ class GradualUnfreezing:
     layers: int = 1
 
     def __post_init__(self) -> None:
-        if isinstance(self.stage.freeze_layers, Mapping):
+        if isinstance(self.stage.freeze_layers, Mapping | str):
+            problem = "unfreezes nothing: freeze_layers is where it ends."
+            if self.stage.freeze_layers != "all":
+                problem = (
+                    "has freeze_layers by tower, and GradualUnfreezing unfreezes a backbone of one."
+                )
             raise ConfigError(
-                f"stage {self.stage.name!r} has freeze_layers by tower, and GradualUnfreezing "
-                "unfreezes a backbone of one.",
-                set_in="Stage.freeze_layers",
-                valid="0, or the number of layers that stay frozen",
-            )
-        if self.stage.freeze_layers == "all":
-            raise ConfigError(
-                f"stage {self.stage.name!r} unfreezes nothing: freeze_layers is where it ends.",
+                f"stage {self.stage.name!r} {problem}",
                 set_in="Stage.freeze_layers",
                 valid="0, or the number of layers that stay frozen",
             )
@@ -202,13 +195,12 @@ class GradualUnfreezing:
         """Yields the stages for a backbone of `depth` layers."""
         stage, last = self.stage, self.stage.freeze_layers
         assert isinstance(last, int)
-        depths = [*range(depth - self.layers, last, -self.layers), last]
-        at_the_end = tuple(one for one in stage.averaging if one.needs_pretrained)
-        each = tuple(one for one in stage.averaging if one not in at_the_end)
-        base = dataclasses.replace(stage, averaging=each)
+        averages = tuple(one for one in stage.averaging if not one.needs_pretrained)
+        base = dataclasses.replace(stage, averaging=averages)
         yield dataclasses.replace(base, name=f"{stage.name} head", freeze_layers="all")
-        for depth in depths[:-1]:
-            yield dataclasses.replace(base, name=f"{stage.name} from {depth}", freeze_layers=depth)
+        for layers in range(depth - self.layers, last, -self.layers):
+            name = f"{stage.name} from {layers}"
+            yield dataclasses.replace(base, name=name, freeze_layers=layers)
         yield dataclasses.replace(stage, name=f"{stage.name} from {last}", freeze_layers=last)
 
 
@@ -220,30 +212,33 @@ def chain(
     Raises:
       ConfigError: two give other layers new weights, or one goes back to replaced weights.
     """
-    found: list[Stage] = []
+    chained: list[Stage] = []
     for one in (stages,) if isinstance(stages, Stage | GradualUnfreezing) else stages:
-        if isinstance(one, GradualUnfreezing) and "" not in backbone.towers:
+        if isinstance(one, Stage):
+            chained.append(one)
+        elif "" in backbone.towers:
+            chained += one.stages(backbone.depth)
+        else:
             raise ConfigError(
                 "GradualUnfreezing unfreezes a backbone of one tower, and this one has the towers "
                 f"{', '.join(backbone.towers)}.",
                 set_in="train.stages",
                 valid="a Stage for each step, with freeze_layers by tower",
             )
-        found += one.stages(backbone.depth) if isinstance(one, GradualUnfreezing) else [one]
-    layers = {reinitialized_layers(stage) for stage in found} - {0}
+    layers = {reinitialized_layers(stage) for stage in chained} - {0}
     if len(layers) > 1:
         raise ConfigError(
             f"stages have ReinitTop.layers={' and '.join(map(str, sorted(layers)))}.",
             valid="one number; the first stage that has it gives the weights",
         )
-    back = [stage for stage in found if needs_pretrained(stage)]
-    if layers and back:
+    returning = [stage.name for stage in chained if needs_pretrained(stage)]
+    if layers and returning:
         raise ConfigError(
-            f"stage {back[0].name!r} goes back to the pretrained weights (L2SP or WiseFT), and "
+            f"stage {returning[0]!r} goes back to the pretrained weights (L2SP or WiseFT), and "
             "ReinitTop replaces some of them.",
             valid="one of the two",
         )
-    return tuple(found)
+    return tuple(chained)
 
 
 def begin_stage(
@@ -256,7 +251,7 @@ def begin_stage(
 
 def needs_pretrained(stage: Stage) -> bool:
     """Returns True if a stage reads the pretrained weights while it trains."""
-    parts: list[Regularizer | Averaging] = [*stage.regularizers, *stage.averaging]
+    parts: list[Any] = [*stage.regularizers, *stage.averaging]
     return any(part.needs_pretrained for part in parts)
 
 

@@ -15,13 +15,13 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.argument_checks.validated import ANY, FILLED, FRACTION, validated
+from tfft.argument_checks.validated import ANY, FILLED, FRACTION, each, validated
 from tfft.data.formats.base import Format, lines
 from tfft.data.formats.open_format import format_suffix, open_bytes, open_format
 from tfft.data.formats.tables import Table
-from tfft.data.sources.base import MemorySource, Source
-from tfft.data.sources.files import parts
-from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
+from tfft.data.sources.base import Source
+from tfft.data.sources.split_rows import source_of_rows, split_paths
+from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError, near
 from tfft.storage.foreign_files import local_path
 
@@ -45,13 +45,9 @@ Word = tuple[str, str, str]  # as it is written; the tag's kind, such as "B"; it
 
 
 @validated(
-    data=FILLED,
-    validation=FILLED,
-    test=FILLED,
-    word=ANY,
-    tag=ANY,
-    validation_share=FRACTION,
-    test_share=FRACTION,
+    **each("data validation test", FILLED),
+    **each("word tag", ANY),
+    **each("validation_share test_share", FRACTION),
 )
 def conll(
     data: str,
@@ -89,15 +85,12 @@ def conll(
     """
     check_shares(validation_share, test_share)
     rows: dict[str, Rows] = {}
-    paths, notes = parts(str(data), validation, test)
+    paths, notes = split_paths(data, validation, test)
     for split, path in paths.items():
-        rows[split], found = read(path, word, tag, scheme, tag_names)
-        notes.append(found)
-    kept, dropped = without_overlap(rows)
-    rows = {split: take(part, kept[split]) for split, part in rows.items()}
+        rows[split], note = read(path, word=word, tag=tag, scheme=scheme, tag_names=tag_names)
+        notes.append(note)
     shares = {"validation": validation_share, "test": test_share}
-    rows, made = complete(str(data), rows, shares, classes=False)
-    source = MemorySource(str(data), rows, [*notes, *made, *dropped], see=SEE, classes=False)
+    source = source_of_rows(data, rows, notes, shares, see=SEE, classes=False)
     source.schema = {
         **{"inputs": ["text"], "label": "label", "format": FORMAT, "word": word, "tag": tag},
         **{"scheme": scheme, "tag_names": None if tag_names is None else list(tag_names)},
@@ -128,7 +121,7 @@ class TagSettings:
     word: int | str = 0
     tag: int | str = -1
     scheme: str = "spans"
-    names: tuple[str, ...] = ()
+    tag_names: Sequence[str] | None = None
 
     def name_of(self, tag: Any, where: str) -> str:
         """Returns a tag as text, by its name if it is a number and there are names.
@@ -137,49 +130,45 @@ class TagSettings:
           DataError: The tag is missing, or a number that has no name.
         """
         if tag is None or isinstance(tag, bool | list | dict):
-            raise DataError(f"a tag is {tag!r}.", set_in=where, valid=VALID, see=SEE)
-        name = str(tag).strip()
-        if not self.names or name in self.names:
+            raise _error(f"a tag is {tag!r}.", where)
+        name, names = str(tag).strip(), self.tag_names
+        if not names or name in names:
             return name
         number = int(name) if _NUMBER.fullmatch(name) else -1
-        if not 0 <= number < len(self.names):
-            raise DataError(
-                f"the tag {name!r} has no name.",
-                set_in=where,
-                valid=f"0 to {len(self.names) - 1}, for {len(self.names)} names in conll.tag_names",
-                see=SEE,
-            )
-        return self.names[number]
+        if not 0 <= number < len(names):
+            valid = f"0 to {len(names) - 1}, for {len(names)} names in conll.tag_names"
+            raise _error(f"the tag {name!r} has no name.", where, valid)
+        return names[number]
 
 
-def read(
-    path: str,
-    word: int | str = 0,
-    tag: int | str = -1,
-    scheme: str = "spans",
-    tag_names: Sequence[str] | None = None,
-) -> tuple[Rows, str]:
+def _error(problem: str, where: str, valid: str = VALID) -> DataError:
+    return DataError(problem, set_in=where, valid=valid, see=SEE)
+
+
+def read(path: str, **columns: Any) -> tuple[Rows, str]:
     """Returns the texts and the spans of a file, and a note with counts.
+
+    Args:
+      columns: arguments of `TagSettings`.
 
     Raises:
       DataError: it cannot be read.
     """
-    settings = TagSettings(word, tag, scheme, tuple(tag_names or ()))
-    texts, answers, words, spans, numbered = [], [], 0, 0, scheme == "words"
-    place = local_path(path, DataError)
-    listed = place.is_dir() or format_suffix(path)[0] in LISTED
+    settings = TagSettings(**columns)
+    texts, answers, words, spans, numbered = [], [], 0, 0, settings.scheme == "words"
+    has_lists = local_path(path, DataError).is_dir() or format_suffix(path)[0] in LISTED
     try:
-        for sentence in (_lists if listed else _sentences)(path, settings):
-            found = spans_of(sentence)
+        for sentence in (_lists if has_lists else _sentences)(path, settings):
             texts.append(_joined(sentence))
-            answers.append(json.dumps(found, ensure_ascii=False))
-            words, spans = words + len(sentence), spans + len(found)
+            own_spans = spans_of(sentence)
+            answers.append(json.dumps(own_spans, ensure_ascii=False))
+            words, spans = words + len(sentence), spans + len(own_spans)
             numbered = numbered and all(_NUMBER.fullmatch(label) for _, _, label in sentence)
     except DataError as error:
         error.see = error.see or SEE
         raise
     if not texts:
-        raise DataError("the file has no sentence.", set_in=path, valid="a word a line", see=SEE)
+        raise _error("the file has no sentence.", path, "a word a line")
     note = f"{path}: {len(texts):,} sentences, {words:,} words, {spans:,} spans"
     return (texts, answers), note + (f"; all tags are numbers: {NUMBERS}" if numbered else "")
 
@@ -195,8 +184,7 @@ def tagged_words(words: Sequence[str], tags: Sequence[str], where: str) -> tuple
       DataError: they are not as many, there is none, or a tag is of no scheme.
     """
     if len(words) != len(tags) or not words:
-        what = f"{len(words)} words with {len(tags)} tags"
-        raise DataError(f"there are {what}.", set_in=where, valid=LISTS, see=SEE)
+        raise _error(f"there are {len(words)} words with {len(tags)} tags.", where, LISTS)
     settings = TagSettings()
     sentence = [_tagged(*pair, where, settings) for pair in zip(words, tags, strict=True)]
     return _joined(sentence), json.dumps(spans_of(sentence), ensure_ascii=False)
@@ -212,58 +200,51 @@ def spans_of(sentence: Sequence[Word]) -> list[tuple[int, int, str]]:
     A word continues a span when its tag is I, E or L, the word before has the same label, and the
     span did not end there; any other tag with a label begins one.
     """
-    found: list[tuple[int, int, str]] = []
+    spans: list[tuple[int, int, str]] = []
     place, before = 0, (OUTSIDE, "")
-    for written, kind, label in sentence:
-        end = place + len(written)
-        goes_on = kind in "IEL" and label == before[1] and before[0] not in LAST
-        if kind != OUTSIDE and goes_on:
-            found[-1] = (found[-1][0], end, label)
+    for word, kind, label in sentence:
+        end = place + len(word)
+        if kind in "IEL" and label == before[1] and before[0] not in LAST:
+            spans[-1] = (spans[-1][0], end, label)
         elif kind != OUTSIDE:
-            found.append((place, end, label))
+            spans.append((place, end, label))
         place, before = end + 1, (kind, label)
-    return found
+    return spans
 
 
 def _lists(path: str, settings: TagSettings) -> Iterator[list[Word]]:
     """Yields the sentences of a table with a list of words and a list of tags in each row."""
     file = open_format(path)
-    columns = (("word", settings.word, WORDS), ("tag", settings.tag, TAGS))
-    names = [_column(file, *each) for each in columns]
-    for number, (words, tags) in file.rows(names):
+    word = _column(file, "word", settings.word, WORDS)
+    tag = _column(file, "tag", settings.tag, TAGS)
+    for number, (words, tags) in file.rows([word, tag]):
         where = file.place(number)
         lists = isinstance(words, list) and isinstance(tags, list) and len(words) == len(tags)
         if not lists or not words:
             what = "are no two lists of the same length, of one word or more"
-            raise DataError(
-                f"{names[0]} and {names[1]} {what}.", set_in=where, valid=LISTS, see=SEE
-            )
+            raise _error(f"{word} and {tag} {what}.", where, LISTS)
         pairs = zip(words, tags, strict=True)
-        yield [_tagged(_word_of(each, where), tagged, where, settings) for each, tagged in pairs]
+        yield [_tagged(_word_of(value, where), name, where, settings) for value, name in pairs]
 
 
 def _word_of(value: Any, where: str) -> str:
     """Returns an item of a list of words as text."""
-    if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
-        raise DataError(
-            f"a word is {str(value)[:80]}, not a string.", set_in=where, valid=LISTS, see=SEE
-        )
+    if isinstance(value, bool) or not isinstance(value, str | int | float | None):
+        raise _error(f"a word is {str(value)[:80]}, not a string.", where, LISTS)
     return "" if value is None else str(value)
 
 
 def _column(file: Format, kind: str, name: int | str, usual: Sequence[str]) -> str:
     """Returns the name of a table's column of lists."""
-    found = [name] if isinstance(name, str) else [n for n in file.names if n.lower() in usual]
-    if len(found) != 1 or found[0] not in file.names:
-        raise DataError(
-            f"{file.where} has no column {name!r}."
-            if isinstance(name, str)
-            else f"{file.where} has {len(found)} columns that could be the {kind}s.",
-            set_in=f"conll.{kind}",
-            valid=near(str(name), file.names, 12),
-            see=SEE,
-        )
-    return found[0]
+    if isinstance(name, str):
+        columns, problem = [name], f"has no column {name!r}."
+    else:
+        columns = [each for each in file.names if each.lower() in usual]
+        problem = f"has {len(columns)} columns that could be the {kind}s."
+    if len(columns) != 1 or columns[0] not in file.names:
+        valid = near(str(name), file.names, 12)
+        raise _error(f"{file.where} {problem}", f"conll.{kind}", valid)
+    return columns[0]
 
 
 def _sentences(path: str, settings: TagSettings) -> Iterator[list[Word]]:
@@ -272,7 +253,7 @@ def _sentences(path: str, settings: TagSettings) -> Iterator[list[Word]]:
     A blank line ends a sentence, and so does a line of `DOCUMENT`.
     """
     sentence: list[Word] = []
-    blank, counted, words, ends = False, True, 0, 0
+    has_blank, counts, words, ends = False, True, 0, 0
     for number, line in enumerate(_lines(path), 1):
         if not sentence and _COMMENT.match(line):
             raise DataError(
@@ -283,32 +264,29 @@ def _sentences(path: str, settings: TagSettings) -> Iterator[list[Word]]:
         if line.strip() and not line.startswith(DOCUMENT):
             sentence.append(_word(line, path, number, settings))
             words, ends = words + 1, ends + (sentence[-1][0] in _SENTENCE_ENDS)
-            counted = counted and sentence[-1][0] in (str(len(sentence)), str(len(sentence) - 1))
+            counts = counts and sentence[-1][0] in (str(len(sentence)), str(len(sentence) - 1))
             continue
-        blank = blank or not line.strip()
+        has_blank = has_blank or not line.strip()
         if sentence:
             yield sentence
         sentence = []
     if sentence:
         yield sentence
-    if counted and words > 2:
+    if counts and words > 2:
         raise DataError(
             f"column {settings.word} of {path} counts the words of each sentence.",
             set_in="conll.word",
             valid="the number of the column with the words, such as conll.word = 1",
         )
-    if not blank and words > UNSEPARATED and (ends > 1 or words > 4 * UNSEPARATED):
-        raise _unseparated(path, words, settings)
-
-
-def _unseparated(path: str, words: int, settings: TagSettings) -> DataError:
-    column = settings.word + 1 if isinstance(settings.word, int) and settings.word >= 0 else "NF"
-    command = f"awk '{{print}} ${column} ~ /^[.!?]$/ {{print \"\"}}' FILE > NEW"
-    return DataError(
-        f"{path} has {words:,} words and no blank line: all of it would be one sentence.",
-        set_in=path,
-        valid=f"a blank line behind each sentence. Where sentences end in . ! or ?: {command}",
-    )
+    if not has_blank and words > UNSEPARATED and (ends > 1 or words > 4 * UNSEPARATED):
+        place = settings.word
+        column = place + 1 if isinstance(place, int) and place >= 0 else "NF"
+        command = f"awk '{{print}} ${column} ~ /^[.!?]$/ {{print \"\"}}' FILE > NEW"
+        raise DataError(
+            f"{path} has {words:,} words and no blank line: all of it would be one sentence.",
+            set_in=path,
+            valid=f"a blank line behind each sentence. Where sentences end in . ! or ?: {command}",
+        )
 
 
 def _lines(path: str) -> Iterator[str]:
@@ -326,7 +304,7 @@ def _word(line: str, path: str, number: int, settings: TagSettings) -> Word:
     word: Any = settings.word
     tag: Any = settings.tag
     try:
-        written, tagged = columns[word].strip(), columns[tag].strip()
+        texts = columns[word].strip(), columns[tag].strip()
     except (IndexError, TypeError):
         raise DataError(
             f"the line has {len(columns)} columns, and column {word} is to be the word and "
@@ -336,9 +314,9 @@ def _word(line: str, path: str, number: int, settings: TagSettings) -> Word:
             or "conll.word and conll.tag within the columns; a blank line between sentences",
         ) from None
     if len(columns) < 2:
-        raise DataError(f"the line has one column: {line[:80]!r}", set_in=where, valid=VALID)
+        raise _error(f"the line has one column: {line[:80]!r}", where)
     try:
-        return _tagged(written, tagged, where, settings)
+        return _tagged(*texts, where, settings)
     except DataError as error:
         error.valid = _advice(path, settings) or error.valid
         raise
@@ -349,17 +327,17 @@ def _advice(path: str, settings: TagSettings) -> str | None:
     with_text = (line for line in _lines(path) if line.strip() and not line.startswith(DOCUMENT))
     sample = list(itertools.islice(with_text, SAMPLE))
     rows = [_columns(line) for line in sample if not line.startswith("# ")]
-    comments = len(rows) < len(sample)
+    has_comments = len(rows) < len(sample)
     if rows and all(len(row) == 10 and row[0][:1].isdigit() for row in rows):  # CoNLL-U
-        without = "grep -v '^#' FILE > NEW; then " if comments else ""
+        without = "grep -v '^#' FILE > NEW; then " if has_comments else ""
         return f'{without}conll.word = 1, conll.tag = 3, conll.scheme = "words"'
-    if comments:
+    if has_comments:
         return "lines of words and tags alone: grep -v '^# ' FILE > NEW"
-    width = min(map(len, rows), default=0)
-    parts = [[row[place].strip() for row in rows] for place in range(width)]
-    kinds = [all(map(_SPAN_TAG.fullmatch, part)) and {*part} != {"O"} for part in parts]
-    if kinds.count(True) == 1 and settings.scheme == "spans":
-        tag = kinds.index(True)
+    columns = [{value.strip() for value in column} for column in zip(*rows, strict=False)]
+    width = len(columns)
+    tags = [n for n, c in enumerate(columns) if all(map(_SPAN_TAG.fullmatch, c)) and c != {"O"}]
+    if len(tags) == 1 and settings.scheme == "spans":
+        [tag] = tags
         others = [place for place in range(width) if place != tag]
         if others and settings.tag not in (tag, tag - width):
             word = settings.word if settings.word in others else others[0]
@@ -367,17 +345,17 @@ def _advice(path: str, settings: TagSettings) -> str | None:
     return None
 
 
-def _tagged(written: str, tag: Any, where: str, settings: TagSettings) -> Word:
-    """Returns a word with its tag taken apart."""
-    tagged = settings.name_of(tag, where)
-    if settings.scheme == "words" and written.strip() and tagged.strip():
-        return written, ALONE[0], tagged
-    kind, _, label = tagged.partition("-")
-    known = tagged == OUTSIDE or (len(kind) == 1 and kind in "BIELSU" and label)
-    if not written.strip() or not known:
-        what = f"the tag {tagged!r} is none" if written.strip() else "the word is empty"
+def _tagged(word: str, tag: Any, where: str, settings: TagSettings) -> Word:
+    """Returns a word with the kind and the label of its tag."""
+    name = settings.name_of(tag, where)
+    if settings.scheme == "words" and word.strip() and name.strip():
+        return word, ALONE[0], name
+    kind, _, label = name.partition("-")
+    known = name == OUTSIDE or (len(kind) == 1 and kind in "BIELSU" and label)
+    if not word.strip() or not known:
+        what = f"the tag {name!r} is none" if word.strip() else "the word is empty"
         valid = VALID + '; conll.scheme = "words" where tags are labels of single words'
-        if _NUMBER.fullmatch(tagged):
-            what, valid = f"the tag {tagged!r} is a number without a name", NUMBERS
-        raise DataError(f"{what}: {written[:80]!r}", set_in=where, valid=valid, see=SEE)
-    return written, kind, label
+        if _NUMBER.fullmatch(name):
+            what, valid = f"the tag {name!r} is a number without a name", NUMBERS
+        raise _error(f"{what}: {word[:80]!r}", where, valid)
+    return word, kind, label

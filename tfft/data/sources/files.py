@@ -15,39 +15,21 @@ Anything less clear is an error that lists the columns. Labels become strings: 1
 from __future__ import annotations
 
 import functools
-import pathlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
-from tfft.data.formats.open_format import table_stem
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, each, validated
 from tfft.data.formats.tables import Table, read, see_check
-from tfft.data.sources.base import MemorySource, Source, summarize, validate
-from tfft.data.splits import (
-    SPLIT_NAMES,
-    SPLITS,
-    Rows,
-    check_shares,
-    complete,
-    take,
-    without_overlap,
-)
+from tfft.data.sources.base import Source, summarize, validate
+from tfft.data.sources.split_rows import source_of_rows, split_paths
+from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError
-from tfft.storage.foreign_files import local_path
-
-INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are folders beside it
 
 
 @validated(
-    data=FILLED,
-    text=FILLED,
-    label=FILLED,
+    **each("data text label validation test group", FILLED),
+    **each("validation_share test_share", FRACTION),
     columns=DISTINCT,
-    validation=FILLED,
-    test=FILLED,
-    validation_share=FRACTION,
-    test_share=FRACTION,
-    group=FILLED,
 )
 def files(
     data: str,
@@ -93,86 +75,51 @@ def files(
       DataError: the file cannot be read, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
-    own = group and group not in _named(text)
-    further = tuple(dict.fromkeys([*columns, *([group] if own else [])]))
+    names = (text,) if isinstance(text, str) else tuple(text or ())
+    further = tuple(dict.fromkeys([*columns, *([group] if group and group not in names else [])]))
     try:
-        return _files(
-            *parts(str(data), validation, test),
-            columns={
-                "text": text,
-                "label": label,
-                "columns": further,
-                "classes": classes,
-                "empty_labels": empty_labels,
-            },
-            name=str(data),
-            shares={"validation": validation_share, "test": test_share},
-            group=group,
+        paths, notes = split_paths(data, validation, test)
+        options: Any = {"text": text, "label": label, "classes": classes, "columns": further}
+        options["empty_labels"] = empty_labels
+        tables = {split: read(path, **options) for split, path in paths.items()}
+        inputs = ("text",) if isinstance(text, str | None) else names
+        rows: dict[str, Rows] = {
+            split: (*table.inputs, table.labels or [], *table.columns.values())
+            for split, table in tables.items()
+        }
+        _validate_tables(data, tables, rows, len(inputs), classes)
+        of_columns = (*(names or inputs), "", *further)  # "" stands for the answers
+        source = source_of_rows(
+            data,
+            rows,
+            [*notes, *(note for table in tables.values() for note in table.notes)],
+            {"validation": validation_share, "test": test_share},
+            inputs=inputs,
+            classes=classes,
+            columns=further,
+            group=of_columns.index(group) if group else None,
+            group_name=group,
+            see=see_check(data),
         )
     except DataError as error:
         if error.problem.endswith(f"has no column {group!r}."):
             error.set_in = f"files.group={group!r}"
-        error.set_in = error.set_in or str(data)
-        error.see = error.see or see_check(str(data))
+        error.set_in = error.set_in or data
+        error.see = error.see or see_check(data)
         raise
-
-
-def _files(
-    paths: Mapping[str, str],
-    notes: list[str],
-    columns: Mapping[str, Any],
-    name: str,
-    shares: Mapping[str, float],
-    group: str | None,
-) -> Source:
-    text, classes = columns["text"], columns["classes"]
-    inputs = ("text",) if isinstance(text, str | None) else tuple(text)
-    tables = {split: read(path, **columns) for split, path in paths.items()}
-    notes = notes + [note for table in tables.values() for note in table.notes]
-    rows: dict[str, Rows] = {
-        split: (*table.inputs, table.labels or [], *table.columns.values())
-        for split, table in tables.items()
-    }
-    _validate_given(name, tables, rows, len(inputs), classes)
-    kept, dropped = without_overlap(rows, len(inputs))
-    if dropped:
-        rows = {split: take(part, kept[split]) for split, part in rows.items()}
-        notes += dropped
-    names = (*(_named(text) or inputs), "", *columns["columns"])  # "" stands for the answers
-    number = names.index(group) if group else None
-    kind: dict[str, Any] = {"inputs": len(inputs), "classes": classes}
-    of_group: dict[str, Any] = {"group": number, "group_name": group or ""}
-    rows, made = complete(name, rows, shares, see=see_check(name), **of_group, **kind)
-    notes += made
-    if number is not None:
-        kind["groups"] = {split: part[number] for split, part in rows.items()}
-    settings: dict[str, Any] = {**kind, "columns": columns["columns"], "inputs": inputs}
-    source = MemorySource(name, rows, notes, see=see_check(name), **settings)
     source.schema = tables["train"].schema
-    lines = [(table.labels or [], table.lines, table.place) for table in tables.values()]
-    source.places = functools.partial(_places, lines)  # type: ignore[method-assign]
+    source.places = functools.partial(_places, list(tables.values()))  # type: ignore[method-assign]
     return source
 
 
-def _places(tables: Sequence[tuple[Any, ...]], answers: Collection[str]) -> list[str]:
-    """Returns the lines of the files whose answer is one of these."""
-    return [
-        place(line)
-        for labels, lines, place in tables
-        for label, line in zip(labels, lines, strict=True)
-        if label in answers
-    ]
+def _places(tables: Sequence[Table], answers: Collection[str]) -> list[str]:
+    return [place for table in tables for place in table.places(answers)]
 
 
-def _named(text: str | Sequence[str] | None) -> tuple[str, ...]:
-    """Returns the columns of texts that were named."""
-    return () if text is None else (text,) if isinstance(text, str) else tuple(text)
-
-
-def _validate_given(
+def _validate_tables(
     name: str, tables: Mapping[str, Table], rows: Mapping[str, Rows], inputs: int, classes: bool
 ) -> None:
-    """Refuses data as they were given, while a row still knows its line."""
+    """Refuses data as they are in the files, while a row still knows its line."""
     validate(
         name,
         {split: summarize(zip(*part[: inputs + 1], strict=True)) for split, part in rows.items()},
@@ -180,46 +127,6 @@ def _validate_given(
         see_check(name),
         classes,
     )
-
-
-def parts(data: str, validation: str | None, test: str | None) -> tuple[dict[str, str], list[str]]:
-    """Returns the path of each split that has one, and notes on what was not taken."""
-    given: dict[str, str | None] = {"train": data, "validation": validation, "test": test}
-    notes: list[str] = []
-    folder = local_path(data, DataError)
-    if folder.is_dir():
-        inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
-        found = {split: _only(split, inside) for split in SPLITS}
-        if found["train"] is not None:
-            given = {
-                split: given[split] or (str(path) if path else None)
-                for split, path in found.items()
-            }
-            given["train"] = str(found["train"])
-            read = {*given.values(), str(folder / INDEX)}
-            rest = [path.name for path in inside if str(path) not in read]
-            if rest:
-                notes.append(f"{data}: not read: {', '.join(rest[:8])}{_more(rest, 8)}")
-    return {split: path for split in SPLITS if (path := given.get(split))}, notes
-
-
-def _only(split: str, inside: Sequence[pathlib.Path]) -> pathlib.Path | None:
-    """Returns the one file or folder that is this split."""
-    hits = [
-        path
-        for path in inside
-        if (path.stem.lower() if path.is_dir() else table_stem(path)) in SPLIT_NAMES[split]
-    ]
-    if len(hits) > 1:
-        raise DataError(
-            f"{len(hits)} files could be the {split} split: {', '.join(hit.name for hit in hits)}.",
-            valid="one of them in this folder",
-        )
-    return hits[0] if hits else None
-
-
-def _more(names: Sequence[str], most: int) -> str:
-    return f" and {len(names) - most:,} more" if len(names) > most else ""
 
 
 __all__ = ["Table", "files", "read"]

@@ -5,23 +5,16 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
-from tfft.data.formats.open_format import open_format, table_stem
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, each, validated
+from tfft.data.formats.open_format import open_format
 from tfft.data.formats.tables import Table
 from tfft.data.formats.tables import read as read_table
 from tfft.data.sources.base import MemorySource, Source
-from tfft.data.splits import (
-    SPLIT_NAMES,
-    SPLITS,
-    Rows,
-    check_shares,
-    complete,
-    take,
-    without_overlap,
-)
+from tfft.data.sources.split_rows import split_paths
+from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError
 from tfft.preprocessing.media_files import content_hash
 from tfft.storage.foreign_files import local_path
@@ -29,7 +22,7 @@ from tfft.storage.foreign_files import local_path
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")
 SEE = "tfft check --gin_file=quick/images.gin --gin.DATA=FOLDER"
-OUTSIDE = "images.allow_outside = True, or tfft predict --allow_outside,"
+OUTSIDE = "--trust_data"
 VALID = (
     "a folder for each class with images in it; train, validation and test folders of that kind; "
     "or a table with a column of paths and one of labels"
@@ -37,14 +30,9 @@ VALID = (
 
 
 @validated(
-    data=FILLED,
-    image=FILLED,
-    label=FILLED,
+    **each("data image label validation test", FILLED),
+    **each("validation_share test_share", FRACTION),
     columns=DISTINCT,
-    validation=FILLED,
-    test=FILLED,
-    validation_share=FRACTION,
-    test_share=FRACTION,
 )
 def images(
     data: str,
@@ -58,7 +46,7 @@ def images(
     test_share: float = 0.1,
     group: str | None = None,
     decode: Literal["auto", "memory", "on_demand"] = "auto",
-    allow_outside: bool = False,
+    trust_data: bool | Sequence[str] = False,
 ) -> Source:
     """Returns a source of a person's own images.
 
@@ -80,20 +68,21 @@ def images(
         or the scene that an image is from. It is one of `columns` too.
       decode: "memory" decodes each image once, "on_demand" each time that it is read; "auto" keeps
         the images of a split in memory if they take at most a quarter of what is free.
-      allow_outside: whether a table may name images outside of its own folder, by absolute paths,
-        by "..", or through links. Links in a folder of images are followed.
+      trust_data: True if a table may name images outside of its own folder: by absolute paths, by
+        "..", or through links. No config can set it; `--trust_data` does. Links in a folder of
+        images are followed.
 
     Raises:
       DataError: there are no images, one cannot be read, or no run could learn from them.
     """
     check_shares(validation_share, test_share)
-    parts = _parts(data, validation, test)
+    paths, _ = split_paths(data, validation, test, skip=".txt", see=SEE)  # lists without labels
     columns = tuple(dict.fromkeys([*columns, *([group] if group else [])]))
     tables = {
         split: read_images(
-            path, image=image, label=label, columns=columns, allow_outside=allow_outside
+            path, image=image, label=label, columns=columns, trust_data=trust_data is True
         )
-        for split, path in parts.items()
+        for split, path in paths.items()
     }
     rows: dict[str, Rows] = {
         split: (table.texts, table.labels or [], *table.columns.values())
@@ -124,21 +113,19 @@ def of_rows(
       columns: names of the further columns.
       group: the one whose equal values stay in the same split.
     """
-    hashes = {split: [content_hash(value) for value in part[0]] for split, part in rows.items()}
-    if len(rows) > 1:
-        kept, dropped = without_overlap({split: (each,) for split, each in hashes.items()})
-        rows = {split: take(part, kept[split]) for split, part in rows.items()}
-        hashes = {split: [each[n] for n in kept[split]] for split, each in hashes.items()}
-        notes = [*notes, *(note.replace("their text", "their image") for note in dropped)]
-    known = dict(zip(rows["train"][0], hashes["train"], strict=True))
-    number = 2 + columns.index(group) if group else None
-    kind: Any = {"keys": hashes["train"], "group": number, "group_name": group or ""}
-    rows, made = complete(name, rows, shares, **kind)
-    known |= {
-        value: each
-        for split in hashes.keys() - {"train"}
-        for value, each in zip(rows[split][0], hashes[split], strict=True)
+    hashes = {split: list(map(content_hash, part[0])) for split, part in rows.items()}
+    known = {
+        image: content
+        for split, part in rows.items()
+        for image, content in zip(part[0], hashes[split], strict=True)
     }
+    if len(rows) > 1:
+        kept, dropped = without_overlap({split: (part,) for split, part in hashes.items()})
+        rows = {split: take(part, kept[split]) for split, part in rows.items()}
+        notes = [*notes, *(note.replace("their text", "their image") for note in dropped)]
+    number = 2 + columns.index(group) if group else None
+    kind: Any = {"keys": [known[image] for image in rows["train"][0]], "group": number}
+    rows, made = complete(name, rows, shares, group_name=group or "", **kind)
     groups = {split: part[number] for split, part in rows.items()} if number else None
     return ImageSource(name, rows, [*notes, *made], known, columns, groups)
 
@@ -163,8 +150,7 @@ class ImageSource(MemorySource):
         groups: Mapping[str, Sequence[str]] | None = None,
     ):
         self._hashes = hashes
-        kind: Any = {"columns": columns, "inputs": ("image",), "groups": groups}
-        super().__init__(name, rows, notes, self._where, SEE, **kind)
+        super().__init__(name, rows, notes, self._where, SEE, columns, ("image",), groups=groups)
 
     def identified(self, row: tuple[str, ...]) -> tuple[str, ...]:
         return (self._hashes[row[0]], *row[1:])
@@ -179,7 +165,7 @@ def read_images(
     image: str | None = None,
     label: str | None = None,
     labelled: bool = True,
-    allow_outside: bool = False,
+    trust_data: bool = False,
     **settings: Any,
 ) -> Table:
     """Returns the paths of images, and their labels unless `labelled` is False.
@@ -188,7 +174,7 @@ def read_images(
       path: a folder, of classes where labels are read; a table whose paths are from its own folder;
         a .txt file with a path a line; "-" for a table on standard input.
       image, label: names of the table's columns.
-      allow_outside: whether the table may name images outside of its folder.
+      trust_data: whether the table may name images outside of its folder.
       settings: further ones of `tfft.data.sources.files.read`.
 
     Raises:
@@ -206,8 +192,8 @@ def read_images(
         raise
     base = pathlib.Path() if path == "-" else place.parent
     values = [_from(base, value) for value in table.texts]
-    if not allow_outside:
-        _refuse_outside(base, values, table)
+    if not trust_data:
+        refuse_outside([base], values, table)
     return dataclasses.replace(table, inputs=(values,))
 
 
@@ -216,18 +202,18 @@ def _from(base: pathlib.Path, value: str) -> str:
     return value if value.startswith("data:") else str(base / value)
 
 
-def _refuse_outside(base: pathlib.Path, values: Sequence[str], table: Table) -> None:
-    """Refuses images that are not below a folder once links are followed."""
-    folder = os.path.join(os.path.realpath(base), "")
+def refuse_outside(folders: Sequence[pathlib.Path], values: Sequence[str], table: Table) -> None:
+    """Refuses files of a table that are not below one of some folders once links are followed."""
+    begins = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
     for number, value in enumerate(values):
         if "\0" in value or value.startswith("data:"):
             continue
-        if not os.path.realpath(value).startswith(folder):
+        if not os.path.realpath(value).startswith(begins):
             where = table.place(table.lines[number])
             raise DataError(
-                f"{where}: the image {value!r} is outside of {folder}.",
+                f"{where}: the file {value!r} is outside of {begins[0]}.",
                 set_in=where,
-                valid=f"images below {folder}; {OUTSIDE} where you trust the table",
+                valid=f"files below {begins[0]}; {OUTSIDE} where you trust the table",
                 see=SEE,
             )
 
@@ -243,57 +229,24 @@ def _column(path: str, label: str | None, columns: Sequence[str]) -> str | None:
 
 def _folder(folder: pathlib.Path, labelled: bool) -> Table:
     """Returns the images of a folder: those in its folders with their names, or all."""
-    places = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
+    inside = sorted(folder.rglob("*"))
     if labelled:
-        inside = [file for each in places if each.is_dir() for file in sorted(each.iterdir())]
-    else:
-        inside = sorted(folder.rglob("*"))
+        places = [place for place in sorted(folder.iterdir()) if not place.name.startswith(".")]
+        inside = [file for place in places if place.is_dir() for file in sorted(place.iterdir())]
     inside = [file for file in inside if file.is_file() and not file.name.startswith(".")]
-    found = [file for file in inside if file.suffix.lower() in SUFFIXES]
-    if not found:
+    images = [file for file in inside if file.suffix.lower() in SUFFIXES]
+    if not images:
         raise DataError(
             f"{folder} holds no {'folder with images in it' if labelled else 'images'}.",
             set_in=str(folder),
             valid=f"{VALID}; images end in {', '.join(SUFFIXES)}",
             see=SEE,
         )
-    notes = [f"{folder}: {len(found):,} images"]
-    if len(found) < len(inside):
-        notes.append(f"{folder}: {len(inside) - len(found):,} files that are no images not read")
-    for file in found:
+    for file in images:
         local_path(file, DataError)
-    labels = [file.parent.name for file in found] if labelled else None
-    place: Callable[[int], str] = lambda number: str(found[number])  # noqa: E731
-    lines, rows = range(len(found)), range(1, len(found) + 1)
-    return Table((list(map(str, found)),), labels, tuple(notes), lines, place, rows=rows)
-
-
-def _parts(data: str, validation: str | None, test: str | None) -> dict[str, str]:
-    """Returns the folder or the table of each split that has one."""
-    given = {"train": data, "validation": validation, "test": test}
-    folder = local_path(data, DataError)
-    if folder.is_dir():
-        inside = [each for each in sorted(folder.iterdir()) if not each.name.startswith(".")]
-        found = {split: _only(split, inside) for split in SPLITS}
-        if found["train"]:
-            given = {split: given[split] or found[split] for split in SPLITS}
-            given["train"] = found["train"]
-    return {split: path for split in SPLITS if (path := given[split])}
-
-
-def _only(split: str, inside: Sequence[pathlib.Path]) -> str | None:
-    """Returns the one folder or table that is this split."""
-    names = SPLIT_NAMES[split]
-    hits = [
-        each
-        for each in inside
-        if (each.stem.lower() if each.is_dir() else table_stem(each)) in names
-        and each.suffix.lower() != ".txt"  # a list of paths, without labels
-    ]
-    if len(hits) > 1:
-        raise DataError(
-            f"{len(hits)} could be the {split} split: {', '.join(hit.name for hit in hits)}.",
-            valid="one of them in this folder",
-            see=SEE,
-        )
-    return str(hits[0]) if hits else None
+    paths, notes = list(map(str, images)), [f"{folder}: {len(images):,} images"]
+    if len(images) < len(inside):
+        notes.append(f"{folder}: {len(inside) - len(images):,} files that are no images not read")
+    labels = [file.parent.name for file in images] if labelled else None
+    lines, rows = range(len(paths)), range(1, len(paths) + 1)
+    return Table((paths,), labels, tuple(notes), lines, paths.__getitem__, rows=rows)

@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, validated
+from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, each, validated
 from tfft.data.python_examples import label_names_of, parts_of, rows_of
 from tfft.data.python_values import CALL, SEE, plain, read_answer, read_label, read_text
-from tfft.data.sources.base import MemorySource, Source
+from tfft.data.sources.base import Source
 from tfft.data.sources.spilled_rows import RowCollector
-from tfft.data.splits import Rows, complete
+from tfft.data.sources.split_rows import source_of_rows
 from tfft.errors import ConfigError, DataError
 
 OWN = "splits of your own: memory(train, validation, test)"
 
 
 @validated(
-    label_names=NAMED,
+    **each("label_names inputs", NAMED),
+    **each("validation_share test_share", FRACTION),
     columns=DISTINCT,
-    validation_share=FRACTION,
-    test_share=FRACTION,
-    inputs=NAMED,
 )
 def memory(
     train: Any,
@@ -65,28 +63,33 @@ def memory(
             "memory.label_names names labels, and classes=False says that there are none.",
             valid="label_names=None, or classes=True",
         )
-    given = {"train": train, "validation": validation, "test": test}
-    named = [group] if group and group not in inputs else []
-    columns = tuple(dict.fromkeys([*columns, *named]))
-    is_dataset = any(hasattr(part, "element_spec") for part in given.values())
-    collector = RowCollector(tuple(inputs), columns, is_dataset and not columns and not group)
-    for split, part in given.items():
+    inputs = tuple(inputs)
+    columns = tuple(dict.fromkeys([*columns, *([group] if group and group not in inputs else [])]))
+    splits = {"train": train, "validation": validation, "test": test}
+    is_dataset = any(hasattr(part, "element_spec") for part in splits.values())
+    collector = RowCollector(inputs, columns, is_dataset and not columns and not group)
+    for split, part in splits.items():
         if part is not None or split == "train":
             names = label_names if classes else ()
-            collector.add(split, _rows(part, split, tuple(inputs), names, columns))
+            collector.add(split, _rows(part, split, inputs, names, columns))
     shares = {"validation": validation_share, "test": test_share}
     shares = shares if len(collector.rows) == 1 else {}
     if collector.spilled:
         return collector.streamed_source(classes, shares)
-    rows: dict[str, Rows] = dict(collector.rows)
-    number = (*inputs, "label", *columns).index(group) if group else None
-    kind: Any = {"inputs": len(inputs), "classes": classes}
-    of_group: Any = {"group": number, "group_name": group or "", "own": OWN, "see": SEE}
-    rows, notes = complete("memory", rows, shares, **of_group, **kind)
-    if number is not None:
-        kind["groups"] = {split: part[number] for split, part in rows.items()}
-    kind |= {"columns": columns, "inputs": tuple(inputs)}
-    return MemorySource("memory", rows, notes, see=SEE, **kind)
+    return source_of_rows(
+        "memory",
+        collector.rows,
+        (),
+        shares,
+        inputs=inputs,
+        classes=classes,
+        columns=columns,
+        group=(*inputs, "label", *columns).index(group) if group else None,
+        group_name=group,
+        keep_overlap=True,
+        own=OWN,
+        see=SEE,
+    )
 
 
 def _rows(
@@ -108,12 +111,11 @@ def _rows(
         where = f"example {number:,} of {split}"
         *texts, answer = parts_of(element, inputs, where)
         _refuse_batches(texts, inputs, where)
-        found = [read_text(text, where, structured) for text in texts]
-        found.append(
+        row = [read_text(text, where, structured) for text in texts]
+        row.append(
             read_answer(answer, where) if structured else read_label(answer, label_names, where)
         )
-        found += [_value(element, name, where) for name in columns]
-        yield found
+        yield row + [_value(element, name, where) for name in columns]
 
 
 def _value(element: Any, name: str, where: str) -> str:

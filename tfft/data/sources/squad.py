@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
-from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, validated
+from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, each, validated
 from tfft.data.formats.open_format import open_bytes
-from tfft.data.sources.base import MemorySource, Source
-from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
+from tfft.data.sources.base import Source
+from tfft.data.sources.split_rows import source_of_rows
+from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError
 from tfft.storage.foreign_files import parse_json
 
@@ -19,11 +20,8 @@ VALID = '{"data": [{"title", "paragraphs": [{"context", "qas": [{"question", "an
 
 
 @validated(
-    data=FILLED,
-    validation=FILLED,
-    test=FILLED,
-    validation_share=FRACTION,
-    test_share=FRACTION,
+    **each("data validation test", FILLED),
+    **each("validation_share test_share", FRACTION),
     columns=DISTINCT,
 )
 def squad(
@@ -57,33 +55,28 @@ def squad(
       DataError: a file is none of this shape, or no run could learn from it.
     """
     check_shares(validation_share, test_share)
-    if group not in ("title", "context"):
-        raise DataError(
-            f"group={group!r} is unknown.", set_in="squad.group", valid="title, context"
-        )
     if unknown := sorted(set(columns) - {"title"}):
         raise DataError(
             f"squad has no column {unknown[0]!r}.", set_in="squad.columns", valid='("title",) or ()'
         )
-    given = {"train": data, "validation": validation, "test": test}
+    paths = {"train": data, "validation": validation, "test": test}
     rows: dict[str, Rows] = {
         split: tuple(map(list, zip(*read(path), strict=True))) or tuple([] for _ in COLUMNS)
-        for split, path in given.items()
+        for split, path in paths.items()
         if path is not None
     }
-    notes = [_told(split, part) for split, part in rows.items()]
-    kept, dropped = without_overlap(rows, 2)
-    rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
-    notes += dropped
-    shares = {"validation": validation_share, "test": test_share}
-    number = COLUMNS.index(group)
-    kind: Any = {"inputs": 2, "classes": False, "group": number, "group_name": group}
-    rows, made = complete(str(data), rows, shares, **kind)
-    notes += made
-    settings: Any = {"inputs": COLUMNS[:2], "classes": False, "columns": tuple(columns)}
-    settings["groups"] = {split: part[number] for split, part in rows.items()}
-    rows = {split: part[: 3 + len(columns)] for split, part in rows.items()}
-    return MemorySource(str(data), rows, notes, see=SEE, **settings)
+    return source_of_rows(
+        data,
+        rows,
+        [_note(split, part) for split, part in rows.items()],
+        {"validation": validation_share, "test": test_share},
+        inputs=COLUMNS[:2],
+        classes=False,
+        columns=tuple(columns),
+        group=COLUMNS.index(group),
+        group_name=group,
+        see=SEE,
+    )
 
 
 def read(path: str) -> Iterator[tuple[str, str, str, str]]:
@@ -96,9 +89,7 @@ def read(path: str) -> Iterator[tuple[str, str, str, str]]:
         with open_bytes(path) as file:
             content = parse_json(file.read())
     except ValueError as error:
-        raise DataError(
-            f"{path} cannot be read: {error}", set_in=str(path), valid=f"JSON: {VALID}", see=SEE
-        ) from error
+        raise _error(f"{path} cannot be read: {error}", str(path), f"JSON: {VALID}") from error
     for number, article in enumerate(_list(content, "data", path)):
         place = f"{path}, article {number + 1:,}"
         title = _text(article, "title", place)
@@ -106,56 +97,52 @@ def read(path: str) -> Iterator[tuple[str, str, str, str]]:
         for below, paragraph in enumerate(_list(article, "paragraphs", place)):
             inside = f"{place}, paragraph {below + 1:,}"
             context = _text(paragraph, "context", inside)
-            for asked in _list(paragraph, "qas", inside):
-                where = f"{inside}, question {asked.get('id', asked.get('question'))}"
-                yield _text(asked, "question", where), context, _answer(asked, where), title
+            for question in _list(paragraph, "qas", inside):
+                where = f"{inside}, question {question.get('id', question.get('question'))}"
+                text = _text(question, "question", where)
+                yield text, context, _answers(question, where), title
 
 
-def _answer(asked: dict[str, Any], where: str) -> str:
+def _answers(question: dict[str, Any], where: str) -> str:
     """Returns the answers to a question as JSON, each text with its place once."""
-    found = _list(asked, "answers", where)
-    impossible = bool(asked.get("is_impossible", False))
-    if impossible == bool(found):
-        raise DataError(
-            f"a question that is {'impossible' if impossible else 'possible'} has "
-            f"{len(found) or 'no'} answers.",
-            set_in=where,
-            valid='"is_impossible": true without answers, or answers without it',
-            see=SEE,
+    answers = _list(question, "answers", where)
+    kind = "impossible" if question.get("is_impossible", False) else "possible"
+    if (kind == "impossible") == bool(answers):
+        raise _error(
+            f"a question that is {kind} has {len(answers) or 'no'} answers.",
+            where,
+            '"is_impossible": true without answers, or answers without it',
         )
-    pairs: list[tuple[str, int]] = []
-    for answer in found:
+    pairs: dict[tuple[str, int], None] = {}
+    for answer in answers:
         start = answer.get("answer_start")
         if not isinstance(start, int) or isinstance(start, bool) or start < 0:
-            raise DataError(
-                f"an answer has the answer_start {start!r}.",
-                set_in=where,
-                valid="a whole number from 0, of Unicode characters",
-                see=SEE,
-            )
-        pairs.append((_text(answer, "text", where), start))
-    pairs = list(dict.fromkeys(pairs))
+            valid = "a whole number from 0, of Unicode characters"
+            raise _error(f"an answer has the answer_start {start!r}.", where, valid)
+        pairs[_text(answer, "text", where), start] = None
     content = {"text": [text for text, _ in pairs], "answer_start": [start for _, start in pairs]}
     return json.dumps(content, ensure_ascii=False)
 
 
 def _list(parent: Any, name: str, where: str) -> list[dict[str, Any]]:
-    found = parent.get(name) if isinstance(parent, dict) else None
-    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-        raise DataError(
-            f"there is no list of objects called {name!r}.", set_in=where, valid=VALID, see=SEE
-        )
-    return found
+    value = parent.get(name) if isinstance(parent, dict) else None
+    if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
+        raise _error(f"there is no list of objects called {name!r}.", where, VALID)
+    return value
 
 
 def _text(parent: dict[str, Any], name: str, where: str) -> str:
-    found = parent.get(name)
-    if not isinstance(found, str):
-        raise DataError(f"{name!r} is {found!r}.", set_in=where, valid="a text", see=SEE)
-    return found
+    value = parent.get(name)
+    if not isinstance(value, str):
+        raise _error(f"{name!r} is {value!r}.", where, "a text")
+    return value
 
 
-def _told(split: str, rows: Rows) -> str:
+def _error(problem: str, where: str, valid: str) -> DataError:
+    return DataError(problem, set_in=where, valid=valid, see=SEE)
+
+
+def _note(split: str, rows: Rows) -> str:
     questions, contexts, answers, titles = rows
     none = sum(not json.loads(answer)["text"] for answer in answers)
     more = f", {none:,} of them without an answer" if none else ""

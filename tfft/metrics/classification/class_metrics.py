@@ -6,12 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    confusion_matrix,
-    log_loss,
-    matthews_corrcoef,
-    precision_recall_fscore_support,
-)
+from sklearn.metrics import confusion_matrix, log_loss, matthews_corrcoef
 
 from tfft.errors import DataError, UserError
 from tfft.metrics.classification.reliability import reliability
@@ -68,13 +63,17 @@ def classification_metrics(
             "its training diverged.",
             valid="a lower Stage.learning_rate, or global_clipnorm = 1.0",
         )
-    truth, rows = np.asarray(truth), _rows(probabilities)
+    exact = probabilities.astype(np.float64)
+    rows = exact / exact.sum(-1, keepdims=True)  # scikit-learn needs sums of one
     predicted = probabilities.argmax(-1) if predicted is None else predicted
     matrix = confusion_matrix(truth, predicted, labels=np.arange(len(names)))
     counted = count_intervals(matrix)
     counted["matthews_correlation"]["value"] = float(matthews_corrcoef(truth, predicted))
     # Ranked as they are: a division could make equal ones differ, or different ones equal.
-    classes = _per_class(truth, predicted, probabilities, names, counted.pop("f1"))
+    classes = {
+        name: label_row(truth == number, predicted == number, probabilities[:, number], f1)
+        for number, (name, f1) in enumerate(zip(names, counted.pop("f1"), strict=True))
+    }
     calibration = reliability(truth, rows)
     return {
         "accuracy": share_interval(int((predicted == truth).sum()), len(truth)),
@@ -89,20 +88,10 @@ def classification_metrics(
     }
 
 
-def _rows(probabilities: np.ndarray) -> np.ndarray:
-    """Returns rows that sum to one in double precision, as scikit-learn asks."""
-    exact = probabilities.astype(np.float64)
-    return exact / exact.sum(-1, keepdims=True)
-
-
 def _of_probabilities(
-    truth: np.ndarray,
-    rows: np.ndarray,
-    scores: np.ndarray,
-    classes: dict[str, dict[str, Any]],
+    truth: np.ndarray, rows: np.ndarray, scores: np.ndarray, classes: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Returns log loss, Brier score and the macro areas with their intervals."""
-    numbers = np.arange(rows.shape[1])
     tiny = np.finfo(rows.dtype).eps
     own = rows[np.arange(len(truth)), truth]
     # The squared distance to the one-hot truth, with no second array of n x c.
@@ -111,44 +100,19 @@ def _of_probabilities(
         "log_loss": -np.log(np.clip(own, tiny, 1 - tiny)),
         "brier_score": squared / 2 if rows.shape[1] == 2 else squared,
     }
-    values: dict[str, float | None] = {
-        "log_loss": float(log_loss(truth, rows, labels=numbers)),
+    values = {
+        "log_loss": float(log_loss(truth, rows, labels=np.arange(rows.shape[1]))),
         "brier_score": float(losses["brier_score"].mean()),
+        "roc_auc": mean_area(classes, "roc_auc"),
+        "average_precision": mean_area(classes, "average_precision"),
     }
-    for area in ("roc_auc", "average_precision"):
-        known = [row[area] for row in classes.values() if row[area] is not None]
-        values[area] = float(np.mean(known)) if known else None
     return example_intervals(values, losses, truth, scores)
 
 
-def _per_class(
-    truth: np.ndarray,
-    predicted: np.ndarray,
-    scores: np.ndarray,
-    names: Sequence[str],
-    f1_figures: Sequence[dict[str, Any]],
-) -> dict[str, dict[str, Any]]:
-    numbers = precision_recall_fscore_support(
-        truth, predicted, labels=np.arange(len(names)), zero_division=np.nan
-    )
-    precision, recall, f1, support = (np.asarray(column) for column in numbers)
-    hits = np.bincount(truth[predicted == truth], minlength=len(names))
-    called = np.bincount(predicted, minlength=len(names))
-    return {
-        name: {
-            "precision": _or_none(precision[i]),
-            "recall": _or_none(recall[i]),
-            "f1": _or_none(f1[i]),
-            "support": int(support[i]),
-            "intervals": {
-                "precision": _ends(share_interval(int(hits[i]), int(called[i]))),
-                "recall": _ends(share_interval(int(hits[i]), int(support[i]))),
-                "f1": _ends(f1_figures[i]),
-            },
-            **areas(truth == i, scores[:, i]),
-        }
-        for i, name in enumerate(names)
-    }
+def mean_area(classes: Mapping[str, Mapping[str, Any]], area: str) -> float | None:
+    """Returns the mean of an area over the classes for which it is defined; None for none."""
+    values = [row[area] for row in classes.values() if row[area] is not None]
+    return float(np.mean(values)) if values else None
 
 
 def class_areas(
@@ -182,7 +146,7 @@ def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[d
     """
     counts = np.asarray(matrix)
     support = counts.sum(1)
-    found = [
+    pairs = [
         {
             "truth": labels[row],
             "predicted": labels[column],
@@ -192,7 +156,7 @@ def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[d
         for row, column in np.argwhere(counts)
         if row != column
     ]
-    return sorted(found, key=lambda pair: -pair["texts"])
+    return sorted(pairs, key=lambda pair: -pair["texts"])
 
 
 def class_row(figures: Mapping[str, Figure], support: int) -> dict[str, Any]:
@@ -209,9 +173,20 @@ def class_row(figures: Mapping[str, Figure], support: int) -> dict[str, Any]:
     }
 
 
+def label_row(
+    truth: np.ndarray, predicted: np.ndarray, scores: np.ndarray, f1: Figure
+) -> dict[str, Any]:
+    """Returns `class_row` of a label among others, and the areas under its curves.
+
+    Args:
+      truth, predicted: whether an example has the label, and is predicted to have it, bool [n].
+      scores: its probability, float [n].
+      f1: F1 with its interval.
+    """
+    hits, called, support = (int(each.sum()) for each in (truth & predicted, predicted, truth))
+    shares = {"precision": share_interval(hits, called), "recall": share_interval(hits, support)}
+    return {**class_row({**shares, "f1": f1}, support), **areas(truth, scores)}
+
+
 def _ends(figure: dict[str, Any]) -> list[float] | None:
     return [figure["low"], figure["high"]] if "low" in figure else None
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

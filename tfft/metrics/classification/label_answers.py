@@ -11,11 +11,11 @@ What a list of numbers means and which separator a string has is decided on all 
 
 from __future__ import annotations
 
-import dataclasses
+import collections
 import json
 import re
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from tfft.errors import DataError
 
@@ -28,14 +28,13 @@ NAMES = (
 _SPACED = re.compile(r"[01]( +[01])+")
 
 
-@dataclasses.dataclass(frozen=True)
-class LabelSets:
+class LabelSets(NamedTuple):
     """Labels of answers.
 
     Attributes:
       sets: Distinct labels of each answer, in its order.
       names: All labels that the answers name, those that are 0 everywhere included.
-      separator: Detected or given; None if no answer needs one.
+      separator: The argument or the detected one; None if no answer needs one.
     """
 
     sets: list[list[str]]
@@ -61,7 +60,8 @@ def read(
     texts = [each for each in parsed if isinstance(each, str)]
     if separator is None:
         separator = find_separator(texts, labels or ())
-    digits = _digits([_split(each, separator) for each in texts])
+    lists = [parts for each in texts if (parts := _split(each, separator))]
+    digits = set().union(*lists) <= {"0", "1"} and len(set(map(len, lists))) == 1
     for place, value in enumerate(parsed):
         if isinstance(value, str):
             parts = _split(value, separator)
@@ -70,11 +70,14 @@ def read(
     sets: list[list[str]] = []
     names: set[str] = set()
     for answer, value in zip(answers, parsed, strict=True):
-        if isinstance(value, list) and indicators and _is_vector(value):
-            value = _zipped(answer, value, indicators)
-        found = _of_object(answer, value) if isinstance(value, dict) else _of_list(answer, value)
-        names.update(found if isinstance(value, list) else map(str.strip, value))
-        sets.append(found)
+        if indicators and _is_vector(value):
+            if len(value) != len(indicators):
+                problem = f"has {len(value)} numbers for {len(indicators)} labels"
+                raise _wrong(answer, problem)
+            value = dict(zip(indicators, value, strict=True))
+        own = _of_object(answer, value) if isinstance(value, dict) else _of_list(answer, value)
+        names.update(own if isinstance(value, list) else map(str.strip, value))
+        sets.append(own)
     return LabelSets(sets, frozenset(names), separator)
 
 
@@ -85,18 +88,17 @@ def find_separator(texts: Sequence[str], labels: Collection[str] = ()) -> str | 
       DataError: Several characters could be the separator.
     """
     several = [text for text in texts if text not in labels]
-    found = [each for each in SEPARATORS if any(each in text for text in several)]
-    if len(found) > 1:
-        shown = [next(text for text in several if each in text) for each in found]
-        error = DataError(
-            f"the separator of labels is not clear: {_listed(found)} stand in the answers, "
-            f"as in {_listed(list(dict.fromkeys(shown)))}.",
+    separators = [each for each in SEPARATORS if any(each in text for text in several)]
+    if len(separators) > 1:
+        answers = [next(text for text in several if each in text) for each in separators]
+        raise DataError(
+            f"the separator of labels is not clear: {_listed(separators)} stand in the answers, "
+            f"as in {_listed(list(dict.fromkeys(answers)))}.",
             valid='MultiLabelClassification.separator = "|", or the one that you mean; or lists, '
             '["plot", "cast"]',
+            answers=answers,
         )
-        error.answers = frozenset(shown)
-        raise error
-    return found[0] if found else None
+    return separators[0] if separators else None
 
 
 def _listed(values: Sequence[str]) -> str:
@@ -109,11 +111,10 @@ def _parse(answer: str) -> Any:
     if text[:1] not in ("[", "{"):
         return text
     try:
-        value = json.loads(text)
+        return json.loads(text)
     except (ValueError, RecursionError) as error:
         kind = "list" if text[0] == "[" else "object"
         raise _wrong(answer, f"is no {kind} in JSON: {error}") from error
-    return value
 
 
 def _split(text: str, separator: str | None) -> list[str]:
@@ -123,22 +124,15 @@ def _split(text: str, separator: str | None) -> list[str]:
     return [part.strip() for part in parts if part.strip()]
 
 
-def _digits(lists: Sequence[Any]) -> bool:
-    """Returns True if the lists that are not empty are "0" and "1", as many in each."""
-    found = [each for each in lists if each]
-    digits = all(value in ("0", "1") for each in found for value in each)
-    return bool(found) and digits and len({len(each) for each in found}) == 1
-
-
-def _is_vector(value: list[Any]) -> bool:
-    return bool(value) and all(isinstance(each, int | float) for each in value)
+def _is_vector(value: Any) -> bool:
+    return isinstance(value, list) and set() < {*map(type, value)} <= {int, float, bool}
 
 
 def _indicator_names(
     parsed: Sequence[Any], answers: Sequence[str], labels: Sequence[str] | None
 ) -> Sequence[str]:
     """Returns the labels that lists of numbers have 0 and 1 for; () if the numbers are names."""
-    vectors = [value for value in parsed if isinstance(value, list) and _is_vector(value)]
+    vectors = [value for value in parsed if _is_vector(value)]
     values = [each for value in vectors for each in value]
     whole = all(type(each) is int for each in values)
     repeated = any(len(set(value)) < len(value) for value in vectors)
@@ -150,30 +144,20 @@ def _indicator_names(
         return ()
     if labels and not known:
         return labels
-    error = DataError(
+    pairs = zip(answers, parsed, strict=True)
+    raise DataError(
         f"the answers are lists of numbers, as {answers[parsed.index(vectors[0])][:60]!r}: 0 and 1 "
         "for each label, or labels that are called so?",
         valid=NAMES,
+        answers=[answer for answer, value in pairs if _is_vector(value)],
     )
-    error.answers = frozenset(
-        answer
-        for answer, value in zip(answers, parsed, strict=True)
-        if isinstance(value, list) and _is_vector(value)
-    )
-    raise error
-
-
-def _zipped(answer: str, values: list[Any], labels: Sequence[str]) -> dict[str, Any]:
-    if len(values) != len(labels):
-        raise _wrong(answer, f"has {len(values)} numbers for {len(labels)} labels")
-    return dict(zip(labels, values, strict=True))
 
 
 def _of_object(answer: str, value: dict[str, Any]) -> list[str]:
-    for name, given in value.items():
-        if not isinstance(given, bool | int | float) or given not in (0, 1):
-            raise _wrong(answer, f"has {json.dumps(given)[:40]} for {name!r}, not 0 or 1")
-    return _distinct([name for name, given in value.items() if given])
+    for name, indicator in value.items():
+        if not isinstance(indicator, int | float) or indicator not in (0, 1):
+            raise _wrong(answer, f"has {json.dumps(indicator)[:40]} for {name!r}, not 0 or 1")
+    return _distinct([name for name, indicator in value.items() if indicator])
 
 
 def _of_list(answer: str, value: Any) -> list[str]:
@@ -188,9 +172,7 @@ def _distinct(names: Sequence[str]) -> list[str]:
 
 
 def _wrong(answer: str, problem: str) -> DataError:
-    error = DataError(f"the answer {answer[:80]!r} {problem}.", valid=NAMES)
-    error.answers = frozenset([answer])
-    return error
+    return DataError(f"the answer {answer[:80]!r} {problem}.", valid=NAMES, answers=[answer])
 
 
 def counts(sets: Sequence[Sequence[str]], sizes: Sequence[int]) -> dict[str, int]:
@@ -200,8 +182,7 @@ def counts(sets: Sequence[Sequence[str]], sizes: Sequence[int]) -> dict[str, int
       sets: Labels of each distinct answer.
       sizes: Number of examples with each answer.
     """
-    found: dict[str, int] = {}
+    result: collections.Counter[str] = collections.Counter()
     for names, size in zip(sets, sizes, strict=True):
-        for name in names:
-            found[name] = found.get(name, 0) + size
-    return found
+        result.update(dict.fromkeys(names, size))
+    return result

@@ -1,4 +1,4 @@
-"""Lists of choices: how they and their answers read, what scores of them mean, and floors."""
+"""Lists of choices: reading of choices and answers, and metrics of their scores."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import softmax
 
 from tfft.errors import ConfigError, DataError
 
@@ -22,16 +23,16 @@ def choices_of(text: str | bytes) -> list[str]:
     Raises:
       DataError: it is none of two texts or more.
     """
-    shown = f"the choices {text[:80]!r}"
+    problem = f"the choices {text[:80]!r}"
     try:
-        found = json.loads(text)
+        choices = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown} are no JSON: {error}.", valid='["one", "another"]') from error
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise DataError(f"{shown} are no list of strings.", valid='["one", "another"]')
-    if len(found) < 2 or not all(each.strip() for each in found):
-        raise DataError(f"{shown} are not two texts or more.", valid='["one", "another"]')
-    return found
+        raise DataError(f"{problem} are no JSON: {error}.", valid='["one", "another"]') from error
+    if not isinstance(choices, list) or not all(isinstance(each, str) for each in choices):
+        raise DataError(f"{problem} are no list of strings.", valid='["one", "another"]')
+    if len(choices) < 2 or not all(each.strip() for each in choices):
+        raise DataError(f"{problem} are not two texts or more.", valid='["one", "another"]')
+    return choices
 
 
 def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
@@ -48,33 +49,27 @@ def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
     """
     if kind not in KINDS:
         raise ConfigError(f"MultipleChoice.answer={kind!r} is unknown.", valid=", ".join(KINDS))
-    found = set()
+    numbers = set()
     if kind != "text" and answer.strip().isdecimal() and int(answer) < len(choices):
-        found.add(int(answer))
+        numbers.add(int(answer))
     if kind != "number" and answer in choices:
-        found.add(choices.index(answer))
-    if len(found) > 1:
+        numbers.add(choices.index(answer))
+    if len(numbers) > 1:
         raise DataError(
             f"the answer {answer!r} is the text of one choice and the number of another.",
             valid='MultipleChoice.answer = "number" or "text"',
         )
-    if not found:
-        valid = f"a number from 0 to {len(choices) - 1}", "the text of a choice"
+    if not numbers:
+        valid = {"number": f"a number from 0 to {len(choices) - 1}", "text": "the text of a choice"}
         raise DataError(
             f"the answer {answer!r} is none of the choices {list(choices)}.",
-            valid={"number": valid[0], "text": valid[1]}.get(kind, ", or ".join(valid)),
+            valid=valid.get(kind, ", or ".join(valid.values())),
         )
-    return found.pop()
-
-
-def softmax(scores: np.ndarray) -> np.ndarray:
-    """Returns the probabilities of scores, float64 [r]."""
-    powers = np.exp(scores.astype(np.float64) - scores.max())
-    return powers / powers.sum()
+    return numbers.pop()
 
 
 def measures(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns the measure and the sums of accuracy and log loss.
+    """Returns the aggregate and the terms of accuracy and log loss.
 
     The latter is minus the logarithm of the right choice's probability.
 
@@ -82,17 +77,18 @@ def measures(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> dict[str, Any]
       truth: numbers of the right choices, int [n].
       outputs: scores of the choices of each example, [r 1].
     """
-    right = np.array([scores[:, 0].argmax() for scores in outputs]) == truth
     wide = [scores[:, 0].astype(np.float64) for scores in outputs]
+    right = np.array([scores.argmax() for scores in wide]) == truth
     pairs = zip(wide, truth, strict=True)
     losses = [np.logaddexp.reduce(scores) - scores[number] for scores, number in pairs]
-    score = {"accuracy": right.astype(float), "log_loss": np.array(losses)}
-    return {name: ("mean", {"score": each}) for name, each in score.items()}
+    return {
+        "accuracy": ("mean", {"score": right.astype(float)}),
+        "log_loss": ("mean", {"score": np.array(losses)}),
+    }
 
 
 def chosen(choices: Sequence[str], scores: np.ndarray) -> dict[str, Any]:
     """Returns the choice with the highest score, its number and the probabilities of all."""
-    probabilities = softmax(scores)
-    number = int(probabilities.argmax())
-    found = {"choice": choices[number], "number": number}
-    return {**found, "probabilities": probabilities.tolist()}
+    probabilities = softmax(scores.astype(np.float64)).tolist()
+    number = probabilities.index(max(probabilities))
+    return {"choice": choices[number], "number": number, "probabilities": probabilities}

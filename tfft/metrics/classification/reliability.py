@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word."""
+"""Calibration: how far probabilities are from the shares of right predictions."""
 
 from __future__ import annotations
 
@@ -62,21 +62,18 @@ def reliability(truth: np.ndarray, probabilities: np.ndarray, bins: int = BINS) 
     }
 
 
-def told(found: dict[str, Any]) -> str:
-    """Returns in one sentence what the calibration comes to."""
-    error, chance = found["error"], found["error_by_chance"]["high"]
+def told(calibration: dict[str, Any]) -> str:
+    """Returns a summary of the calibration in one sentence."""
+    error, chance = calibration["error"], calibration["error_by_chance"]["high"]
     figures = f"expected calibration error {error:.3f}"
-    if error <= chance:
-        return (
-            f"Probabilities can be taken at their word: {figures}, and chance alone gives up to "
-            f"{chance:.3f} on as many texts."
-        )
-    gap = found["confidence"] - found["accuracy"]
     by_chance = f"chance alone gives up to {chance:.3f} on as many texts"
+    if error <= chance:
+        return f"Probabilities can be taken at their word: {figures}, and {by_chance}."
+    gap = calibration["confidence"] - calibration["accuracy"]
     if abs(gap) < error / 2:
         return f"Probabilities are off, in both directions: {figures}; {by_chance}."
     kind = "too sure" if gap > 0 else "not sure enough"
     return (
-        f"The model is {kind}: its mean probability is {found['confidence']:.3f} and its accuracy "
-        f"{found['accuracy']:.3f}; {figures}, {by_chance}."
+        f"The model is {kind}: its mean probability is {calibration['confidence']:.3f} and its "
+        f"accuracy {calibration['accuracy']:.3f}; {figures}, {by_chance}."
     )

@@ -1,24 +1,22 @@
 """Spans of tokens in examples of several rows: which are right, which is the best, as arrays.
 
 A position is a token that a span may begin or end at, or the first token of the first row, where
-both ends of no span at all stand. What is told of tokens is a mark: `OUTSIDE` of a token that is no
+both ends of no span at all stand. Each token has a mark: `OUTSIDE` for a token that is no
 position, else the sum of `START` and `END` where a right span begins and ends, 0 elsewhere.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 OUTSIDE, START, END = -1, 1, 2
-NEVER = -1e30  # the logit of what cannot be
+NEVER = -1e30  # the logit of an impossible position
 
 
-@dataclasses.dataclass(frozen=True)
-class Span:
+class Span(NamedTuple):
     """The best span of an example.
 
     Attributes:
@@ -39,15 +37,11 @@ class Span:
 
     def told(self, text: str, limit: float) -> dict[str, Any]:
         """Returns the span of a text, or none where the doubt is above `limit`."""
-        if self.start < 0 or self.doubt > limit:
-            probability = float(np.exp(np.float32(self.none)))
-            return {"answer": "", "start": -1, "end": -1, "probability": probability}
-        return {
-            "answer": text[self.start : self.end],
-            "start": self.start,
-            "end": self.end,
-            "probability": float(np.exp(np.float32(self.log_probability))),
-        }
+        start, end, logarithm, _ = self
+        if start < 0 or self.doubt > limit:
+            start, end, logarithm = -1, -1, self.none
+        probability = float(np.exp(np.float32(logarithm)))
+        return {"answer": text[start:end], "start": start, "end": end, "probability": probability}
 
 
 def inside(starts: np.ndarray, ends: np.ndarray) -> np.ndarray:
@@ -60,7 +54,7 @@ def marks(
 ) -> np.ndarray:
     """Returns the marks of an example's tokens, int32 [r t].
 
-    Every right span is marked in every row that holds it whole. None at all are where the text is
+    Every right span is marked in every row that holds all of it. There are none where the text is
     cut before they end, or where no token has a character of them.
 
     Args:
@@ -69,8 +63,8 @@ def marks(
       cut: whether something of the text is in no row.
     """
     text = inside(starts, ends)
-    found = np.where(text, 0, OUTSIDE).astype(np.int32)
-    found[0, 0] = 0 if golds else START + END
+    result = np.where(text, 0, OUTSIDE).astype(np.int32)
+    result[0, 0] = 0 if golds else START + END
     read = ends[text].max(initial=0)
     for begin, end in golds:
         over = text & (starts < end) & (ends > begin)
@@ -81,9 +75,9 @@ def marks(
             places = np.flatnonzero(over[row])
             left, right = places[0], places[-1]
             if starts[row, left] == low and ends[row, right] == high:
-                found[row, left] |= START
-                found[row, right] |= END
-    return found
+                result[row, left] |= START
+                result[row, right] |= END
+    return result
 
 
 def best(logits: np.ndarray, starts: np.ndarray, ends: np.ndarray, longest: int) -> Span:
@@ -116,21 +110,17 @@ def best(logits: np.ndarray, starts: np.ndarray, ends: np.ndarray, longest: int)
 def logits_of(
     starts: np.ndarray, ends: np.ndarray, span: tuple[int, int] | None, longest: int
 ) -> np.ndarray:
-    """Returns logits whose best span is a given one, float32 [r t 2]; None for no span.
+    """Returns logits whose best span is `span`, float32 [r t 2]; None for no span.
 
     Of a span with more than `longest` tokens it is the beginning.
     """
-    found = np.full((*starts.shape, 2), -100.0, np.float32)
-    over = np.zeros(starts.shape, bool)
-    if span is not None:
-        over = inside(starts, ends) & (starts < span[1]) & (ends > span[0])
-    if not over.any():
-        found[0, 0] = 0.0
-        return found
+    logits = np.full((*starts.shape, 2), -100.0, np.float32)
+    begin, end = span or (0, 0)
+    over = inside(starts, ends) & (starts < end) & (ends > begin)
     row = int(over.sum(1).argmax())
-    places = np.flatnonzero(over[row])
-    found[row, places[0], 0] = found[row, places[:longest][-1], 1] = 0.0
-    return found
+    places = np.flatnonzero(over[row]) if over.any() else [0]
+    logits[row, places[0], 0] = logits[row, places[:longest][-1], 1] = 0.0
+    return logits
 
 
 def places(

@@ -1,4 +1,4 @@
-"""Answers that stand in a text, in SQuAD's shape: read, compared with what a model says."""
+"""Answers that stand in a text, in SQuAD's form: reading, and comparison with predictions."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def read(answer: str, question: str, context: str) -> Golds:
     """
     where = f"the question {_cut(question)!r}"
     try:
-        found = json.loads(answer)
-        texts, starts = list(found["text"]), list(found["answer_start"])
-        if isinstance(found["text"], str) or len(texts) != len(starts):
+        parsed = json.loads(answer)
+        texts, starts = list(parsed["text"]), list(parsed["answer_start"])
+        if isinstance(parsed["text"], str) or len(texts) != len(starts):
             raise TypeError
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise DataError(
@@ -58,16 +58,14 @@ def read(answer: str, question: str, context: str) -> Golds:
         there = context[start : start + len(text)]
         if there != text:
             place = context.find(text)
+            valid = f"answer_start {place:,}, where it first stands"
+            if place < 0:
+                valid = "a text that the context holds"
             raise DataError(
                 f"the answer {_cut(text)!r} does not stand at character {start:,} of its context: "
                 f"there is {_cut(there)!r}.",
                 set_in=f"{where}, on {_cut(context)!r}",
-                valid=(
-                    f"answer_start {place:,}, where it first stands"
-                    if place >= 0
-                    else "a text that the context holds"
-                )
-                + ", counted in Unicode characters, not in bytes",
+                valid=f"{valid}, counted in Unicode characters, not in bytes",
             )
     return list(zip(starts, texts, strict=True))
 
@@ -84,23 +82,23 @@ def normalised(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact(found: str, golds: Sequence[str]) -> float:
+def exact(predicted: str, golds: Sequence[str]) -> float:
     """Returns 1 where an answer is one of the right ones, normalised; "" is no answer."""
-    return float(normalised(found) in {normalised(gold) for gold in _known(golds)})
+    return float(normalised(predicted) in _known(golds))
 
 
-def f1(found: str, golds: Sequence[str]) -> float:
+def f1(predicted: str, golds: Sequence[str]) -> float:
     """Returns the F1 of the words of an answer and of the right one that is most like it."""
-    return max(_word_f1(normalised(found), normalised(gold)) for gold in _known(golds))
+    return max(_word_f1(normalised(predicted), gold) for gold in _known(golds))
 
 
 def _known(golds: Sequence[str]) -> list[str]:
-    """Returns the right answers that normalisation leaves something of, as SQuAD 2.0 does."""
-    return [gold for gold in golds if normalised(gold)] or [""]
+    """Returns the normalised right answers that are not empty, or "", as SQuAD 2.0 does."""
+    return [text for text in map(normalised, golds) if text] or [""]
 
 
-def _word_f1(found: str, gold: str) -> float:
-    one, two = found.split(), gold.split()
+def _word_f1(prediction: str, gold: str) -> float:
+    one, two = prediction.split(), gold.split()
     if not one or not two:
         return float(one == two)
     shared = (Counter(one) & Counter(two)).total()
@@ -119,89 +117,87 @@ def texts(examples: Any) -> list[list[str]]:
 
 def scores(
     score: Callable[[str, Sequence[str]], float],
-    given: Sequence[str],
+    answers: Sequence[str],
     right: Sequence[Sequence[str]],
 ) -> np.ndarray:
     """Returns `f1` or `exact` of each answer, float [n]."""
-    return np.array([score(*pair) for pair in zip(given, right, strict=True)], float)
+    return np.array([score(*pair) for pair in zip(answers, right, strict=True)], float)
 
 
 def measures(
-    found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
+    predicted: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
 ) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
-    """Returns the measure and the sums of `FIGURES`; the last one where a question has no answer.
+    """Returns aggregate and terms of `FIGURES`; of the last one where a question has no answer.
 
     Args:
-      found: `answer` of each example.
+      predicted: `answer` of each example.
       right: the texts of right answers.
     """
-    given = [each["answer"] for each in found]
-    score = {"f1": scores(f1, given, right), "exact_match": scores(exact, given, right)}
-    result = {name: ("mean", {"score": each}) for name, each in score.items()}
-    there = np.array([not known for known in right], float)
+    answers = [each["answer"] for each in predicted]
+    result = {
+        name: ("mean", {"score": scores(score, answers, right)})
+        for name, score in {"f1": f1, "exact_match": exact}.items()
+    }
+    there = np.array([not texts for texts in right], float)
     if there.any():
-        declined = np.array([not answer for answer in given], float)
+        declined = np.array([not answer for answer in answers], float)
         result["no_answer_accuracy"] = ("mean", {"score": declined, "there": there})
     return result
 
 
-def best_threshold(examples: Any, found: Sequence[answer_span_scores.Span]) -> float:
+def best_threshold(examples: Any, spans: Sequence[answer_span_scores.Span]) -> float:
     """Returns above which doubt no answer has the better F1, on `Examples` with their spans."""
     right = texts(examples)
-    given = [each["answer"] for each in answer_span_scores.told(found, examples.inputs[1], np.inf)]
-    doubts = np.array([span.doubt for span in found])
-    declined = scores(f1, [""] * len(right), right)
-    return answer_span_scores.best_threshold(doubts, scores(f1, given, right), declined)
+    best = [each["answer"] for each in answer_span_scores.told(spans, examples.inputs[1], np.inf)]
+    answered, declined = (scores(f1, each, right) for each in (best, [""] * len(right)))
+    doubts = np.array([span.doubt for span in spans])
+    return answer_span_scores.best_threshold(doubts, answered, declined)
 
 
-def surest_errors(examples: Any, found: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+def surest_errors(
+    examples: Any, predicted: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, Any]]:
     """Returns the answers that are not exactly right: least F1 first, then the surest.
 
     Args:
       examples: `Examples` of questions and contexts.
-      found: what is predicted of each.
+      predicted: the prediction of each.
 
     Returns:
       By the number of an example `truth`, `predicted`, `probability`, `f1`, and `spans`, where both
       stand in the question with its context below.
     """
     right = texts(examples)
-    given = [each["answer"] for each in found]
-    match, score = scores(exact, given, right), scores(f1, given, right)
-    sure = np.array([each["probability"] for each in found])
+    answers = [each["answer"] for each in predicted]
+    match, score = scores(exact, answers, right), scores(f1, answers, right)
+    sure = np.array([each["probability"] for each in predicted])
     return {
         int(row): {
             "truth": " | ".join(dict.fromkeys(right[row])) or NONE,
-            "predicted": given[row] or NONE,
+            "predicted": answers[row] or NONE,
             "probability": float(sure[row]),
             "f1": float(score[row]),
-            "spans": _places(examples, row, found[row]),
+            "spans": _places(examples, row, predicted[row]),
         }
         for row in np.lexsort((-sure, score))
         if not match[row]
     }
 
 
-def _places(examples: Any, row: int, given: Mapping[str, Any]) -> dict[str, list[Any]]:
-    behind = len(examples.inputs[0][row]) + 1
+def _places(examples: Any, row: int, prediction: Mapping[str, Any]) -> dict[str, list[Any]]:
+    context = len(examples.inputs[0][row]) + 1  # where it begins, behind the question
     golds = read(examples.answers[row], *(column[row] for column in examples.inputs))
     right = {(start, start + len(text)) for start, text in golds}
-    said = {(given["start"], given["end"])} if given["answer"] else set()
+    predicted = {(prediction["start"], prediction["end"])} if prediction["answer"] else set()
     return {
-        side: [(a + behind, b + behind, "answer") for a, b in sorted(found)]
-        for side, found in (("truth", right), ("predicted", said))
+        side: [(start + context, end + context, "answer") for start, end in sorted(spans)]
+        for side, spans in (("truth", right), ("predicted", predicted))
     }
 
 
 def received(served: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Returns a served model's answers, arrays of one value each, as a task predicts them."""
-    columns = [served[name] for name in ("answer", "start", "end", "probability")]
-    return [
-        {
-            "answer": bytes(text).decode(),
-            "start": int(start),
-            "end": int(end),
-            "probability": float(probability),
-        }
-        for text, start, end, probability in zip(*columns, strict=True)
-    ]
+    kinds: dict[str, Callable[[Any], Any]]
+    kinds = {"answer": bytes.decode, "start": int, "end": int, "probability": float}
+    rows = zip(*(map(kind, served[name]) for name, kind in kinds.items()), strict=True)
+    return [dict(zip(kinds, row, strict=True)) for row in rows]

@@ -1,7 +1,8 @@
-"""Spans of texts: what an answer says, the tags that words get of them, and how many are found."""
+"""Spans of texts: reading of answers, tags of words, and metrics of predicted spans."""
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -43,25 +44,24 @@ def read_spans(answer: str) -> list[Span]:
       DataError: it is none, or two of its spans overlap.
     """
     try:
-        listed = json.loads(answer)
-        found = sorted((start, end, label) for start, end, label in listed)
-        right = isinstance(listed, list) and all(
-            type(s) is type(e) is int and 0 <= s < e for s, e, _ in found
+        parsed = json.loads(answer)
+        spans = sorted((start, end, label) for start, end, label in parsed)
+        right = isinstance(parsed, list) and all(
+            type(s) is type(e) is int and 0 <= s < e and isinstance(label, str) and label
+            for s, e, label in spans
         )
-        right = right and all(isinstance(label, str) and label for *_, label in found)
     except (TypeError, ValueError, RecursionError):
         right = False
     if not right:
-        error = DataError(f"{answer[:200]!r} is no list of spans.", valid=VALID)
-        error.answers = {answer}
-        raise error
-    for one, two in zip(found, found[1:], strict=False):
+        problem = f"{answer[:200]!r} is no list of spans."
+        raise DataError(problem, valid=VALID, answers=[answer])
+    for one, two in itertools.pairwise(spans):
         if two[0] < one[1]:
             raise DataError(
                 f"the spans {json.dumps(one)} and {json.dumps(two)} overlap, in {answer[:200]!r}.",
                 valid="spans that do not share a character",
             )
-    return found
+    return spans
 
 
 def labels_in(answers: Iterable[str]) -> list[str]:
@@ -70,16 +70,15 @@ def labels_in(answers: Iterable[str]) -> list[str]:
     Raises:
       DataError: there is no span, or an answer is no list of spans.
     """
-    found = sorted({label for answer in answers for *_, label in read_spans(answer)})
-    if not found:
+    labels = sorted({label for answer in answers for *_, label in read_spans(answer)})
+    if not labels:
         raise DataError("no training example has a span.", valid=VALID)
-    return found
+    return labels
 
 
 def truth(examples: Any) -> list[list[Span]]:
     """Returns the spans of each of `Examples`, see `spans_in`."""
-    pairs = zip(examples.answers or (), examples.inputs[0], strict=True)
-    return [spans_in(*pair) for pair in pairs]
+    return [spans_in(*row) for row in zip(examples.answers or (), examples.inputs[0], strict=True)]
 
 
 def spans_in(answer: str, text: str) -> list[Span]:
@@ -88,21 +87,19 @@ def spans_in(answer: str, text: str) -> list[Span]:
     Raises:
       DataError: a span ends behind the text, or is white space.
     """
-    found = []
+    spans = []
     for start, end, label in read_spans(answer):
         part = text[start:end]
         if end > len(text) or not part.strip():
+            problem = "ends behind" if part.strip() else "has no character in"
             raise DataError(
-                f"the span {json.dumps([start, end, label])} has no character in the text "
-                f"{text[:80]!r} of {len(text):,} characters."
-                if not part.strip()
-                else f"the span {json.dumps([start, end, label])} ends behind the text "
-                f"{text[:80]!r} of {len(text):,} characters.",
+                f"the span {json.dumps([start, end, label])} {problem} the text {text[:80]!r} of "
+                f"{len(text):,} characters.",
                 valid=VALID,
             )
         start += len(part) - len(part.lstrip())
-        found.append((start, start + len(part.strip()), label))
-    return found
+        spans.append((start, start + len(part.strip()), label))
+    return spans
 
 
 def touched(span: Span, words: np.ndarray) -> tuple[int, int]:
@@ -150,9 +147,9 @@ def told(rows: Iterable[tuple[Sequence[Span], np.ndarray, bool]]) -> list[str]:
         words = words[words[:, 0] >= 0]
         for span in spans:
             first, last = touched(span, words)
-            found = first < last and (words[first, 0], words[last - 1, 1]) == span[:2]
+            exact = first < last and (words[first, 0], words[last - 1, 1]) == span[:2]
             lost = cut and span[1] > words[:, 1].max(initial=0)
-            total, behind, inexact = total + 1, behind + lost, inexact + (not found and not lost)
+            total, behind, inexact = total + 1, behind + lost, inexact + (not exact and not lost)
     lines = {
         "do not begin and end with a word: they are learned as the words that they touch, and "
         "count as missed": inexact,
@@ -202,12 +199,12 @@ def errors(
       By the number of a text `truth` and `predicted` as a person reads them, and as `spans`.
     """
     wrong = np.array([len({*a} ^ {*b}) for a, b in zip(truth, found, strict=True)])
-    told: dict[int, dict[str, Any]] = {}
+    result: dict[int, dict[str, Any]] = {}
     for row in map(int, np.argsort(-wrong, kind="stable")[: (wrong > 0).sum()]):
         sides = {"truth": truth[row], "predicted": found[row]}
-        told[row] = {side: readable(each, texts[row]) for side, each in sides.items()}
-        told[row]["spans"] = sides
-    return told
+        result[row] = {side: readable(each, texts[row]) for side, each in sides.items()}
+        result[row]["spans"] = sides
+    return result
 
 
 def span_sums(
@@ -230,7 +227,7 @@ def word_sums(tags: Iterable[np.ndarray], outputs: Sequence[np.ndarray]) -> dict
       outputs: the tags' probabilities, [t c] a text.
     """
     pairs = zip(tags, outputs, strict=True)
-    rows = [(int((out.argmax(1) == tag).sum()), int((tag >= 0).sum())) for tag, out in pairs]
+    rows = [((out.argmax(1) == tag).sum(), (tag >= 0).sum()) for tag, out in pairs]
     return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
 
 
@@ -253,8 +250,7 @@ def served_word_sums(
     for spans, starts, ends, tags in zip(truth, *(served[name] for name in names), strict=True):
         there = starts >= 0
         words = np.stack([starts[there], ends[there]], axis=1)
-        right = token_tags(spans, words, labels) == tags[there]
-        rows.append((int(right.sum()), len(words)))
+        rows.append(((token_tags(spans, words, labels) == tags[there]).sum(), len(words)))
     return dict(zip(("part", "whole"), np.array(rows).T, strict=True))
 
 
@@ -274,22 +270,18 @@ def span_metrics(
       labels: of the spans.
       more: further figures, as `aggregates.figures` takes them.
     """
-
-    def wanted(name: str, sums: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return {
-            f"{name}f1": ("f1", sums),
-            f"{name}precision": ("ratio", {"part": sums["hits"], "whole": sums["predicted"]}),
-            f"{name}recall": ("ratio", {"part": sums["hits"], "whole": sums["true"]}),
-        }
-
-    every = {"": span_sums(truth, found)}
+    sums = {"": span_sums(truth, found)}
     for label in labels:
-        mine = ([[s for s in each if s[2] == label] for each in side] for side in (truth, found))
-        every[f"{label}/"] = span_sums(*mine)
-    asked = {key: each for name, sums in every.items() for key, each in wanted(name, sums).items()}
-    figures = aggregates.figures({**asked, **more})
+        own = ([[s for s in each if s[2] == label] for each in side] for side in (truth, found))
+        sums[f"{label}/"] = span_sums(*own)
+    wanted: dict[str, Any] = {}
+    for name, each in sums.items():
+        wanted[f"{name}f1"] = "f1", each
+        for ratio, side in (("precision", "predicted"), ("recall", "true")):
+            wanted[name + ratio] = "ratio", {"part": each["hits"], "whole": each[side]}
+    figures = aggregates.figures({**wanted, **more})
     classes = {}
     for label in labels:
         row = {name: figures.pop(f"{label}/{name}") for name in ("precision", "recall", "f1")}
-        classes[label] = class_row(row, int(every[f"{label}/"]["true"].sum()))
+        classes[label] = class_row(row, int(sums[f"{label}/"]["true"].sum()))
     return {**figures, "classes": classes}

@@ -9,17 +9,23 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfft.preprocessing.text.offsets import SPACE, Characters, counted
+from tfft.preprocessing.text.offsets import (
+    SPACE,
+    Characters,
+    Ragged,
+    Tokens,
+    counted,
+    matches,
+    of_letters,
+)
 
 # SentencePiece's normalisation composes a character with what may follow it: marks, the vowels and
 # final consonants of Hangul, and the half-width voicing marks of Katakana.
 FOLLOWING = r"[\p{M}\x{1160}-\x{11FF}\x{FF9E}\x{FF9F}]"
 BLANK = "\u2581"  # what SentencePiece writes for a space
 
-Found = tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]
 
-
-def tokens(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
+def tokens(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Tokens:
     """Returns ids, -1 where the vocabulary has none, and spans without the spaces around words.
 
     Args:
@@ -36,9 +42,10 @@ def tokens(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
     return _byte_pairs(tokenizer, texts, characters)
 
 
-def _byte_pairs(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
+def _byte_pairs(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Tokens:
     """A token of byte-level BPE has a character for each of its bytes; nothing is normalised."""
-    with _strings_out(tokenizer):
+    # Pieces rather than ids, which lack the length of unknown pieces.
+    with _replaced(tokenizer, "dtype_policy", "string"):
         pieces = tokenizer.tokenize(texts)
     ids = tf.cast(pieces.with_values(tokenizer.token_to_id_map.lookup(pieces.values)), tf.int32)
     ends = _sums(pieces.with_values(tf.strings.length(pieces.values, unit="UTF8_CHAR")))
@@ -56,23 +63,24 @@ def _byte_pairs(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Fou
 
 
 @contextlib.contextmanager
-def _strings_out(tokenizer: Any) -> Iterator[None]:
-    """Lets a tokenizer give pieces rather than ids, which lack the length of unknown pieces."""
-    policy = tokenizer.dtype_policy
-    tokenizer.dtype_policy = "string"
+def _replaced(owner: Any, name: str, value: Any) -> Iterator[None]:
+    """Gives an object another attribute for a while."""
+    before = getattr(owner, name)
+    setattr(owner, name, value)
     try:
         yield
     finally:
-        tokenizer.dtype_policy = policy
+        setattr(owner, name, before)
 
 
-def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Found:
+def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -> Tokens:
     """SentencePiece says with which byte of the text a piece begins, and ends it where the next one
     begins; that falls short of a character that both have a part of, see `_whole_ends`."""
     model = tokenizer._sentence_piece
-    with _spans_kept(tokenizer) as kept:
+    recorder = _SpanRecorder(model)
+    with _replaced(tokenizer, "_sentence_piece", recorder):
         ids = tf.cast(tokenizer.tokenize(texts), tf.int32)
-    starts, ends = characters.spans(*kept)
+    starts, ends = characters.spans(*recorder.spans)
     # The same model, as it gives its pieces as strings.
     written = copy.copy(model)
     written.out_type = tf.string
@@ -80,35 +88,23 @@ def _sentence_pieces(tokenizer: Any, texts: tf.Tensor, characters: Characters) -
     ends = tf.cond(
         tf.reduce_all(ascii), lambda: ends, lambda: _corrected(written, texts, ~ascii, ends)
     )
-    distinct, which = tf.unique(characters.codes)
-    singles = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
-    inked = tf.gather(_written(written, singles) > 0, which)
+    inked = of_letters(characters.codes, lambda letters: _written(written, letters) > 0)
     starts, ends = characters.trim(inked, starts, ends)
     return ids, starts, ends
 
 
-@contextlib.contextmanager
-def _spans_kept(tokenizer: Any) -> Iterator[list[tf.RaggedTensor]]:
-    """Keeps the starts and ends of what KerasHub makes ids of, by its own rules for them."""
-    model = tokenizer._sentence_piece
-    kept: list[tf.RaggedTensor] = []
+class _SpanRecorder:
+    """Records the starts and ends of what KerasHub makes ids of, by its own rules for them."""
 
-    class Keeping:
-        def tokenize(self, texts: tf.Tensor) -> tf.RaggedTensor:
-            ids, starts, ends = model.tokenize_with_offsets(texts)
-            kept[:] = [starts, ends]
-            return ids
+    def __init__(self, model: Any):
+        self._model = model
 
-    tokenizer._sentence_piece = Keeping()
-    try:
-        yield kept
-    finally:
-        tokenizer._sentence_piece = model
+    def tokenize(self, texts: tf.Tensor) -> Ragged:
+        ids, *self.spans = self._model.tokenize_with_offsets(texts)
+        return ids
 
 
-def _corrected(
-    model: Any, texts: tf.Tensor, which: tf.Tensor, ends: tf.RaggedTensor
-) -> tf.RaggedTensor:
+def _corrected(model: Any, texts: tf.Tensor, which: tf.Tensor, ends: Ragged) -> Ragged:
     """Corrects the ends of some texts, bool [b], whose characters may become several."""
     some = tf.boolean_mask(texts, which)
     characters = Characters(some)
@@ -118,10 +114,8 @@ def _corrected(
     skipped = tf.cumsum(tf.where(which, 0, lengths))
     skipped = tf.gather(tf.boolean_mask(skipped, which), pieces.value_rowids())
     old = pieces.with_values(tf.gather_nd(ends.values, ours) - skipped)
-    distinct, codes = tf.unique(characters.codes)
-    singles = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
-    made = tf.gather(_written(model, singles), codes)
-    joins = tf.gather(tf.strings.regex_full_match(singles, FOLLOWING), codes)
+    made = of_letters(characters.codes, lambda letters: _written(model, letters))
+    joins = matches(characters.codes, FOLLOWING)
     whole = _whole_ends(characters, _composed(model, characters, made, joins), pieces, old)
     return ends.with_values(tf.tensor_scatter_nd_update(ends.values, ours, whole.values + skipped))
 
@@ -148,9 +142,7 @@ def _composed(model: Any, characters: Characters, made: tf.Tensor, joins: tf.Ten
     return sums - tf.where(heads, 0, tf.concat([[0], sums[:-1]], axis=0))
 
 
-def _whole_ends(
-    characters: Characters, made: tf.Tensor, pieces: tf.RaggedTensor, ends: tf.RaggedTensor
-) -> tf.RaggedTensor:
+def _whole_ends(characters: Characters, made: tf.Tensor, pieces: Ragged, ends: Ragged) -> Ragged:
     """Gives a piece the whole of the character that it and the next piece have parts of.
 
     So "f" of the ligature "fi" does not end before it. The pieces up to such a one hold more than
@@ -189,7 +181,7 @@ def _content(pieces: tf.Tensor) -> tf.Tensor:
     return tf.gather(tf.where(byte, tf.cast(first, tf.int32), length), which)
 
 
-def _sums(ragged: tf.RaggedTensor) -> tf.RaggedTensor:
+def _sums(ragged: Ragged) -> Ragged:
     """Adds up within rows, each value included."""
     sums = tf.cumsum(ragged.values)
     start = tf.gather(counted(ragged.values), ragged.row_starts())

@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.served_texts import shorten
+from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, Tensors, TextPreprocessor
 from tfft.preprocessing.text.word_spans import word_spans
 
-MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
+MASK = "[MASK]"  # marks a word of a text to be guessed, whatever the backbone's own token is
 NO_WORD = -1
 
 
@@ -33,24 +34,24 @@ class MaskingPreprocessor(TextPreprocessor):
       settings: as of `TextPreprocessor`.
 
     Raises:
-      ConfigError: the body's vocabulary has no token that stands for a hidden one.
+      ConfigError: the backbone's vocabulary has no token that stands for a hidden one.
     """
 
     inputs = ("truth",)
 
     def __init__(self, rate: float = 0.15, whole_words: bool = True, **settings: Any):
         super().__init__(**settings)
-        found = self.subwords.mask_id()
-        if found is None:
+        mask_id = self.subwords.mask_id()
+        if mask_id is None:
             raise ConfigError(
-                "the vocabulary of this body has no token for a hidden word.",
+                "the vocabulary of this backbone has no token for a hidden word.",
                 set_in="train.backbone",
-                valid="a body that was pretrained on hidden words, such as BERT's",
+                valid="a backbone that was pretrained on hidden words, such as BERT's",
             )
-        self.mask_id, self.rate, self.whole_words = int(found), float(rate), whole_words
+        self.mask_id, self.rate, self.whole_words = int(mask_id), float(rate), whole_words
 
-    def words(self, texts: Any) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
-        """Returns ids and numbers of words, int32 [b (t)], cut, and whole lengths, int64 [b].
+    def words(self, texts: Any) -> tuple[Ragged, Ragged, tf.Tensor]:
+        """Returns ids and numbers of words, int32 [b (t)], cut, and full lengths, int64 [b].
 
         Args:
           texts: strings, [b]; "[MASK]" stands for a hidden token.
@@ -69,26 +70,24 @@ class MaskingPreprocessor(TextPreprocessor):
         )
         splits = tf.gather(ids.row_splits, pieces.row_splits)
         ids, begins = (
-            tf.RaggedTensor.from_row_splits(each.values, splits)[:, :-1] for each in (ids, begins)
+            Ragged.from_row_splits(each.values, splits)[:, :-1] for each in (ids, begins)
         )
         numbers = _numbers(begins)
         ids = self.between(ids, self.start_id, self.end_id)
         numbers = self.between(numbers, NO_WORD, NO_WORD)
         full = ids.row_lengths()
-        cut = (self.truncate(each, self.sequence_length) for each in (ids, numbers))
-        return (*cut, full)
+        return self.truncate(ids), self.truncate(numbers), full
 
-    def rows(self, texts: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what is stored of texts, see `TextPreprocessor.rows`."""
-        ids, words, full = self.words(texts)
-        found, truth = ids.values.numpy(), np.zeros(len(ids.values), np.int32)
+    def rows(self, *inputs: tf.Tensor) -> Tensors:
+        """Returns the stored form of texts, see `TextPreprocessor.rows`."""
+        ids, words, full = self.words(*inputs)
+        seen, truth = ids.values.numpy(), np.zeros(len(ids.values), np.int32)
         numbers, ends = words.values.numpy(), ids.row_splits.numpy()
-        for text, begin, end in zip(texts.numpy(), ends[:-1], ends[1:], strict=True):
+        for text, begin, end in zip(inputs[0].numpy(), ends[:-1], ends[1:], strict=True):
             rng = np.random.default_rng(zlib.crc32(text))
             hidden = begin + np.flatnonzero(self.hide(numbers[begin:end], rng))
-            truth[hidden], found[hidden] = found[hidden], self.mask_id
-        lengths = ids.row_lengths()
-        stored = {"full": full, "ids": tf.constant(found), "lengths": lengths}
+            truth[hidden], seen[hidden] = seen[hidden], self.mask_id
+        stored = {"full": full, "ids": tf.constant(seen), "lengths": ids.row_lengths()}
         return {**stored, "truth": tf.constant(truth), "words": words.values}
 
     def hide(self, words: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -129,7 +128,7 @@ class MaskingPreprocessor(TextPreprocessor):
         values = np.stack([hidden, words.values], axis=1).astype(np.int32)
         return dataclasses.replace(truth, values=values)
 
-    def drawn(
+    def augment(
         self, inputs: Mapping[str, Any], targets: np.ndarray, rng: np.random.Generator, tokens: int
     ) -> tuple[dict[str, Any], np.ndarray]:
         """Returns a batch with other words hidden.
@@ -146,21 +145,26 @@ class MaskingPreprocessor(TextPreprocessor):
         chosen = np.stack([self.hide(row, rng) for row in words])
         draw, other = rng.random(ids.shape), rng.integers(tokens, size=ids.shape)
         seen = np.where(draw < 0.8, self.mask_id, np.where(draw < 0.9, other, ids))
-        found = {**inputs, "token_ids": np.where(chosen, seen, ids).astype(np.int32)}
-        return found, np.stack([np.where(chosen, ids, -1), words], axis=-1).astype(np.int32)
+        tokens_seen = np.where(chosen, seen, ids).astype(np.int32)
+        truth = np.stack([np.where(chosen, ids, -1), words], axis=-1).astype(np.int32)
+        return {**inputs, "token_ids": tokens_seen}, truth
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns the model's inputs for strings [b], as they are: int32 [b t]."""
-        ids, _, _ = self.words(*inputs)
-        padded = self.pad(ids)
-        return {**padded, "truth": tf.zeros_like(padded["token_ids"])}
+    def read(self, *inputs: Any) -> Rows:
+        """Returns the rows of texts as they are, with nothing hidden."""
+        ids, _, full = self.words(*inputs)
+        return Rows(ids, full, {"truth": ids.with_values(tf.zeros_like(ids.values))})
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        most, boundary = self.sequence_length, self.subwords.boundary
+        (texts,) = inputs
+        return (shorten(texts, most, lambda heads: self.words(heads)[2], boundary),)
 
     def config(self) -> Mapping[str, Any]:
         rule = {"rate": self.rate, "whole_words": self.whole_words, "mask_id": self.mask_id}
         return {**super().config(), **rule, "masking": 1}  # the version of the rule
 
 
-def _numbers(begins: tf.RaggedTensor) -> tf.RaggedTensor:
+def _numbers(begins: Ragged) -> Ragged:
     """Returns the number of the word that each token belongs to, int32 [b (t)].
 
     Args:
@@ -169,7 +173,7 @@ def _numbers(begins: tf.RaggedTensor) -> tf.RaggedTensor:
     padded = begins.to_tensor(0)
     counted = tf.cumsum(tf.maximum(padded, 0), axis=1) - 1
     numbers = tf.where(padded < 0, NO_WORD, counted)
-    return tf.RaggedTensor.from_tensor(numbers, begins.row_lengths())
+    return Ragged.from_tensor(numbers, begins.row_lengths())
 
 
 def places(text: str, words: np.ndarray, chances: np.ndarray) -> list[dict[str, Any]]:
@@ -182,13 +186,13 @@ def places(text: str, words: np.ndarray, chances: np.ndarray) -> list[dict[str, 
       words: of the places that were read, in their order, str or bytes [m k].
       chances: their probabilities, [m k].
     """
-    found = []
+    result = []
     for number, place in enumerate(re.finditer(re.escape(MASK), text)):
         pairs = zip(words[number], chances[number], strict=True) if number < len(words) else ()
-        guessed = [{"word": _text(w), "probability": float(p)} for w, p in pairs if p > 0]
-        found.append({"start": place.start(), "end": place.end(), "words": guessed})
-    return found
-
-
-def _text(word: Any) -> str:
-    return word.decode() if isinstance(word, bytes) else str(word)
+        guesses = [
+            {"word": w.decode() if isinstance(w, bytes) else str(w), "probability": float(p)}
+            for w, p in pairs
+            if p > 0
+        ]
+        result.append({"start": place.start(), "end": place.end(), "words": guesses})
+    return result

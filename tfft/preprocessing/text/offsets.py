@@ -1,4 +1,4 @@
-"""Where tokens stand in a text: from bytes of prepared texts to characters of the given ones.
+"""Where tokens stand in a text: from bytes of prepared texts to characters of the original ones.
 
 Tokenizers count bytes of what they cut, a text that was cleaned, decomposed or lower-cased. People
 count Unicode characters (code points) of the text as they wrote it. All of it is done on flat
@@ -8,9 +8,13 @@ tensors of whole batches, in the graph: [n] stands for all characters of a batch
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import tensorflow as tf
 
+Ragged: TypeAlias = tf.RaggedTensor
+Spans = tuple[Ragged, Ragged]  # starts and ends, int32 [b (t)] each
+Tokens = tuple[Ragged, Ragged, Ragged]  # ids, starts and ends
 SPACE = ord(" ")
 VERTICAL_TAB = 0x0B
 
@@ -38,9 +42,7 @@ class Characters:
         self.lengths = tf.cast(codes.row_lengths(), tf.int32)
         self.first = tf.cumsum(self.lengths, exclusive=True)
 
-    def spans(
-        self, starts: tf.RaggedTensor, ends: tf.RaggedTensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    def spans(self, starts: Ragged, ends: Ragged) -> Spans:
         """From bytes within each text to places among all characters, both int32 [b (t)].
 
         A character of which a token has a part belongs to the token.
@@ -51,9 +53,7 @@ class Characters:
         right = tf.gather(self._begun - self._leads, right)
         return starts.with_values(left), ends.with_values(tf.maximum(left, right))
 
-    def trim(
-        self, inked: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    def trim(self, inked: tf.Tensor, starts: Ragged, ends: Ragged) -> Spans:
         """Takes characters that are not `inked`, bool [n], off both ends of spans as of `spans`.
 
         Where nothing is left, the span is the empty one at the old end.
@@ -66,7 +66,7 @@ class Characters:
         right = tf.gather(places, tf.gather(before, ends.values)) + 1
         return starts.with_values(left), ends.with_values(tf.maximum(left, right))
 
-    def within(self, places: tf.RaggedTensor) -> tf.RaggedTensor:
+    def within(self, places: Ragged) -> Ragged:
         """From places among all characters to places within each text, int32 [b (t)]."""
         return places.with_values(places.values - tf.gather(self.first, places.value_rowids()))
 
@@ -86,16 +86,15 @@ class Origins:
     """
 
     def __init__(
-        self,
-        texts: tf.Tensor,
-        prepare: Callable[[tf.Tensor], tf.Tensor],
-        filler: str | None = None,
+        self, texts: tf.Tensor, prepare: Callable[[tf.Tensor], tf.Tensor], filler: str | None = None
     ):
         codes = tf.strings.unicode_decode(texts, "UTF-8")
-        distinct, which = tf.unique(codes.values)
-        made = prepare(tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8"))
-        made = tf.strings.length(tf.strings.regex_replace(made, "[ \v]", ""), unit="UTF8_CHAR")
-        made = tf.gather(made, which)
+
+        def lengths(letters: tf.Tensor) -> tf.Tensor:
+            made = tf.strings.regex_replace(prepare(letters), "[ \v]", "")
+            return tf.strings.length(made, unit="UTF8_CHAR")
+
+        made = of_letters(codes.values, lengths)
         starts = tf.cast(tf.ragged.range(codes.row_lengths()).values, tf.int32)
         ends = starts + 1
         if filler is not None:
@@ -104,9 +103,7 @@ class Origins:
         self._starts, self._ends = tf.repeat(starts, made), tf.repeat(ends, made)
         self._first = tf.gather(counted(made), codes.row_starts())
 
-    def spans(
-        self, codes: tf.Tensor, first: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
+    def spans(self, codes: tf.Tensor, first: tf.Tensor, starts: Ragged, ends: Ragged) -> Spans:
         """From places among all prepared characters to places within each given text.
 
         An empty span lands behind the last character before it.
@@ -129,7 +126,7 @@ class Origins:
         return starts.with_values(left), ends.with_values(right)
 
 
-def with_marks(texts: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor) -> tf.RaggedTensor:
+def with_marks(texts: tf.Tensor, starts: Ragged, ends: Ragged) -> Ragged:
     """Moves the ends of tokens behind the marks that follow and that no token has, int32 [b (t)].
 
     Of a letter with an accent in a character of its own, a tokenizer that strips accents has the
@@ -140,9 +137,7 @@ def with_marks(texts: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor)
       starts, ends: where the tokens stand, in characters of each text, int32 [b (t)].
     """
     codes = tf.strings.unicode_decode(texts, "UTF-8")
-    distinct, which = tf.unique(codes.values)
-    letters = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
-    solid = tf.gather(~tf.strings.regex_full_match(letters, r"\p{M}"), which)
+    solid = ~matches(codes.values, r"\p{M}")
     places = tf.cast(tf.where(solid)[:, 0], tf.int32)
     places = tf.concat([places, tf.shape(solid)], axis=0)
     lengths = tf.cast(codes.row_lengths(), tf.int32)
@@ -158,20 +153,34 @@ def with_marks(texts: tf.Tensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor)
     return ends.with_values(tf.where(moved, reach, ends.values))
 
 
+def of_letters(codes: tf.Tensor, function: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """Returns the values of a function from strings [k] at characters, [n]; equal ones are one.
+
+    Args:
+      codes: code points, int32 [n].
+    """
+    distinct, which = tf.unique(codes)
+    letters = tf.strings.unicode_encode(distinct[:, tf.newaxis], "UTF-8")
+    return tf.gather(function(letters), which)
+
+
+def matches(codes: tf.Tensor, pattern: str) -> tf.Tensor:
+    """Returns which characters match a pattern, bool [n]."""
+    return of_letters(codes, lambda letters: tf.strings.regex_full_match(letters, pattern))
+
+
 def counted(each: tf.Tensor) -> tf.Tensor:
     """Returns the sums of what stands before each place, and of all: int32 [n + 1]."""
     return tf.concat([[0], tf.cumsum(tf.cast(each, tf.int32))], axis=0)
 
 
-def bind(ids: tf.RaggedTensor, starts: tf.RaggedTensor, ends: tf.RaggedTensor) -> tf.RaggedTensor:
+def bind(ids: Ragged, starts: Ragged, ends: Ragged) -> Ragged:
     """Puts ids and spans side by side, so that rows are moved once: int32 [b (t) 3]."""
     columns = [tf.cast(each.values, tf.int32) for each in (ids, starts, ends)]
     return ids.with_values(tf.stack(columns, axis=1))
 
 
-def unbind(
-    bound: tf.RaggedTensor,
-) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+def unbind(bound: Ragged) -> Tokens:
     """Undoes `bind`."""
     ids, starts, ends = tf.unstack(bound.values, num=3, axis=1)
     return bound.with_values(ids), bound.with_values(starts), bound.with_values(ends)

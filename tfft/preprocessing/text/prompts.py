@@ -9,7 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.errors import ConfigError
-from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.served_texts import limited
+from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, Tensors, TextPreprocessor
 
 
 class AnswerPreprocessor(TextPreprocessor):
@@ -24,10 +25,10 @@ class AnswerPreprocessor(TextPreprocessor):
         super().__init__(subwords, **settings)
         self.answer_length = int(answer_length)
 
-    def answers(self, texts: Any) -> tuple[tf.RaggedTensor, tf.RaggedTensor]:
-        """Returns the ids of answers with their end token: whole and cut, int32 [b (t)]."""
-        whole = self.between(self.subwords.ids(texts), None, self.end_id)
-        return whole, whole[:, : self.answer_length]
+    def answers(self, texts: Any) -> tuple[Ragged, Ragged]:
+        """Returns the ids of answers with their end token: complete and cut, int32 [b (t)]."""
+        ids = self.between(self.subwords.ids(texts), None, self.end_id)
+        return ids, ids[:, : self.answer_length]
 
     def texts(self, ids: tf.Tensor, counts: tf.Tensor) -> tf.Tensor:
         """Returns tokens as text.
@@ -59,7 +60,7 @@ class AnswerPreprocessor(TextPreprocessor):
 
 
 class PromptPreprocessor(AnswerPreprocessor):
-    """Reads a prompt that its answer follows in the same row, for bodies that are decoders alone.
+    """Reads a prompt that its answer follows in the same row, for decoders without an encoder.
 
     A row is the start token and the prompt. Of a prompt that is too long the end is kept, where the
     answer begins. The tokens of an answer are a part of `sequence_length`.
@@ -80,14 +81,14 @@ class PromptPreprocessor(AnswerPreprocessor):
                 valid=f"max_new_tokens of 1 to {self.sequence_length - 2}",
             )
 
-    def _begun(self, texts: Any) -> tf.RaggedTensor:
+    def _begun(self, texts: Any) -> Ragged:
         """Returns the start token and the ids of each text; the end token for nothing at all."""
         ids = self.between(self.subwords.ids(texts), self.start_id, None)
         empty = tf.cast(tf.equal(ids.row_lengths(), 0), tf.int64)
         ends = tf.fill([tf.reduce_sum(empty)], tf.constant(self.end_id, tf.int32))
-        return tf.concat([ids, tf.RaggedTensor.from_row_lengths(ends, empty)], axis=1)
+        return tf.concat([ids, Ragged.from_row_lengths(ends, empty)], axis=1)
 
-    def _cut(self, whole: tf.RaggedTensor) -> tf.RaggedTensor:
+    def _cut(self, whole: Ragged) -> Ragged:
         """Returns the first token of each row and as many of the last ones as there is room for."""
         lengths = tf.cast(whole.row_lengths(), tf.int64)
         first = tf.cast(whole.row_starts(), tf.int64)
@@ -95,21 +96,15 @@ class PromptPreprocessor(AnswerPreprocessor):
         places = tf.ragged.range(tf.maximum(ends - self.room, first) + 1, ends)
         return tf.concat([whole[:, :1], tf.gather(whole.flat_values, places)], axis=1)
 
-    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns what `TextPreprocessor.rows` does, and `answer_mask`, 0 at each token."""
-        whole = self._begun(*inputs)
-        cut = self._cut(whole)
-        return {
-            "full": whole.row_lengths(),
-            "ids": cut.flat_values,
-            "lengths": cut.row_lengths(),
-            "answer_mask": tf.zeros_like(cut.flat_values),
-        }
+    def read(self, *inputs: Any) -> Rows:
+        """Returns the rows of prompts, with `answer_mask`, 0 at each token."""
+        ids = self._begun(*inputs)
+        cut = self._cut(ids)
+        mask = cut.with_values(tf.zeros_like(cut.values))
+        return Rows(cut, ids.row_lengths(), {"answer_mask": mask})
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns token_ids, padding_mask and answer_mask of prompts, int32 [b t]."""
-        found = self.pad(self._cut(self._begun(*inputs)))
-        return {**found, "answer_mask": tf.zeros_like(found["token_ids"])}
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        return tuple(map(limited, inputs))  # the end is kept
 
 
 class SourcePreprocessor(AnswerPreprocessor):
@@ -128,13 +123,13 @@ class SourcePreprocessor(AnswerPreprocessor):
     def settings(self) -> dict[str, Any]:
         return {**super().settings(), "begins": self.begins}
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
+    def __call__(self, *inputs: Any) -> Tensors:
         """Returns token_ids and padding_mask, int32 [b t], and what the decoder begins with."""
-        found = super().__call__(*inputs)
-        count = tf.shape(found["token_ids"])[0]
+        result = super().__call__(*inputs)
+        count = tf.shape(result["token_ids"])[0]
         begun = tf.repeat(tf.constant([self.begins], tf.int32), count, axis=0)
         more = {"decoder_token_ids": begun, "decoder_padding_mask": tf.ones_like(begun)}
-        return {**found, **more}
+        return {**result, **more}
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "begins": list(self.begins)}

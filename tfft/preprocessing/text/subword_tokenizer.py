@@ -6,16 +6,17 @@ TensorFlow operations. Training and serving must not differ, so `Subwords` only 
 
 from __future__ import annotations
 
-import hashlib
-import json
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
+from tfft.preprocessing.fingerprints import digest
 from tfft.preprocessing.text.keras_hub_offsets import tokens
-from tfft.preprocessing.text.offsets import Characters, Origins
+from tfft.preprocessing.text.offsets import Characters, Origins, Ragged, Tokens
+from tfft.storage.protobuf_fields import fields
 
 # What ALBERT's tokenizer makes a straight quote, and a mark that fills up its length until marks
 # are removed.
@@ -33,17 +34,20 @@ class Subwords(tf.Module):
     _ids: Any  # tf.functions of strings [b]
     _ids_with_offsets: Any
 
-    def ids(self, texts: Any) -> tf.RaggedTensor:
+    @property
+    def boundary(self) -> str | None:
+        """The regular expression of `served_texts.shorten`; None if no text may be cut."""
+        raise NotImplementedError
+
+    def ids(self, texts: Any) -> Ragged:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.
 
         Args:
           texts: strings [b]. Bytes that are no UTF-8 count as U+FFFD.
         """
-        return self._ids.get_concrete_function(TEXTS)(tf.convert_to_tensor(texts, tf.string))
+        return self._traced(self._ids, texts)
 
-    def ids_with_offsets(
-        self, texts: Any
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor]:
+    def ids_with_offsets(self, texts: Any) -> Tokens:
         """Does what `ids` does, and says where each token stands in the text as given.
 
         Args:
@@ -53,8 +57,10 @@ class Subwords(tf.Module):
           int32 [b (t)], three times: ids; the first Unicode character of each token; the one after
           its last.
         """
-        traced = self._ids_with_offsets.get_concrete_function(TEXTS)
-        return traced(tf.convert_to_tensor(texts, tf.string))
+        return self._traced(self._ids_with_offsets, texts)
+
+    def _traced(self, function: Any, texts: Any) -> Any:
+        return function.get_concrete_function(TEXTS)(tf.convert_to_tensor(texts, tf.string))
 
 
 class _SharedModel(sentencepiece_tokenizer._SentencepieceModelResource):
@@ -67,19 +73,14 @@ class _SharedModel(sentencepiece_tokenizer._SentencepieceModelResource):
     """
 
     def _create_resource(self) -> Any:
-        name = f"sentencepiece_{_digest(self._model)}"
+        name = f"sentencepiece_{digest(self._model)}"
         return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(
             model=self._model, shared_name=name
         )
 
 
-def _keep_model(tokenizer: Any) -> None:
-    """Gives a SentencePiece tokenizer of KerasHub a `_SharedModel`."""
-    tokenizer._sentence_piece._model_resource = _SharedModel(tokenizer.proto, None)
-
-
 class HubTokenizer(Subwords):
-    """A tokenizer of KerasHub, for bodies that do not use WordPiece.
+    """A tokenizer of KerasHub, for backbones that do not use WordPiece.
 
     Args:
       tokenizer: gives token ids, without adding special ones.
@@ -91,10 +92,24 @@ class HubTokenizer(Subwords):
         super().__init__(name="hub_tokenizer")
         self.tokenizer = tokenizer
         if getattr(tokenizer, "_sentence_piece", None) is not None:
-            _keep_model(tokenizer)
+            tokenizer._sentence_piece._model_resource = _SharedModel(tokenizer.proto, None)
         self.fold, self.lowercase = fold, lowercase
         vocabulary = getattr(tokenizer, "vocabulary", None)
         self._unknown = vocabulary.get("<unk>") if isinstance(vocabulary, dict) else None
+
+    @property
+    def boundary(self) -> str | None:
+        """A text with a space between two letters at which it may be cut, see `served_texts`.
+
+        Byte-level BPE splits texts there first. So does SentencePiece, if no piece goes on behind
+        a space: then the best pieces of what stands before it are the same whatever follows.
+        """
+        if hasattr(self.tokenizer, "merges"):
+            tokens = getattr(self.tokenizer, "unsplittable_tokens", None) or ()
+            crosses = any(set(token) & set(" \t\n\r") for token in tokens)
+        else:
+            crosses = any(piece.lstrip(b" ").count(b" ") for piece in _pieces(self.tokenizer.proto))
+        return None if crosses else r"(\C*[A-Za-z])() [A-Za-z]\C*"
 
     def mask_id(self) -> int | None:
         """Returns the id that stands for a hidden token, if there is one."""
@@ -105,14 +120,15 @@ class HubTokenizer(Subwords):
         tokens = map(self.tokenizer.id_to_token, range(self.tokenizer.vocabulary_size()))
         if not hasattr(self.tokenizer, "merges"):
             return tuple(token.replace("\u2581", " ").strip() for token in tokens)
-        return tuple(map(_of_bytes, tokens))
+        bytes_of = (bytes(BYTES[letter] for letter in token) for token in tokens)
+        return tuple(each.decode("utf-8", "replace").strip() for each in bytes_of)
 
     @tf.function(autograph=False)
     def _ids(self, texts):
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         return self._known(tf.cast(self.tokenizer.tokenize(self._prepare(texts)), tf.int32))
 
-    def texts(self, ids: tf.RaggedTensor) -> tf.Tensor:
+    def texts(self, ids: Ragged) -> tf.Tensor:
         """From int32 [b (t)] to the strings that such tokens are of, [b]; in a graph."""
         assert not tf.executing_eagerly()
         return self.tokenizer.detokenize(ids)
@@ -140,7 +156,7 @@ class HubTokenizer(Subwords):
         texts = fold(texts) if self.fold else texts
         return lower(texts) if self.lowercase else texts
 
-    def _known(self, ids: tf.RaggedTensor) -> tf.RaggedTensor:
+    def _known(self, ids: Ragged) -> Ragged:
         if self._unknown is None:
             return ids
         # KerasHub's byte-pair tokenizer gives -1 for a piece that the vocabulary lacks.
@@ -148,15 +164,12 @@ class HubTokenizer(Subwords):
 
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id; large parts as their SHA-256."""
-        parts = {
-            name: _digest(getattr(self.tokenizer, name))
-            for name in ("proto", "vocabulary", "merges")
-            if getattr(self.tokenizer, name, None) is not None
-        }
-        flags = {
-            name: getattr(self.tokenizer, name, None)
-            for name in ("add_prefix_space", "add_bos", "add_eos", "unsplittable_tokens")
-        }
+        parts = {n: getattr(self.tokenizer, n, None) for n in ("proto", "vocabulary", "merges")}
+        parts = {name: digest(part) for name, part in parts.items() if part is not None}
+        names = ("add_prefix_space", "add_bos", "add_eos")
+        flags = {name: getattr(self.tokenizer, name, None) for name in names}
+        special = getattr(self.tokenizer, "unsplittable_tokens", None)
+        flags["unsplittable_tokens"] = special and sorted(special)  # KerasHub has them from a set
         kind = type(self.tokenizer).__name__
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
 
@@ -165,11 +178,6 @@ class HubTokenizer(Subwords):
 _SEEN = [*range(33, 127), *range(161, 173), *range(174, 256)]
 _UNSEEN = [byte for byte in range(256) if byte not in _SEEN]
 BYTES = {**{chr(n): n for n in _SEEN}, **{chr(256 + i): n for i, n in enumerate(_UNSEEN)}}
-
-
-def _of_bytes(token: str) -> str:
-    """Returns a token of a byte-level vocabulary as text; "\ufffd" for a part of a character."""
-    return bytes(BYTES[letter] for letter in token).decode("utf-8", "replace").strip()
 
 
 def fold(texts: tf.Tensor) -> tf.Tensor:
@@ -198,6 +206,10 @@ def lower(texts: tf.Tensor, marks: bool = False) -> tf.Tensor:
     return tf.strings.lower(texts, encoding="utf-8")
 
 
-def _digest(part: Any) -> str:
-    data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()
+def _pieces(proto: bytes) -> Iterator[bytes]:
+    """Yields the pieces of a serialized SentencePiece model, with spaces as they are."""
+    for number, piece in fields(memoryview(proto)):
+        if number == 1 and not isinstance(piece, int):
+            for part, text in fields(piece):
+                if part == 1 and not isinstance(text, int):
+                    yield bytes(text).replace("\u2581".encode(), b" ")

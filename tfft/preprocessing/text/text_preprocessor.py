@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
-from tfft.errors import ConfigError
+from tfft.preprocessing.fingerprints import digest
+from tfft.preprocessing.instances import Windows
+from tfft.preprocessing.text.offsets import Ragged
+from tfft.preprocessing.text.served_texts import shorten
+
+Tensors = dict[str, tf.Tensor]
+
+
+class Rows(NamedTuple):
+    """The rows of tokens that the examples of a batch are read as.
+
+    Attributes:
+      ids: int32 [w (t)], special tokens included.
+      full: int64 [b], the lengths of the complete texts.
+      columns: further values of each token by name, int32 [w (t)].
+      counts: int64 [b], the rows of each example; None for one row each.
+      kept: with `counts`, int64 [b], the tokens of an example that are in some row.
+    """
+
+    ids: Ragged
+    full: tf.Tensor
+    columns: Mapping[str, Ragged] = {}
+    counts: tf.Tensor | None = None
+    kept: tf.Tensor | None = None
 
 
 class TextPreprocessor(tf.Module):
@@ -26,14 +48,16 @@ class TextPreprocessor(tf.Module):
       pad_id: the id that fills up a batch.
       sequence_length: the most tokens a text may have, special tokens included.
       double_end: whether two texts are joined by two end tokens, as RoBERTa has it.
-      segments: whether the body tells the tokens of two texts apart by a segment, as BERT does.
+      segments: whether the backbone tells the tokens of two texts apart by a segment, as BERT does.
     """
 
-    windowed = False  # whether an example may be several rows; see `preprocess.windows`
+    windowed = False  # whether an example may be several rows; see `preprocessing.instances`
     reads = "token_ids"  # what the model calls the rows
     padded = True  # whether rows differ in length, so that there is a padding mask
     inputs: tuple[str, ...] = ()  # what the model reads beside token_ids and padding_mask
     batch = 4096  # examples a call; the rules for texts that are not ASCII cost the same for any
+    grouping_class: ClassVar[type[Windows]] = Windows  # of rows, where an example is several
+    fills: ClassVar[Mapping[str, int]] = {}  # what pads further values of tokens; 0 the others
 
     def __init__(
         self,
@@ -47,11 +71,6 @@ class TextPreprocessor(tf.Module):
         segments: bool = False,
     ):
         super().__init__(name="text_preprocessor")
-        if isinstance(sequence_length, bool) or int(sequence_length) < 3:
-            raise ConfigError(
-                f"sequence_length={sequence_length!r} leaves no room for a token of the text.",
-                valid="3 or more: one token between the two special ones",
-            )
         self.subwords = subwords
         self.start_id: Any = None if start_id is None else int(start_id)
         self.end_id, self.pad_id = int(end_id), int(pad_id)
@@ -66,94 +85,107 @@ class TextPreprocessor(tf.Module):
         return tuple(tf.TensorSpec(shape, tf.int32, name=name) for name in names)
 
     def settings(self) -> dict[str, Any]:
-        """Returns the arguments of this preprocessor, for another one of the same body."""
-        return {
-            "subwords": self.subwords,
-            "start_id": self.start_id,
-            "end_id": self.end_id,
-            "pad_id": self.pad_id,
-            "sequence_length": self.sequence_length,
-            "double_end": self.double_end,
-            "segments": self.segments,
-        }
+        """Returns the arguments of this preprocessor, for another one of the same backbone."""
+        names = ("subwords", "start_id", "end_id", "pad_id", "sequence_length", "double_end")
+        return {name: getattr(self, name) for name in (*names, "segments")}
 
-    def tokenize(self, texts: Any) -> tf.RaggedTensor:
-        """Returns the ids of whole texts, special tokens included: int32 [b (t)].
+    def tokenize(self, texts: Any) -> Ragged:
+        """Returns the ids of complete texts, special tokens included: int32 [b (t)].
 
         Args:
           texts: strings, [b]. Bytes that are no UTF-8 count as U+FFFD.
         """
         return self.between(self.subwords.ids(texts), self.start_id, self.end_id)
 
-    def between(
-        self, values: tf.RaggedTensor, first: int | None, last: int | None
-    ) -> tf.RaggedTensor:
+    def between(self, values: Ragged, first: int | None, last: int | None) -> Ragged:
         """Puts a number before and one behind each row, int32 [b (t)]; None for nothing."""
-        rows = values.nrows()
         start, end = (
-            [] if each is None else [tf.fill([rows, 1], tf.constant(each, tf.int32))]
+            [] if each is None else [tf.fill([values.nrows(), 1], tf.constant(each, tf.int32))]
             for each in (first, last)
         )
         return tf.concat([*start, values, *end], axis=1)
 
-    def truncate(self, ragged: tf.RaggedTensor, sequence_length: int) -> tf.RaggedTensor:
+    def truncate(self, rows: Ragged) -> Ragged:
         """Cuts rows to at most `sequence_length` tokens, of which the last stays the last."""
-        # A row of at most sequence_length - 1 tokens is whole in the first part already.
-        last = ragged[:, sequence_length - 1 :][:, -1:]
-        return tf.concat([ragged[:, : sequence_length - 1], last], axis=1)
+        # A shorter row is complete in the first part already.
+        last = rows[:, self.sequence_length - 1 :][:, -1:]
+        return tf.concat([rows[:, : self.sequence_length - 1], last], axis=1)
 
-    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns what is stored of texts.
+    def read(self, *inputs: Any) -> Rows:
+        """Returns the rows of examples, strings [b] each."""
+        full = self.tokenize(*inputs)
+        return Rows(self.truncate(full), full.row_lengths())
+
+    def rows(self, *inputs: Any) -> Tensors:
+        """Returns the stored form of texts.
 
         Args:
           inputs: strings, [b] each.
 
         Returns:
-          `full`: int64 [b], the lengths of the whole texts; `ids`: int32, the cut ids end to end;
-          `lengths`: int64, those of the rows. Other names are further values of each id.
+          `full`: int64 [b], the lengths of the complete texts; `ids`: int32, the ids end to end;
+          `lengths`: int64, those of the rows; where an example is several rows, `counts` and `kept`
+          of `Rows`. Other names are further values of each id.
         """
-        full = self.tokenize(*inputs)
-        cut = self.truncate(full, self.sequence_length)
-        return {"full": full.row_lengths(), "ids": cut.flat_values, "lengths": cut.row_lengths()}
+        read = self.read(*inputs)
+        stored = {"full": read.full, "ids": read.ids.flat_values, "lengths": read.ids.row_lengths()}
+        for name, values in read.columns.items():
+            small = name == "segment_ids"
+            stored[name] = tf.cast(values.flat_values, tf.int8) if small else values.flat_values
+        more = {} if read.counts is None else {"counts": read.counts, "kept": read.kept}
+        return stored | more
 
-    def pad(self, ragged: tf.RaggedTensor, length: int | None = None) -> dict[str, tf.Tensor]:
-        """Fills rows up to `length`, or to the longest row.
+    def grouping(self, offsets: np.ndarray, kept: np.ndarray, lengths: np.ndarray) -> Windows:
+        """Returns which rows are an example's, see `tfft.layers.instances`."""
+        return self.grouping_class(offsets, kept, self.sequence_length)
+
+    def pad(self, rows: Ragged) -> Tensors:
+        """Fills rows up to the longest one.
 
         Returns:
           token_ids and padding_mask (1 where there is a token), int32 [b t].
-
-        Raises:
-          tf.errors.InvalidArgumentError: a row is longer than `length`.
         """
-        lengths = ragged.row_lengths()
-        if length is not None:
-            fits = tf.debugging.assert_less_equal(
-                lengths,
-                tf.cast(length, lengths.dtype),
-                message="a row is longer than the length to pad to; truncate it first",
-            )
-            with tf.control_dependencies([fits] if fits is not None else []):
-                lengths = tf.identity(lengths)
-        token_ids = ragged.to_tensor(self.pad_id, shape=[None, length])
-        mask = tf.sequence_mask(lengths, tf.shape(token_ids)[1], tf.int32)
+        token_ids = rows.to_tensor(self.pad_id)
+        mask = tf.sequence_mask(rows.row_lengths(), tf.shape(token_ids)[1], tf.int32)
         return {"token_ids": token_ids, "padding_mask": mask}
 
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns the model's inputs for strings [b], cut at `sequence_length`."""
-        return self.pad(self.truncate(self.tokenize(*inputs), self.sequence_length))
+    def shorten(self, texts: Any, tokens: int) -> tf.Tensor:
+        """Returns texts without what no token is read of, see `served_texts`: strings [b]."""
+        boundary = self.subwords.boundary
+        return shorten(
+            texts, tokens, lambda heads: self.subwords.ids(heads).row_lengths(), boundary
+        )
+
+    def shorten_inputs(self, *inputs: Any) -> tuple[tf.Tensor, ...]:
+        """Returns inputs of a served example without what no token is read of."""
+        return tuple(self.shorten(each, self.sequence_length) for each in inputs)
+
+    def __call__(self, *inputs: Any) -> Tensors:
+        """Returns the model's inputs for strings [b], with the values of `Rows.columns`.
+
+        Returns:
+          int32 [b t], or [b r t] where an example is several rows; 0 in the mask at padding.
+        """
+        return self.dense(self.read(*self.shorten_inputs(*inputs)))
+
+    def dense(self, read: Rows) -> Tensors:
+        """Returns rows, padded, as the model reads them."""
+        fills = {"token_ids": self.pad_id, **self.fills}
+        dense = self.pad(read.ids)
+        dense |= {name: each.to_tensor(fills.get(name, 0)) for name, each in read.columns.items()}
+        if read.counts is None:
+            return dense
+        return {
+            name: Ragged.from_row_lengths(each, read.counts).to_tensor(fills.get(name, 0))
+            for name, each in dense.items()
+        }
 
     def config(self) -> Mapping[str, Any]:
-        """Returns what a person may want to know of it, JSON-able and short."""
-        return {
-            "tokenizer": type(self.subwords).__name__,
-            "sequence_length": self.sequence_length,
-            "start_id": self.start_id,
-            "end_id": self.end_id,
-            "pad_id": self.pad_id,
-        }
+        """Returns its main settings for a report, JSON-able and short."""
+        names = ("sequence_length", "start_id", "end_id", "pad_id")
+        own = {name: getattr(self, name) for name in names}
+        return {"tokenizer": type(self.subwords).__name__, **own}
 
     def fingerprint(self) -> str:
         """Returns the SHA-256, in hex, of the vocabulary and every setting."""
-        everything = [dict(self.config()), self.subwords.settings()]
-        text = json.dumps(everything, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest([dict(self.config()), self.subwords.settings()])

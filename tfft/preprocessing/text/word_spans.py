@@ -1,4 +1,4 @@
-"""Words of texts in any script, found from where tokens stand, in the graph.
+"""Words of texts in any script, from the places of tokens, in the graph.
 
 A word is a run of letters, digits and their marks. Any other character that is no white space,
 such as punctuation, a symbol or a letter of a script without spaces between words, stands for
@@ -9,14 +9,14 @@ words, and Chinese and Thai have the words that the tokenizer has.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfft.preprocessing.text.offsets import counted
 from tfft.preprocessing.text.subword_tokenizer import TEXTS
-from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
+from tfft.preprocessing.text.text_preprocessor import Rows, TextPreprocessor
 
 BLANK = r"[\s\p{Z}\p{C}]"
 # What continues whatever it stands behind: marks, the joiners of Persian, Hindi and emoji, the soft
@@ -39,39 +39,16 @@ class WordPreprocessor(TextPreprocessor):
     tokens, at padding and at further tokens of a word.
     """
 
-    def words(
-        self, texts: Any
-    ) -> tuple[tf.RaggedTensor, tf.RaggedTensor, tf.RaggedTensor, tf.Tensor]:
-        """Returns ids, starts and ends, int32 [b (t)], cut, and the whole lengths, int64 [b].
+    fills: ClassVar[Mapping[str, int]] = {"starts": NONE, "ends": NONE}
 
-        Args:
-          texts: strings, [b].
-        """
-        texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
+    def read(self, *inputs: Any) -> Rows:
+        texts = tf.strings.unicode_transcode(*inputs, "UTF-8", "UTF-8")
         ids, *spans = self.subwords.ids_with_offsets(texts)
-        starts, ends = word_spans(texts, *spans)
-        ids, starts, ends = (
-            self.between(values, first, last)
-            for values, first, last in (
-                (ids, self.start_id, self.end_id),
-                (starts, NONE, NONE),
-                (ends, NONE, NONE),
-            )
+        ids = self.between(ids, self.start_id, self.end_id)
+        starts, ends = (
+            self.truncate(self.between(each, NONE, NONE)) for each in word_spans(texts, *spans)
         )
-        full = ids.row_lengths()
-        cut = (self.truncate(each, self.sequence_length) for each in (ids, starts, ends))
-        return (*cut, full)
-
-    def rows(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns what is stored of texts, see `TextPreprocessor.rows`."""
-        ids, starts, ends, full = self.words(*inputs)
-        found = {"full": full, "ids": ids.flat_values, "lengths": ids.row_lengths()}
-        return {**found, "starts": starts.flat_values, "ends": ends.flat_values}
-
-    def __call__(self, *inputs: Any) -> dict[str, tf.Tensor]:
-        """Returns the model's inputs for strings [b], and starts and ends: int32 [b t]."""
-        ids, starts, ends, _ = self.words(*inputs)
-        return {**self.pad(ids), "starts": starts.to_tensor(NONE), "ends": ends.to_tensor(NONE)}
+        return Rows(self.truncate(ids), ids.row_lengths(), {"starts": starts, "ends": ends})
 
     def config(self) -> Mapping[str, Any]:
         return {**super().config(), "words": 1}  # the version of the rule
@@ -216,16 +193,16 @@ def dense_spans(
     """
     begins = starts >= 0
     chances, *places = (tf.boolean_mask(each, begins) for each in (probabilities, starts, ends))
-    found = spans(chances, places[0], places[1], tf.where(begins)[:, 0])
-    found["labels"] = tf.gather(tf.constant(list(labels), tf.string), found["labels"])
-    rows, size = found.pop("rows"), tf.shape(starts, tf.int64)[0]
+    parts = spans(chances, places[0], places[1], tf.where(begins)[:, 0])
+    parts["labels"] = tf.gather(tf.constant(list(labels), tf.string), parts["labels"])
+    rows, size = parts.pop("rows"), tf.shape(starts, tf.int64)[0]
     filled = {"starts": NONE, "ends": NONE, "labels": "", "probabilities": 0.0}
     tags = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
     of_words = {"word_starts": starts, "word_ends": ends, "word_tags": tags}
     return {
         **{
             name: tf.RaggedTensor.from_value_rowids(values, rows, size).to_tensor(filled[name])
-            for name, values in found.items()
+            for name, values in parts.items()
         },
         **{
             name: tf.ragged.boolean_mask(values, begins).to_tensor(NONE)
@@ -248,9 +225,9 @@ def spans_of(
     rows = np.repeat(np.arange(len(words)), [mask.sum() for mask in begins])
     places = np.concatenate([here[mask] for here, mask in zip(words, begins, strict=True)])
     chances = np.concatenate([out[m] for out, m in zip(probabilities, begins, strict=True)])
-    found = spans(*map(tf.constant, (chances, places[:, 0], places[:, 1], rows)))
+    parts = spans(*map(tf.constant, (chances, places[:, 0], places[:, 1], rows)))
     texts: list[list[tuple[int, int, str, float]]] = [[] for _ in words]
     columns = ("rows", "starts", "ends", "labels", "probabilities")
-    for row, start, end, label, chance in zip(*(found[c].numpy() for c in columns), strict=True):
+    for row, start, end, label, chance in zip(*(parts[c].numpy() for c in columns), strict=True):
         texts[row].append((int(start), int(end), labels[label], float(chance)))
     return texts

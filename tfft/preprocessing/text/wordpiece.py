@@ -9,7 +9,6 @@ TensorFlow's for marks, punctuation and ideographs, and `UNKNOWN_TO_JUDGE` lists
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +16,8 @@ import tensorflow as tf
 import tensorflow_text
 
 from tfft.errors import WeightsError
-from tfft.preprocessing.text.offsets import Characters, Origins, bind, counted, unbind
+from tfft.preprocessing.fingerprints import digest
+from tfft.preprocessing.text.offsets import Characters, Origins, Ragged, bind, counted, unbind
 from tfft.preprocessing.text.subword_tokenizer import Subwords, lower
 
 # White space other than " "; a match of every plain space would cost ten times the time.
@@ -31,6 +31,7 @@ IDEOGRAPHS = (
     r"\x{4E00}-\x{9FFF}\x{3400}-\x{4DBF}\x{20000}-\x{2A6DF}\x{2A700}-\x{2B73F}"
     r"\x{2B740}-\x{2B81F}\x{2B920}-\x{2CEAF}\x{F900}-\x{FAFF}\x{2F800}-\x{2FA1F}"
 )
+HAN = r"\x{4E00}-\x{9FFF}"  # ideographs that no normalization changes
 MAX_CHARACTERS = 100
 # ASCII without controls, and without the bracket and angle that special tokens begin with.
 PLAIN = r"[\t\n\r -;=-Z\\-~]*"
@@ -65,10 +66,12 @@ UNKNOWN_TO_JUDGE = (
     r"\x{1E944}-\x{1E94A}\x{1E95E}-\x{1E95F}"
 )
 
+Cut = Callable[[tf.Tensor], Ragged]  # from texts [b] to tokens, int32 [b (t) ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class WordPieceSettings:
-    """What a folder's tokenizer settings say.
+    """The settings of a folder's tokenizer.
 
     Attributes:
       lowercase: lower-case the text.
@@ -93,7 +96,7 @@ class WordPiece(Subwords):
     Args:
       vocabulary: token to id.
       settings: how the text is prepared.
-      special: tokens found in a raw text as they stand, such as "[SEP]".
+      special: tokens that a raw text may spell out, such as "[SEP]".
 
     Raises:
       WeightsError: the unknown token is not in the vocabulary, or ids are not 0, 1, 2, ...
@@ -109,7 +112,7 @@ class WordPiece(Subwords):
         # A dict on a tf.Module would be wrapped and written into every SavedModel.
         self._settings = settings or WordPieceSettings()
         tokens = _in_order(vocabulary, self._settings.unknown)
-        self._digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+        self._digest = digest("\n".join(tokens).encode())
         present = sorted((t for t in special if t in vocabulary), key=len, reverse=True)
         letters = _unused_letters(tokens, len(present) + 1)
         self._blank, self._letters = letters[0], tuple(letters[1:])
@@ -137,6 +140,18 @@ class WordPiece(Subwords):
             vocab=tokens, max_bytes_per_word=MAX_CHARACTERS, **shared
         )
 
+    @property
+    def boundary(self) -> str | None:
+        """A text with white space, or two ideographs, at which it may be cut, see `served_texts`.
+
+        What stands before is read alike whatever follows: words end there, and no mark that
+        follows belongs to it.
+        """
+        if any(set(token) & set(" \t\n\r") for token in self._special):
+            return None
+        words = rf"(?:(\C*)[ \t\n\r]|(\C*[{HAN}])[{HAN}])\C*"
+        return words if self._settings.ideographs else r"(\C*)()[ \t\n\r]\C*"
+
     def mask_id(self) -> int | None:
         """Returns the id that stands for a hidden token, if there is one."""
         return self._mask_id
@@ -151,35 +166,30 @@ class WordPiece(Subwords):
         """Removed marks belong to a token only between its characters, as with the judge."""
         return unbind(self._by_kind(texts, self._ascii_spans, self._exact_spans))
 
-    def _by_kind(
-        self,
-        texts: tf.Tensor,
-        ascii: Callable[[tf.Tensor], tf.RaggedTensor],
-        exact: Callable[[tf.Tensor], tf.RaggedTensor],
-    ) -> tf.RaggedTensor:
+    def _by_kind(self, texts: tf.Tensor, ascii: Cut, exact: Cut) -> Ragged:
         """Gives plain texts to one function and the others to the other, in the old order."""
         plain = tf.strings.regex_full_match(texts, PLAIN)
 
-        def mixed() -> tf.RaggedTensor:
+        def mixed() -> Ragged:
             one, two = tf.where(plain)[:, 0], tf.where(~plain)[:, 0]
-            found = tf.concat([ascii(tf.gather(texts, one)), exact(tf.gather(texts, two))], axis=0)
+            parts = tf.concat([ascii(tf.gather(texts, one)), exact(tf.gather(texts, two))], axis=0)
             places = tf.cast(tf.concat([one, two], axis=0), tf.int32)
-            return tf.gather(found, tf.math.invert_permutation(places))
+            return tf.gather(parts, tf.math.invert_permutation(places))
 
         return tf.cond(tf.reduce_all(plain), lambda: ascii(texts), mixed)
 
-    def _ascii(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _ascii(self, texts: tf.Tensor) -> Ragged:
         """In ASCII, lower-casing bytes is all that FastBertTokenizer's normalisation would do."""
         return self._plain.tokenize(self._lower_bytes(texts))
 
-    def _ascii_spans(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _ascii_spans(self, texts: tf.Tensor) -> Ragged:
         """In ASCII, a byte is a character: int32 [b (t) 3]."""
         return bind(*self._plain.tokenize_with_offsets(self._lower_bytes(texts)))
 
     def _lower_bytes(self, texts: tf.Tensor) -> tf.Tensor:
         return tf.strings.lower(texts) if self._settings.lowercase else texts
 
-    def _exact(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _exact(self, texts: tf.Tensor) -> Ragged:
         """Does what `ids` does, by the rules for any text."""
         texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8")
         words = self._words(self._prepare(self._protect(texts)))
@@ -187,7 +197,7 @@ class WordPiece(Subwords):
         pieces = words.with_values(pieces).merge_dims(1, 2)
         return pieces.with_values(tf.gather(self._order, pieces.values))
 
-    def _exact_spans(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _exact_spans(self, texts: tf.Tensor) -> Ragged:
         """Does what `ids_with_offsets` does, by the rules for any text: int32 [b (t) 3]."""
         texts = self._protect(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8"))
         words = self._words(self._prepare(texts))
@@ -207,11 +217,8 @@ class WordPiece(Subwords):
 
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id."""
-        return {
-            "vocabulary": self._digest,
-            "special": list(self._special),
-            **dataclasses.asdict(self._settings),
-        }
+        own = {"vocabulary": self._digest, "special": list(self._special)}
+        return {**own, **dataclasses.asdict(self._settings)}
 
     def _protect(self, texts: tf.Tensor) -> tf.Tensor:
         """Puts a letter of its own for each special token that the raw text spells out."""
@@ -220,8 +227,8 @@ class WordPiece(Subwords):
         if not self._special:
             return texts
         alternatives = "|".join(_escape(token) for token in self._special)
-        found = tf.strings.regex_full_match(texts, f"(?s).*({alternatives}).*")
-        return tf.cond(tf.reduce_any(found), lambda: self._replace(texts), lambda: texts)
+        spelled = tf.strings.regex_full_match(texts, f"(?s).*({alternatives}).*")
+        return tf.cond(tf.reduce_any(spelled), lambda: self._replace(texts), lambda: texts)
 
     def _replace(self, texts: tf.Tensor) -> tf.Tensor:
         """Spaces fill up what a letter is shorter than its token; `_words` cuts around letters."""
@@ -243,7 +250,7 @@ class WordPiece(Subwords):
             texts = replace(tensorflow_text.normalize_utf8(texts, "NFD"), f"({MARKS})+", "")
         return lower(texts, marks=not strip) if settings.lowercase else texts
 
-    def _words(self, texts: tf.Tensor) -> tf.RaggedTensor:
+    def _words(self, texts: tf.Tensor) -> Ragged:
         """Cuts at spaces, around punctuation and around letters of special tokens."""
         alone = PUNCTUATION + (IDEOGRAPHS if self._settings.ideographs else "")
         alone += "".join(self._letters)

@@ -7,6 +7,7 @@ import importlib.resources
 import json
 from typing import TYPE_CHECKING
 
+from tfft.reports.printable import printable
 from tfft.reports.result_line import number
 from tfft.reports.tables import cell, share, visible
 
@@ -33,6 +34,7 @@ def template(name: str) -> Template:
         "count": lambda value: f"{value:,}",
         "json": lambda value: json.dumps(value, ensure_ascii=True),
         "number": number,
+        "printable": lambda value: printable(value, lines=False),
         "share": share,
         "visible": visible,
     }

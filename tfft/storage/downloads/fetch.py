@@ -10,17 +10,18 @@ import hashlib
 import os
 import pathlib
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfft.errors import DataError, UserError, WorkdirError, near
+from tfft.storage.atomic_write import explained
 from tfft.storage.downloads.archives import unpack
 from tfft.storage.downloads.download_index import ITEMS, Item
+from tfft.storage.downloads.pinned_files import damaged_files
 from tfft.storage.subprocesses import find_program, python_command
+from tfft.storage.unfinished_folders import unfinished_folder
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
 PROGRESS_SECONDS = 3.0
@@ -35,23 +36,43 @@ Say = Callable[[str], None]
 
 
 def cache_dir() -> pathlib.Path:
-    """Returns the folder of fetched items: $TFFT_HOME, or `tfft` in the user's cache folder."""
+    """Returns the folder of fetched items: $TFFT_HOME, or `tfft` in the user's cache folder.
+
+    Raises:
+      UserError: The user has no home folder, as in a container with a user number of its own.
+    """
     home = os.environ.get("TFFT_HOME")
     if home:
         return pathlib.Path(home).expanduser()
-    cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    try:
+        cache = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    except RuntimeError as error:
+        raise UserError(
+            "there is no home folder: HOME is not set, and this user has no entry in the system.",
+            set_in="the environment",
+            valid="TFFT_HOME=FOLDER, for fetched items and the store",
+        ) from error
     return pathlib.Path(cache) / "tfft"
 
 
 def path(name: str) -> pathlib.Path:
     """Returns the folder of an item that was fetched.
 
+    Its files are compared with their pinned hashes, see `damaged_files`.
+
     Raises:
-      DataError: there is no such item, or it was not fetched.
+      DataError: there is no such item, it was not fetched, or a file of it is damaged.
     """
     item = _item(name)
     folder = cache_dir() / name
-    if not _complete(folder, item):
+    if damaged := _damaged(folder, item):
+        raise DataError(
+            f"{folder / damaged[0]} is damaged: its SHA-256 is not the pinned one.",
+            set_in=str(folder),
+            valid=item.hashes[damaged[0]],
+            see=f"tfft fetch {name}",
+        )
+    if not _is_present(folder, item):
         raise DataError(
             f"{name} is not on this machine ({item.about}).",
             set_in=str(folder),
@@ -96,12 +117,28 @@ def _item(name: str) -> Item:
 
 def _complete(folder: pathlib.Path, item: Item) -> bool:
     """Whether a folder holds every member of the item as it is pinned today."""
+    return _is_present(folder, item) and not _damaged(folder, item)
+
+
+def _is_present(folder: pathlib.Path, item: Item) -> bool:
     try:
         marker = (folder / MARKER).read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError):
         return False
     members = [folder / name for name in item.members.values()]
     return marker == item.sha256 and all(member.is_file() for member in members)
+
+
+def _damaged(folder: pathlib.Path, item: Item) -> list[str]:
+    """Returns the members of an item that are there, but not with their pinned content."""
+    try:
+        return damaged_files(folder, item.hashes) if _is_present(folder, item) else []
+    except OSError as error:
+        raise WorkdirError(
+            f"{folder} cannot be read: {error.strerror}.",
+            set_in="$TFFT_HOME",
+            valid="a folder that you may read",
+        ) from error
 
 
 def _refuse_foreign(name: str, item: Item, folder: pathlib.Path) -> None:
@@ -145,15 +182,11 @@ def _room_beside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields an empty folder on the same disk as `folder`; removes it, and parents made for it."""
     new = [each for each in folder.parents if not each.exists()]
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        room = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetch-"))
-    except OSError as error:
-        _remove_empty(new)
-        raise _unwritable(folder.parent, error) from error
-    try:
-        yield room
+        with explained(folder.parent, "$TFFT_HOME"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished_folder(folder.parent, ".fetch-", "$TFFT_HOME") as room:
+            yield room
     finally:
-        shutil.rmtree(room, ignore_errors=True)
         _remove_empty(new)
 
 

@@ -1,4 +1,4 @@
 """Calibrations: temperatures and thresholds, fit on validation data after training.
 
-One file for each kind of answer; `base.py` has what they share.
+One file for each kind of answer: probabilities, extracted answers, several tasks.
 """

@@ -1,4 +1,4 @@
-"""The temperature and the threshold of class probabilities."""
+"""The temperature and the thresholds of probabilities of classes and labels."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class ClassProbabilities(Calibration):
           examples: with their targets.
           outputs: probabilities, float [n c].
         """
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         truth = examples.targets
         if self.temperature:
-            found["temperature"] = fit_temperature(truth, outputs)
-            outputs = with_temperature(outputs, found["temperature"])
+            values["temperature"] = fit_temperature(truth, outputs)
+            outputs = with_temperature(outputs, values["temperature"])
         if self.threshold:
-            found["threshold"] = self.threshold.settle(truth, outputs, task.target.names or ())
-        return found
+            values["threshold"] = self.threshold.settle(truth, outputs, task.target.names or ())
+        return values
 
     def apply(self, values: Mapping[str, Any], head: Any) -> None:
         """Divides the logits by the temperature, in the weights of the head's Dense."""
@@ -57,8 +57,38 @@ class ClassProbabilities(Calibration):
 
     def limits(self, names: Sequence[str]) -> tuple[float, ...] | None:
         """Returns the probability above which each class is predicted; None without a threshold."""
-        found = self.values.get("threshold")
-        if not found:
+        chosen = self.values.get("threshold")
+        if not chosen:
             return None
-        value = found["value"]
-        return tuple(value if name == found["label"] else 1 - value for name in names)
+        value = chosen["value"]
+        return tuple(value if name == chosen["label"] else 1 - value for name in names)
+
+
+class LabelThresholds(Calibration):
+    """Chooses the probability above which each label of a multi-label task is predicted.
+
+    Args:
+      threshold: what it is chosen for; None takes 0.5.
+    """
+
+    def __init__(self, threshold: Threshold | None):
+        self.threshold = threshold
+        self.fits = threshold is not None
+
+    def fit(self, task: CalibratedTask, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+        """Returns the threshold of each label, in their order.
+
+        Args:
+          task: with its names.
+          examples: with their targets, [n c].
+          outputs: probabilities, float [n c].
+        """
+        assert self.threshold is not None
+        columns = zip(examples.targets.T == 1, outputs.T, strict=True)
+        chosen = [self.threshold.choose(truth, scores) for truth, scores in columns]
+        return {"thresholds": dict(zip(task.target.names or (), chosen, strict=True))}
+
+    def limits(self, names: Sequence[str]) -> np.ndarray:
+        """Returns the probability above which each label is predicted, float32 [c]."""
+        chosen = self.values.get("thresholds", {})
+        return np.array([chosen.get(name, {"value": 0.5})["value"] for name in names], "f4")

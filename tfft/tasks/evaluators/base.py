@@ -14,6 +14,8 @@ from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 from tfft.tasks.definition_checks import check_terms
 
+Details = dict[str, Any]  # JSON-able part of a report
+Floors = dict[str, Floor]  # by the name of a baseline
 Log = Callable[[str], None] | None
 Terms = Mapping[str, tuple[str, aggregates.Terms]]
 
@@ -80,7 +82,7 @@ class Evaluator:
             )
         return terms[key][1]
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: Any) -> Details:
         """Returns all metrics of outputs, those of `metrics` with their intervals."""
         return aggregates.figures(self._checked_terms(examples, outputs))
 
@@ -101,7 +103,7 @@ class Evaluator:
         """Returns the class numbers of outputs, int [n], where the target is one of classes."""
         raise NotImplementedError
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the outputs of models that need no network, for the test examples."""
         return {}
 
@@ -129,11 +131,11 @@ class Evaluator:
         """Returns what a person has to know of examples with targets, a line each."""
         return []
 
-    def report_details(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: Any) -> Details:
         """Returns further content of report.json."""
         return {}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns examples for the report: `mistake_count`, `mistakes`, `least_certain`.
 
         A task that does not say which predictions are mistakes has None for the first. The latter

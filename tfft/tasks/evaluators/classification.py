@@ -1,4 +1,4 @@
-"""Metrics and reports of classification: one class of several for each example."""
+"""Metrics and reports of classification: one class of several, or any number of labels."""
 
 from __future__ import annotations
 
@@ -10,18 +10,15 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.baselines.frozen_features import feature_floor
+from tfft.baselines.tfidf_linear import label_floors
 from tfft.data.examples import Examples
-from tfft.metrics.classification.class_metrics import (
-    class_areas,
-    classification_metrics,
-    confusions,
-)
+from tfft.metrics.classification import class_metrics, multi_label
 from tfft.metrics.classification.roc_and_pr_curves import ranking
-from tfft.tasks.evaluators.base import Evaluator, Log, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, reported
 from tfft.tasks.report_examples import shown_examples, text_of
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
-Baselines = Callable[[Examples, Examples, int, Log], dict[str, Floor]]
+Baselines = Callable[[Examples, Examples, int, Log], Floors]
 
 
 class ClassificationEvaluator(Evaluator):
@@ -67,10 +64,10 @@ class ClassificationEvaluator(Evaluator):
         limits = self.limits
         return (outputs if limits is None else outputs - np.array(limits, np.float32)).argmax(-1)
 
-    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns what `classification_metrics` does of outputs [n c]."""
         truth, predicted = examples.targets, self.predicted_classes(outputs)
-        return classification_metrics(truth, outputs, self.names, predicted)
+        return class_metrics.classification_metrics(truth, outputs, self.names, predicted)
 
     def main_terms(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
         """Returns whether each prediction is right, as `score`."""
@@ -81,10 +78,10 @@ class ClassificationEvaluator(Evaluator):
         shares = np.bincount(targets, minlength=len(self.names)) / len(targets)
         classes = np.flatnonzero(shares)
         constant = np.tile(shares.astype(np.float32), (len(classes), 1))
-        weights = shares[classes] * len(classes)  # the loss is a mean over what it is given
+        weights = shares[classes] * len(classes)  # the loss is a mean over the classes
         return float(self._loss()(classes, constant, sample_weight=weights))
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         return self._baselines(train, test, len(self.names), log)
 
     def frozen_feature_baseline(
@@ -96,18 +93,19 @@ class ClassificationEvaluator(Evaluator):
         """Returns the division by class."""
         return {"class": [self.names[number] for number in examples.targets]}
 
-    def report_details(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns `labels`, `ranking` (see there), and `confusions`, the most frequent first."""
         truth, names = examples.targets, self.names
         matrix = np.zeros((len(names), len(names)), int)
         np.add.at(matrix, (truth, self.predicted_classes(outputs)), 1)
+        areas = class_metrics.class_areas(truth, outputs, names)
         return {
             "labels": list(names),
-            "ranking": ranking(truth, outputs, names, class_areas(truth, outputs, names)),
-            "confusions": confusions(matrix.tolist(), names)[:MOST_PAIRS],
+            "ranking": ranking(truth, outputs, names, areas),
+            "confusions": class_metrics.confusions(matrix.tolist(), names)[:MOST_PAIRS],
         }
 
-    def report_examples(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns the mistakes of which the model was surest, and what it was least certain of.
 
         The latter are the examples with the smallest margin between the two likeliest classes.
@@ -129,3 +127,55 @@ class ClassificationEvaluator(Evaluator):
             }
 
         return shown_examples(examples, surest, details, np.argsort(margins, kind="stable"))
+
+
+class MultiLabelEvaluator(Evaluator):
+    """Evaluates the probabilities of labels, float [n c].
+
+    Args:
+      names: of the labels.
+      limits: the probability above which each is predicted, float32 [c].
+      loss: of the training.
+    """
+
+    metrics = reported(
+        {
+            "micro_f1": "micro F1",
+            "macro_f1": "macro F1",
+            "average_precision": "PR area",
+            "subset_accuracy": "all labels right",
+            "hamming_loss": "Hamming loss",
+        },
+        less_is_better=("hamming_loss",),
+    )
+    aggregate = "f1"
+
+    def __init__(self, names: Sequence[str], limits: np.ndarray, loss: keras.losses.Loss):
+        self.names, self.limits, self._loss = tuple(names), limits, loss
+
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> Details:
+        truth, predicted = examples.targets == 1, outputs > self.limits
+        return multi_label.multi_label_metrics(truth, predicted, outputs, self.names)
+
+    def main_terms(self, examples: Examples, outputs: np.ndarray) -> dict[str, np.ndarray]:
+        return multi_label.label_sums(examples.targets == 1, outputs > self.limits)
+
+    def constant_loss(self, targets: np.ndarray) -> float:
+        return float(self._loss(targets, np.tile(targets.mean(0), (len(targets), 1))))
+
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
+        return label_floors(train.inputs, train.targets, test.inputs, log)
+
+    def report_details(self, examples: Examples, outputs: np.ndarray) -> Details:
+        return {"labels": list(self.names)}
+
+    def report_examples(self, examples: Examples, outputs: np.ndarray) -> Details:
+        """Returns the examples with a wrong label, that of the surest first."""
+        truth, predicted = examples.targets == 1, outputs > self.limits
+        names, sides = np.array(self.names), {"truth": truth, "predicted": predicted}
+
+        def details(row: int) -> Details:
+            return {side: ", ".join(names[has[row]]) or "none" for side, has in sides.items()}
+
+        errors = multi_label.surest_errors(truth, predicted, outputs)
+        return shown_examples(examples, errors, details)

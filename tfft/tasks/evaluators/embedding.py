@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tfft.baselines import bm25
-from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.metrics import regression, retrieval
-from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -20,14 +19,14 @@ class RetrievalEvaluator(Evaluator):
     def terms(self, examples: Examples, outputs: Any) -> Terms:
         return retrieval.retrieve(outputs, examples.inputs[1], examples.targets).measures()
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns BM25, with the first texts as queries."""
         return {"bm25": bm25.bm25(*test.inputs[:2])}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the first texts whose second texts are found last."""
-        found = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
-        worst = found.last(examples.inputs[1])
+        ranks = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
+        worst = ranks.last(examples.inputs[1])
         return shown_examples(examples, list(worst), worst.__getitem__)
 
 
@@ -38,9 +37,9 @@ class SimilarityEvaluator(Evaluator):
     aggregate = "pearson"
 
     def terms(self, examples: Examples, outputs: Any) -> Terms:
-        found = regression.correlations(examples.targets, retrieval.similarities(outputs))
-        return {metric.key: found[metric.key] for metric in self.metrics}
+        terms = regression.correlations(examples.targets, retrieval.similarities(outputs))
+        return {metric.key: terms[metric.key] for metric in self.metrics}
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns BM25, with the first texts as queries."""
         return {"bm25": bm25.bm25(*test.inputs[:2])}

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines import word_overlap
-from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.metrics.classification import multiple_choice
-from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -25,7 +24,7 @@ class MultipleChoiceEvaluator(Evaluator):
     def terms(self, examples: Examples, outputs: Any) -> Terms:
         return multiple_choice.measures(examples.targets, outputs)
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the choice with most words of the question, and the first choice."""
         return word_overlap.choice_floors(*test.inputs)
 
@@ -33,13 +32,13 @@ class MultipleChoiceEvaluator(Evaluator):
         """Returns the division by the number of choices."""
         return {"choices": [str(len(texts)) for texts in choices(examples)]}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the mistakes of which the model was surest, and what it was least certain of."""
         predictions, truth = predicted(examples, outputs), examples.targets
         sure = np.array([max(each["probabilities"]) for each in predictions])
         wrong = np.flatnonzero(self.main_terms(examples, outputs)["score"] == 0)
 
-        def details(row: int) -> dict[str, Any]:
+        def details(row: int) -> Details:
             return {
                 "truth": multiple_choice.choices_of(examples.inputs[1][row])[truth[row]],
                 "predicted": predictions[row]["choice"],
@@ -56,7 +55,7 @@ def choices(examples: Examples) -> list[list[str]]:
     return list(map(multiple_choice.choices_of, examples.inputs[1]))
 
 
-def predicted(examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+def predicted(examples: Examples, outputs: Any) -> list[Details]:
     """Returns `choice`, `number` and `probabilities` of each example."""
     pairs = zip(choices(examples), outputs, strict=True)
     return [multiple_choice.chosen(texts, scores[: len(texts), 0]) for texts, scores in pairs]

@@ -9,7 +9,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
-from tfft.tasks.evaluators.base import Evaluator, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 Score = Callable[[np.ndarray, np.ndarray], Any]
@@ -60,15 +60,17 @@ class ValueEvaluator(Evaluator):
                 "ValueEvaluator compares values of one shape. Received: targets of the shape "
                 f"{truth.shape} and outputs of the shape {predicted.shape}."
             )
-        found = {key: np.asarray(score(truth, predicted)) for key, score in self.scores.items()}
-        for key, numbers in found.items():
+        terms: dict[str, Any] = {}
+        for key, score in self.scores.items():
+            numbers = np.asarray(score(truth, predicted))
             if numbers.shape != (len(truth),):
                 raise ValueError(
                     f"The score {key!r} must have the shape ({len(truth)},), one number for each "
                     f"example. Received: shape={numbers.shape} for values of the shapes "
                     f"{truth.shape} and {predicted.shape}."
                 )
-        return {key: ("mean", {"score": numbers}) for key, numbers in found.items()}
+            terms[key] = ("mean", {"score": numbers})
+        return terms
 
     def data_warnings(self, examples: Examples) -> list[str]:
         """Computes the scores of the targets, so that wrong functions fail before the training.
@@ -86,12 +88,12 @@ class ValueEvaluator(Evaluator):
             self.terms(examples, examples.targets)
         return []
 
-    def baselines(self, train: Examples, test: Examples, log: Log = None) -> dict[str, Floor]:
+    def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the mean of the training targets, for every example."""
         mean = np.asarray(np.mean(train.targets, axis=0, dtype=np.float64), np.float32)
         return {"mean": Floor(np.repeat(mean[None], len(test), axis=0))}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the examples with a wrong value, the worst by the main metric first."""
         truth, predicted = self._values(examples.targets), self._values(outputs)
         scores = np.asarray(self.main_terms(examples, outputs)["score"], np.float64)

@@ -15,6 +15,7 @@ from tfft.data.examples import Examples
 from tfft.errors import DataError, near
 from tfft.metrics.record_aggregates import scatter
 from tfft.tasks.base import Task
+from tfft.tasks.targets.base import Counts
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 
@@ -45,33 +46,48 @@ class Share:
 
     def scattered(self, sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Returns the terms of the task's examples as those of all, with `there`: [n ...] each."""
-        found = {**sums, "there": np.ones(len(self.rows))}
-        for key, value in found.items():
+        terms = {**sums, "there": np.ones(len(self.rows))}
+        for key, value in terms.items():
             if np.asarray(value).dtype == object:
-                found[key] = scatter(value, self.rows, self.count)
-                continue
-            found[key] = np.zeros((self.count, *np.shape(value)[1:]))
-            found[key][self.rows] = value
-        return found
+                terms[key] = scatter(value, self.rows, self.count)
+            else:
+                terms[key] = self._among_all(np.asarray(value, float))
+        return terms
+
+    def _among_all(self, values: np.ndarray) -> np.ndarray:
+        """Returns values of the task's examples, [m ...], among zeros of the others, [n ...]."""
+        result = np.zeros((self.count, *values.shape[1:]), values.dtype)
+        result[self.rows] = values
+        return result
 
     def placed(self, outputs: Any) -> Any:
         """Returns outputs or targets of the task's examples among those of all: empty ones."""
         if isinstance(outputs, Mapping):
             return {name: self.placed(each) for name, each in outputs.items()}
         if isinstance(outputs, Ragged):
-            lengths = np.zeros(self.count, np.int64)
-            lengths[self.rows] = outputs.lengths
             values = np.concatenate([outputs.values[:0], *outputs.rows()])
-            offsets = np.concatenate([[0], np.cumsum(lengths)])
+            offsets = np.concatenate([[0], np.cumsum(self._among_all(outputs.lengths))])
             return dataclasses.replace(outputs, values=values, offsets=offsets, chosen=None)
         if isinstance(outputs, np.ndarray):
-            found: Any = np.zeros((self.count, *outputs.shape[1:]), outputs.dtype)
-            found[self.rows] = outputs
-            return found
-        found = [None] * self.count
-        for row, each in zip(self.rows, outputs, strict=True):
-            found[row] = each
-        return found
+            return self._among_all(outputs)
+        by_row = dict(zip(self.rows.tolist(), outputs, strict=True))
+        return [by_row.get(row) for row in range(self.count)]
+
+    def encoded_targets(self) -> dict[str, Any]:
+        """Returns the `targets` of all examples, and their `mask`, float32 [n].
+
+        The mask is 1 for an example that has targets, of those of tokens one that is not padding,
+        and 0 for the others, whose targets are zeros or padding.
+        """
+        own = self.examples.targets
+        if not len(self.rows):  # those of no example
+            own = self.task.encode_targets(Examples(tuple([] for _ in self.task.inputs), []))
+            own = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64)) if own is None else own
+        mask = np.zeros(self.count, np.float32)
+        mask[self.rows] = 1.0
+        if isinstance(own, Ragged):
+            mask[self.rows] = [(row != own.padding).any() for row in own.rows()]
+        return {"targets": self.placed(own), "mask": mask}
 
 
 def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
@@ -81,17 +97,17 @@ def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
       DataError: it is no object, or a name is no task's.
     """
     try:
-        found = json.loads(answer)
+        answers = json.loads(answer)
     except json.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict):
+        answers = None
+    if not isinstance(answers, dict):
         raise DataError(f"the answer {answer[:80]!r} is no object in JSON.", valid=VALID)
-    unknown = [name for name in found if name not in names]
-    if unknown:
-        raise DataError(f"{unknown[0]!r} is no task.", valid=near(unknown[0], list(names)))
+    for name in answers:
+        if name not in names:
+            raise DataError(f"{name!r} is no task.", valid=near(name, list(names)))
     return {
         name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        for name, value in found.items()
+        for name, value in answers.items()
         if value is not None
     }
 
@@ -99,24 +115,29 @@ def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
 def shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
     """Returns the examples of each task."""
     answers = [answers_in(answer, tasks) for answer in examples.answers or ()]
-    found = {}
+    result = {}
     for name, task in tasks.items():
         rows = np.array([row for row, own in enumerate(answers) if name in own], int)
         inputs = tuple([column[row] for row in rows] for column in examples.inputs)
         tokens = None if examples.encoded is None else examples.encoded.take(rows)
         part = Examples(inputs, [answers[row][name] for row in rows], None, tokens)
         part = part.with_targets(task.encode_targets(part)) if len(rows) else part
-        found[name] = Share(task, rows, len(answers), part)
-    return found
+        result[name] = Share(task, rows, len(answers), part)
+    return result
 
 
-def by_example(found: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def filled_shares(examples: Examples, tasks: Mapping[str, Task]) -> dict[str, Share]:
+    """Returns the examples of each task that has some."""
+    return {name: each for name, each in shares(examples, tasks).items() if len(each.rows)}
+
+
+def by_example(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     """Returns from lists by name an object by name for each of their elements."""
-    rows = zip(*found.values(), strict=True)
-    return [dict(zip(found, row, strict=True)) for row in rows]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str, Counter[str]]:
+def counts_by_task(tasks: Iterable[str], counts: Counts) -> dict[str, Counter[str]]:
     """Returns the number of examples with each answer of each task, from those of joint answers."""
     own: dict[str, Counter[str]] = {name: Counter() for name in tasks}
     for answer, count in counts.items():
@@ -125,10 +146,15 @@ def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str,
     return own
 
 
+def sorted_counts(counts: Counts) -> dict[str, int]:
+    """Returns counts in the order of their answers."""
+    return dict(sorted(counts.items()))
+
+
 def by_task(answers: Mapping[str, Any], tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
     """Returns what is called "task/name" by task and name."""
-    found: dict[str, dict[str, Any]] = {name: {} for name in tasks}
+    result: dict[str, dict[str, Any]] = {name: {} for name in tasks}
     for path, value in answers.items():
         name, _, key = path.partition("/")
-        found[name][key] = value
-    return found
+        result[name][key] = value
+    return result

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
-from tfft.data.examples import Examples
+from tfft.data.examples import Columns, Examples
 from tfft.data.inputs import Input
 from tfft.errors import ConfigError
 from tfft.tasks.definition_checks import check_predictions
@@ -16,6 +16,9 @@ from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.targets.base import Target
 
 Answers = Mapping[str, Sequence[np.ndarray]]  # of an export, an array for each example
+Predictions = list[dict[str, Any]]  # JSON-able, one for each example
+Results = tuple[dict[str, Any], dict[str, Any]]  # metrics and report details
+Tensors = Mapping[str, Any]  # by name, in the graph
 DEFAULT = "serving_default"
 
 
@@ -36,17 +39,15 @@ class ServedTask(Protocol):
     def build_evaluator(self) -> Evaluator: ...
 
 
-def predictions(
-    signature: ServingSignature, examples: Examples, outputs: Any
-) -> list[dict[str, Any]]:
+def predictions(signature: ServingSignature, examples: Examples, outputs: Any) -> Predictions:
     """Returns `format_predictions` of a signature, one for each example and JSON-able.
 
     Raises:
       ConfigError: they are not.
     """
-    found = signature.format_predictions(examples, outputs)
-    check_predictions(signature, len(examples), found)
-    return found
+    result = signature.format_predictions(examples, outputs)
+    check_predictions(signature, len(examples), result)
+    return result
 
 
 class ServingSignature:
@@ -80,22 +81,21 @@ class ServingSignature:
         own = getattr(self.task, "make_predict_fn", None)
         return model if own is None else own(model)
 
-    def split_inputs(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+    def split_inputs(self, inputs: Columns) -> Columns:
         """Returns the inputs of training examples as examples of this signature."""
         return inputs
 
-    def to_serving(self, inputs: tuple[Sequence[Any], ...]) -> tuple[Sequence[Any], ...]:
+    def to_serving(self, inputs: Columns) -> Columns:
         """Returns the strings that an export takes for the values of each input."""
         pairs = zip(self.inputs, inputs, strict=True)
         return tuple(each.to_serving(values) for each, values in pairs)
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns the answers of an export, as tensors within its graph.
 
         Args:
           outputs: of the model.
-          features: what the preprocessor gave, offsets included; where a server gave token ids,
-            them.
+          features: the preprocessor's outputs, offsets included; or the token ids of a request.
         """
         raise NotImplementedError
 
@@ -110,11 +110,11 @@ class ServingSignature:
             valid="tfft evaluate --workdir=FOLDER, with the folder of the run",
         )
 
-    def format_predictions(self, examples: Examples, outputs: Any) -> list[dict[str, Any]]:
-        """Returns what a person reads of each output."""
+    def format_predictions(self, examples: Examples, outputs: Any) -> Predictions:
+        """Returns a prediction for each output, as a person reads it."""
         raise NotImplementedError
 
-    def format_answers(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
+    def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
         """Returns the predictions that the answers of an export are."""
         if type(self).parse is ServingSignature.parse:
             kind = type(self).__name__
@@ -127,9 +127,7 @@ class ServingSignature:
             )
         return self.format_predictions(examples, self.parse(answers))
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics and report details of an export's answers.
 
         Args:
@@ -138,5 +136,8 @@ class ServingSignature:
           answers: of an export, to the examples as `split_inputs` gives them.
         """
         evaluator = task.build_evaluator()
-        known, outputs = examples.with_targets(task.encode_targets(examples)), self.parse(answers)
-        return evaluator.evaluate(known, outputs), evaluator.report_details(known, outputs)
+        encoded, outputs = examples.with_targets(task.encode_targets(examples)), self.parse(answers)
+        return evaluator.evaluate(encoded, outputs), evaluator.report_details(encoded, outputs)
+
+
+Signatures = Mapping[str, ServingSignature]  # by their names in an export

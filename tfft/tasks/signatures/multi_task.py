@@ -8,8 +8,15 @@ from typing import Any
 from tfft.data.examples import Examples
 from tfft.tasks.base import Task, serving_signature
 from tfft.tasks.evaluators.multi_task import collected
-from tfft.tasks.multi_task.data import by_example, by_task, shares
-from tfft.tasks.signatures.base import Answers, ServedTask, ServingSignature
+from tfft.tasks.multi_task.data import by_example, by_task, filled_shares
+from tfft.tasks.signatures.base import (
+    Answers,
+    Predictions,
+    Results,
+    ServedTask,
+    ServingSignature,
+    Tensors,
+)
 
 
 class MultiTaskSignature(ServingSignature):
@@ -25,35 +32,26 @@ class MultiTaskSignature(ServingSignature):
         self.tasks = dict(tasks)
         self.parts = {name: serving_signature(each) for name, each in tasks.items()}
 
-    def serving_outputs(
-        self, outputs: Mapping[str, Any], features: Mapping[str, Any]
-    ) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         return {
             f"{name}/{key}": value
             for name, part in self.parts.items()
             for key, value in part.serving_outputs(outputs[name], features).items()
         }
 
-    def format_predictions(
-        self, examples: Examples, outputs: Mapping[str, Any]
-    ) -> list[dict[str, Any]]:
+    def format_predictions(self, examples: Examples, outputs: Mapping[str, Any]) -> Predictions:
         """Returns the predictions of all tasks for each example, by name."""
         parts = self.parts.items()
         return by_example({n: part.format_predictions(examples, outputs[n]) for n, part in parts})
 
-    def format_answers(self, answers: Answers, examples: Examples) -> list[dict[str, Any]]:
-        own = by_task(answers, self.parts)
-        parts = self.parts.items()
+    def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
+        own, parts = by_task(answers, self.parts), self.parts.items()
         return by_example({n: part.format_answers(own[n], examples) for n, part in parts})
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> tuple[dict[str, Any], dict[str, Any]]:
-        own = by_task(answers, self.parts)
-        found = {}
-        for name, share in shares(examples, self.tasks).items():
-            if len(share.rows):
-                taken = {key: share.taken(values) for key, values in own[name].items()}
-                part = self.parts[name]
-                found[name] = part.evaluate_answers(share.task, share.examples, taken)[0]
-        return collected(found, (metric.key for metric in task.build_evaluator().metrics)), {}
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
+        own, metrics = by_task(answers, self.parts), {}
+        for name, share in filled_shares(examples, self.tasks).items():
+            answers = {key: share.taken(values) for key, values in own[name].items()}
+            part = self.parts[name]
+            metrics[name] = part.evaluate_answers(share.task, share.examples, answers)[0]
+        return collected(metrics, (metric.key for metric in task.build_evaluator().metrics)), {}

@@ -1,4 +1,4 @@
 """Targets: how the answers of a source are read, checked and counted.
 
-One file for each kind; `base.py` has what they share.
+One file for labels and one for numbers; `base.py` has what they share.
 """

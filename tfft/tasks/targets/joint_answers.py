@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Self
 
 from tfft.errors import DataError
-from tfft.tasks.multi_task.data import VALID, counts_by_task
-from tfft.tasks.targets.base import Target
+from tfft.tasks.multi_task.data import VALID, counts_by_task, sorted_counts
+from tfft.tasks.targets.base import Counts, Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class JointAnswers(Target):
             names = tuple(f"{name}/{label}" for name in known for label in known[name] or ())
         return cls(names, dict(targets))
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target for the training answers of each task.
 
         Raises:
@@ -42,28 +43,21 @@ class JointAnswers(Target):
         empty = [name for name in self.targets if counts and not own[name]]
         if empty:
             raise DataError(f"no training example has an answer for {empty[0]!r}.", valid=VALID)
-        sorted_counts = {name: dict(sorted(own[name].items())) for name in self.targets}
-        return self.of(
-            {
-                n: target.with_training_answers(sorted_counts[n])
-                for n, target in self.targets.items()
-            }
-        )
+        counts_of = {name: sorted_counts(own[name]) for name in self.targets}
+        pairs = self.targets.items()
+        return self.of({n: each.with_training_answers(counts_of[n]) for n, each in pairs})
 
     def with_names(self, names: Sequence[str]) -> Self:
-        parts = [name.partition("/") for name in names]
-        return self.of(
-            {
-                name: target.with_names([label for of, _, label in parts if of == name])
-                for name, target in self.targets.items()
-            }
-        )
+        labels: dict[str, list[str]] = defaultdict(list)
+        for name, _, label in (each.partition("/") for each in names):
+            labels[name].append(label)
+        return self.of({n: each.with_names(labels[n]) for n, each in self.targets.items()})
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         for name, own in counts_by_task(self.targets, counts).items():
             self.targets[name].check(own)
 
-    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def label_counts(self, counts: Counts) -> dict[str, int]:
         """Returns the counts of each task, as "task/label"."""
         return {
             f"{name}/{label}": count

@@ -1,16 +1,15 @@
-"""A number for each example."""
+"""Answers that are numbers, or the similarity of two texts as a number."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 
 from tfft.errors import DataError
-from tfft.metrics import regression
-from tfft.tasks.targets.base import Target
+from tfft.metrics import regression, retrieval
+from tfft.tasks.targets.base import Counts, Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Numbers(Target):
     low: float = -np.inf
     high: float = np.inf
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target with the mean and the deviation of the training answers.
 
         Raises:
@@ -48,12 +47,26 @@ class Numbers(Target):
         center = float(np.average(values, weights=weights))
         scale = float(np.sqrt(np.average((values - center) ** 2, weights=weights)))
         if low == high:
-            raise DataError(
-                f"all training answers are {answers[0]}.", valid="two different numbers or more"
-            )
+            problem = f"all training answers are {answers[0]}."
+            raise DataError(problem, valid="two different numbers or more")
         regression.check_scale(values, center, scale)
         return dataclasses.replace(self, center=center, scale=scale, low=low, high=high)
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         regression.check(counts)
         regression.check_sentinels(counts, self.sentinels, self.low, self.high)
+
+
+@dataclasses.dataclass(frozen=True)
+class Similarities(Target):
+    """Answers that are numbers from 0 to the one that stands for a cosine of 1.
+
+    Args:
+      highest: that number.
+    """
+
+    highest: float = 1.0
+
+    def check(self, counts: Counts) -> None:
+        regression.check(counts)
+        retrieval.as_similarities(list(counts), self.highest)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -16,18 +16,18 @@ from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Tripl
 from tfft.metrics import retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
 from tfft.tasks.backbone_output import BackboneOutput
-from tfft.tasks.base import Task, config_of
+from tfft.tasks.base import Task
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.embedding import RetrievalEvaluator, SimilarityEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.vectors import VectorSignature
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.values import VectorSignature
 from tfft.tasks.targets.base import Answers, Target
-from tfft.tasks.targets.similarities import Similarities
+from tfft.tasks.targets.numbers import Similarities
 
 
 @validated(scale=POSITIVE, margin=NON_NEGATIVE, highest=POSITIVE, dims=COUNT, projection=COUNT)
 class Embedding(Task):
-    """The body's pooled output of each text, at length one: the cosine of two is their product.
+    """The backbone's pooled output of each text, at length one: the cosine of two is their product.
 
     It learns from pairs or triplets; what it predicts, and its exports, are of single texts.
 
@@ -39,11 +39,12 @@ class Embedding(Task):
       both: whether the second texts of "in_batch" look for their anchors too.
       margin: of "triplet", of squared distances, which are between 0 and 4.
       highest: of "cosine", the answer that stands for a cosine of 1.
-      dims: shorter vectors, the beginnings of the whole ones, that are to be good too.
+      dims: shorter vectors, the beginnings of the complete ones, that are to be good too.
       projection: units of a Dense on the pooled output; None for none.
     """
 
     name: ClassVar[str] = "embedding"
+    answer_arguments = ("loss", "scale", "both", "margin", "highest", "dims", "projection")
     target: Target = Answers()
     backbone_output = BackboneOutput("pooled", instances=True)
 
@@ -57,7 +58,7 @@ class Embedding(Task):
         dims: Sequence[int] = (),
         projection: int | None = None,
     ):
-        self.kind, self.scale, self.both, self.margin = loss, scale, both, margin
+        self.loss, self.scale, self.both, self.margin = loss, scale, both, margin
         self.highest, self.dims, self.projection = highest, tuple(dims), projection
         third = ("text_negative",) if loss == "triplet" else ()
         self.inputs = texts("text", "text_pair", *third)
@@ -73,17 +74,10 @@ class Embedding(Task):
         Raises:
           DataError: an answer of "cosine" is no number, or above `highest`.
         """
-        if self.kind == "cosine":
+        if self.loss == "cosine":
             return retrieval.as_similarities(examples.answers or (), self.highest)
         _, groups = np.unique(np.array(examples.answers, object), return_inverse=True)
         return groups.astype(np.int32)
-
-    def get_config(self) -> dict[str, Any]:
-        return config_of(self, loss=self.kind)
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(**{key: value for key, value in config.items() if key != "task"})
 
     def build_head(self, backbone: Any) -> keras.layers.Layer:
         layers: list[Any] = [UnitLength(self.dims, dtype="float32", name="unit_length")]
@@ -92,19 +86,19 @@ class Embedding(Task):
         return keras.Sequential(layers, name="head")
 
     def build_loss(self, head: keras.layers.Layer) -> keras.losses.Loss:
-        if self.kind == "cosine":
+        if self.loss == "cosine":
             return CosineError(self.dims)
-        if self.kind == "triplet":
+        if self.loss == "triplet":
             return Triplet(self.margin, dims=self.dims)
         return InBatch(self.scale, self.both, dims=self.dims)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        return [] if self.kind == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
+        return [] if self.loss == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
 
     def build_evaluator(self) -> Evaluator:
-        return SimilarityEvaluator() if self.kind == "cosine" else RetrievalEvaluator()
+        return SimilarityEvaluator() if self.loss == "cosine" else RetrievalEvaluator()
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         """Returns the signature of single texts."""
         single = copy.copy(self)
         single.inputs = texts("text")

@@ -14,7 +14,7 @@ from tfft.losses.batch_metrics import TokenAccuracy
 from tfft.losses.next_token import NextTokenLoss
 from tfft.tasks.base import CustomPrediction, Task, TextGeneration, config_of
 from tfft.tasks.signatures.base import DEFAULT
-from tfft.tasks.signatures.generated_text import GeneratedTextSignature
+from tfft.tasks.signatures.texts import GeneratedTextSignature
 from tfft.tasks.targets.base import Answers, Target
 
 CONSTRAINTS = {

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import keras
 import numpy as np
@@ -13,17 +13,17 @@ from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.layers.heads import dense_head
 from tfft.metrics.classification.thresholds import Threshold
-from tfft.tasks.base import Task, config_of, with_calibration
-from tfft.tasks.calibrations.label_thresholds import LabelThresholds
-from tfft.tasks.evaluators.multi_label import MultiLabelEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.label_probabilities import LabelSignature
-from tfft.tasks.targets.label_sets import LabelSets
+from tfft.tasks.base import Task, config_of
+from tfft.tasks.calibrations.class_probabilities import LabelThresholds
+from tfft.tasks.evaluators.classification import MultiLabelEvaluator
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.class_probabilities import LabelSignature
+from tfft.tasks.targets.labels import LabelSets
 
 
 @validated(labels=NAMED, separator=FILLED, dropout=FRACTION)
 class MultiLabelClassification(Task):
-    """A sigmoid for each label on the body's pooled output, trained with binary cross-entropy.
+    """A sigmoid for each label on the backbone's pooled output, trained with binary cross-entropy.
 
     Args:
       labels: the names in the order of the outputs; None takes those of the training split, sorted.
@@ -36,6 +36,7 @@ class MultiLabelClassification(Task):
     """
 
     name: ClassVar[str] = "multi_label_classification"
+    answer_arguments = ("separator",)
     target: LabelSets = LabelSets()
     calibration: LabelThresholds
 
@@ -69,21 +70,15 @@ class MultiLabelClassification(Task):
         return [keras.metrics.F1Score("micro", threshold=0.5, name="micro_f1")]
 
     def build_evaluator(self) -> MultiLabelEvaluator:
-        names = self.target.names or ()
-        loss = keras.losses.BinaryCrossentropy()
-        return MultiLabelEvaluator(names, self.calibration.limits(names), loss)
+        limits, loss = self._limits(), keras.losses.BinaryCrossentropy()
+        return MultiLabelEvaluator(self.target.names or (), limits, loss)
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
-        return {DEFAULT: LabelSignature(self, self.calibration.limits(self.target.names or ()))}
+    def build_signatures(self) -> Signatures:
+        return {DEFAULT: LabelSignature(self, self._limits())}
+
+    def _limits(self) -> np.ndarray:
+        return self.calibration.limits(self.target.names or ())
 
     def get_config(self) -> dict[str, Any]:
-        threshold = self.calibration.threshold
-        return config_of(
-            self, separator=self.target.separator, threshold=threshold and repr(threshold)
-        )
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        task = cls(separator=config.get("separator"))
-        task.target = task.target.with_names(config.get("labels", ()))
-        return with_calibration(task, config.get("decision", {}), None)
+        threshold = self.calibration.threshold and repr(self.calibration.threshold)
+        return config_of(self, separator=self.target.separator, threshold=threshold)

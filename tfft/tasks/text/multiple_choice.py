@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -19,8 +18,8 @@ from tfft.preprocessing.text.multiple_texts import ChoicePreprocessor
 from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import Task
 from tfft.tasks.evaluators.multiple_choice import MultipleChoiceEvaluator, choices
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.choices import ChoiceSignature
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.class_probabilities import ChoiceSignature
 from tfft.tasks.targets.base import Answers, Target
 
 
@@ -38,6 +37,7 @@ class MultipleChoice(Task):
     """
 
     name: ClassVar[str] = "multiple_choice"
+    answer_arguments = ("answer",)
     inputs: tuple[Text, ...] = texts("question", "choices")
     target: Target = Answers()
     backbone_output = BackboneOutput("pooled", instances=True, padding_value=-1e9)
@@ -46,10 +46,6 @@ class MultipleChoice(Task):
         self, answer: Literal["either", "number", "text"] = "either", dropout: float = 0.1
     ):
         self.answer, self.dropout = answer, dropout
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(config.get("answer", "either"))
 
     def build_preprocessor(self, own: Any) -> ChoicePreprocessor:
         return ChoicePreprocessor(**own.settings())
@@ -77,5 +73,5 @@ class MultipleChoice(Task):
     def build_evaluator(self) -> MultipleChoiceEvaluator:
         return MultipleChoiceEvaluator()
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         return {DEFAULT: ChoiceSignature(self)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import keras
@@ -18,9 +17,9 @@ from tfft.preprocessing.text.question_windows import PairWindows
 from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import Task, calibrated_values
 from tfft.tasks.calibrations.no_answer import NoAnswerThreshold
-from tfft.tasks.evaluators.extractive_answers import AnswerEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.extractive_answers import AnswerSignature
+from tfft.tasks.evaluators.text_spans import AnswerEvaluator
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.texts import AnswerSignature
 from tfft.tasks.targets.base import Answers, Target
 
 
@@ -94,7 +93,7 @@ class QuestionAnswering(Task):
     def build_evaluator(self) -> AnswerEvaluator:
         return AnswerEvaluator(self.longest_answer, self.calibration.limit)
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         return {DEFAULT: AnswerSignature(self, self.longest_answer, self.calibration.limit)}
 
     def get_config(self) -> dict[str, Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
 
 import keras
 import numpy as np
@@ -17,14 +17,14 @@ from tfft.metrics import regression
 from tfft.preprocessing.text.text_pairs import PairPreprocessor
 from tfft.tasks.base import Task, config_of
 from tfft.tasks.evaluators.regression import RegressionEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.numbers import NumberSignature
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.values import NumberSignature
 from tfft.tasks.targets.numbers import Numbers
 
 
 @validated(delta=POSITIVE, dropout=FRACTION)
 class TextRegression(Task):
-    """A linear Dense on the body's pooled output.
+    """A linear Dense on the backbone's pooled output.
 
     The head learns answers at mean 0 and variance 1 over the training split; what the model, its
     exports and all metrics give is in the units of the data.
@@ -39,6 +39,7 @@ class TextRegression(Task):
     """
 
     name: ClassVar[str] = "text_regression"
+    answer_arguments = ("pair",)
     target: Numbers = Numbers()
 
     def __init__(
@@ -49,7 +50,7 @@ class TextRegression(Task):
         pair: bool = False,
         sentinels: Sequence[float] | None = None,
     ):
-        self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
+        self.loss, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
         self.inputs = texts("text", "text_pair") if pair else texts("text")
         if sentinels is not None:
             self.target = Numbers(sentinels=tuple(sentinels))
@@ -66,7 +67,7 @@ class TextRegression(Task):
         return dense_head(self.dropout, 1, "linear", units)
 
     def build_loss(self, head: keras.layers.Layer | None = None) -> keras.losses.Loss:
-        return StandardizedError(self.kind, self.delta, self.target.scale)
+        return StandardizedError(self.loss, self.delta, self.target.scale)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.MeanAbsoluteError(name="mae")]
@@ -74,12 +75,8 @@ class TextRegression(Task):
     def build_evaluator(self) -> RegressionEvaluator:
         return RegressionEvaluator(self.build_loss(), self.target.center)
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         return {DEFAULT: NumberSignature(self)}
 
     def get_config(self) -> dict[str, Any]:
-        return config_of(self, loss=self.kind, sentinels=list(self.target.sentinels))
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Self:
-        return cls(pair=config["pair"])
+        return config_of(self, sentinels=list(self.target.sentinels))

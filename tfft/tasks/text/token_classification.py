@@ -17,10 +17,10 @@ from tfft.metrics.text import tagged_spans
 from tfft.preprocessing.text import word_spans
 from tfft.tasks.backbone_output import TOKENS, BackboneOutput
 from tfft.tasks.base import Task
-from tfft.tasks.evaluators.tagged_spans import SpanEvaluator
-from tfft.tasks.signatures.base import DEFAULT, ServingSignature
-from tfft.tasks.signatures.tagged_spans import SpanSignature
-from tfft.tasks.targets.spans import SpanLabels
+from tfft.tasks.evaluators.text_spans import SpanEvaluator
+from tfft.tasks.signatures.base import DEFAULT, Signatures
+from tfft.tasks.signatures.texts import SpanSignature
+from tfft.tasks.targets.labels import SpanLabels
 
 
 @validated(labels=NAMED, dropout=FRACTION, label_smoothing=FRACTION, class_weights=NON_NEGATIVE)
@@ -50,7 +50,7 @@ class TokenClassification(Task):
         label_smoothing: float = 0.0,
         class_weights: Mapping[str, float] | None = None,
     ):
-        self.target = SpanLabels.of_labels(labels)
+        self.target = SpanLabels(None if labels is None else tagged_spans.tags_of(labels))
         self.dropout, self.label_smoothing = dropout, label_smoothing
         self.class_weights = class_weights and dict(class_weights)
 
@@ -85,7 +85,7 @@ class TokenClassification(Task):
         where = "TokenClassification.class_weights"
         by_label = class_weights(self.class_weights, names, None, where)
         by_tag = by_label and (by_label[0], *np.repeat(by_label[1:], 2).tolist())
-        return TokenCrossentropy(len(self.target.names or ()), self.label_smoothing, by_tag)
+        return TokenCrossentropy(len(self.target.names or ()), self.label_smoothing, weights=by_tag)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         return [TokenAccuracy()]
@@ -93,5 +93,5 @@ class TokenClassification(Task):
     def build_evaluator(self) -> SpanEvaluator:
         return SpanEvaluator(self.target.labels, self.build_loss)
 
-    def build_signatures(self) -> Mapping[str, ServingSignature]:
+    def build_signatures(self) -> Signatures:
         return {DEFAULT: SpanSignature(self, self.target.labels)}

@@ -12,7 +12,7 @@ from tfft.training.averaging.norm_statistics import NormStatistics
 
 
 class AveragedWeights:
-    """What a stage averages, for the loop; without an average it does nothing.
+    """The averages of a stage, for the loop; without an average it does nothing.
 
     Training goes on with the weights; validation, the best weights and the end of the stage have
     the averages, and batch normalizations the statistics that belong to them.
@@ -23,9 +23,9 @@ class AveragedWeights:
 
     def __init__(self, optimizer: Any):
         inner = getattr(optimizer, "inner_optimizer", optimizer)
-        self.own: Any = inner if isinstance(inner, MovingAverage) else None
-        if self.own is not None:
-            self.own.apart = True
+        self._optimizer: Any = inner if isinstance(inner, MovingAverage) else None
+        if self._optimizer is not None:
+            self._optimizer.apart = True
         self.statistics: NormStatistics | None = None
         self._running: list[np.ndarray] | None = None  # of the weights, while averages are in
         self._averaged: list[np.ndarray] | None = None  # of the averages after this epoch
@@ -33,8 +33,8 @@ class AveragedWeights:
     def end_epoch(self) -> None:
         """Takes the end of an epoch into the averages."""
         self._averaged = None
-        if self.own is not None:
-            self.own.end_epoch()
+        if self._optimizer is not None:
+            self._optimizer.end_epoch()
 
     def swap(self) -> None:
         """Exchanges weights and averages, to the same bits; done twice it changes nothing."""
@@ -42,11 +42,7 @@ class AveragedWeights:
             value = keras.ops.copy(variable)
             variable.assign(average)
             average.assign(value)
-        if self._pairs():
-            self._swap_statistics()
-
-    def _swap_statistics(self) -> None:
-        if self.statistics is None:
+        if not self._pairs() or self.statistics is None:
             return
         if self._running is not None:
             self.statistics.assign(self._running)
@@ -60,23 +56,19 @@ class AveragedWeights:
 
     def keep(self) -> None:
         """Puts the averages into the model for good."""
-        if self._pairs():
-            self.swap()
-            self._running = None
+        self.swap()
+        self._running = None
 
     def values(self, variables: dict[str, Any]) -> dict[str, np.ndarray]:
         """Returns copies of the averages, by the names of their weights in `variables`."""
-        found: dict[int, Any] = {id(variable): average for variable, average in self._pairs()}
-        if found and self.statistics is not None:
+        pairs = self._pairs()
+        if pairs and self.statistics is not None:
             if self._averaged is None:
                 self.swap()
                 self.swap()
-            for variable, value in zip(
-                self.statistics.variables, self._averaged or [], strict=True
-            ):
-                found[id(variable)] = value
-        named = {name: found.get(id(variable)) for name, variable in variables.items()}
-        return {name: np.array(value) for name, value in named.items() if value is not None}
+            pairs += zip(self.statistics.variables, self._averaged or [], strict=True)
+        averages = {id(variable): average for variable, average in pairs}
+        return {n: np.array(averages[id(v)]) for n, v in variables.items() if id(v) in averages}
 
     def _pairs(self) -> list[tuple[Any, Any]]:
-        return self.own.pairs() if self.own is not None else []
+        return [] if self._optimizer is None else self._optimizer.pairs()

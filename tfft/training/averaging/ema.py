@@ -31,12 +31,11 @@ class EMA(Averaging):
 
     def warnings(self, steps: int, epochs: int) -> list[str]:
         left = self.momentum ** max(steps - 1, 0)
-        if left <= 0.5:
-            return []
-        return [
+        message = (
             f"EMA keeps {left:.0%} of the weights of the first step: momentum={self.momentum:g} is "
             f"too large for {steps} steps"
-        ]
+        )
+        return [message] if left > 0.5 else []
 
 
 class MovingAverage:
@@ -72,9 +71,9 @@ class MovingAverage:
         every = own.gradient_accumulation_steps or 1
         if every == 1:
             update(trainable_variables)
-            return
-        last = (own._iterations + 1) % every == 0
-        keras.ops.cond(last, lambda: update(trainable_variables), lambda: None)
+        else:
+            last = (own._iterations + 1) % every == 0
+            keras.ops.cond(last, lambda: update(trainable_variables), lambda: None)
 
     def finalize_variable_values(self, var_list: Any) -> None:
         if not self.apart:

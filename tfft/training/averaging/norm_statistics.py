@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfft.layers.inspection import is_seed
+
+Batches = Callable[[], tuple[tf.data.Dataset, list[int]]]
 
 
 class NormStatistics:
@@ -27,18 +30,12 @@ class NormStatistics:
     """
 
     def __init__(
-        self,
-        model: Any,
-        batches: Callable[[], tuple[tf.data.Dataset, list[int]]],
-        seeds: Sequence[Any],
-        progress: Callable[[int], Any],
+        self, model: Any, batches: Batches, seeds: Sequence[Any], progress: Callable[[int], Any]
     ):
-        layers = model._flatten_layers()
-        kinds = [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
-        self.norms = [layer for layer in kinds if layer.trainable]
-        self.variables = [
-            v for norm in self.norms for v in (norm.moving_mean, norm.moving_variance)
-        ]
+        kind, layers = keras.layers.BatchNormalization, model._flatten_layers()
+        self.norms = [each for each in layers if isinstance(each, kind) and each.trainable]
+        pairs = ((norm.moving_mean, norm.moving_variance) for norm in self.norms)
+        self.variables = [variable for pair in pairs for variable in pair]
         self.model, self.batches, self.seeds, self.progress = model, batches, seeds, progress
 
     def values(self) -> list[np.ndarray]:
@@ -46,14 +43,12 @@ class NormStatistics:
         return [np.array(variable) for variable in self.variables]
 
     def assign(self, values: Sequence[np.ndarray]) -> None:
-        """Sets the statistics to what `values` returned."""
+        """Sets the statistics to values that `values` returned."""
         for variable, value in zip(self.variables, values, strict=True):
             variable.assign(value)
 
     def recompute(self) -> None:
         """Sets the statistics to those of the model's weights."""
-        if not self.norms:
-            return
         data, sizes = self.batches()
         momenta, seeds = [norm.momentum for norm in self.norms], [np.array(s) for s in self.seeds]
         sums = [np.zeros(variable.shape) for variable in self.variables]
@@ -84,15 +79,13 @@ def norm_statistics(recorder: Any, schedule: Any, train: Any) -> NormStatistics 
       schedule: of the stage; a pass goes through the batches of its first epoch.
       train: the reader of the training split.
     """
-    plan, say = schedule.plan(0), recorder.say
-    title = f"{schedule.stage.name}, batch normalization statistics of averaged weights"
+    plan, title = schedule.plan(0), f"{schedule.stage.name}, batch normalization statistics"
+    progress = functools.partial(recorder.say.progress, f"{title} of averaged weights")
 
     def batches() -> tuple[tf.data.Dataset, list[int]]:
         data = train.dataset(plan, 0, None, (*schedule.seed, 0))
         return data, [len(batch.rows) for batch in plan]
 
     seeds = [variable for name, variable in recorder.variables.items() if is_seed(name)]
-    found = NormStatistics(
-        recorder.prepared.trained, batches, seeds, lambda total: say.progress(title, total)
-    )
-    return found if found.norms else None
+    statistics = NormStatistics(recorder.prepared.trained, batches, seeds, progress)
+    return statistics if statistics.norms else None

@@ -35,12 +35,11 @@ class SWA(Averaging):
 
     def warnings(self, steps: int, epochs: int) -> list[str]:
         first = math.floor(self.start * steps)
-        if first < (epochs - 1) * steps / epochs:
-            return []
-        return [
+        message = (
             f"SWA averages one epoch: start={self.start:g} leaves out those that end in the first "
             f"{first} of {steps} steps"
-        ]
+        )
+        return [message] if first >= (epochs - 1) * steps / epochs else []
 
 
 class EpochMean(MovingAverage):

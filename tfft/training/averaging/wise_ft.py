@@ -15,6 +15,8 @@ from tfft.storage.workdir import BEST
 from tfft.training import early_stopping
 from tfft.training.averaging.base import Averaging
 
+Metrics = dict[str, float]
+
 
 @validated(shares=Range(above=0, below=1))
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +50,10 @@ def best_mix(
     variables: dict[str, Any],
     start: dict[str, np.ndarray],
     alphas: Sequence[float],
-    judge: Callable[[], dict[str, float]],
-    better: Callable[[dict[str, float], dict[str, float]], bool],
-    settle: Callable[[float], None] = lambda alpha: None,
-) -> list[dict[str, float]]:
+    validate: Callable[[], Metrics],
+    better: Callable[[Metrics, Metrics], bool],
+    on_mixed: Callable[[float], None] = lambda alpha: None,
+) -> list[Metrics]:
     """Sets weights to (1 - alpha) * start + alpha * end for the best alpha, 1 among them.
 
     Wortsman et al. 2022, WiSE-FT.
@@ -60,28 +62,29 @@ def best_mix(
       variables: by name, with the values of the end.
       start: values of the variables to mix, of the same shapes.
       alphas: shares of the end.
-      judge: returns the validation figures of the weights as they are.
-      better: compares two of its answers.
-      settle: is called with alpha when the weights are set, for what follows from them.
+      validate: returns the validation metrics of the weights as they are.
+      better: compares two sets of metrics.
+      on_mixed: is called with alpha when the weights are set.
 
     Returns:
-      The figures with their `alpha`, the best first.
+      The metrics with their `alpha`, the best first.
     """
     end = {name: np.array(variables[name]) for name in start}
 
-    def put(alpha: float) -> None:
+    def assign_mix(alpha: float) -> None:
         for name, first in start.items():
             mixed = (1.0 - alpha) * first + alpha * end[name] if alpha < 1.0 else end[name]
             variables[name].assign(mixed)
-        settle(alpha)
+        on_mixed(alpha)
 
-    tried: list[dict[str, float]] = []
+    results: list[Metrics] = []
     for alpha in (1.0, *alphas):
-        put(alpha)
-        found = {"alpha": alpha, **judge()}
-        tried.insert(0 if tried and better(found, tried[0]) else len(tried), found)
-    put(tried[0]["alpha"])
-    return tried
+        assign_mix(alpha)
+        metrics = {"alpha": alpha, **validate()}
+        is_best = bool(results) and better(metrics, results[0])
+        results.insert(0 if is_best else len(results), metrics)
+    assign_mix(results[0]["alpha"])
+    return results
 
 
 def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
@@ -98,22 +101,22 @@ def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
     prepared, position, files = recorder.prepared, recorder.position, recorder.workdir
     stage, variables = prepared.stage, recorder.variables
     if not prepared.start:
-        recorder.say.info(f"{stage.name}: no weight of the body was trained, WiseFT mixes nothing")
+        recorder.say.info(
+            f"{stage.name}: no weight of the backbone was trained, WiseFT mixes nothing"
+        )
         return
-    monitor = stage.early_stopping.monitor or ""
-    watched = monitor if monitor.startswith("val_") else None
-    better = functools.partial(
-        early_stopping.better, monitor=watched, lower=recorder.lower_is_better
-    )
+    stopping, lower = stage.early_stopping, recorder.lower_is_better
+    monitor = stopping.monitor if (stopping.monitor or "").startswith("val_") else None
+    better = functools.partial(early_stopping.better, monitor=monitor, lower=lower)
 
-    def judge() -> dict[str, float]:
-        found = prepared.trained.evaluate(validation, verbose=0, return_dict=True)
-        return {f"val_{name}": float(value) for name, value in found.items()}
+    def validate() -> Metrics:
+        metrics = prepared.trained.evaluate(validation, verbose=0, return_dict=True)
+        return {f"val_{name}": float(value) for name, value in metrics.items()}
 
     statistics = recorder.average.statistics
     trained = statistics and statistics.values()
 
-    def settle(alpha: float) -> None:
+    def set_statistics(alpha: float) -> None:
         if statistics and alpha < 1.0:
             statistics.recompute()
         elif statistics:
@@ -125,17 +128,17 @@ def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
     if done:
         for name, value in arrays.items():
             variables[name].assign(value)
-    recorder.mixed = done or best_mix(variables, prepared.start, shares, judge, better, settle)
+    recorder.mixed = done or best_mix(
+        variables, prepared.start, shares, validate, better, set_statistics
+    )
     best = recorder.mixed[0]
     rows = [[f"{value:.4g}" for value in row.values()] for row in recorder.mixed]
     title = f"{stage.name}: shares of the trained weights (WiSE-FT), the one that is kept first"
     recorder.say.table(title, list(best), rows)
-    restored = (
-        stage.early_stopping.patience is not None
-        and position.best["stage_number"] == position.stage
-    )
+    restored = stopping.patience is not None and position.best["stage_number"] == position.stage
     record = {**(position.best if restored else position.records[-1]), **best}
     if best["alpha"] < 1.0 and (done or better(record, position.best)):
         position.best = record
         arrays = {name: np.array(variable) for name, variable in variables.items()}
-        files.save(BEST, arrays, {**recorder.extra, **record, "wise_ft": recorder.mixed})
+        kept = {**recorder.extra, **record, "wise_ft": recorder.mixed}
+        position.best_weights = files.save(BEST, arrays, kept)

@@ -15,7 +15,7 @@ from tfft.data.encoded_split import Encoded
 from tfft.methods.attachment import Part
 from tfft.storage.array_file import release
 
-FORMAT = 2  # a change makes all features new
+FORMAT = 3  # a change makes all features new
 HASHED = 2**22  # values that are read at a time
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-
-import keras
+from typing import Any, ClassVar
 
 from tfft.argument_checks.validated import NON_NEGATIVE, Range, each, validated
 from tfft.training.optimizers.base import Optimizer
@@ -29,11 +28,8 @@ class AdamW(Optimizer):
         top of `layer_decay`.
     """
 
+    keras_class: ClassVar[Any] = FusedAdamW
     weight_decay: float = 0.01
     global_clipnorm: float | None = 1.0
     layer_decay: float = 1.0
     learning_rate_multipliers: Mapping[str, float] | None = None
-
-    @property
-    def keras_class(self) -> type[keras.optimizers.Optimizer]:
-        return FusedAdamW

@@ -1,11 +1,9 @@
-"""What every optimizer of a stage says."""
+"""What every optimizer of a stage has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
-
-import keras
+from typing import Any, ClassVar
 
 LARGE_RATE = 0.1  # above this learning rate most trainings diverge
 
@@ -14,6 +12,7 @@ class Optimizer:
     """Which optimizer of Keras a stage uses, and the learning rate of each layer.
 
     Attributes:
+      keras_class: the class of Keras.
       weight_decay: decoupled decay of all weights but biases and norms.
       global_clipnorm: the largest global norm of a gradient, None for no limit.
       layer_decay: the learning rate of each layer as a share of the one above it.
@@ -21,16 +20,12 @@ class Optimizer:
       large_rate: a learning rate above this one gets a warning.
     """
 
+    keras_class: ClassVar[Any]
     weight_decay: float
     global_clipnorm: float | None
     layer_decay: float
     learning_rate_multipliers: Mapping[str, float] | None
     large_rate: float = LARGE_RATE
-
-    @property
-    def keras_class(self) -> type[keras.optimizers.Optimizer]:
-        """The class of Keras."""
-        raise NotImplementedError
 
     @property
     def title(self) -> str:

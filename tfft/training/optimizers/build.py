@@ -28,18 +28,15 @@ def make_optimizer(stage: Any, total_steps: int) -> Any:
     decays = issubclass(kind, keras.optimizers.AdamW)  # it takes no None
     if config.layer_decay != 1.0 or config.learning_rate_multipliers:
         kind = rated(kind)
-    more: dict[str, Any] = {}
     for part in (*stage.regularizers, *stage.averaging):
         kind = part.extend_optimizer(kind)
-    for part in stage.averaging:
-        more |= part.optimizer_arguments()
+    further = [config.arguments(), *(part.optimizer_arguments() for part in stage.averaging)]
     optimizer = kind(
         learning_rate=stage.schedule.build(stage.learning_rate, steps, every),
         weight_decay=config.weight_decay or (0.0 if decays else None),
         global_clipnorm=config.global_clipnorm,
         gradient_accumulation_steps=every if every > 1 else None,
-        **more,
-        **config.arguments(),
+        **{name: value for part in further for name, value in part.items()},
     )
     for part in stage.averaging:
         part.configure_optimizer(optimizer, steps)
@@ -68,8 +65,8 @@ def build_optimizer(
     pulled: frozenset[str] = frozenset()
     for regularizer in stage.regularizers:
         pulled |= regularizer.configure_optimizer(inner, variables, start)
-    kept = [v for name, v in variables.items() if name in pulled or _is_undecayed(v)]
-    inner.exclude_from_weight_decay(var_list=kept)
+    undecayed = [v for name, v in variables.items() if name in pulled or _is_undecayed(v)]
+    inner.exclude_from_weight_decay(var_list=undecayed)
     optimizer.build(list(variables.values()))
     if factors:
         inner.factors = tuple(factors[name] for name in variables)

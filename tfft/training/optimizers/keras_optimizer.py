@@ -18,8 +18,7 @@ from tfft.training.optimizers.fused_adamw import FusedAdamW
 LARGE_RATES = dict.fromkeys(("sgd", "adadelta", "adagrad", "ftrl"), 10.0)
 WRAPPERS = ("Optimizer", "LossScaleOptimizer", "MultiOptimizer")
 OTHER_CLIPPING = ("clipnorm", "clipvalue")
-# What the stage decides.
-DECIDED = {
+STAGE_SETTINGS = {  # by the arguments of Keras in whose place they are
     "learning_rate": "Stage.learning_rate",
     "weight_decay": "KerasOptimizer.weight_decay",
     "global_clipnorm": "KerasOptimizer.global_clipnorm",
@@ -52,38 +51,38 @@ class KerasOptimizer(Optimizer):
     learning_rate_multipliers: Mapping[str, float] | None = None
 
     def __post_init__(self) -> None:
-        found = inspect.signature(self.keras_class).parameters.values()
-        taken = [one.name for one in found if one.kind is not one.VAR_KEYWORD]
-        parameters = [name for name in taken if name not in DECIDED]
+        parameters = [
+            one.name
+            for one in inspect.signature(self.keras_class).parameters.values()
+            if one.kind is not one.VAR_KEYWORD and one.name not in STAGE_SETTINGS
+        ]
         for name in self.settings or {}:
-            if name not in parameters:
-                raise ConfigError(
-                    f"KerasOptimizer.settings has {name!r}, which "
-                    + ("the stage decides." if name in DECIDED else f"{self.name} does not take."),
-                    set_in="KerasOptimizer.settings",
-                    valid=DECIDED.get(name) or near(name, parameters),
+            problem, valid = "", ""
+            if name in STAGE_SETTINGS:
+                problem, valid = ", which the stage decides", STAGE_SETTINGS[name]
+            elif name not in parameters:
+                problem, valid = f", which {self.name} does not take", near(name, parameters)
+            elif name in OTHER_CLIPPING and self.global_clipnorm is not None:
+                problem = (
+                    f" beside global_clipnorm={self.global_clipnorm:g}: Keras clips in one way"
                 )
-            if name in OTHER_CLIPPING and self.global_clipnorm is not None:
-                raise ConfigError(
-                    f"KerasOptimizer.settings has {name!r} beside "
-                    f"global_clipnorm={self.global_clipnorm:g}: Keras clips in one way.",
-                    set_in="KerasOptimizer.settings",
-                    valid=f"KerasOptimizer.global_clipnorm = None, or no {name}",
-                )
+                valid = f"KerasOptimizer.global_clipnorm = None, or no {name}"
+            if problem:
+                where = "KerasOptimizer.settings"
+                raise ConfigError(f"{where} has {name!r}{problem}.", set_in=where, valid=valid)
 
     @property
-    def keras_class(self) -> type[keras.optimizers.Optimizer]:
+    def keras_class(self) -> type[keras.optimizers.Optimizer]:  # type: ignore[override]
         """The class of Keras.
 
         Raises:
           ConfigError: Keras has no optimizer of that name.
         """
+        members = {name: m for name, m in vars(keras.optimizers).items() if isinstance(m, type)}
         known = {
             name.lower(): member
-            for name, member in vars(keras.optimizers).items()
-            if isinstance(member, type)
-            and issubclass(member, keras.optimizers.Optimizer)
-            and name not in WRAPPERS
+            for name, member in members.items()
+            if issubclass(member, keras.optimizers.Optimizer) and name not in WRAPPERS
         } | {"adamw": FusedAdamW}
         if self.name.lower() not in known:
             raise ConfigError(

@@ -34,12 +34,11 @@ class AdversarialStep(Regularizer):
         return hidden
 
     def gradients(self, step: StepState, compute: Callable[[], Gradients]) -> Gradients:
-        found = compute()
-        shift = tf.stop_gradient(_unit(found.watched["adversarial"]) * self.length)
+        first = compute()
+        shift = tf.stop_gradient(_unit(first.watched["adversarial"]) * self.length)
         step.values["adversarial_shift"] = shift
-        more = compute().weights
-        weights = [_sum(one, two) for one, two in zip(found.weights, more, strict=True)]
-        return dataclasses.replace(found, weights=weights)
+        weights = list(map(_sum, first.weights, compute().weights))
+        return dataclasses.replace(first, weights=weights)
 
 
 def _unit(gradient: Any) -> Any:
@@ -53,6 +52,4 @@ def _sum(one: Any, two: Any) -> Any:
     """Returns the sum of two gradients; None stands for zero."""
     if one is None or two is None:
         return two if one is None else one
-    if isinstance(one, tf.IndexedSlices) or isinstance(two, tf.IndexedSlices):
-        one, two = tf.convert_to_tensor(one), tf.convert_to_tensor(two)
-    return one + two
+    return tf.convert_to_tensor(one) + tf.convert_to_tensor(two)

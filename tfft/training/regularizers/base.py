@@ -10,13 +10,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+Forward = Callable[[], tuple[Any, Any]]  # returns a loss and outputs
 # Of a step; a stage whose regularizers override none of them trains with Keras' own step.
 STEP_PLACES = ("begin_step", "on_hidden", "on_pooled", "target_loss", "loss", "gradients")
 
 
 @dataclasses.dataclass
 class StepState:
-    """What is known of a training step while it is traced.
+    """The state of a training step while it is traced.
 
     Attributes:
       seed: int32 [2], of the stage and the number of the step. Random numbers of a regularizer
@@ -121,7 +122,7 @@ class Regularizer:
         """Returns the loss of a pass for targets as of `step`; `loss_of(targets)` is the task's."""
         return loss_of(targets)
 
-    def loss(self, step: StepState, forward: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    def loss(self, step: StepState, forward: Forward) -> tuple[Any, Any]:
         """Returns the loss of a step and the outputs; each call of `forward` is a pass."""
         return forward()
 
@@ -136,9 +137,8 @@ def acts_in_step(regularizer: Regularizer) -> bool:
     return any(getattr(kind, name) is not getattr(Regularizer, name) for name in STEP_PLACES)
 
 
-@keras.saving.register_keras_serializable("tfft")
-class HiddenPlace(keras.layers.Layer):
-    """Where regularizers change what the trained part of a model reads, in training.
+class _Place(keras.layers.Layer):
+    """Where regularizers change a tensor in training.
 
     Args:
       step: the `TrainingStep`; None, as in a model out of a `.keras` file, changes nothing.
@@ -150,6 +150,11 @@ class HiddenPlace(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config()  # without the step, which belongs to the training
+
+
+@keras.saving.register_keras_serializable("tfft")
+class HiddenPlace(_Place):
+    """Where regularizers change what the trained part of a model reads, in training."""
 
     def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
         if not training or self.step is None:
@@ -158,19 +163,8 @@ class HiddenPlace(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("tfft")
-class PooledPlace(keras.layers.Layer):
-    """Where regularizers change the pooled features [b d] that the head reads, in training.
-
-    Args:
-      step: the `TrainingStep`; None, as in a model out of a `.keras` file, changes nothing.
-    """
-
-    def __init__(self, step: Any = None, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.step = step
-
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config()  # without the step, which belongs to the training
+class PooledPlace(_Place):
+    """Where regularizers change the pooled features [b d] that the head reads, in training."""
 
     def call(self, pooled: Any, training: bool | None = None) -> Any:
         return self.step.on_pooled(pooled) if training and self.step is not None else pooled

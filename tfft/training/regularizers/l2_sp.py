@@ -46,9 +46,8 @@ class L2SP(Regularizer):
         self, optimizer: Any, variables: Mapping[str, Any], start: Mapping[str, np.ndarray]
     ) -> frozenset[str]:
         optimizer.strength = self.strength
-        optimizer.starts = tuple(
-            tf.constant(start[name]) if name in start else None for name in variables
-        )
+        starts = (start.get(name) for name in variables)
+        optimizer.starts = tuple(None if value is None else tf.constant(value) for value in starts)
         return frozenset(start)
 
 

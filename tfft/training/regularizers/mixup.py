@@ -32,13 +32,11 @@ class Mixup(Regularizer):
         average = average_of(backbone)
         if average not in ("probabilities", "each") and backbone.pools:
             return
+        why = "this task reads none of whole texts."
+        if average == "probabilities":
+            why = 'window_average="probabilities" has none of whole texts.'
         raise ConfigError(
-            f"Mixup of stage {stage.name!r} mixes the features of two texts, and "
-            + (
-                'window_average="probabilities" has none of whole texts.'
-                if average == "probabilities"
-                else "this task reads none of whole texts."
-            ),
+            f"Mixup of stage {stage.name!r} mixes the features of two texts, and {why}",
             set_in="Stage.regularizers",
             valid='window_average="features", or no Mixup',
             see="docs/long_texts.md",
@@ -48,10 +46,8 @@ class Mixup(Regularizer):
         # Gamma(a) / (Gamma(a) + Gamma(a)) is Beta(a, a).
         one, two = tf.unstack(tf.random.stateless_gamma([2], step.seed, self.alpha))
         size, seed = tf.shape(tf.nest.flatten(step.targets)[0])[0], step.seed + [0, 1 << 30]
-        step.values["mixup"] = (
-            one / tf.maximum(one + two, 1e-30),
-            tf.argsort(tf.random.stateless_uniform([size], seed)),
-        )
+        partners = tf.argsort(tf.random.stateless_uniform([size], seed))
+        step.values["mixup"] = one / tf.maximum(one + two, 1e-30), partners
 
     def on_pooled(self, step: StepState, pooled: Any) -> Any:
         share, partners = step.values["mixup"]

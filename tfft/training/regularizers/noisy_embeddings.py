@@ -1,4 +1,4 @@
-"""NEFTune: noise in what the trained part reads."""
+"""NEFTune: noise in the inputs of the trained part."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class NoisyEmbeddings(Regularizer):
 
     def on_hidden(self, step: StepState, hidden: Any, padding_mask: Any) -> Any:
         noise = tf.random.stateless_uniform(tf.shape(hidden), step.seed, -1.0, 1.0)
-        size = tf.cast(tf.shape(hidden)[-1], tf.float32)
         if padding_mask is None:
             size = tf.cast(tf.reduce_prod(tf.shape(hidden)[1:]), tf.float32)
-            return hidden + tf.cast(noise * self.alpha * tf.math.rsqrt(size), hidden.dtype)
-        tokens = tf.reduce_sum(tf.cast(padding_mask > 0, tf.float32), axis=1)[:, None, None]
-        tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
-        return hidden + tf.cast(noise * self.alpha * tf.math.rsqrt(tokens * size), hidden.dtype)
+        else:
+            tokens = tf.reduce_sum(tf.cast(padding_mask > 0, tf.float32), axis=1)[:, None, None]
+            tokens = tf.maximum(tokens, 1.0)  # a window that is padding has none
+            size = tokens * tf.cast(tf.shape(hidden)[-1], tf.float32)
+        return hidden + tf.cast(noise * self.alpha * tf.math.rsqrt(size), hidden.dtype)

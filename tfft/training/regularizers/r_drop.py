@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from tfft.argument_checks.validated import POSITIVE, validated
 from tfft.errors import ConfigError
-from tfft.training.regularizers.base import Regularizer, StepState
+from tfft.training.regularizers.base import Forward, Regularizer, StepState
 
 
 @validated(alpha=POSITIVE)
@@ -29,24 +28,24 @@ class RDrop(Regularizer):
 
     def check(self, stage: Any, task: Any, backbone: Any) -> None:
         if not task.target.is_distribution:
-            raise ConfigError(
+            raise _unfit(
                 f"RDrop of stage {stage.name!r} needs outputs that are a distribution over "
-                f"classes, and {task.name} has none.",
-                set_in="Stage.regularizers",
-                valid="Stage.regularizers without @RDrop()",
+                f"classes, and {task.name} has none."
             )
 
-    def loss(self, step: StepState, forward: Callable[[], tuple[Any, Any]]) -> tuple[Any, Any]:
+    def loss(self, step: StepState, forward: Forward) -> tuple[Any, Any]:
         loss, outputs = forward()
         if isinstance(outputs, dict):
-            raise ConfigError(
-                f"RDrop compares one output, and the model has several: {', '.join(outputs)}.",
-                set_in="Stage.regularizers",
-                valid="Stage.regularizers without @RDrop()",
-            )
+            names = ", ".join(outputs)
+            raise _unfit(f"RDrop compares one output, and the model has several: {names}.")
         other, again = forward()
         loss = (loss + other) / 2
         return loss + self.alpha * divergence(outputs, again), outputs
+
+
+def _unfit(problem: str) -> ConfigError:
+    valid = "Stage.regularizers without @RDrop()"
+    return ConfigError(problem, set_in="Stage.regularizers", valid=valid)
 
 
 def divergence(p: Any, q: Any) -> Any:

@@ -12,13 +12,8 @@ from typing import Any
 import tensorflow as tf
 from keras.utils import unpack_x_y_sample_weight
 
-from tfft.training.regularizers.base import (
-    Gradients,
-    HiddenPlace,
-    PooledPlace,
-    Regularizer,
-    StepState,
-)
+from tfft.training.regularizers import base
+from tfft.training.regularizers.base import Forward, Gradients, Regularizer, StepState
 
 LARGEST_SEED = 2**31 - 1
 
@@ -39,11 +34,10 @@ class TrainingStep:
         self, regularizers: Sequence[Regularizer] = (), accumulated: bool = False, seed: int = 0
     ):
         # The name decides between equal numbers, so that the order of a list changes nothing.
-        by_order = sorted(regularizers, key=lambda each: (each.order, type(each).__name__))
-        self.regularizers = tuple(by_order)
+        self.regularizers = sorted(regularizers, key=lambda each: (each.order, type(each).__name__))
         self.accumulated, self.seed = accumulated, seed % LARGEST_SEED
-        self.hidden = HiddenPlace(self, name="hidden_place")
-        self.pooled = PooledPlace(self, name="pooled_place")
+        self.hidden = base.HiddenPlace(self, name="hidden_place")
+        self.pooled = base.PooledPlace(self, name="pooled_place")
         self._state: StepState | None = None  # while a step is traced
 
     @tf.autograph.experimental.do_not_convert  # as in Keras' `fit`, for a loop in a tf.function
@@ -64,19 +58,17 @@ class TrainingStep:
             )
             for each in self.regularizers:
                 compute = functools.partial(each.gradients, state, compute)
-            found = compute()
+            result = compute()
         finally:
             self._state = None
         size = tf.shape(tf.nest.flatten(y)[0])[0]
-        model._loss_tracker.update_state(found.loss, sample_weight=size)
-        model.optimizer.apply_gradients(zip(found.weights, model.trainable_weights, strict=True))
-        return model.compute_metrics(x, y, found.outputs, weights)
+        model._loss_tracker.update_state(result.loss, sample_weight=size)
+        model.optimizer.apply_gradients(zip(result.weights, model.trainable_weights, strict=True))
+        return model.compute_metrics(x, y, result.outputs, weights)
 
     def _pass(self, model: Any, state: StepState, x: Any, weights: Any, scale: Any) -> Gradients:
         """A pass forward and back."""
-        forward: Callable[[], tuple[Any, Any]] = functools.partial(
-            self._forward, model, state, x, weights
-        )
+        forward: Forward = functools.partial(self._forward, model, state, x, weights)
         for each in self.regularizers:
             forward = functools.partial(each.loss, state, forward)
         state.watched = {}
@@ -84,11 +76,9 @@ class TrainingStep:
             loss, outputs = forward()
             # Gradients of replicas are added up.
             scaled = model.optimizer.scale_loss(loss * (scale / replicas()))
-        trained, names = model.trainable_weights, list(state.watched)
-        found = state.tape.gradient(scaled, [*trained, *state.watched.values()])
+        of_weights, watched = state.tape.gradient(scaled, [model.trainable_weights, state.watched])
         state.tape = None
-        watched = dict(zip(names, found[len(trained) :], strict=True))
-        return Gradients(loss, outputs, found[: len(trained)], watched)
+        return Gradients(loss, outputs, of_weights, watched)
 
     def _forward(self, model: Any, state: StepState, x: Any, weights: Any) -> tuple[Any, Any]:
         """Returns the loss of a pass, and the outputs."""
@@ -105,14 +95,14 @@ class TrainingStep:
         return loss_of(state.targets), outputs
 
     def on_hidden(self, hidden: Any, padding_mask: Any) -> Any:
-        """Returns what the trained part reads; outside a step it is `hidden`."""
+        """Returns the input of the trained part; outside a step it is `hidden`."""
         if self._state is not None:
             for each in self.regularizers:
                 hidden = each.on_hidden(self._state, hidden, padding_mask)
         return hidden
 
     def on_pooled(self, pooled: Any) -> Any:
-        """Returns what the head reads; outside a step it is `pooled`."""
+        """Returns the input of the head; outside a step it is `pooled`."""
         if self._state is not None:
             for each in self.regularizers:
                 pooled = each.on_pooled(self._state, pooled)

@@ -16,19 +16,21 @@ class Schedule:
     Attributes:
       shape: what `WarmupDecay` does after the warm-up.
       warmup: steps (int) or share of all steps (float below 1) in which the rate rises from zero.
+      cycles: how often it falls from the peak.
     """
 
     shape: ClassVar[str] = "constant"
     warmup: int | float = 0
+    cycles: int = 1
 
     def __post_init__(self) -> None:
-        if self.warmup < 0 or isinstance(self.warmup, float) and self.warmup >= 1:
+        if isinstance(self.warmup, float) and self.warmup >= 1:
             name = type(self).__name__
             raise ConfigError(
                 f"{name}.warmup must be a number of steps (int) or a share of the steps (float "
                 f"below 1). Received: warmup={self.warmup}.",
                 set_in=f"{name}.warmup",
-                valid=f"{max(round(self.warmup), 0)} for steps, or 0.1 for a tenth of the steps",
+                valid=f"{round(self.warmup)} for steps, or 0.1 for a tenth of the steps",
             )
 
     def warmup_steps(self, steps: int) -> int:
@@ -46,7 +48,7 @@ class Schedule:
           batches_per_step: batches whose gradients make one step; Keras counts batches.
         """
         warmup = self.warmup_steps(steps)
-        return WarmupDecay(learning_rate, steps, warmup, self.shape, batches_per_step)
+        return WarmupDecay(learning_rate, steps, warmup, self.shape, batches_per_step, self.cycles)
 
     def warnings(self, learning_rate: float, steps: int) -> list[str]:
         """Returns a message for each setting that has no effect in a stage of `steps` steps."""

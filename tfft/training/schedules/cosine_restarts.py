@@ -5,10 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import keras
-
 from tfft.argument_checks.validated import NON_NEGATIVE, Range, validated
-from tfft.training.learning_rate import WarmupDecay
 from tfft.training.schedules.base import Schedule
 
 
@@ -26,17 +23,11 @@ class CosineRestarts(Schedule):
     cycles: int = 2
     warmup: int | float = 0.1
 
-    def build(
-        self, learning_rate: float, steps: int, batches_per_step: int
-    ) -> keras.optimizers.schedules.LearningRateSchedule:
-        warmup = self.warmup_steps(steps)
-        return WarmupDecay(learning_rate, steps, warmup, self.shape, batches_per_step, self.cycles)
-
     def warnings(self, learning_rate: float, steps: int) -> list[str]:
-        found, left = super().warnings(learning_rate, steps), steps - self.warmup_steps(steps)
-        if not found and self.cycles * 2 > left:
-            found.append(
-                f"cycles={self.cycles} has less than two steps for each cycle: {left} steps "
-                "follow the warm-up, and the learning rate does not fall"
-            )
-        return found
+        messages, left = super().warnings(learning_rate, steps), steps - self.warmup_steps(steps)
+        if messages or self.cycles * 2 <= left:
+            return messages
+        return [
+            f"cycles={self.cycles} has less than two steps for each cycle: {left} steps "
+            "follow the warm-up, and the learning rate does not fall"
+        ]

