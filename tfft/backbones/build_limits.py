@@ -15,7 +15,7 @@ from tfft.backbones.keras_hub_downloads import short
 from tfft.backbones.model_folders import check_files, read_json
 from tfft.errors import UserError, WeightsError
 
-MOST_LAYERS = 10_000
+MOST_LAYERS = 1_000  # and one more for each 10 kB of weights
 SPARE = 2**22  # numbers that a model may have beyond its file, such as a pooler
 WEIGHTS = (".h5", ".safetensors")
 INDEX = "model.safetensors.index.json"
@@ -37,7 +37,7 @@ def built_from(folder: pathlib.Path) -> Iterator[None]:
     """
     check_files(folder)
     stored = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS)
-    limits = {"layers": MOST_LAYERS, "numbers": stored + SPARE}
+    limits = {"layers": MOST_LAYERS + stored // 10_000, "numbers": stored + SPARE}
     refusals: list[WeightsError] = []
 
     def count(kind: str, more: int) -> None:
