@@ -124,6 +124,9 @@ def mlflow(monkeypatch):
         def get_run(self, run_id):
             return run
 
+        def update_run(self, *args):
+            pass
+
         def log_param(self, *args):
             pass
 
