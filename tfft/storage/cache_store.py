@@ -383,8 +383,8 @@ class Store:
                 yield aside
                 try:
                     aside.rename(path)
-                except OSError:
-                    if not path.is_dir():  # else another process was first
+                except OSError:  # another process was first, or removed the folder
+                    if aside.is_dir() and not path.is_dir():
                         raise
 
 
