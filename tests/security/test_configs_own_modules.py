@@ -11,6 +11,7 @@ from tfft.cli import main as cli
 from tfft.config import load
 from tfft.config.catalog import configurables
 from tfft.errors import ConfigError
+from tfft.storage.format_versions import KEY, WORKDIR
 
 CONFIG = """\
 import my_tasks
@@ -121,11 +122,17 @@ def test_a_foreign_workdir_brings_no_module(place, capsys):
     (run / "best").mkdir(parents=True)
     (run / "config.gin").write_text(CONFIG)
     (run / "my_tasks.py").write_text(FOREIGN)
-    (run / "run.json").write_text(json.dumps({"format": 2, "folder": str(place / "theirs")}))
+    (run / "run.json").write_text(json.dumps({KEY: WORKDIR, "folder": str(place / "theirs")}))
     flags = ["--workdir=theirs/out", "--input=new.csv", "--allow_imports=my_tasks"]
     assert cli.command(["predict", *flags]) == 2
     assert "there is no module my_tasks" in capsys.readouterr().err
     assert not any("theirs" in each for each in sys.path)
+
+
+def test_the_path_is_not_extended_where_it_is_not_needed(place):
+    found = read("json", files=[_importing(place, "json")], strict=False)
+    assert any("json is " in note and "json/__init__.py" in note for note in found.notes)
+    assert str(place) not in sys.path
 
 
 @pytest.mark.slow

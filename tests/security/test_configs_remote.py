@@ -6,11 +6,13 @@ import types
 import pytest
 
 from tfft.cli import main as cli
+from tfft.config.catalog import configurables
 from tfft.errors import ConfigError
 from tfft.reports.console import Console
 from tfft.runs import trackers
 from tfft.storage.workdir import Workdir
 
+KNOWN = configurables()
 CONFIG = """\
 train.task = @TextClassification()
 train.backbone = @tiny()
@@ -80,6 +82,7 @@ def calls(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tfft.training.distribution", machine)
     monkeypatch.setattr("tfft.training.distribution", machine, raising=False)
     monkeypatch.setattr(cli.load.Config, "kwargs", lambda self, only=None: {})
+    monkeypatch.setattr(cli.load, "offered", lambda: dict(KNOWN))  # read once
     return found
 
 
