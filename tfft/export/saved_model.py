@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import dataclasses
 import json
 import math
 import pathlib
 import secrets
-import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,11 @@ from tfft.export.exported_model import versions_in
 from tfft.export.plain_path import plain_path
 from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.subprocesses import python_command
+from tfft.storage.unfinished_folders import held, remove_abandoned
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
+UNFINISHED = ".export-"
 BATCH = 32  # examples that are compared at a time
 
 # What a server does: load and call, with nothing of this library imported.
@@ -138,17 +140,18 @@ def export(
     Raises:
       ExportError: the difference is above 1e-5; nothing is left behind.
     """
-    with explained(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".export-{secrets.token_hex(4)}"
-        aside.mkdir()
-    try:
+    with contextlib.ExitStack() as stack:
+        with explained(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            remove_abandoned(folder.glob(f"{UNFINISHED}????????"))
+            aside = stack.enter_context(held(lambda: _new_folder(folder)))
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
         with plain_path(aside) as path:
-            _save(served, path, signatures)
+            with _saved(folder):
+                tf.saved_model.save(served, path, signatures=signatures)
             found = [
                 each.differ(_fresh_process(path, name, each))
                 for name, each in compared.items()
@@ -166,19 +169,20 @@ def export(
             target = folder / str(max(versions_in(folder), default=0) + 1)
             aside.rename(target)
         return target, difference
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _save(served: Served, folder: str, signatures: Mapping[str, Any]) -> None:
-    """Writes a SavedModel.
+def _new_folder(folder: pathlib.Path) -> pathlib.Path:
+    aside = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
+    aside.mkdir()  # with the permissions of the umask, so that a server of another user reads it
+    return aside
 
-    Raises:
-      WorkdirError: The system does not write a file of it.
-    """
+
+@contextlib.contextmanager
+def _saved(folder: pathlib.Path) -> Iterator[None]:
+    """Turns errors of the system, also as TensorFlow has them, into a `WorkdirError`."""
     try:
-        with explained(pathlib.Path(folder)):
-            tf.saved_model.save(served, folder, signatures=signatures)
+        with explained(folder):
+            yield
     except tf.errors.OpError as error:
         raise WorkdirError(
             f"cannot write {folder}: {error.message}.",
