@@ -15,8 +15,8 @@ from typing import Any
 
 from tfft.errors import ExportError
 from tfft.storage.atomic_write import write_atomic
-from tfft.storage.checksums import DamageError, file_digest, seal, unseal
-from tfft.storage.foreign_files import parse_json, read_regular
+from tfft.storage.checksums import DamageError, seal, unseal
+from tfft.storage.foreign_files import file_digest, parse_json, read_regular
 from tfft.storage.format_versions import check_export
 
 NAME = "tfft.json"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import dataclasses
 import json
 import math
 import pathlib
-import secrets
 import subprocess
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,11 +21,10 @@ from tfft.export.exported_model import versions_in
 from tfft.export.plain_path import plain_path
 from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.subprocesses import python_command
-from tfft.storage.unfinished_folders import held, remove_abandoned
+from tfft.storage.unfinished_folders import unfinished_folder
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
-UNFINISHED = ".export-"
 BATCH = 32  # examples that are compared at a time
 
 # What a server does: load and call, with nothing of this library imported.
@@ -140,18 +137,15 @@ def export(
     Raises:
       ExportError: the difference is above 1e-5; nothing is left behind.
     """
-    with contextlib.ExitStack() as stack:
-        with explained(folder):
-            folder.mkdir(parents=True, exist_ok=True)
-            remove_abandoned(folder.glob(f"{UNFINISHED}????????"))
-            aside = stack.enter_context(held(lambda: _new_folder(folder)))
+    with explained(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    with unfinished_folder(folder, ".export-") as aside:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
         with plain_path(aside) as path:
-            with _saved(folder):
-                tf.saved_model.save(served, path, signatures=signatures)
+            _save(served, path, aside, signatures)
             found = [
                 each.differ(_fresh_process(path, name, each))
                 for name, each in compared.items()
@@ -171,21 +165,22 @@ def export(
         return target, difference
 
 
-def _new_folder(folder: pathlib.Path) -> pathlib.Path:
-    aside = folder / f"{UNFINISHED}{secrets.token_hex(4)}"
-    aside.mkdir()  # with the permissions of the umask, so that a server of another user reads it
-    return aside
+def _save(served: Served, path: str, folder: pathlib.Path, signatures: Mapping[str, Any]) -> None:
+    """Writes a SavedModel.
 
+    Args:
+      path: where TensorFlow writes it.
+      folder: the same folder, for the user.
 
-@contextlib.contextmanager
-def _saved(folder: pathlib.Path) -> Iterator[None]:
-    """Turns errors of the system, also as TensorFlow has them, into a `WorkdirError`."""
+    Raises:
+      WorkdirError: The system does not write a file of it.
+    """
     try:
         with explained(folder):
-            yield
+            tf.saved_model.save(served, path, signatures=signatures)
     except tf.errors.OpError as error:
         raise WorkdirError(
-            f"cannot write {folder}: {error.message}.",
+            f"cannot write {folder}: {error.message.replace(path, str(folder))}.",
             set_in="--workdir",
             valid="a folder that you may write to, on a disk with room; then the same command",
         ) from error
