@@ -180,8 +180,8 @@ tfft/config/strict_checks.py: an unused binding passes
   - yield from _check_reach(composition, see)
   + yield from ()
   tests/config/test_config.py::test_binding_of_something_that_is_not_reached
-tfft/storage/workdir.py: two processes may hold one workdir
-  - fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+tfft/storage/locks.py: two processes may hold one workdir
+  - fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
   + fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
   tests/storage/test_workdir.py::test_a_second_process_is_refused
 tfft/storage/atomic_write.py: a write that fails leaves half a file

@@ -383,8 +383,7 @@ class Store:
                 yield aside
                 try:
                     aside.rename(path)
-                except OSError:
-                    # Else another process was first, or the folder was for this process alone.
+                except OSError:  # another process was first, or removed the folder
                     if aside.is_dir() and not path.is_dir():
                         raise
 
