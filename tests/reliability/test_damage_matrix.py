@@ -179,6 +179,29 @@ def test_an_unfinished_run(original, home, capsys, name, kind):
     check_all(UNFINISHED, name, kind, "half", original, capsys)
 
 
+def test_a_run_that_never_finished_is_used_on_request_alone(home, capsys):
+    for verb in MODEL:
+        words = [word.format(run="half") for word in VERBS[verb]]
+        assert cli.command(words) == 2
+        log = capsys.readouterr().err
+        assert "never finished" in log and "--unfinished" in log
+        assert cli.command([*words, "--unfinished"]) == 0
+        shown = capsys.readouterr()
+        assert manifest.UNFINISHED in shown.err
+        assert (f"note: {manifest.UNFINISHED}" in shown.out) == (verb == "evaluate")
+    assert cli.command(["compare", "half"]) == 2
+
+
+@pytest.mark.parametrize("name", ["best", "checkpoints", "floors"])
+def test_a_file_in_the_place_of_a_folder_is_refused_or_not_needed(home, capsys, name):
+    shutil.rmtree(home / "half" / name, ignore_errors=True)
+    (home / "half" / name).write_text("a file")
+    status = cli.command([word.format(run="half") for word in VERBS["train"]])
+    log = capsys.readouterr().err
+    assert "Traceback" not in log and status == (0 if name == "floors" else 2)
+    assert (home / "half" / name).read_text() == "a file"
+
+
 def test_every_file_of_a_run_is_in_the_table(home):
     inside = [path for path in (home / "out").rglob("*") if path.is_file()]
     names = {str(path.relative_to(home / "out")) for path in inside}

@@ -122,13 +122,17 @@ def test_a_store_of_another_user_is_read(store, monkeypatch):
 
     for name in ("utime", "mkdir", "rename", "unlink"):
         monkeypatch.setattr(os, name, refused)
+    written, plain_os = os.O_WRONLY | os.O_RDWR | os.O_CREAT, os.open
     monkeypatch.setattr(builtins, "open", reading)
+    monkeypatch.setattr(
+        os, "open", lambda *a, **s: refused() if a[1] & written else plain_os(*a, **s)
+    )
     again = Store(Say(), store.folder, store.limit)
     assert all(read(again, kind) is not None for kind in FILES) and not again.say.lines
     entry = again.find(FEATURES, KEY)
     with pytest.raises(WorkdirError, match="the store cannot be written: Permission denied"):
         entry.write(0, ROWS[:120])
-    with pytest.raises(WorkdirError, match="cannot be written"), entry.filling(print):
+    with pytest.raises(WorkdirError, match="cannot write"), entry.filling(print):
         pass
     with pytest.raises(WorkdirError, match="cannot be written"):
         again.save(TOKENS, {"of": "new"}, CONTENT, "a title")
