@@ -74,7 +74,7 @@ def test_poolings_are_over_all_places():
 
 
 def test_a_task_needs_a_body_of_its_kind():
-    with pytest.raises(ConfigError, match="image_classification reads images, and bert is a body"):
+    with pytest.raises(ConfigError, match="image_classification reads images, and bert"):
         backbones.tiny().read_for(ImageClassification())
     with pytest.raises(ConfigError, match="text_classification reads texts, and tiny_image"):
         backbones.tiny_image().read_for(TextClassification())
@@ -196,7 +196,7 @@ def test_an_offset_of_0_is_heeded(tmp_path):
 
 def test_other_bodies_of_keras_hub_are_refused(tmp_path):
     (tmp_path / "config.json").write_text('{"class_name": "BertBackbone"}')
-    with pytest.raises(WeightsError, match="holds a BertBackbone, which is no body of images"):
+    with pytest.raises(WeightsError, match="holds a BertBackbone, which is no backbone of images"):
         backbones.keras_hub_images(str(tmp_path))
     with pytest.raises(WeightsError, match="is no KerasHub preset of images and no folder"):
         backbones.keras_hub_images("resnet_of_nobody")

@@ -50,7 +50,7 @@ def hidden_states(body, ids):
     }
     layers = [body.embed(batch)]
     for i in range(body.depth):
-        layers.append(body.layer(i, layers[-1], batch["padding_mask"]))
+        layers.append(body.layers(i, layers[-1], batch["padding_mask"], [None]))
     return [np.asarray(layer) for layer in layers]
 
 
@@ -183,7 +183,7 @@ BROKEN = {
     "unknown activation": (rewrite(hidden_act="gelux"), "'gelux'"),
     "no vocabulary": (lambda f: (f / "vocab.txt").unlink(), "holds no vocabulary"),
     "no case": (lambda f: (f / "tokenizer_config.json").unlink(), "lower-cased"),
-    "too many words": (lambda f: word_piece_files(f, 301), "301 tokens, and the body has 300"),
+    "too many words": (lambda f: word_piece_files(f, 301), "301 tokens, and the model has 300"),
     "repeated word": (
         lambda f: (f / "vocab.txt").write_text("[PAD]\n[UNK]\n[CLS]\n[SEP]\na\na\n"),
         "each used once",

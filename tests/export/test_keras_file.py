@@ -471,6 +471,26 @@ def without_weights(parts):
     return {**parts, "model.weights.h5": room.getvalue()}
 
 
+def compressed(content):
+    """Returns a file with a part of zeros that are compressed."""
+    target = io.BytesIO(content)
+    with zipfile.ZipFile(target, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros.h5", bytes(2**24))
+    return target.getvalue()
+
+
+def absurd_header(content):
+    """Returns a file whose directory states that a part has almost 4 GiB."""
+    place = content.rindex(b"PK\x01\x02") + 24  # the size of the last part
+    return content[:place] + b"\xf0\xff\xff\xff" + content[place + 4 :]
+
+
+def absurd_size(parts):
+    config = json.loads(parts["config.json"])
+    text = json.dumps(config).replace('"hidden_dim": 8', f'"hidden_dim": {10**13}')
+    return {**parts, "config.json": text}
+
+
 def renamed_class(parts):
     config = parts["config.json"].decode().replace("tfft>TextBackbone", "tfft>Unknown")
     return {**parts, "config.json": config}
@@ -487,6 +507,10 @@ def unknown_architecture(parts):
         (lambda content: content[: len(content) // 2], "not a zip file"),
         (lambda content: b"", "not a zip file"),
         (flipped, "is damaged"),
+        (compressed, "more than the file has"),
+        (absurd_header, "more than the file has"),
+        (lambda content: repacked(content, lambda p: {**p, "config.json": b"[" * 10**5}), "recurs"),
+        (lambda content: repacked(content, absurd_size), "."),
         (lambda content: repacked(content, lambda parts: {"a.txt": b"a"}), "config.json"),
         (lambda content: repacked(content, lambda p: {**p, "config.json": b"[]"}), "."),
         (lambda content: repacked(content, lambda p: {**p, "config.json": b"{"}), "Expecting"),

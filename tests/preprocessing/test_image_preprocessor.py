@@ -7,6 +7,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from tfft.backbones.image.tiny_image import tiny_image
 from tfft.data.encoded_split import encode
 from tfft.data.encoded_towers import pack, unpack
 from tfft.errors import ConfigError, DataError
@@ -66,8 +67,8 @@ def test_what_happens_to_another_shape():
     assert (stretched[:, 1] > 100).all() and (stretched[:, 0] < 100).all()
     tall = read(saved(wide.transpose(1, 0, 2), "PNG"), size=(4, 4))[0]
     assert (tall == 200).all()
-    with pytest.raises(ConfigError, match="fit='cut' is none"):
-        ImagePreprocessor(4, 4, "cut")
+    with pytest.raises(ConfigError, match="Received: fit='cut'"):
+        tiny_image(fit="cut")
 
 
 def test_smaller_pictures_are_means_rather_than_samples():

@@ -99,7 +99,7 @@ def check(preprocessor, columns, monkeypatch):
 
 @pytest.mark.parametrize(
     ("kind", "names", "seeds"),
-    [("bert", ("one", "windows"), 2), *(slow(kind, None, 40) for kind in ENCODERS)],
+    [("bert", ("one", "windows"), 2), *(slow(kind, None, 10) for kind in ENCODERS)],
 )
 def test_what_is_read_of_cut_texts_is_what_is_read_of_whole_ones(kind, names, seeds, monkeypatch):
     for name, (preprocessor, count) in preprocessors(kind).items():

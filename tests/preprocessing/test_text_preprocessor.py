@@ -127,6 +127,13 @@ def test_missing_byte_pair_piece_is_unknown_and_not_minus_one():
     assert text.tokenize(["z"]).to_list() == [[0, words["<unk>"], 2]]
 
 
+def test_a_fingerprint_does_not_depend_on_the_order_of_special_tokens():
+    tokenizer = hub_tokenizer("roberta")
+    settings = HubTokenizer(tokenizer).settings()
+    tokenizer.unsplittable_tokens = tokenizer.unsplittable_tokens[::-1]
+    assert HubTokenizer(tokenizer).settings() == settings
+
+
 def test_nothing_here_imports_a_tokenizer_that_is_only_for_tests():
     folder = pathlib.Path(sys.modules["tfft.preprocessing.text.text_preprocessor"].__file__).parent
     assert not any("import tokenizers" in path.read_text() for path in folder.glob("*.py"))

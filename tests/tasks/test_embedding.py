@@ -59,7 +59,7 @@ def train(folder, task=None, feature_floor=False, **settings):
     stage = tfft.Stage(**{"epochs": 2, "learning_rate": 3e-3, "freeze_layers": 1} | settings)
     where = {"feature_floor": feature_floor, "workdir": folder, "say": QUIET}
     task = task or Embedding()
-    return api.train(task, tiny(), source(task.kind), [stage], **where, plots=False)
+    return api.train(task, tiny(), source(task.loss), [stage], **where, plots=False)
 
 
 class TestEmbedding(TaskCase):

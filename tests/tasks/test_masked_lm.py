@@ -249,7 +249,7 @@ def test_a_body_goes_from_one_run_to_the_next(tmp_path, finished):
     for one, other in zip(body.model.weights, finished.backbone.model.weights, strict=True):
         if "seed" not in one.path:
             assert np.array_equal(one.numpy(), other.numpy())
-    assert "weights of the body are those of" in body.notes[-1]
+    assert "weights of the backbone are those of" in body.notes[-1]
     with pytest.raises(ConfigError, match="no folder of a run"):
         from_run(tiny(), str(tmp_path))
     with pytest.raises(WeightsError, match="another shape"):

@@ -20,6 +20,10 @@ from tfft.errors import ConfigError
 from tfft.layers.inspection import unnumbered
 from tfft.layers.serialization import deserialize
 
+Mode = bool | None  # `training` of a layer; None is the mode of the calling layer
+Modes = Sequence[Mode]
+Batch = Mapping[str, Any]  # the inputs of a model by name, [b ...]
+Reads = Mapping[str, tuple[tuple[int | None, ...], str]]  # shapes and dtypes of inputs by name
 READING = ("pools", "pools_beside", "average", "absent")  # what `Backbone.read_for` sets
 
 
@@ -51,15 +55,15 @@ class Backbone:
 
     `embed`, then `layers` from 0 to depth - 1, then `pool` is the whole computation. They work on
     Keras' symbolic tensors, on eager ones and within another layer's `call`, and create no
-    variable. `training` not given means the mode of the calling layer.
+    variable. Without `training` it is the mode of the calling layer.
 
     Attributes:
       modality: what it reads, such as "text", "image", "audio" or "number", as `Input.modality`.
       model: the Keras model whose weights it has.
       preprocessor: from what a person has to the model's inputs; None in a backbone out of a
         `.keras` file.
-      name: the kind of body.
-      preset: where it came from, as it was asked for.
+      name: the kind of backbone.
+      preset: where it came from, as it was requested.
       pooling: how the top layer's output becomes one vector.
       notes: lines for a person.
       depth: how many layers can be frozen one by one; of several towers the largest number.
@@ -96,25 +100,26 @@ class Backbone:
 
     @property
     def title(self) -> str:
-        """The name for reports: the preset or folder that was asked for, and the architecture."""
-        asked = getattr(self, "preset", "") or self.name
-        if "://" not in asked and pathlib.Path(asked).expanduser().is_dir():
-            asked = pathlib.Path(asked).expanduser().absolute().name
-        words = re.split(r"[^a-z0-9]+", asked.lower())
-        same = asked == self.name or self.name.lower() in words
-        return asked if same else f"{asked} ({self.name})"
+        """The name for reports: the preset or folder that was requested, and the architecture."""
+        preset = getattr(self, "preset", "") or self.name
+        folder = pathlib.Path(preset).expanduser()
+        if "://" not in preset and folder.is_dir():
+            preset = folder.absolute().name
+        words = re.split(r"[^a-z0-9]+", preset.lower())
+        same = preset == self.name or self.name.lower() in words
+        return preset if same else f"{preset} ({self.name})"
 
     def read_for(self, task: Any) -> Any:
-        """Returns this body, the same weights, as a task reads it.
+        """Returns this backbone, the same weights, as a task reads it.
 
         Raises:
-          ConfigError: the task reads something else, or the body has no preprocessor.
+          ConfigError: the task reads something else, or the backbone has no preprocessor.
         """
         self.require_preprocessor()
         modality = " and ".join(sorted({each.modality for each in task.inputs}))
         if modality != self.modality:
             raise ConfigError(
-                f"{task.name} reads {modality}s, and {self.name} is a body of {self.modality}s.",
+                f"{task.name} reads {modality}s, and {self.name} reads {self.modality}s.",
                 set_in="train.backbone",
                 valid=f"a backbone that reads {modality}s",
                 see="tfft list",
@@ -124,30 +129,25 @@ class Backbone:
     def _read_for(self, task: Any) -> Any:
         raise NotImplementedError
 
-    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From the model's inputs, [b ...], to the input of layer 0."""
         raise NotImplementedError
 
     def layers(
-        self,
-        first: int,
-        hidden: Any,
-        padding_mask: Any,
-        modes: Sequence[bool | None],
-        pooled_next: bool = False,
+        self, first: int, hidden: Any, padding_mask: Any, modes: Modes, pooled_next: bool = False
     ) -> Any:
         """From the input of layer `first` to the output of the last of `len(modes)` layers.
 
         Args:
           first: the number of the lowest layer.
           hidden: [b ...].
-          padding_mask: int32 [b t]; None for a body that has none among its `reads`.
+          padding_mask: int32 [b t]; None for a backbone that has none among its `reads`.
           modes: `training` of each layer.
           pooled_next: only `pool` reads the output of the top layer, the last one here.
         """
         raise NotImplementedError
 
-    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def pool(self, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
         """From the top layer's output to one vector an example, [b d], of the same dtype."""
         raise NotImplementedError
 
@@ -156,9 +156,9 @@ class Backbone:
         """The parts that read different inputs of an example, by name; one is called ""."""
         return {"": self}
 
-    def call(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+    def call(self, batch: Batch, training: Mode = None) -> Any:
         """From the model's inputs, [b ...], to what a head reads; a backbone of one tower."""
-        beside = {"beside": {name: batch[name] for name in self.beside}} if self.beside else {}
+        beside: Any = {"beside": {n: batch[n] for n in self.beside}} if self.beside else {}
         mask, modes = batch.get("padding_mask"), [training] * self.depth
         hidden = self.layers(0, self.embed(batch, training), mask, modes, self.pools, **beside)
         return self.pool(hidden, mask, training) if self.has_top else hidden
@@ -182,7 +182,7 @@ class Backbone:
         """Refuses a depth that the weights do not allow."""
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         """Shape, without the batch's axis, and dtype of what the model reads, by name."""
         raise NotImplementedError
 
@@ -233,12 +233,9 @@ class Backbone:
 
     def config(self) -> dict[str, Any]:
         """Returns a JSON-able description."""
+        names = ("name", "preset", "depth", "dim", "pooling")
         return {
-            "name": self.name,
-            "preset": self.preset,
-            "depth": self.depth,
-            "dim": self.dim,
-            "pooling": self.pooling,
+            **{name: getattr(self, name) for name in names},
             "parameters": int(self.model.count_params()),
             "preprocessor": dict(self.require_preprocessor().config()),
             **({"window_average": self.average} if self.average else {}),

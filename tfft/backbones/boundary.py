@@ -23,10 +23,10 @@ def to_row(tensors: Mapping[str, Any]) -> Any:
 
 
 def from_row(row: Any, shapes: Shapes) -> dict[str, Any]:
-    """Returns the tensors of a row, [b n], by name: [b ...] of the given shapes."""
-    found, begin = {}, 0
+    """Returns the tensors of a row, [b n], by name: [b ...] of these shapes."""
+    tensors, begin = {}, 0
     for name, shape in shapes.items():
         end = begin + math.prod(shape)
-        found[name] = keras.ops.reshape(row[:, begin:end], (-1, *shape))
+        tensors[name] = keras.ops.reshape(row[:, begin:end], (-1, *shape))
         begin = end
-    return found
+    return tensors

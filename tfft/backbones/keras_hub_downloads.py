@@ -9,19 +9,15 @@ from tfft.backbones.presets import handles
 from tfft.errors import WeightsError, near
 from tfft.storage.downloads import fetch
 
+# All files that a backbone and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
 
 
 def resolve_preset(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     """Returns the folder behind a preset's name, downloaded if it must be, and notes."""
-    if not isinstance(preset, str) or not preset:
-        raise WeightsError(
-            f"preset={preset!r} is no name.", valid="a string", see="tfft list presets"
-        )
     item = fetch.ITEMS.get(preset)
     if item is not None and item.kind == "weights":
-        note = getattr(item, "note", "")
-        return fetch.path(preset), ((note,) if note else ())
+        return fetch.path(preset), ((item.note,) if item.note else ())
     if "://" in preset:
         return download(preset), ()
     known = handles()
@@ -68,6 +64,3 @@ def download(handle: str) -> pathlib.Path:
 def short(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [""]
     return f"{type(error).__name__}: {lines[0][:160]}"
-
-
-# All that a body and its tokenizer are read from; never pickles.

@@ -1,10 +1,9 @@
-"""KerasHub's own list of published bodies."""
+"""KerasHub's own list of published models."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from tfft.backbones.text.decoder_architectures import ALL
 
@@ -14,7 +13,7 @@ LANGUAGES = {"en": "English", "zh": "Chinese", "multi": "many", "multilingual": 
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """One published body.
+    """One published model.
 
     Attributes:
       name: what `keras_hub` takes.
@@ -34,31 +33,27 @@ class Preset:
 
 
 def presets() -> Iterator[Preset]:
-    """Yields KerasHub's presets for the supported bodies, by body and then by size."""
-    found: dict[str, Preset] = {}
+    """Yields KerasHub's presets for the supported backbones, by backbone and then by size."""
     # XLM-R's class derives from RoBERTa's, which therefore lists its presets too: the later wins.
+    by_name: dict[str, Preset] = {}
     for kind in ALL.values():
         for name, details in kind.model.presets.items():
-            found[name] = _preset(name, kind.name, details)
+            metadata = details["metadata"]
+            spoken = [LANGUAGES[part] for part in name.split("_") if part in LANGUAGES]
+            by_name[name] = Preset(
+                name=name,
+                architecture=kind.name,
+                parameters=metadata.get("params"),
+                languages=", ".join(metadata.get("languages") or spoken),
+                description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
+                handle=details["kaggle_handle"],
+            )
     order = list(ALL)
     yield from sorted(
-        found.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
+        by_name.values(), key=lambda p: (order.index(p.architecture), p.parameters or 0, p.name)
     )
 
 
 def handles() -> dict[str, str]:
     """Returns the handle of every preset by its name."""
     return {preset.name: preset.handle for preset in presets()}
-
-
-def _preset(name: str, architecture: str, details: Mapping[str, Any]) -> Preset:
-    metadata = details["metadata"]
-    spoken = [LANGUAGES[part] for part in name.split("_") if part in LANGUAGES]
-    return Preset(
-        name=name,
-        architecture=architecture,
-        parameters=metadata.get("params"),
-        languages=", ".join(metadata.get("languages") or spoken),
-        description=" ".join(metadata.get("description", "").split()) or UNDESCRIBED,
-        handle=details["kaggle_handle"],
-    )

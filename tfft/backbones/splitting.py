@@ -7,11 +7,12 @@ from typing import Any
 
 import keras
 
+from tfft.backbones.base import Batch, Mode
 from tfft.layers.serialization import deserialize
 
 
 class _Part(keras.layers.Layer):
-    """A stretch of the body, called in inference mode when it is frozen.
+    """A part of the backbone, called in inference mode when it is frozen.
 
     What comes out is known; Keras would trace all of it to find out, each time a model is put
     together.
@@ -29,8 +30,12 @@ class _Part(keras.layers.Layer):
     def from_config(cls, config: Mapping[str, Any]) -> Any:
         return super().from_config({**config, "body": deserialize(config["body"])})
 
-    def _mode(self, training: bool | None) -> bool | None:
+    def _mode(self, training: Mode) -> Mode:
         return False if self._frozen else training
+
+    def _spec(self, depth: int, pooled: bool = False) -> keras.KerasTensor:
+        shape = self._body.shape_at(depth, pooled)
+        return keras.KerasTensor((None, *shape), self._body.compute_dtype)
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -54,7 +59,7 @@ class Prefix(_Part):
         own = {"layers": self._count, "pool": self._pool, "frozen": self._frozen}
         return {**super().get_config(), **own}
 
-    def call(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
+    def call(self, inputs: Batch, training: Mode = None) -> Any:
         """From the body's inputs, [b ...], to what its layer gives, pooled to [b d]."""
         mode = self._mode(training)
         hidden = self._body.embed(inputs, training=mode)
@@ -62,10 +67,8 @@ class Prefix(_Part):
         hidden = self._body.layers(0, hidden, mask, [mode] * self._count, self._pool)
         return self._body.pool(hidden, mask, training=mode) if self._pool else hidden
 
-    def compute_output_spec(self, inputs: Mapping[str, Any], training: bool | None = None) -> Any:
-        del inputs, training
-        shape = self._body.shape_at(self._count, self._pool)
-        return keras.KerasTensor((None, *shape), self._body.compute_dtype)
+    def compute_output_spec(self, inputs: Batch, training: Mode = None) -> Any:
+        return self._spec(self._count, self._pool)
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -88,11 +91,7 @@ class Upper(_Part):
         return {**super().get_config(), **own}
 
     def call(
-        self,
-        hidden: Any,
-        padding_mask: Any = None,
-        beside: Any = None,
-        training: bool | None = None,
+        self, hidden: Any, padding_mask: Any = None, beside: Any = None, training: Mode = None
     ) -> Any:
         """From the input of the lowest layer; `beside` is what the body's `beside` names."""
         modes = [False if frozen else training for frozen in self._frozen_layers]
@@ -100,9 +99,7 @@ class Upper(_Part):
         return self._body.layers(self._first, hidden, padding_mask, modes, True, **more)
 
     def compute_output_spec(self, *inputs: Any, **settings: Any) -> Any:
-        del inputs, settings
-        shape = self._body.shape_at(self._first + len(self._frozen_layers))
-        return keras.KerasTensor((None, *shape), self._body.compute_dtype)
+        return self._spec(self._first + len(self._frozen_layers))
 
 
 @keras.saving.register_keras_serializable("tfft")
@@ -117,7 +114,7 @@ class Pool(_Part):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "frozen": self._frozen}
 
-    def call(self, hidden: Any, padding_mask: Any = None, training: bool | None = None) -> Any:
+    def call(self, hidden: Any, padding_mask: Any = None, training: Mode = None) -> Any:
         return self._body.pool(hidden, padding_mask, training=self._mode(training))
 
 
@@ -136,7 +133,7 @@ def own_groups(tower: str, groups: frozenset[str]) -> frozenset[str]:
 
 def inputs_beside(body: Any) -> tuple[str, ...]:
     """Returns the inputs that a body reads above its prefix, beside the mask."""
-    return getattr(body, "beside", ())
+    return body.beside
 
 
 def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
@@ -146,7 +143,7 @@ def prefix_depth(body: Any, frozen: frozenset[str]) -> int | None:
     """
     if body.groups[0].name not in frozen:
         return None
-    depth, most = 0, getattr(body, "prefix_depth", body.depth)
-    while depth < most and body.groups[depth + 1].name in frozen:
+    depth = 0
+    while depth < body.prefix_depth and body.groups[depth + 1].name in frozen:
         depth += 1
     return depth

@@ -110,8 +110,14 @@ def _path(path: str | os.PathLike[str]) -> pathlib.Path:
 
 
 def _check_archive(file: pathlib.Path) -> None:
-    """Raises BadZipFile if the checksum of a part is wrong; Keras may read it nevertheless."""
+    """Raises BadZipFile if the checksum of a part is wrong; Keras may read it nevertheless.
+
+    Keras does not compress, so parts that are larger than the file are a bomb.
+    """
     with zipfile.ZipFile(file) as archive:
+        size = sum(part.file_size for part in archive.infolist())
+        if size > file.stat().st_size:
+            raise zipfile.BadZipFile(f"its parts unpack to {size:,} bytes, more than the file has")
         if damaged := archive.testzip():
             raise zipfile.BadZipFile(f"{damaged} is damaged")
 

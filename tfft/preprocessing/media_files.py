@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import pathlib
 import urllib.parse
 
 from tfft.errors import DataError
+from tfft.preprocessing.fingerprints import digest
 
 KINDS = "a JPEG, PNG, BMP, WebP or GIF file"
 
@@ -37,7 +37,7 @@ def content(value: str) -> bytes:
 
 def content_hash(value: str) -> str:
     """Returns the SHA-256, in hex, of the content of a file."""
-    return hashlib.sha256(content(value)).hexdigest()
+    return digest(content(value))
 
 
 def in_place(value: str, media: str, usual: str) -> str:

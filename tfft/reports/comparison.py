@@ -10,7 +10,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from tfft.errors import DataError
-from tfft.evaluation.run_comparison import Opened, answers, difference, judged, open_run, partly
+from tfft.evaluation.run_comparison import (
+    Opened,
+    answers,
+    difference,
+    judged,
+    open_run,
+    partly,
+    readable,
+)
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report, result_line
 from tfft.reports import tables as report_tables
@@ -35,7 +43,13 @@ def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
       WorkdirError: a folder holds no finished run.
       DataError: two runs were evaluated on different texts, or are of different tasks.
     """
-    first, *others = opened = [open_run(path) for path in paths]
+    opened = [open_run(path) for path in paths]
+    with readable(*paths):
+        return _side_by_side(paths, opened, shared)
+
+
+def _side_by_side(paths: Sequence[str], opened: Sequence[Opened], shared: bool) -> dict[str, Any]:
+    first, *others = opened
     differences = []
     if not others:
         bases = [answers(name, first.kept, name) for name in first.kept[0].sums if name != MODEL]
@@ -184,7 +198,8 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     """
     refuse_existing(output, force)
     content = side_by_side(paths, shared)
-    shown = tables(content)
+    with readable(*paths):
+        shown = tables(content)
     for table in shown:
         say.table(*table, result=True)
     warnings = [each["warning"] for each in content["differences"] if each["warning"]]

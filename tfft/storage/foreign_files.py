@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from tfft.errors import UserError
 
 DEPTH = 100  # of lists and objects within each other
+TOO_DEEP = f"lists and objects are nested more than {DEPTH} deep"
 SHOWN = 200  # characters of a path in an error
 _KINDS: dict[Callable[[int], bool], str] = {
     stat.S_ISFIFO: "a pipe",
@@ -94,38 +95,36 @@ def read_regular(path: str | os.PathLike[str], most: int) -> bytes:
     return content
 
 
-def parse_json(text: str | bytes, **options: Any) -> Any:
+def parse_json(text: str | bytes, most: int | None = None, **options: Any) -> Any:
     """Returns the value of a JSON text.
 
     Args:
       text: In UTF-8 if bytes.
+      most: Number of lists and objects that it may have, about; None for any.
       options: Of `json.loads`.
 
     Raises:
-      ValueError: It is no JSON, or lists and objects are nested too deeply.
+      ValueError: It is no JSON, or lists and objects are nested too deeply or are too many.
     """
+    count = text.count(b"[") + text.count(b"{") if isinstance(text, bytes) else _opened(text)
+    if most is not None and count > most:
+        raise ValueError(f"it has {count:,} lists and objects, and at most {most:,} are read")
     try:
         value = json.loads(text, **options)
     except RecursionError:
-        raise ValueError(_deep()) from None
-    refuse_deep(text, value)
+        raise ValueError(TOO_DEEP) from None
+    if count > DEPTH:
+        refuse_deep(value)
     return value
 
 
-def refuse_deep(text: str | bytes, value: Any) -> None:
-    """Raises a ValueError if a value that was parsed from `text` is nested too deeply."""
-    if containers(text) > DEPTH and _depth(value) > DEPTH:
-        raise ValueError(_deep())
+def refuse_deep(value: Any) -> None:
+    """Raises a ValueError if lists and objects are nested too deeply in a value of JSON."""
+    if _depth(value) > DEPTH:
+        raise ValueError(TOO_DEEP)
 
 
-def _deep() -> str:
-    return f"lists and objects are nested more than {DEPTH} deep"
-
-
-def containers(text: str | bytes) -> int:
-    """Returns the number of lists and objects that a JSON text holds at most."""
-    if isinstance(text, bytes):
-        return text.count(b"[") + text.count(b"{")
+def _opened(text: str) -> int:
     return text.count("[") + text.count("{")
 
 

@@ -13,8 +13,8 @@ PARTS = {"calibrations", "evaluators", "signatures", "targets"}  # folders witho
 
 def modules() -> dict[str, str]:
     """Returns the full name of each module that can hold a task, by file name."""
-    found = pkgutil.walk_packages(__path__, f"{__name__}.")
-    names = (each.name for each in found if not each.ispkg)
+    packages = pkgutil.walk_packages(__path__, f"{__name__}.")
+    names = (each.name for each in packages if not each.ispkg)
     return {n.rpartition(".")[2]: n for n in names if PARTS.isdisjoint(n.split("."))}
 
 
@@ -29,7 +29,7 @@ def of_card(card: dict[str, Any], where: str) -> Any:
     """Returns the task that an export's card describes, as far as its answers need it.
 
     Args:
-      card: what `Task.get_config` returned.
+      card: the result of `Task.get_config`.
       where: the export, for a person.
 
     Raises:
@@ -39,15 +39,15 @@ def of_card(card: dict[str, Any], where: str) -> Any:
     module = modules().get(name)
     values = vars(importlib.import_module(module)).values() if module else ()
     classes = (value for value in values if isinstance(value, type))
-    found: Any = next((each for each in classes if vars(each).get("name") == name), None)
-    if found is None:
+    kind: Any = next((each for each in classes if vars(each).get("name") == name), None)
+    if kind is None:
         raise ExportError(
             f"{where} answers for a task of somebody's own, {name!r}: only its file says how its "
             "answers read.",
             valid="tf.saved_model.load, or the workdir of the run in its place",
         )
     try:
-        return found.from_config(card)
+        return kind.from_config(card)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ExportError(
             f"the tfft.json of {where} does not describe a task {name!r}: {error!r}.",

@@ -24,7 +24,7 @@ from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.values import ValueEvaluator, absolute_error
 from tfft.tasks.signatures.base import DEFAULT, ServingSignature, Signatures
 from tfft.tasks.signatures.values import ValueSignature
-from tfft.tasks.targets.base import Answers, Target
+from tfft.tasks.targets.base import Answers, Counts, Target
 
 
 class BatchAugmentation(Protocol):
@@ -61,7 +61,7 @@ class Task:
     augmentation: BatchAugmentation | None = None
     calibration: Calibration | None = None
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the task for the answers of the training split.
 
         Args:
@@ -207,8 +207,9 @@ def with_calibration(task: AnyTask, values: Mapping[str, Any], head: Any) -> Any
     """
     if task.calibration is None:
         return task
+    calibration = copy.copy(task.calibration)
     task = copy.copy(task)
-    task.calibration = calibration = copy.copy(task.calibration)
+    task.calibration = calibration
     if head is not None:
         calibration.apply(values, head)
     calibration.values = values

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from tfft.argument_checks.validated import DISTINCT, FRACTION, NAMED, NON_NEGATIVE, validated
-from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
 from tfft.errors import ConfigError
 from tfft.layers.heads import dense_head
@@ -19,11 +18,12 @@ from tfft.losses.classification import Crossentropy, class_weights
 from tfft.metrics.classification.thresholds import Threshold
 from tfft.tasks.base import Task, config_of
 from tfft.tasks.calibrations.class_probabilities import ClassProbabilities
-from tfft.tasks.evaluators.base import Log
+from tfft.tasks.evaluators.base import Floors, Log
 from tfft.tasks.evaluators.classification import ClassificationEvaluator
 from tfft.tasks.report_examples import text_of
 from tfft.tasks.signatures.base import DEFAULT, Signatures
 from tfft.tasks.signatures.class_probabilities import ClassSignature
+from tfft.tasks.targets.base import Counts
 from tfft.tasks.targets.labels import ClassLabels
 
 
@@ -36,7 +36,7 @@ from tfft.tasks.targets.labels import ClassLabels
     metrics=DISTINCT,
 )
 class Classification(Task):
-    """A softmax Dense on the body's pooled output, trained with cross-entropy.
+    """A softmax Dense on the backbone's pooled output, trained with cross-entropy.
 
     Args:
       labels: the class names in the order of the outputs; None takes those of the training
@@ -77,7 +77,7 @@ class Classification(Task):
         self.weights: tuple[float, ...] | None = None
         self.calibration = ClassProbabilities(calibrate, threshold)
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the task for the classes of the training split, with the weight of each.
 
         Raises:
@@ -137,9 +137,7 @@ class Classification(Task):
         )
         return {k: v for k, v in config.items() if v or k not in ("calibrate", "threshold")}
 
-    def _baselines(
-        self, train: Examples, test: Examples, classes: int, log: Log
-    ) -> dict[str, Floor]:
+    def _baselines(self, train: Examples, test: Examples, classes: int, log: Log) -> Floors:
         """Returns the outputs of models that need no network."""
         return {}
 

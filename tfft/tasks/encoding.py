@@ -16,7 +16,7 @@ from tfft.tasks.definition_checks import check_definition
 
 
 def check(task: Task, source: Any) -> None:
-    """Refuses a source that has not what a task reads.
+    """Refuses a source without the inputs and answers that a task reads.
 
     Raises:
       ConfigError: something else than the task reads, another number of inputs, or answers that are
@@ -50,10 +50,7 @@ def check(task: Task, source: Any) -> None:
 
 
 def encoded(
-    task: Task,
-    preprocessor: Any,
-    inputs: Columns,
-    given: Sequence[str] | None = None,
+    task: Task, preprocessor: Any, inputs: Columns, given: Sequence[str] | None = None
 ) -> Examples:
     """Returns examples in memory with their tokens, and their targets where answers are given.
 
@@ -67,8 +64,8 @@ def encoded(
     starts = range(0, len(inputs[0]), size)
     parts = (tuple(list(column[i : i + size]) for column in inputs) for i in starts)
     known = on_demand(len(inputs[0]), lambda: inputs, preprocessor, "auto", "", lambda line: None)
-    found = Examples(inputs, given, None, encode(parts, preprocessor, known=known))
-    return found if given is None else encode_training_examples(task, found, preprocessor)
+    examples = Examples(inputs, given, None, encode(parts, preprocessor, known=known))
+    return examples if given is None else encode_training_examples(task, examples, preprocessor)
 
 
 def with_training_answers(task: Task, source: Any) -> Any:

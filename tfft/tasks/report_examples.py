@@ -17,20 +17,20 @@ SHOWN_EXAMPLES = 20  # of each kind in a report
 def shown_examples(
     examples: Examples,
     wrong: Sequence[int] | np.ndarray,
-    told: Callable[[int], Mapping[str, Any]],
+    details: Callable[[int], Mapping[str, Any]],
     unsure: Sequence[int] | np.ndarray = (),
 ) -> dict[str, Any]:
     """Returns what `Evaluator.report_examples` does, at most `SHOWN_EXAMPLES` of each kind.
 
     Args:
       wrong: numbers of the examples that are wrong, in the order in which they are shown.
-      told: from the number of an example to what is said of it beside its inputs.
+      details: from the number of an example to the values that are shown beside its inputs.
       unsure: numbers of examples, the least certain first.
     """
 
     def rows(numbers: Any) -> list[dict[str, Any]]:
         chosen = [int(number) for number in numbers[:SHOWN_EXAMPLES]]
-        return [{**text_of(examples, row), **told(row)} for row in chosen]
+        return [{**text_of(examples, row), **details(row)} for row in chosen]
 
     return {"mistake_count": len(wrong), "mistakes": rows(wrong), "least_certain": rows(unsure)}
 
@@ -38,7 +38,4 @@ def shown_examples(
 def text_of(examples: Examples, row: int) -> dict[str, Any]:
     """Returns an example's inputs as a report shows them: cut, and how much of them is left out."""
     text = "\n".join(str(column[row]) for column in examples.inputs)
-    return {
-        "text": text[:LONGEST_TEXT],
-        "characters_left_out": max(0, len(text) - LONGEST_TEXT),
-    }
+    return {"text": text[:LONGEST_TEXT], "characters_left_out": max(0, len(text) - LONGEST_TEXT)}

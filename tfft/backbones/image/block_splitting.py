@@ -51,8 +51,8 @@ def cut(model: keras.Model) -> list[Block]:
     ends: list[tuple[str, int]] = []
     name, last = "stem", -1
     for place, operation in enumerate(operations):
-        found = BLOCK.search(operation.name)
-        following = found[1] if found else name
+        match = BLOCK.search(operation.name)
+        following = match[1] if match else name
         if following == name:
             continue
         before = [each for each in passed if last < each < place]
@@ -76,15 +76,15 @@ def _passed(model: keras.Model) -> list[int]:
         for tensor in keras.tree.flatten(operation.input):
             uses[id(tensor)] = uses.get(id(tensor), 0) + 1
     live: dict[int, int] = {}
-    found = []
+    places = []
     for place, operation in enumerate(model.operations):
         for tensor in keras.tree.flatten(operation.input):
             live[id(tensor)] -= 1
         outputs = keras.tree.flatten(operation.output)
         live |= {id(tensor): uses.get(id(tensor), 0) for tensor in outputs}
         if {key for key, count in live.items() if count} == {id(tensor) for tensor in outputs}:
-            found.append(place)
-    return found
+            places.append(place)
+    return places
 
 
 def _block(name: str, operations: Sequence[Any], below: Any) -> Block:

@@ -25,10 +25,10 @@ def quicken(layers: Iterable[Any]) -> int:
     """
     if tf.config.list_physical_devices("GPU"):
         return 0
-    found = [layer for layer in layers if _qualifies(layer)]
-    for layer in found:
+    convolutions = [layer for layer in layers if _qualifies(layer)]
+    for layer in convolutions:
         layer.convolution_op = functools.partial(_convolve, layer)
-    return len(found)
+    return len(convolutions)
 
 
 def _qualifies(layer: Any) -> bool:

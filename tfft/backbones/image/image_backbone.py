@@ -1,4 +1,4 @@
-"""A pretrained body of images as tasks and stages see it: a stem, blocks, a pooling."""
+"""A pretrained backbone of images as tasks and stages see it: a stem, blocks, a pooling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfft.backbones.base import READING, Backbone, Group
+from tfft.backbones.base import READING, Backbone, Batch, Group, Mode, Modes, Reads
 from tfft.backbones.boundary import flat_size, from_row, to_row
 from tfft.backbones.image.block_splitting import Block, blocks_of
 from tfft.backbones.image.fast_convolution import quicken
@@ -31,14 +31,14 @@ class ImageBackbone(Backbone):
         `.keras` file.
       normalise: from pixels as float32, 0 to 255, to what the stem reads; one of
         `tfft.backbones.image.normalization`, so that a `.keras` file can hold it.
-      name: the kind of body.
+      name: the kind of backbone.
       pooling: "avg" or "max" over all places; "flatten" for every value; of tokens, as a ViT has
         them, "cls" too, the first of them.
       preset: where it came from, as it was asked for.
       notes: lines for a person.
 
     Raises:
-      ConfigError: the body has no blocks, or no such pooling.
+      ConfigError: the backbone has no blocks, or no such pooling.
     """
 
     modality = "image"
@@ -100,11 +100,11 @@ class ImageBackbone(Backbone):
     def _pyramid(self) -> dict[str, int]:
         """Returns the number of the last block of each resolution, by the level "P2", "P3", ..."""
         height = self.require_preprocessor().shape[0]
-        found = {}
-        for number, block in enumerate(self.blocks):
-            if len(block.shape) == 3:
-                found[f"P{round(math.log2(height / block.shape[0]))}"] = number
-        return found
+        return {
+            f"P{round(math.log2(height / block.shape[0]))}": number
+            for number, block in enumerate(self.blocks)
+            if len(block.shape) == 3
+        }
 
     def get_config(self) -> dict[str, Any]:
         """Returns what a `.keras` file holds of the backbone, see `Backbone.get_config`.
@@ -117,8 +117,8 @@ class ImageBackbone(Backbone):
                 f"a .keras file cannot hold the function that normalizes pixels for {self.name}.",
                 valid="a class of tfft.backbones.image.normalization",
             )
-        kept = {"name": self.name, "normalise": self.normalise, "levels": dict(self.levels)}
-        return {**super().get_config(), **kept, "blocks": [block.name for block in self.blocks]}
+        own = {"name": self.name, "normalise": self.normalise, "levels": dict(self.levels)}
+        return {**super().get_config(), **own, "blocks": [block.name for block in self.blocks]}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> ImageBackbone:
@@ -134,13 +134,13 @@ class ImageBackbone(Backbone):
                 f"the blocks of {config['name']} are others than in the file.",
                 valid="the versions of tfft, Keras and KerasHub that the file was written with",
             )
-        kept = {name: config[name] for name in ("name", "pooling", "preset")}
-        backbone = cls(model, blocks, None, deserialize(config["normalise"]), **kept)
+        own = {name: config[name] for name in ("name", "pooling", "preset")}
+        backbone = cls(model, blocks, None, deserialize(config["normalise"]), **own)
         vars(backbone).update({name: config[name] for name in (*READING, "levels")})
         return backbone
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         preprocessor = self.require_preprocessor()
         return {preprocessor.reads: (preprocessor.shape, "uint8")}
 
@@ -172,9 +172,8 @@ class ImageBackbone(Backbone):
         return {name: (None, *self.blocks[number].shape) for name, number in self.levels.items()}
 
     def settings(self) -> dict[str, Any]:
-        versions = {"keras": keras.__version__}
-        shape = self.require_preprocessor().shape
-        return {**versions, "image_size": list(shape), "preset": self.preset}
+        size = list(self.require_preprocessor().shape)
+        return {"keras": keras.__version__, "image_size": size, "preset": self.preset}
 
     def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
         height, width, channels = self.require_preprocessor().shape
@@ -182,18 +181,13 @@ class ImageBackbone(Backbone):
         rows = [[split, f"{part.size:,}", size] for split, part in splits.items()]
         return [("Images", ["split", "images", "as they are read"], rows)], []
 
-    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From pixels, uint8 [b h w c], through the stem to the input of block 0."""
         pixels = keras.ops.cast(batch[ImagePreprocessor.reads], "float32")
         return self.blocks[0].call(self.normalise(pixels), training)
 
     def layers(
-        self,
-        first: int,
-        hidden: Any,
-        padding_mask: Any,
-        modes: Sequence[bool | None],
-        pooled_next: bool = False,
+        self, first: int, hidden: Any, padding_mask: Any, modes: Modes, pooled_next: bool = False
     ) -> Any:
         """From the input of block `first` to the output of the last of `len(modes)` blocks.
 
@@ -210,7 +204,7 @@ class ImageBackbone(Backbone):
         shapes = self._crossing(depth)
         return {"hidden": hidden} if len(shapes) == 1 else from_row(hidden, shapes)
 
-    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def pool(self, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
         """From the top block's output, [b h w c] or [b t d], to one vector an image, [b d].
 
         Computed in float32: a sum over many places leaves float16's range. Where a task reads a

@@ -27,10 +27,10 @@ def keras_applications(
     fit: Literal["crop", "pad", "stretch"] = "crop",
     seed: int = 0,
 ) -> Backbone:
-    """Returns an image model as a body whose blocks can be frozen one by one.
+    """Returns an image model as a backbone whose blocks can be frozen one by one.
 
     VGG16 has 5 blocks, ResNet50 has 16 residual ones above its stem. Pixels are normalised as the
-    architecture's own `preprocess_input` does it, within the body.
+    architecture's own `preprocess_input` does it, within the backbone.
 
     Args:
       name: a model of `keras.applications`: VGG16, ResNet50, MobileNetV2, EfficientNetB0, ...
@@ -132,12 +132,12 @@ def read_blocks(model: Any, path: pathlib.Path) -> None:
             number = f"_{int(convolution) - 1}" if convolution.isdigit() else ""
             place = f"{block}/layers/conv2d{number.replace('_0', '')}/vars"
             for index, variable in enumerate(layer.weights):
-                found = file.get(f"{place}/{index}")
-                if found is None or found.shape != tuple(variable.shape):
+                array = file.get(f"{place}/{index}")
+                if array is None or array.shape != tuple(variable.shape):
                     raise WeightsError(
                         f"{path.name} has no {layer.name}/{variable.name} of shape "
                         f"{tuple(variable.shape)}.",
                         set_in=str(path),
                         valid="weights of this model",
                     )
-                variable.assign(found[()])
+                variable.assign(array[()])

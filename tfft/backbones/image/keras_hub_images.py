@@ -1,4 +1,4 @@
-"""KerasHub's bodies of images: ResNets and Vision Transformers, from a preset or a folder."""
+"""KerasHub's backbones of images: ResNets and Vision Transformers, from a preset or a folder."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def keras_hub_images(
     scale: float | Sequence[float] | None = None,
     offset: float | Sequence[float] | None = None,
 ) -> Backbone:
-    """Loads a ResNet or a ViT of KerasHub as a body whose blocks can be frozen one by one.
+    """Loads a ResNet or a ViT of KerasHub as a backbone whose blocks can be frozen one by one.
 
     Args:
       preset: a KerasHub preset, a handle (hf:// or kaggle://), or a folder in KerasHub's layout.
@@ -44,8 +44,8 @@ def keras_hub_images(
 
     Raises:
       WeightsError: weights are missing, or of another kind.
-      ConfigError: a size that the body does not have, or a preset that does not say how pixels are
-        normalised.
+      ConfigError: a size that the backbone does not have, or a preset without the scale and offset
+        of pixels.
     """
     for name, value in (("scale", scale), ("offset", offset)):
         if isinstance(value, Sequence) and len(value) != 3:
@@ -65,11 +65,9 @@ def keras_hub_images(
             valid=f"None, or {height}" if height == width else "None",
         )
     if scale is None or offset is None:
-        known = _normalisation(folder, preset)
-        scale, offset = (
-            known[0] if scale is None else scale,
-            known[1] if offset is None else offset,
-        )
+        own_scale, own_offset = _normalisation(folder, preset)
+        scale = own_scale if scale is None else scale
+        offset = own_offset if offset is None else offset
     return ImageBackbone(
         model,
         blocks_of(model),
@@ -103,7 +101,7 @@ def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> 
     kinds = {kind.__name__: kind for kind in KINDS}
     if name not in kinds:
         raise WeightsError(
-            f"{preset} holds a {name}, which is no body of images that is supported.",
+            f"{preset} holds a {name}, which is no backbone of images that is supported.",
             set_in="keras_hub_images.preset",
             valid=", ".join(kinds),
         )

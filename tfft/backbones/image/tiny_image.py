@@ -1,4 +1,4 @@
-"""A residual body of images with a few thousand random weights, for tests and for `check`."""
+"""A residual backbone of images with a few thousand random weights, for tests and for `check`."""
 
 from __future__ import annotations
 

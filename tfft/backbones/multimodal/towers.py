@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from tfft.argument_checks.validated import validated
-from tfft.backbones.base import Backbone, Group
+from tfft.backbones.base import Backbone, Group, Reads
 from tfft.backbones.splitting import tower_group
 from tfft.errors import ConfigError
 from tfft.layers.serialization import deserialize
@@ -124,25 +124,25 @@ class TowerBackbone(Backbone):
 
     def _places(self, task: Any) -> dict[str, list[int]]:
         """Returns which inputs of a task each tower reads; towers without one are left out."""
-        found: dict[str, list[int]] = {name: [] for name in self._towers}
-        named = {each.name for each in task.inputs} & found.keys()
+        result: dict[str, list[int]] = {name: [] for name in self._towers}
+        named = {each.name for each in task.inputs} & result.keys()
         for place, each in enumerate(task.inputs):
-            kinds = [name for name in found if self._towers[name].modality == each.modality]
+            kinds = [name for name in result if self._towers[name].modality == each.modality]
             readers = [each.name] if each.name in named else [n for n in kinds if n not in named]
             if len(readers) != 1 or self._towers[readers[0]].modality != each.modality:
                 raise ConfigError(
                     f"the input {each.name!r} of {task.name} is of the modality {each.modality}, "
-                    f"and is not read by one tower of {', '.join(found)}. A tower with the name of "
-                    "an input reads that input alone.",
+                    f"and is not read by one tower of {', '.join(result)}. A tower with the name "
+                    "of an input reads that input alone.",
                     set_in="towers.by_name",
                     valid=f"a tower of that modality with the name {each.name!r}, or with a name "
                     "that no input has",
                 )
-            found[readers[0]].append(place)
-        return {name: own for name, own in found.items() if own}
+            result[readers[0]].append(place)
+        return {name: own for name, own in result.items() if own}
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         return {
             f"{name}_{key}": value
             for name, tower in self._towers.items()
@@ -162,13 +162,13 @@ class TowerBackbone(Backbone):
         return {name: tower.settings() for name, tower in self._towers.items()}
 
     def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
-        found: tuple[list[Any], list[str]] = [], []
+        tables: list[Any] = []
+        lines: list[str] = []
         for name, tower in self._towers.items():
-            own = {split: encoded.parts[name] for split, encoded in splits.items()}
-            tables, lines = tower.describe_splits(own)
-            found[0].extend((f"{name}: {title}", *rest) for title, *rest in tables)
-            found[1].extend(f"{name}: {line}" for line in lines)
-        return found
+            own = tower.describe_splits({s: each.parts[name] for s, each in splits.items()})
+            tables += [(f"{name}: {title}", *rest) for title, *rest in own[0]]
+            lines += [f"{name}: {line}" for line in own[1]]
+        return tables, lines
 
     def config(self) -> dict[str, Any]:
         parts = {name: tower.config() for name, tower in self._towers.items()}
@@ -219,31 +219,20 @@ class _Models:
 
 
 def _check(by_name: Mapping[str, Backbone]) -> None:
-    places = "towers.by_name"
+    def wrong(problem: str, valid: str) -> ConfigError:
+        return ConfigError(problem, set_in="towers.by_name", valid=valid)
+
     for name, tower in by_name.items():
         longer = [other for other in by_name if other.startswith(f"{name}_")]
         if longer:
-            raise ConfigError(
-                f"inputs of the towers {name!r} and {longer[0]!r} could have the same name.",
-                set_in=places,
-                valid=f"a name that does not begin with '{name}_'",
-            )
+            problem = f"inputs of the towers {name!r} and {longer[0]!r} could have the same name."
+            raise wrong(problem, f"a name that does not begin with '{name}_'")
         if len(tower.towers) > 1:
-            raise ConfigError(
-                f"the tower {name!r} has several towers itself.",
-                set_in=places,
-                valid="all of them in one towers(...)",
-            )
+            problem = f"the tower {name!r} has several towers itself."
+            raise wrong(problem, "all of them in one towers(...)")
         if not name.isidentifier():
-            raise ConfigError(
-                f"the name of a tower must be an identifier. Received: {name!r}",
-                set_in=places,
-                valid="such as 'image' or 'text'",
-            )
-    models = [tower.model for tower in by_name.values()]
-    if len({id(model) for model in models}) < len(models):
-        raise ConfigError(
-            "two towers are the same backbone: they would have the same weights.",
-            set_in=places,
-            valid="a backbone for each tower, loaded twice",
-        )
+            problem = f"the name of a tower must be an identifier. Received: {name!r}"
+            raise wrong(problem, "such as 'image' or 'text'")
+    if len({id(tower.model) for tower in by_name.values()}) < len(by_name):
+        problem = "two towers are the same backbone: they would have the same weights."
+        raise wrong(problem, "a backbone for each tower, loaded twice")

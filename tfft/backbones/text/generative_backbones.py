@@ -1,26 +1,26 @@
-"""Bodies that write text, as tasks and stages see them: decoders, and encoders with a decoder."""
+"""Backbones that write text: decoders, and encoders with a decoder."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import keras
 import tensorflow as tf
 
-from tfft.backbones.base import Group
-from tfft.backbones.text import encoder_decoder_architectures
+from tfft.backbones.base import Batch, Group, Mode, Modes
 from tfft.backbones.text.decoder_architectures import Generator
+from tfft.backbones.text.encoder_decoder_architectures import norms_above
 from tfft.backbones.text.text_backbone import TextBackbone
 
 ops = keras.ops
 
 
 class _Writer(TextBackbone):
-    """What both kinds share: scores of the vocabulary, and KerasHub's model of the whole.
+    """What both kinds share: scores of the vocabulary, and KerasHub's complete model.
 
     Args:
-      settings: as in `TextBackbone`; such a body has no pooling.
+      settings: as in `TextBackbone`; such a backbone has no pooling.
     """
 
     architecture: Generator
@@ -38,25 +38,21 @@ class _Writer(TextBackbone):
         """From the output of the norm above the layers, [b t d], to logits, [b t v]."""
         return self.embedding(hidden, reverse=True)
 
-    def outputs(self, batch: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
+    def outputs(self, batch: Batch, training: Mode = None) -> dict[str, Any]:
         """Returns `tokens`, [b t d], after the norm above the layers."""
-        hidden = self.embed(batch, training)
-        mask, modes = batch["padding_mask"], [training] * self.depth
-        more: Any = {"beside": {name: batch[name] for name in self.beside}} if self.beside else {}
-        hidden = self.layers(0, hidden, mask, modes, **more)
-        return {"tokens": self.pool(hidden, mask, training)}
+        return {"tokens": self.call(batch, training)}
 
     def config(self) -> dict[str, Any]:
         return {name: value for name, value in super().config().items() if name != "pooling"}
 
-    def _kept_in(self) -> None:
-        """Makes KerasHub's model keep what it keeps in the dtype that the layers compute in."""
+    def _set_cache_dtype(self) -> None:
+        """Makes KerasHub's model cache keys and values in the dtype that the layers compute in."""
         self.lm.dtype_policy = self.groups[1].layers[0].dtype_policy
 
 
 @keras.saving.register_keras_serializable("tfft")
 class Decoder(_Writer):
-    """A body whose tokens know what stands before them alone: GPT-2, Llama, Gemma and others.
+    """A backbone whose tokens know what stands before them alone: GPT-2, Llama, Gemma and others.
 
     Groups from bottom to top: embeddings, layer_0 and so on, norm. Where the scores of the
     vocabulary have weights of their own, these belong to the embeddings. `padding_mask` numbers the
@@ -66,19 +62,14 @@ class Decoder(_Writer):
     offers: ClassVar[tuple[str, ...]] = ("causal",)
 
     def layers(
-        self,
-        first: int,
-        hidden: Any,
-        padding_mask: Any,
-        modes: Sequence[bool | None],
-        pooled_next: bool = False,
+        self, first: int, hidden: Any, padding_mask: Any, modes: Modes, pooled_next: bool = False
     ) -> Any:
         same = ops.equal(padding_mask[:, :, None], padding_mask[:, None, :])
         for i, mode in enumerate(modes, first):
             hidden = self.architecture.layer(self.model, i, hidden, same, mode)
         return hidden
 
-    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def pool(self, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
         """Returns the norm above the top layer, [b t d]."""
         return self.model.layer_norm(hidden)
 
@@ -92,15 +83,15 @@ class Decoder(_Writer):
         Returns:
           The keys and values of all layers, [b layers 2 t+room heads size], and a `Step`.
         """
-        self._kept_in()
-        kept = self.lm._build_cache(prompts)[1]
-        kept = tf.pad(kept, [[0, 0]] * 3 + [[0, room]] + [[0, 0]] * 2)
+        self._set_cache_dtype()
+        cache = self.lm._build_cache(prompts)[1]
+        cache = tf.pad(cache, [[0, 0]] * 3 + [[0, room]] + [[0, 0]] * 2)
 
-        def step(last: Any, kept: Any, place: Any) -> tuple[Any, Any]:
-            logits, _, kept = self.lm.call_with_cache(last, kept, place)
-            return logits[:, 0], kept
+        def step(last: Any, cache: Any, place: Any) -> tuple[Any, Any]:
+            logits, _, cache = self.lm.call_with_cache(last, cache, place)
+            return logits[:, 0], cache
 
-        return kept, step
+        return cache, step
 
     def _groups(self) -> tuple[Group, ...]:
         return (*super()._groups(), Group("norm", (self.model.layer_norm,)))
@@ -108,7 +99,7 @@ class Decoder(_Writer):
 
 @keras.saving.register_keras_serializable("tfft")
 class EncoderDecoder(_Writer):
-    """A body of an encoder that reads a text and a decoder that writes another: T5, BART.
+    """A backbone of an encoder that reads a text and a decoder that writes another: T5, BART.
 
     Groups from bottom to top: embeddings, encoder_layer_0 and so on, decoder_layer_0 and so on,
     norm. Both sides and the scores of the vocabulary share the embeddings of tokens. A frozen
@@ -131,7 +122,7 @@ class EncoderDecoder(_Writer):
     def prefix_depth(self) -> int:
         return self.depth // 2
 
-    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         return self.sides.embed(self.model, "encoder", batch["token_ids"], training)
 
     def layers(
@@ -139,9 +130,9 @@ class EncoderDecoder(_Writer):
         first: int,
         hidden: Any,
         padding_mask: Any,
-        modes: Sequence[bool | None],
+        modes: Modes,
         pooled_next: bool = False,
-        beside: Mapping[str, Any] | None = None,
+        beside: Batch | None = None,
     ) -> Any:
         """From the input of layer `first`, of the encoder or the decoder's lowest, [b t d].
 
@@ -158,20 +149,18 @@ class EncoderDecoder(_Writer):
             return hidden
         assert beside is not None and first + below == self.prefix_depth
         ids, mask = (beside[name] for name in self.beside)
-        written = self.sides.embed(self.model, "decoder", ids, above[0])
-        return self.sides.decode(self.model, written, mask, hidden, padding_mask, above)
+        decoded = self.sides.embed(self.model, "decoder", ids, above[0])
+        return self.sides.decode(self.model, decoded, mask, hidden, padding_mask, above)
 
-    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def pool(self, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
         """Returns the norm above the decoder's top layer, [b u d], where there is one."""
-        return encoder_decoder_architectures.above(
-            self.model, self.sides.norms[1], hidden, training
-        )
+        return norms_above(self.model, self.sides.norms[1], hidden, training)
 
     def scores(self, hidden: Any) -> Any:
         return self.sides.scores(self.model, hidden)
 
     def begin(
-        self, batch: Mapping[str, Any], room: int, beams: int = 1
+        self, batch: Batch, room: int, beams: int = 1
     ) -> tuple[Any, Callable[..., tuple[Any, Any]]]:
         """Reads texts before their answers are written.
 
@@ -183,7 +172,7 @@ class EncoderDecoder(_Writer):
         Returns:
           The keys and values of the decoder's layers, [b layers 2 u+room heads size], and a `Step`.
         """
-        self._kept_in()
+        self._set_cache_dtype()
         ids, mask = batch["token_ids"], batch["padding_mask"]
         begun = batch["decoder_token_ids"]
         source = self.layers(0, self.embed(batch, False), mask, [False] * self.prefix_depth)
@@ -217,12 +206,12 @@ class EncoderDecoder(_Writer):
 
 
 def kind_of(architecture: Any) -> type[TextBackbone]:
-    """Returns the class of a kind of body."""
+    """Returns the class of a backbone of some architecture."""
     if not isinstance(architecture, Generator):
         return TextBackbone
     return Decoder if architecture.sides is None else EncoderDecoder
 
 
 def body_of(model: Any, architecture: Any, preprocessor: Any, **settings: Any) -> TextBackbone:
-    """Returns the body of a KerasHub model; arguments as in `TextBackbone`."""
+    """Returns the backbone of a KerasHub model; arguments as in `TextBackbone`."""
     return kind_of(architecture)(model, architecture, preprocessor, **settings)

@@ -1,4 +1,4 @@
-"""Pretrained bodies: by KerasHub's names, by handle, or from a folder on this machine."""
+"""Pretrained backbones: by KerasHub's names, by handle, or from a folder on this machine."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def keras_hub(
     most_windows: int = 8,
     window_average: Literal["features", "probabilities"] = "features",
 ) -> Backbone:
-    """Loads a pretrained body with its preprocessor.
+    """Loads a pretrained backbone with its preprocessor.
 
     Args:
       preset: a name that `tfft fetch` knows, a KerasHub preset, a handle (hf:// or kaggle://), or
         a folder in KerasHub's layout or in Transformers' (config.json, model.safetensors, and the
         vocabulary).
       sequence_length: the most tokens that are read at once, special tokens included.
-      pooling: "cls", "mean", "max", or "pooler" where the body has one.
+      pooling: "cls", "mean", "max", or "pooler" where the backbone has one.
       dtype: a Keras dtype policy, such as "mixed_bfloat16".
       long_texts: "cut" leaves out what is behind `sequence_length`; "windows" reads all of it, in
         overlapping windows of that length.
@@ -57,8 +57,8 @@ def keras_hub(
 
     Raises:
       WeightsError: weights are missing, pickled, torn, of an unsupported kind, or do not fit.
-      DepthError: `sequence_length` is beyond the body's positions.
-      ConfigError: the body has no such pooling, or windows that cannot be.
+      DepthError: `sequence_length` is beyond the backbone's positions.
+      ConfigError: the backbone has no such pooling, or windows that cannot be.
     """
     folder, notes = resolve_preset(preset)
     model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
@@ -92,9 +92,9 @@ def _load(
         preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         notes: tuple[str, ...] = ()
         size = tokenizer.vocabulary_size()
-    elif found := of_type(str(read_json(folder / "config.json").get("model_type"))):
-        architecture, notes = found, ()
-        model, tokenizer = _load_converted(folder, found, dtype)
+    elif generator := of_type(str(read_json(folder / "config.json").get("model_type"))):
+        architecture, notes = generator, ()
+        model, tokenizer = _load_converted(folder, generator, dtype)
         preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
         size = tokenizer.vocabulary_size()
     else:
@@ -106,7 +106,7 @@ def _load(
     # SentencePiece models of KerasHub may name a mask token that has no row; texts never use it.
     if size > rows + 1 or (size > rows and architecture.word_piece):
         raise WeightsError(
-            f"the vocabulary in {folder} has {size} tokens, and the body has {rows} embeddings.",
+            f"the vocabulary in {folder} has {size} tokens, and the model has {rows} embeddings.",
             valid="vocabulary and weights of the same model",
         )
     return model, architecture, preprocessor, notes
@@ -118,7 +118,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
     if architecture is None:
         known = [one.model.__name__ for one in ALL.values()]
         raise WeightsError(
-            f"{folder} holds a {name}, which is no body for text that is supported.",
+            f"{folder} holds a {name}, which is no backbone for text that is supported.",
             valid=", ".join(known),
             see="tfft list presets",
         )
@@ -157,7 +157,7 @@ def _load_converted(
 
 
 def _check_whole(folder: pathlib.Path, model: Any) -> None:
-    """Refuses weights with more arrays than the body; Keras leaves the rest out without a word."""
+    """Refuses weights with more arrays than the model; Keras leaves the rest out without a word."""
     path = folder / "model.weights.h5"
     if not path.exists():
         return

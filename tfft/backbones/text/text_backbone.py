@@ -1,4 +1,4 @@
-"""A pretrained body of texts: groups, an embedding, layers, a pooling."""
+"""A pretrained backbone of texts: groups, an embedding, layers, a pooling."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import keras
 import tensorflow as tf
 
-from tfft.backbones.base import READING, Backbone, Group
+from tfft.backbones.base import READING, Backbone, Batch, Group, Mode, Modes, Reads
 from tfft.backbones.text import unpadded_encoder
 from tfft.backbones.text.decoder_architectures import ALL
 from tfft.backbones.text.encoder_architectures import Architecture, encoder_layers
@@ -19,7 +19,6 @@ from tfft.errors import ConfigError, DepthError
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 POOLINGS = ("cls", "mean", "max")
-AVERAGES = ("features", "probabilities")
 FIRST_TOKEN = ("cls", "pooler")  # what reads nothing else
 WITHOUT_EFFECT = ("dropout", "name", "trainable", "dtype", "num_layers")  # on a frozen layer
 OUTPUTS = {
@@ -35,7 +34,7 @@ OUTPUTS = {
 
 @keras.saving.register_keras_serializable("tfft")
 class TextBackbone(Backbone):
-    """A KerasHub body, taken apart so that a part of it can be frozen.
+    """A KerasHub model, taken apart so that a part of it can be frozen.
 
     `offers` are the kinds of `BackboneOutput` that it has; `beside` names the inputs that layers
     above the frozen prefix read.
@@ -45,14 +44,14 @@ class TextBackbone(Backbone):
       architecture: how it is taken apart.
       preprocessor: from texts to its inputs; None if the backbone comes out of a `.keras` file.
       pooling: "cls" (the first token), "mean" or "max" over the tokens that are no padding, or
-        "pooler" (a dense layer over the first token) where the body has one.
-      preset: where it came from, as it was asked for.
+        "pooler" (a dense layer over the first token) where the model has one.
+      preset: where it came from, as it was requested.
       notes: lines for a person.
       average: what is averaged over the windows of a text, "features" or "probabilities"; of no
         meaning where the preprocessor makes no windows.
 
     Raises:
-      ConfigError: the body has no such pooling, or there is no such average.
+      ConfigError: the model has no such pooling.
     """
 
     offers: ClassVar[tuple[str, ...]] = ("pooled", "tokens", "both")
@@ -72,7 +71,7 @@ class TextBackbone(Backbone):
         valid = (*POOLINGS, *(("pooler",) if architecture.pooler else ()))
         if pooling not in valid:
             raise ConfigError(
-                f"pooling={pooling!r} is no pooling of a body of kind {architecture.name}.",
+                f"pooling={pooling!r} is no pooling of a backbone of kind {architecture.name}.",
                 valid=", ".join(valid),
             )
         self.model, self.architecture = model, architecture
@@ -81,8 +80,6 @@ class TextBackbone(Backbone):
         self.preprocessor = self._own_preprocessor = preprocessor
         self.name, self.preset, self.pooling = architecture.name, preset or model.name, pooling
         self.notes = tuple(notes)
-        if average not in AVERAGES:
-            raise ConfigError(f"window_average={average!r} is none.", valid=", ".join(AVERAGES))
         self._window_average = average
         self.average = average if getattr(preprocessor, "windowed", False) else None
         # Layers without padding (see `unpadded_encoder`); a stage under XLA turns it off.
@@ -91,22 +88,23 @@ class TextBackbone(Backbone):
         self.groups = self._groups()
 
     def _read_for(self, task: Any) -> TextBackbone:
-        """Returns this body as a task reads it.
+        """Returns this backbone as a task reads it.
 
         Args:
           task: its `build_preprocessor` makes the inputs, its `backbone_output` says what it reads.
 
         Raises:
-          ConfigError: the body does not offer it, or windows are averaged, which gives the task
+          ConfigError: the backbone does not offer it, or windows are averaged, which gives the task
             nothing that it could read.
         """
         output = task.backbone_output
         if output.kind not in self.offers:
+            offers = " or ".join(OUTPUTS[name] for name in self.offers)
             raise ConfigError(
-                f"{task.name} reads {OUTPUTS[output.kind]}, and a body of kind {self.name} gives "
-                f"{' or '.join(OUTPUTS[name] for name in self.offers)}.",
+                f"{task.name} reads {OUTPUTS[output.kind]}, and a backbone of kind {self.name} "
+                f"gives {offers}.",
                 set_in="train.backbone",
-                valid=f"a body that gives {OUTPUTS[output.kind]} (docs/tasks.md)",
+                valid=f"a backbone that gives {OUTPUTS[output.kind]} (docs/tasks.md)",
                 see="tfft list presets",
             )
         read = copy.copy(self)
@@ -127,37 +125,19 @@ class TextBackbone(Backbone):
         read.groups = read._groups()
         return read
 
-    def embed(self, batch: Mapping[str, Any], training: bool | None = None) -> Any:
+    def embed(self, batch: Batch, training: Mode = None) -> Any:
         """From token_ids, int32 [b t], to the input of layer 0, [b t d].
 
         `segment_ids`, int32 [b t], are zero where the batch has none.
         """
         return self.architecture.embed(self.model, batch, training)
 
-    def layer(self, i: int, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
-        """From the input of layer `i` to its output, [b t d]; `padding_mask` is int32 [b t]."""
-        return self.layers(i, hidden, padding_mask, [training])
-
     def layers(
-        self,
-        first: int,
-        hidden: Any,
-        padding_mask: Any,
-        modes: Sequence[bool | None],
-        pooled_next: bool = False,
+        self, first: int, hidden: Any, padding_mask: Any, modes: Modes, pooled_next: bool = False
     ) -> Any:
-        """From the input of layer `first` to the output of the last of `len(modes)` layers.
+        """Returns [b t d]; values at padding are left open, see `Backbone.layers`.
 
-        Args:
-          first: the number of the lowest layer.
-          hidden: [b t d].
-          padding_mask: int32 [b t].
-          modes: `training` of each layer.
-          pooled_next: only `pool` reads the output of the top layer, the last one here.
-
-        Returns:
-          [b t d]; what stands at padding is left open. Or [b 1 d], where the pooling reads the
-          first token alone.
+        Or [b 1 d], where the pooling reads the first token alone.
         """
         parts = [group.layers for group in self.groups[first + 1 : first + 1 + len(modes)]]
         inner = [(layer, mode) for part, mode in zip(parts, modes, strict=True) for layer in part]
@@ -168,26 +148,24 @@ class TextBackbone(Backbone):
             hidden = self.architecture.layer(self.model, i, hidden, padding_mask, mode)
         return hidden
 
-    def pool(self, hidden: Any, padding_mask: Any, training: bool | None = None) -> Any:
+    def pool(self, hidden: Any, padding_mask: Any, training: Mode = None) -> Any:
         """From the top layer's output [b t d] to one vector a text, [b d], of the same dtype.
 
         Where the task reads both, to [b 1+t d]: that vector before those of the tokens.
         """
         del training  # No pooling has a mode.
-        if self.pools_beside:
-            pooled = self._pooled(hidden, padding_mask)
-            return keras.ops.concatenate([pooled[:, None], hidden], axis=1)
-        return self._pooled(hidden, padding_mask)
-
-    def _pooled(self, hidden: Any, padding_mask: Any) -> Any:
         if self.pooling == "cls":
-            return hidden[:, 0, :]
-        if self.pooling == "pooler":
-            return self.model.pooled_dense(hidden[:, 0, :])
-        return pool_tokens(hidden, padding_mask, self.pooling)
+            pooled = hidden[:, 0, :]
+        elif self.pooling == "pooler":
+            pooled = self.model.pooled_dense(hidden[:, 0, :])
+        else:
+            pooled = pool_tokens(hidden, padding_mask, self.pooling)
+        if not self.pools_beside:
+            return pooled
+        return keras.ops.concatenate([pooled[:, None], hidden], axis=1)
 
-    def outputs(self, batch: Mapping[str, Any], training: bool | None = None) -> dict[str, Any]:
-        """Returns the body's named outputs: `tokens` [b t d] and `pooled` [b d]."""
+    def outputs(self, batch: Batch, training: Mode = None) -> dict[str, Any]:
+        """Returns the named outputs: `tokens` [b t d] and `pooled` [b d]."""
         hidden = self.embed(batch, training)
         hidden = self.layers(0, hidden, batch["padding_mask"], [training] * self.depth)
         return {"tokens": hidden, "pooled": self.pool(hidden, batch["padding_mask"], training)}
@@ -202,7 +180,7 @@ class TextBackbone(Backbone):
         if 0 < layers < self.depth and own[layers - 1] & own[layers]:
             cuts = [n for n in range(1, self.depth) if not own[n - 1] & own[n]]
             raise DepthError(
-                f"freeze_layers={layers}, but the layers of this body ({self.name}) share their "
+                f"freeze_layers={layers}, but layers of this backbone ({self.name}) share their "
                 f"weights: layer {layers - 1} and layer {layers} are the same.",
                 valid=", ".join(map(str, [0, *cuts, self.depth])) + ', or "all"',
             )
@@ -218,7 +196,7 @@ class TextBackbone(Backbone):
         return self.pools and self.preprocessor is self._own_preprocessor
 
     @property
-    def reads(self) -> Mapping[str, tuple[tuple[int | None, ...], str]]:
+    def reads(self) -> Reads:
         names = ("token_ids", "padding_mask", *self.require_preprocessor().inputs)
         return {name: ((None,), "int32") for name in names}
 
@@ -227,19 +205,18 @@ class TextBackbone(Backbone):
 
     def settings(self) -> dict[str, Any]:
         """Returns the numbers and names of the model's config that its layers depend on."""
-        found = {
+        settings = {
             name: value
             for name, value in self.model.get_config().items()
             if isinstance(value, (bool, int, float, str))
             and not any(word in name for word in WITHOUT_EFFECT)
         }
-        return {"keras-hub": metadata.version("keras-hub"), "settings": found}
+        return {"keras-hub": metadata.version("keras-hub"), "settings": settings}
 
     def describe_splits(self, splits: Mapping[str, Any]) -> tuple[list[Any], list[str]]:
         limit = self.require_preprocessor().sequence_length
         longest = getattr(self.model, "max_sequence_length", limit)
-        train = splits["train"]
-        lines = notes(train, limit, self.dim, longest, self.may_average)
+        lines = notes(splits["train"], limit, self.dim, longest, self.may_average)
         return [lengths_table(splits)], lines
 
     def get_config(self) -> dict[str, Any]:
@@ -255,8 +232,8 @@ class TextBackbone(Backbone):
                 "tfft has.",
                 valid=", ".join(ALL),
             )
-        kept = {"architecture": name, "window_average": self._window_average}
-        return {**super().get_config(), **kept}
+        own = {"architecture": name, "window_average": self._window_average}
+        return {**super().get_config(), **own}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> TextBackbone:
@@ -268,9 +245,9 @@ class TextBackbone(Backbone):
         name = config["architecture"]
         if name not in ALL:
             raise ConfigError(f"the architecture {name!r} is not known.", valid=", ".join(ALL))
-        kept = {"pooling": config["pooling"], "preset": config["preset"]}
-        average = config["window_average"]
-        backbone = cls(cls._model_from(config), ALL[name], None, average=average, **kept)
+        own = {"pooling": config["pooling"], "preset": config["preset"]}
+        own["average"] = config["window_average"]
+        backbone = cls(cls._model_from(config), ALL[name], None, **own)
         vars(backbone).update({name: config[name] for name in READING})
         backbone.groups = backbone._groups()
         return backbone
@@ -282,8 +259,7 @@ class TextBackbone(Backbone):
     def _groups(self) -> tuple[Group, ...]:
         below = [getattr(self.model, name, None) for name in self.architecture.embeddings]
         groups = [Group("embeddings", tuple(layer for layer in below if layer is not None))]
-        for i, layers in enumerate(self._stack()):
-            groups.append(Group(f"layer_{i}", layers))
+        groups += [Group(f"layer_{i}", layers) for i, layers in enumerate(self._stack())]
         if self.pooling == "pooler" and (self.pools or self.pools_beside):
             groups.append(Group("pooler", (self.model.pooled_dense,)))
         return tuple(groups)

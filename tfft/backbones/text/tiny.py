@@ -1,26 +1,32 @@
-"""Bodies of a few thousand random weights, for tests, `check` and tasks' own test cases."""
+"""Backbones of a few thousand random weights, for tests, `check` and tasks' own test cases."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 import io
-import itertools
 import string
 import zlib
 from typing import Any, Literal
 
-import keras_hub
 import numpy as np
 
-from tfft.argument_checks.validated import COUNT, FRACTION, NON_NEGATIVE, SEED, Range, validated
+from tfft.argument_checks.validated import (
+    COUNT,
+    FRACTION,
+    NON_NEGATIVE,
+    SEED,
+    Range,
+    each,
+    validated,
+)
 from tfft.backbones.base import Backbone
 from tfft.backbones.text.decoder_architectures import ALL, Generator
-from tfft.backbones.text.encoder_architectures import ARCHITECTURES, Architecture
 from tfft.backbones.text.generative_backbones import body_of
 from tfft.backbones.text.tokenizer_loading import from_hub
 from tfft.errors import ConfigError, near
 from tfft.preprocessing.text.long_text_windows import with_long_texts
+from tfft.preprocessing.text.subword_tokenizer import BYTES
 from tfft.preprocessing.text.text_preprocessor import TextPreprocessor
 
 WORDS = [
@@ -31,14 +37,11 @@ WORDS = [
 
 
 @validated(
-    layers=COUNT,
-    dim=COUNT,
-    heads=COUNT,
+    **each("layers dim heads most_windows", COUNT),
     sequence_length=Range(least=3),
     dropout=FRACTION,
     seed=SEED,
     window_overlap=NON_NEGATIVE,
-    most_windows=COUNT,
 )
 def tiny(
     architecture: str = "bert",
@@ -57,7 +60,7 @@ def tiny(
     most_windows: int = 8,
     window_average: Literal["features", "probabilities"] = "features",
 ) -> Backbone:
-    """Returns a body with random weights and a vocabulary of letters and a few words.
+    """Returns a backbone with random weights and a vocabulary of letters and a few words.
 
     Args:
       architecture: bert, distilbert, roberta, xlm_roberta, albert, electra or deberta_v3; gpt2,
@@ -66,7 +69,7 @@ def tiny(
       dim: its hidden size, a multiple of `heads`.
       heads: attention heads.
       sequence_length: the most tokens a text may have.
-      pooling: "cls", "mean", "max", or "pooler" where the body has one.
+      pooling: "cls", "mean", "max", or "pooler" where the model has one.
       dropout: the share of dropped activations while training.
       seed: of the weights; the vocabulary is always the same.
       dtype: a Keras dtype policy.
@@ -77,8 +80,7 @@ def tiny(
     """
     if architecture not in ALL:
         raise ConfigError(
-            f"architecture={architecture!r} is not known.",
-            valid=near(architecture, ALL, len(ALL)),
+            f"architecture={architecture!r} is not known.", valid=near(architecture, ALL, len(ALL))
         )
     if dim % heads:
         raise ConfigError(
@@ -88,7 +90,7 @@ def tiny(
     kind = ALL[architecture]
     reader, settings, vocabulary_size = _preprocessor(architecture)
     sizes: dict[str, Any] = {
-        "vocab_size" if architecture == "electra" else "vocabulary_size": (vocabulary_size),
+        "vocab_size" if architecture == "electra" else "vocabulary_size": vocabulary_size,
         "num_layers": layers,
         "num_heads": heads,
         "hidden_dim": dim,
@@ -101,7 +103,10 @@ def tiny(
     }
     preprocessor = reader(**{**settings, "sequence_length": sequence_length})
     if isinstance(kind, Generator):
-        sizes = _fitting(kind.model, sizes)
+        # Where heads share keys, all share one's.
+        sizes |= {"num_query_heads": heads, "num_key_value_heads": 1, "head_dim": dim // heads}
+        known = inspect.signature(kind.model).parameters
+        sizes = {name: value for name, value in sizes.items() if name in known}
     model = kind.model(**sizes)
     _fill(model, seed)
     return body_of(
@@ -119,24 +124,25 @@ def tiny(
 def _preprocessor(architecture: str) -> tuple[type[TextPreprocessor], dict[str, Any], int]:
     """Returns a preprocessor's class and settings, and the size of its vocabulary.
 
-    Bodies share what cuts a text into pieces, and with it what TensorFlow has traced of it.
+    Backbones share the tokenizer, and with it what TensorFlow has traced of it.
     """
     tokenizer = hub_tokenizer(architecture)
     made = from_hub(ALL[architecture], tokenizer, 64)
     return type(made), made.settings(), tokenizer.vocabulary_size()
 
 
-def _fitting(model: Any, sizes: dict[str, Any]) -> dict[str, Any]:
-    """Returns the sizes that a KerasHub class takes; where heads share keys, all share one's."""
-    heads, dim = sizes["num_heads"], sizes["hidden_dim"]
-    more = {"num_query_heads": heads, "num_key_value_heads": 1, "head_dim": dim // heads}
-    known = inspect.signature(model).parameters
-    return {name: value for name, value in (sizes | more).items() if name in known}
-
-
 def hub_tokenizer(architecture: str) -> Any:
     """Returns the KerasHub tokenizer behind `tiny(architecture)`."""
-    return _TOKENIZERS[architecture]()
+    tokenizer = ALL[architecture].tokenizer
+    if architecture in _PIECES:
+        return _sentence_piece(tokenizer, _PIECES[architecture])
+    if architecture in _BYTE_PAIRS:
+        return _byte_pairs(tokenizer, _BYTE_PAIRS[architecture])
+    letters = string.ascii_lowercase + string.digits
+    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    singles = [*letters, *string.punctuation]
+    tokens += [t for t in singles if t not in tokens] + [f"##{letter}" for letter in letters]
+    return tokenizer(vocabulary=tokens, lowercase=True)
 
 
 def _fill(model: Any, seed: int) -> None:
@@ -145,36 +151,18 @@ def _fill(model: Any, seed: int) -> None:
         if len(variable.shape) > 1:
             draw = np.random.default_rng([seed, index, zlib.crc32(variable.name.encode())])
             values = draw.normal(0.0, 0.2, variable.shape).astype("float32")
-            # T5 has no scale in its attention; its queries are small instead.
-            small = "query_projector" in variable.path
-            variable.assign(
-                values * (model.hidden_dim / model.num_heads) ** -0.5 if small else values
-            )
+            if "query_projector" in variable.path:  # T5 has no scale in its attention
+                values *= (model.hidden_dim / model.num_heads) ** -0.5
+            variable.assign(values)
 
 
-def _word_piece(architecture: Architecture) -> Any:
-    letters = string.ascii_lowercase + string.digits
-    tokens = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
-    singles = [*letters, *string.punctuation]
-    tokens += [t for t in singles if t not in tokens] + [f"##{letter}" for letter in letters]
-    return architecture.tokenizer(vocabulary=tokens, lowercase=True)
-
-
-def _byte_pairs(
-    tokenizer: Any = keras_hub.models.RobertaTokenizer,
-    special: tuple[str, ...] = ("<s>", "<pad>", "</s>", "<unk>"),
-) -> Any:
-    # The printable stand-ins of bytes, as in GPT-2's vocabulary.
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [chr(256 + i) for i in range(256 - len(plain))]
+def _byte_pairs(tokenizer: Any, special: tuple[str, ...]) -> Any:
     merges = ["Ġ t", "h e", "Ġt he", "o o", "Ġ m", "i n", "e r", "Ġ a"]
-    tokens = [*special, *map(chr, plain), *others]
-    tokens += [merge.replace(" ", "") for merge in merges] + ["<mask>"]
-    vocabulary = dict(zip(tokens, itertools.count(), strict=False))
-    return tokenizer(vocabulary=vocabulary, merges=merges)
+    tokens = [*special, *BYTES, *(merge.replace(" ", "") for merge in merges), "<mask>"]
+    return tokenizer(vocabulary={token: i for i, token in enumerate(tokens)}, merges=merges)
 
 
-def _sentence_piece(tokenizer: type, **pieces: Any) -> Any:
+def _sentence_piece(tokenizer: Any, settings: dict[str, Any]) -> Any:
     import sentencepiece
 
     lines = [" ".join(WORDS[i:] + WORDS[:i]) for i in range(len(WORDS))]
@@ -186,22 +174,9 @@ def _sentence_piece(tokenizer: type, **pieces: Any) -> Any:
         hard_vocab_limit=False,
         num_threads=1,
         minloglevel=2,
-        **pieces,
+        **settings,
     )
     return tokenizer(proto=model.getvalue())
-
-
-def _deberta_pieces() -> dict[str, Any]:
-    ids = {"pad_id": 0, "bos_id": 1, "eos_id": 2, "unk_id": 3}
-    names = {"pad": "[PAD]", "bos": "[CLS]", "eos": "[SEP]", "unk": "[UNK]"}
-    return {**ids, **{f"{key}_piece": name for key, name in names.items()}}
-
-
-def _albert_pieces() -> dict[str, Any]:
-    ids = {"pad_id": 0, "unk_id": 1, "bos_id": 2, "eos_id": 3}
-    names = {"pad": "<pad>", "unk": "<unk>", "bos": "[CLS]", "eos": "[SEP]"}
-    named = {f"{key}_piece": name for key, name in names.items()}
-    return {**ids, **named, "user_defined_symbols": "[MASK]"}
 
 
 def _ids(**pieces: str) -> dict[str, Any]:
@@ -210,33 +185,26 @@ def _ids(**pieces: str) -> dict[str, Any]:
     return {**places, **{f"{key}_piece": name for key, name in pieces.items()}}
 
 
-_MODELS = keras_hub.models
 _LLAMA = _ids(unk="<unk>", bos="<s>", eos="</s>")
-_LLAMA3 = (
-    *("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"),
-    *("<|start_header_id|>", "<|end_header_id|>"),
-)
-_TOKENIZERS = {
-    "bert": lambda: _word_piece(ARCHITECTURES["bert"]),
-    "distilbert": lambda: _word_piece(ARCHITECTURES["distilbert"]),
-    "electra": lambda: _word_piece(ARCHITECTURES["electra"]),
-    "roberta": _byte_pairs,
-    "xlm_roberta": lambda: _sentence_piece(
-        _MODELS.XLMRobertaTokenizer, unk_id=0, bos_id=1, eos_id=2
+_PIECES: dict[str, dict[str, Any]] = {
+    "xlm_roberta": {"unk_id": 0, "bos_id": 1, "eos_id": 2},
+    "albert": _ids(pad="<pad>", unk="<unk>", bos="[CLS]", eos="[SEP]")
+    | {"user_defined_symbols": "[MASK]"},
+    "deberta_v3": _ids(pad="[PAD]", bos="[CLS]", eos="[SEP]", unk="[UNK]"),
+    "llama": _LLAMA,
+    "mistral": _LLAMA,
+    "gemma": _ids(pad="<pad>", eos="<eos>", bos="<bos>", unk="<unk>"),
+    "t5": {"bos_id": -1, **_ids(pad="<pad>", eos="</s>", unk="<unk>")},
+}
+_ROBERTA = ("<s>", "<pad>", "</s>", "<unk>")
+_BYTE_PAIRS: dict[str, tuple[str, ...]] = {
+    "roberta": _ROBERTA,
+    "bart": _ROBERTA,
+    "gpt2": ("<|endoftext|>",),
+    "llama3": (
+        *("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>"),
+        *("<|start_header_id|>", "<|end_header_id|>"),
     ),
-    "albert": lambda: _sentence_piece(_MODELS.AlbertTokenizer, **_albert_pieces()),
-    "deberta_v3": lambda: _sentence_piece(_MODELS.DebertaV3Tokenizer, **_deberta_pieces()),
-    "gpt2": lambda: _byte_pairs(_MODELS.GPT2Tokenizer, ("<|endoftext|>",)),
-    "llama": lambda: _sentence_piece(_MODELS.LlamaTokenizer, **_LLAMA),
-    "llama3": lambda: _byte_pairs(_MODELS.Llama3Tokenizer, _LLAMA3),
-    "mistral": lambda: _sentence_piece(_MODELS.MistralTokenizer, **_LLAMA),
-    "qwen2": lambda: _byte_pairs(_MODELS.QwenTokenizer, ("<|endoftext|>",)),
-    "qwen3": lambda: _byte_pairs(_MODELS.Qwen3Tokenizer, ("<|endoftext|>", "<|im_end|>")),
-    "gemma": lambda: _sentence_piece(
-        _MODELS.GemmaTokenizer, **_ids(pad="<pad>", eos="<eos>", bos="<bos>", unk="<unk>")
-    ),
-    "t5": lambda: _sentence_piece(
-        _MODELS.T5Tokenizer, bos_id=-1, **_ids(pad="<pad>", eos="</s>", unk="<unk>")
-    ),
-    "bart": lambda: _byte_pairs(_MODELS.BartTokenizer),
+    "qwen2": ("<|endoftext|>",),
+    "qwen3": ("<|endoftext|>", "<|im_end|>"),
 }

@@ -1,4 +1,4 @@
-"""The preprocessor that belongs to a body: from KerasHub's tokenizers and from model folders."""
+"""The preprocessor of a backbone: from KerasHub's tokenizers and from model folders."""
 
 from __future__ import annotations
 
@@ -38,17 +38,19 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
 
 
 def _generating(architecture: Generator, tokenizer: Any, length: int) -> TextPreprocessor:
-    """Returns the preprocessor of a body that writes text."""
-    sides = architecture.sides
-    settings = {
-        "start_id": None if sides and not sides.starts else tokenizer.start_token_id,
-        "end_id": tokenizer.end_token_id,
-        "pad_id": tokenizer.pad_token_id,
-        "sequence_length": length,
-    }
+    """Returns the preprocessor of a backbone that writes text."""
+    sides, words = architecture.sides, HubTokenizer(tokenizer)
     if sides is None:
-        return TextPreprocessor(HubTokenizer(tokenizer), **settings)
-    return SourcePreprocessor(HubTokenizer(tokenizer), begins=sides.begins(tokenizer), **settings)
+        return TextPreprocessor(words, **_ids(tokenizer, length))
+    settings = _ids(tokenizer, length, sides.starts)
+    return SourcePreprocessor(words, begins=sides.begins(tokenizer), **settings)
+
+
+def _ids(tokenizer: Any, length: int, starts: bool = True) -> dict[str, Any]:
+    """Returns the ids of special tokens, with the length, as arguments of a preprocessor."""
+    ids = {"end_id": tokenizer.end_token_id, "pad_id": tokenizer.pad_token_id}
+    start_id = tokenizer.start_token_id if starts else None
+    return {"start_id": start_id, **ids, "sequence_length": length}
 
 
 def _pairs(architecture: Architecture) -> dict[str, bool]:
@@ -64,12 +66,12 @@ def from_folder(
     Raises:
       WeightsError: a file is missing, or says something that is not supported.
     """
-    found = folder / "tokenizer_config.json"
-    options = read_json(found) if found.exists() else {}
+    path = folder / "tokenizer_config.json"
+    options = read_json(path) if path.exists() else {}
     pairs = _pairs(architecture)
     if "XLMRoberta" in str(options.get("tokenizer_class")):
         tokenizer: Any = _sentence_piece(folder, keras_hub.models.XLMRobertaTokenizer)
-        pairs = {"double_end": True, "segments": False}  # whatever body reads it
+        pairs = {"double_end": True, "segments": False}  # whatever backbone reads it
     elif architecture.word_piece:
         vocabulary, settings = _word_piece_parts(folder, options)
         return _word_piece(vocabulary, settings, length, pairs), len(vocabulary)
@@ -77,11 +79,11 @@ def from_folder(
         tokenizer = _byte_pairs(folder, options)
     else:
         tokenizer = _sentence_piece(folder, architecture.tokenizer)
+    rules: tuple[bool, ...] = ()
     if architecture.name == "albert":
         accents, lowercase = options.get("keep_accents", False), options.get("do_lower_case", True)
-        preprocessor = _hub(tokenizer, length, pairs, not accents, lowercase)
-        return preprocessor, tokenizer.vocabulary_size()
-    return _hub(tokenizer, length, pairs), tokenizer.vocabulary_size()
+        rules = (not accents, lowercase)
+    return _hub(tokenizer, length, pairs, *rules), tokenizer.vocabulary_size()
 
 
 def _word_piece(
@@ -90,15 +92,12 @@ def _word_piece(
     length: int,
     pairs: Mapping[str, bool],
 ) -> TextPreprocessor:
-    names = ("[CLS]", "[SEP]", "[PAD]")
-    missing = [name for name in names if name not in vocabulary]
+    names = {"start_id": "[CLS]", "end_id": "[SEP]", "pad_id": "[PAD]"}
+    missing = [name for name in names.values() if name not in vocabulary]
     if missing:
         raise WeightsError(f"the vocabulary lacks {', '.join(missing)}.")
-    start, end, pad = (vocabulary[name] for name in names)
-    words = WordPiece(vocabulary, settings)
-    return TextPreprocessor(
-        words, start_id=start, end_id=end, pad_id=pad, sequence_length=length, **pairs
-    )
+    ids: dict[str, Any] = {key: vocabulary[name] for key, name in names.items()}
+    return TextPreprocessor(WordPiece(vocabulary, settings), **ids, sequence_length=length, **pairs)
 
 
 def _hub(
@@ -108,14 +107,8 @@ def _hub(
     fold: bool = False,
     lowercase: bool = False,
 ) -> TextPreprocessor:
-    return TextPreprocessor(
-        HubTokenizer(tokenizer, fold, lowercase),
-        start_id=tokenizer.start_token_id,
-        end_id=tokenizer.end_token_id,
-        pad_id=tokenizer.pad_token_id,
-        sequence_length=length,
-        **pairs,
-    )
+    words = HubTokenizer(tokenizer, fold, lowercase)
+    return TextPreprocessor(words, **_ids(tokenizer, length), **pairs)
 
 
 def _word_piece_parts(

@@ -104,7 +104,7 @@ class Tensors(contextlib.ExitStack):
     def count_layers(self) -> int:
         """Returns how many layers the names number."""
         numbers = (re.search(r"\blayer\.(\d+)\.", name) for name in self._place)
-        return max((int(found[1]) + 1 for found in numbers if found), default=0)
+        return max((int(match[1]) + 1 for match in numbers if match), default=0)
 
     def _open(self, name: str) -> Any:
         if name not in self._files:
@@ -121,14 +121,14 @@ class Tensors(contextlib.ExitStack):
 
 
 def architecture_of(folder: pathlib.Path, config: Mapping[str, Any]) -> Architecture:
-    """Returns how the body of a config is taken apart.
+    """Returns how the backbone of a config is taken apart.
 
     Raises:
-      WeightsError: the config names no body that is supported in this layout.
+      WeightsError: the config names no backbone that is supported in this layout.
     """
     named = str(config.get("model_type"))
-    found = ARCHITECTURES.get(named.replace("-", "_"))
-    if found is None or found.converter is None:
+    architecture = ARCHITECTURES.get(named.replace("-", "_"))
+    if architecture is None or architecture.converter is None:
         known = sorted(a.name for a in ARCHITECTURES.values() if a.converter)
         only = sorted(a.name for a in ARCHITECTURES.values() if not a.converter)
         raise WeightsError(
@@ -140,10 +140,10 @@ def architecture_of(folder: pathlib.Path, config: Mapping[str, Any]) -> Architec
     if kinds != ("absolute", False):
         raise WeightsError(
             f"{folder}: position_embedding_type={kinds[0]!r}, is_decoder={kinds[1]} is another "
-            "computation than this body's.",
+            "computation than this backbone's.",
             valid='"absolute" and false',
         )
-    return found
+    return architecture
 
 
 def load(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architecture, tuple[str, ...]]:
@@ -201,10 +201,11 @@ def _check_layers(
     folder: pathlib.Path, tensors: Tensors, model: Any, architecture: Architecture
 ) -> None:
     # ALBERT's layers are shared; its names count something else.
-    held, asked = tensors.count_layers(), model.num_layers
-    if architecture.name != "albert" and held != asked:
+    stored, configured = tensors.count_layers(), model.num_layers
+    if architecture.name != "albert" and stored != configured:
         raise WeightsError(
-            f"the weights in {folder} hold {held} layers, and its config.json asks for {asked}.",
+            f"the weights in {folder} hold {stored} layers, and its config.json asks for "
+            f"{configured}.",
             valid="config.json and weights of the same model",
         )
 
@@ -222,8 +223,8 @@ def _missing(folder: pathlib.Path, names: list[str]) -> tuple[str, ...]:
     others = [name for name in names if "pooler" not in name]
     if others:
         raise WeightsError(
-            f"the weights in {folder} lack {len(others)} tensors of this body, "
+            f"the weights in {folder} lack {len(others)} tensors of this backbone, "
             f"the first {others[0]}.",
-            valid="weights of a whole body, saved by Transformers",
+            valid="weights of a whole backbone, saved by Transformers",
         )
     return ("the weights hold no pooler",) if names else ()

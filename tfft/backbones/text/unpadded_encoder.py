@@ -61,14 +61,8 @@ def _is_plain(layer: Any) -> bool:
     if type(layer) is not keras_hub.layers.TransformerEncoder or layer.normalize_first:
         return False
     attention = layer._self_attention_layer
-    dense = [
-        attention._query_dense,
-        attention._key_dense,
-        attention._value_dense,
-        attention._output_dense,
-        layer._feedforward_intermediate_dense,
-        layer._feedforward_output_dense,
-    ]
+    dense = [getattr(attention, f"_{name}_dense") for name in ("query", "key", "value", "output")]
+    dense += [layer._feedforward_intermediate_dense, layer._feedforward_output_dense]
     return layer.compute_dtype == "float32" and all(
         type(one) in (keras.layers.Dense, keras.layers.EinsumDense)
         and one.bias is not None
@@ -104,7 +98,8 @@ def encode(
     if first_only:
         layer, training = layers[-1]
         return _layer(layer, tokens, packing, training, first_only=True)[:, None]
-    return tf.reshape(_spread(tokens, packing), [packing.batch, packing.length, dim])
+    rows = _moved(tokens, packing.inverse, packing.index)
+    return tf.reshape(rows, [packing.batch, packing.length, dim])
 
 
 def pack(padding_mask: Any, heads: int) -> Packing:
@@ -134,48 +129,41 @@ def pack(padding_mask: Any, heads: int) -> Packing:
     )
 
 
-def _spread(tokens: Any, packing: Packing) -> Any:
-    """From packed rows [m d] to padded ones [b*t d]."""
+def _moved(rows: Any, places: Any, back: Any, mask: Any = None) -> Any:
+    """Returns rows at other places, with a gradient that is a gather too.
+
+    Args:
+      rows: [n d].
+      places: int32 [k], the row of each place.
+      back: int32 [n], the place of each row.
+      mask: float32 [n 1], 0 at rows without a gradient; None for none of them.
+    """
 
     @tf.custom_gradient
     def call(rows: Any) -> Any:
-        return tf.gather(rows, packing.inverse), lambda d: tf.gather(d, packing.index)
+        def gradient(d: Any) -> Any:
+            d = tf.gather(d, back)
+            return d if mask is None else d * mask
 
-    return call(tokens)
+        return tf.gather(rows, places), gradient
+
+    return call(rows)
 
 
 def _split_heads(tokens: Any, heads: int, packing: Packing) -> Any:
     """From packed rows [m h*s] to [b h t s], in one pass."""
     size = tokens.shape[-1] // heads
-
-    @tf.custom_gradient
-    def call(rows: Any) -> Any:
-        split = tf.gather(tf.reshape(rows, [-1, size]), packing.to_heads)
-
-        def gradient(d: Any) -> Any:
-            joined = tf.gather(tf.reshape(d, [-1, size]), packing.from_heads)
-            return tf.reshape(joined, [-1, heads * size])
-
-        return tf.reshape(split, [packing.batch, heads, packing.length, size]), gradient
-
-    return call(tokens)
+    rows = tf.reshape(tokens, [-1, size])
+    split = _moved(rows, packing.to_heads, packing.from_heads)
+    return tf.reshape(split, [packing.batch, heads, packing.length, size])
 
 
 def _join_heads(split: Any, packing: Packing) -> Any:
     """From [b h t s] to packed rows [m h*s], in one pass."""
     heads, size = split.shape[1], split.shape[-1]
-
-    @tf.custom_gradient
-    def call(split: Any) -> Any:
-        joined = tf.gather(tf.reshape(split, [-1, size]), packing.from_heads)
-
-        def gradient(d: Any) -> Any:
-            spread = tf.gather(tf.reshape(d, [-1, size]), packing.to_heads) * packing.mask
-            return tf.reshape(spread, [packing.batch, heads, packing.length, size])
-
-        return tf.reshape(joined, [-1, heads * size]), gradient
-
-    return call(split)
+    rows = tf.reshape(split, [-1, size])
+    joined = _moved(rows, packing.from_heads, packing.to_heads, packing.mask)
+    return tf.reshape(joined, [-1, heads * size])
 
 
 def _layer(
@@ -199,17 +187,16 @@ def _attention(
     attention: Any, tokens: Any, asking: Any, packing: Packing, training: bool | None
 ) -> Any:
     """Attention over packed tokens [m d], for all of them or for one a text, [b d]."""
-    heads, scale = attention._num_heads, 1.0 / math.sqrt(attention._key_dim)
-
-    query = _product(asking, attention._query_dense, training) * scale
+    heads, size = attention._num_heads, attention._key_dim
+    query = _product(asking, attention._query_dense, training) * (1.0 / math.sqrt(size))
     key = _split_heads(_product(tokens, attention._key_dense, training), heads, packing)
     value = _split_heads(_product(tokens, attention._value_dense, training), heads, packing)
     every = asking is tokens
-    one = [packing.batch, heads, 1, attention._key_dim]
+    one = [packing.batch, heads, 1, size]
     query = _split_heads(query, heads, packing) if every else tf.reshape(query, one)
     shares = _dropout(attention._dropout_layer, _shares(query, key, packing.bias), training)
     mixed = tf.matmul(shares, value)
-    joined = [packing.batch, heads * attention._key_dim]
+    joined = [packing.batch, heads * size]
     mixed = _join_heads(mixed, packing) if every else tf.reshape(mixed, joined)
     return _product(mixed, attention._output_dense, training)
 
@@ -297,11 +284,11 @@ def _dropout(dropout: Any, x: Any, training: bool | None) -> Any:
         return x
     seed = tf.cast(dropout.seed_generator.next(), tf.int32)
     count, shape = tf.size(x), tf.shape(x)
-    drawn = tf.random.stateless_uniform(
+    bits = tf.random.stateless_uniform(
         [(count + 1) // 2], seed, None, None, tf.uint32, alg="philox"
     )
-    drawn = tf.reshape(tf.bitcast(drawn, tf.uint16), [-1])[:count]
-    keep = tf.cast(drawn >= tf.constant(threshold, tf.uint16), x.dtype)
+    bits = tf.reshape(tf.bitcast(bits, tf.uint16), [-1])[:count]
+    keep = tf.cast(bits >= tf.constant(threshold, tf.uint16), x.dtype)
     keep = tf.reshape(keep * (2**16 / (2**16 - threshold)), shape)
 
     @tf.custom_gradient

@@ -33,7 +33,7 @@ class BatchReader:
 
     def __init__(self, file: Format, stored: int):
         self._file, self._stored = file, stored
-        self._number = self._size = 0
+        self._number = self._total = 0
 
     def columns(self, batch: Any, names: Sequence[str]) -> Iterator[tuple[int, list[list[Any]]]]:
         """Yields the number of the rows before, and the values of columns, some rows at a time.
@@ -43,35 +43,41 @@ class BatchReader:
         """
         batch = batch.select([*dict.fromkeys(names)])
         try:
+            batch.validate()
+            self._refuse_expansion(sum(map(_view_size, batch.columns)))
             batch.validate(full=True)
         except (pyarrow.ArrowException, UnicodeDecodeError) as error:
             raise self._damaged(_first_invalid(batch), error) from error
-        begin = self._number
-        for piece in self._pieces(batch):
+        size = self._bytes(batch)
+        self._refuse_expansion(size)
+        self._total += size
+        for piece in self._pieces(batch, size):
             try:
                 columns = [_plain(piece.column(name)).to_pylist() for name in names]
             except (ArithmeticError, LookupError, ValueError, pyarrow.ArrowException) as error:
                 raise self._damaged(0, error) from error  # such as a date after the year 9999
             yield self._number, columns
             self._number += len(piece)
-        self._number = begin + len(batch)
 
-    def _pieces(self, batch: Any) -> Iterator[Any]:
+    def _pieces(self, batch: Any, size: int) -> Iterator[Any]:
         """Yields slices of a batch whose values take at most `MOST` bytes each."""
-        try:
-            size = sum(map(_size, batch.columns))
-        except TypeError as error:
-            raise self._error(0, f"has a value of the type {error}, which is not read") from error
         if size <= MOST:
-            self._size += size
-            refuse_expansion(self._file.where, self._size, self._stored)
             yield batch
         elif len(batch) == 1:
             raise self._error(0, f"has values of {size:,} bytes", f"at most {MOST:,} bytes a row")
         else:
             half = len(batch) // 2
-            yield from self._pieces(batch.slice(0, half))
-            yield from self._pieces(batch.slice(half))
+            for part in (batch.slice(0, half), batch.slice(half)):
+                yield from self._pieces(part, self._bytes(part))
+
+    def _refuse_expansion(self, size: int) -> None:
+        refuse_expansion(self._file.where, self._total + size, self._stored)
+
+    def _bytes(self, batch: Any) -> int:
+        try:
+            return sum(map(_size, batch.columns))
+        except TypeError as error:
+            raise self._error(0, f"has a value of the type {error}, which is not read") from error
 
     def _damaged(self, row: int, error: Exception) -> DataError:
         return self._error(row, f"is damaged: {(str(error).splitlines() or ['?'])[0][:200]}")
@@ -128,6 +134,21 @@ def _size_of_indices(array: Any) -> int:
     return len(array) * _size(values)
 
 
+def _view_size(array: Any) -> int:
+    """Returns the size of the texts that string views name: many may name the same one.
+
+    Offsets are not looked at, so that this needs no `validate(full=True)`, which reads these texts.
+    """
+    kind = array.type
+    if types.is_string_view(kind) or types.is_binary_view(kind):
+        return int(_view_lengths(array).sum(dtype=np.int64))
+    if types.is_dictionary(kind):
+        return _view_size(array.dictionary)
+    if types.is_struct(kind):
+        return sum(_view_size(array.field(place)) for place in range(kind.num_fields))
+    return _view_size(array.values) if types.is_nested(kind) and hasattr(array, "values") else 0
+
+
 def _view_lengths(array: Any) -> np.ndarray:
     """Returns the lengths of string views, int32 [n], which Arrow keeps beside their places."""
     views = array.buffers()[1]
@@ -136,21 +157,28 @@ def _view_lengths(array: Any) -> np.ndarray:
     return np.frombuffer(views, np.int32)[::4][array.offset : array.offset + len(array)]
 
 
-def _plain(array: Any) -> Any:
-    """Returns an array without dictionaries."""
-    kind = _plain_type(array.type)
-    return array if kind == array.type else array.cast(kind)
-
-
-def _plain_type(kind: Any) -> Any:
+def longest(array: Any) -> int:
+    """Returns the length of the longest text in the dictionaries of an array, in bytes."""
+    kind = array.type
     if types.is_dictionary(kind):
-        return kind.value_type
-    if types.is_list(kind):
-        return pyarrow.list_(_plain_field(kind.value_field))
+        return pc.max(pc.binary_length(array.dictionary)).as_py() or 0
     if types.is_struct(kind):
-        return pyarrow.struct([_plain_field(field) for field in kind])
-    return kind
+        return max((longest(array.field(place)) for place in range(kind.num_fields)), default=0)
+    return longest(array.values) if types.is_nested(kind) and hasattr(array, "values") else 0
 
 
-def _plain_field(field: Any) -> Any:
-    return field.with_type(_plain_type(field.type))
+def _plain(array: Any) -> Any:
+    """Returns an array without dictionaries, and without values that its slices leave out."""
+    kind = array.type
+    if types.is_dictionary(kind):
+        return array.dictionary_decode()
+    if types.is_list(kind):
+        ends = np.cumsum(pc.list_value_length(array).fill_null(0).to_numpy(), dtype=np.int32)
+        offsets = pyarrow.array(np.concatenate([[0], ends]).astype(np.int32))
+        inner = _plain(array.flatten())
+        return pyarrow.ListArray.from_arrays(offsets, inner, mask=array.is_null())
+    if types.is_struct(kind):
+        names = [field.name for field in kind]
+        inner = [_plain(each) for each in array.flatten()]
+        return pyarrow.StructArray.from_arrays(inner, names, mask=array.is_null())
+    return array

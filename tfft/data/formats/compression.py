@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, cast
 
 from tfft.errors import DataError
 
-LARGE, RATIO = 2**28, 1000  # bytes of content, and times the size of its file, that no data have
+LARGE, RATIO = 2**24, 1000  # bytes of content, and times the size of its file, that no data have
 COMMANDS = {".bz2": "bunzip2 -k", ".gz": "gunzip -k", ".xz": "unxz -k", ".zst": "unzstd"}
 _FIRST_BYTES = {
     b"\x1f\x8b": ".gz",

@@ -28,9 +28,10 @@ def field_limit(limit: int) -> Iterator[None]:
 def record_pattern(delimiter: str) -> re.Pattern[str]:
     """Returns the pattern of a record whose quotes are all where they belong."""
     one = re.escape(delimiter)
-    plain = f'(?!")[^{one}\r\n]*' if delimiter == "\t" else f'[^"{one}\r\n]*'
-    field = f'(?:"[^"]*(?:""[^"]*)*"|{plain})'
-    return re.compile(f"{field}(?:{one}{field})*")
+    plain = f'(?!")[^{one}\r\n]*+' if delimiter == "\t" else f'[^"{one}\r\n]*+'
+    # Possessive: what was matched is not kept for another try, which takes a gigabyte.
+    field = f'(?:"[^"]*+(?:""[^"]*+)*+"|{plain})'
+    return re.compile(f"{field}(?:{one}{field})*+")
 
 
 class Separated(Format):

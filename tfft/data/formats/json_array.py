@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 from tfft.data.formats.base import LONGEST_LINE, MISSING, Format, Open, Row
 from tfft.data.formats.json_lines import JsonLines, refuse_surrogates, unique_keys
 from tfft.errors import DataError
-from tfft.storage.foreign_files import refuse_deep
+from tfft.storage.foreign_files import TOO_DEEP, refuse_deep
 
 CHUNK = 1 << 18  # bytes
 LIST = '[{"text": "...", "label": "..."}, ...], or one object a line'
@@ -130,7 +130,7 @@ class _Scanner:
         while True:
             try:
                 row, end = self._json.raw_decode(self._text, self._at)
-                refuse_deep(self._text[self._at : end], row)
+                refuse_deep(row)
                 refuse_surrogates(self._text[self._at : end], row)
             except json.JSONDecodeError as error:
                 if len(self._text) - self._at > LONGEST_LINE:
@@ -138,7 +138,9 @@ class _Scanner:
                 line = self._line + error.lineno - 1
                 if not self._read_more():
                     raise self.error(f"{error.msg}, in column {error.colno}", line) from error
-            except (ValueError, RecursionError) as error:
+            except RecursionError as error:
+                raise self.error(TOO_DEEP) from error
+            except ValueError as error:
                 raise self.error(f"object cannot be read: {error}") from error
             else:
                 self._at = end

@@ -13,6 +13,7 @@ from tfft.storage.foreign_files import parse_json
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+MOST_CONTAINERS = 500_000  # lists and objects of a row
 _OBJECT = 'one object a line: {"text": "...", "label": "..."}'
 
 
@@ -63,7 +64,7 @@ class JsonLines(Format):
 
     def _object(self, number: int, line: str) -> dict[str, Any]:
         try:
-            row = parse_json(line, object_pairs_hook=unique_keys)
+            row = parse_json(line, MOST_CONTAINERS, object_pairs_hook=unique_keys)
             refuse_surrogates(line, row)
         except json.JSONDecodeError as error:
             reason = f"is not JSON: {error.msg}, in column {error.colno}"

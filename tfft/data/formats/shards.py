@@ -142,9 +142,10 @@ class ParquetShard(Shard):
                 yield place, place + 1, values
 
     def read(self, positions: np.ndarray, columns: Sequence[str]) -> Iterator[Values]:
+        names = [*dict.fromkeys(columns)]
+        size = self.file.batch_size(names, ROWS)
         with self.file.file(buffer_size=BUFFER) as file:
-            begin, names = 0, [*dict.fromkeys(columns)]
-            size, reader = self.file.batch_size(file, names, ROWS), self.file.reader()
+            begin, reader = 0, self.file.reader()
             for group in range(file.num_row_groups):
                 end = begin + file.metadata.row_group(group).num_rows
                 first, last = np.searchsorted(positions, [begin, end])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import pathlib
+import itertools
+import os
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
@@ -11,8 +12,10 @@ import numpy as np
 
 from tfft.data.formats.base import MISSING, Format, Row
 from tfft.errors import DataError
+from tfft.storage.foreign_files import open_regular
 
 BATCH = 1024
+LONGEST_RECORD = 2**26  # bytes
 HEAD, TAIL = 12, 4  # bytes around a record: its length with a checksum, and its own checksum
 _VALID = "a complete, uncompressed TFRecord file of tf.train.Example"
 
@@ -28,6 +31,7 @@ class TFRecord(Format):
         from tensorflow.core.example.example_pb2 import Example
 
         super().__init__(where)
+        self._refuse_long_records()
         self._example, self._decode_error = Example, DecodeError
         first = next(self._examples(), None)
         if first is None:
@@ -53,12 +57,34 @@ class TFRecord(Format):
         return f"{self.where}, row {number:,}" if number else self.where
 
     def _examples(self) -> Iterator[tuple[int, int, Any]]:
-        position = number = 0
+        position = 0
         for number, record in enumerate(self._records(), 1):
             yield position, number, self._parse(record, number)
             position += HEAD + len(record) + TAIL
-        if position != pathlib.Path(self.where).stat().st_size:  # TensorFlow drops a torn head
-            raise self._damaged(number + 1)
+
+    def _refuse_long_records(self) -> None:
+        """Refuses lengths beyond the file, for which TensorFlow would end the process.
+
+        Raises:
+          OSError: The file cannot be read.
+          DataError: Its records are not what follow each other in it.
+        """
+        with open_regular(self.where) as file:
+            position, size = 0, os.fstat(file.fileno()).st_size
+            for number in itertools.count(1):
+                if position == size:
+                    return
+                head = os.pread(file.fileno(), HEAD, position)
+                length = struct.unpack("<Q", head[:8])[0] if len(head) == HEAD else size
+                position += HEAD + length + TAIL
+                if position > size:
+                    raise self._damaged(number)
+                if length > LONGEST_RECORD:
+                    raise DataError(
+                        f"{self.place(number)} has {length:,} bytes.",
+                        set_in=self.place(number),
+                        valid=f"records of at most {LONGEST_RECORD:,} bytes",
+                    )
 
     def _records(self) -> Iterator[bytes]:
         import tensorflow as tf

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from tfft.errors import ConfigError, DataError
+from tfft.errors import DataError
+from tfft.preprocessing.fingerprints import digest
 from tfft.preprocessing.media_files import KINDS, content, data_uri, name_of
 
-FITS = ("crop", "pad", "stretch")
 THUMBNAIL = 64  # pixels of its longer side
 
 
@@ -40,8 +38,6 @@ class ImagePreprocessor(tf.Module):
 
     def __init__(self, height: int, width: int, fit: Literal["crop", "pad", "stretch"] = "crop"):
         super().__init__(name="image_preprocessor")
-        if fit not in FITS:
-            raise ConfigError(f"fit={fit!r} is none.", valid=", ".join(FITS))
         self.height, self.width, self.fit = int(height), int(width), fit
 
     @property
@@ -95,7 +91,7 @@ class ImagePreprocessor(tf.Module):
         """From the content of one file to uint8 [h w c]."""
         image = tf.cond(
             tf.strings.substr(read, 0, 2) == b"BM",
-            # decode_image gives an error where a BMP has another number of channels than asked.
+            # decode_image gives an error where a BMP has another number of channels.
             lambda: _three(tf.io.decode_bmp(read)),
             lambda: tf.io.decode_image(read, channels=3, expand_animations=False),
         )
@@ -104,12 +100,12 @@ class ImagePreprocessor(tf.Module):
         if self.fit == "pad":
             resized = tf.image.resize_with_pad(image, *size, antialias=True)
         else:
-            kept = self._middle(image) if self.fit == "crop" else image
-            resized = tf.image.resize(kept, size, antialias=True)
+            part = self._middle(image) if self.fit == "crop" else image
+            resized = tf.image.resize(part, size, antialias=True)
         return tf.ensure_shape(tf.saturate_cast(tf.round(resized), tf.uint8), self.shape)
 
     def _middle(self, image: tf.Tensor) -> tf.Tensor:
-        """Returns the largest part around the middle that has the aspect ratio asked for."""
+        """Returns the largest part around the middle that has the aspect ratio of the model."""
         height, width = tf.shape(image)[0], tf.shape(image)[1]
         tall = tf.clip_by_value(width * self.height // self.width, 1, height)
         wide = tf.clip_by_value(height * self.width // self.height, 1, width)
@@ -117,13 +113,12 @@ class ImagePreprocessor(tf.Module):
         return image[top : top + tall, left : left + wide]
 
     def config(self) -> Mapping[str, Any]:
-        """Returns what a person may want to know of it, JSON-able and short."""
+        """Returns its main settings for a report, JSON-able and short."""
         return {"image_size": [self.height, self.width], "fit": self.fit, "resize": "bilinear"}
 
     def fingerprint(self) -> str:
         """Returns the SHA-256, in hex, of every setting, and of what decodes."""
-        everything = {**self.config(), "tensorflow": tf.__version__}
-        return hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()
+        return digest({**self.config(), "tensorflow": tf.__version__})
 
 
 def _row(number: int, call: Any, *arguments: Any) -> Any:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow as tf
+
+from tfft.preprocessing.fingerprints import digest
 
 
 class TowerPreprocessor(tf.Module):
@@ -64,4 +64,4 @@ class TowerPreprocessor(tf.Module):
     def fingerprint(self) -> str:
         """Returns the SHA-256, in hex, of the parts and of what each reads."""
         own = {name: [self.places[name], part.fingerprint()] for name, part in self.parts.items()}
-        return hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
+        return digest(own)

@@ -19,14 +19,14 @@ def strings(texts):
         surrogate pair and bytes that are no UTF-8 count as U+FFFD.
     """
     replace = tf.strings.regex_replace
-    found = replace(texts, r"\\\\", BACKSLASH)
-    found = replace(found, r'\\"', QUOTE)
-    found = replace(found, r'^\s*\[\s*"?|"?\s*\]\s*$', "")
-    found = tf.strings.split(replace(found, r'"\s*,\s*"', END), END)
-    values = found.values
+    lists = replace(texts, r"\\\\", BACKSLASH)
+    lists = replace(lists, r'\\"', QUOTE)
+    lists = replace(lists, r'^\s*\[\s*"?|"?\s*\]\s*$', "")
+    lists = tf.strings.split(replace(lists, r'"\s*,\s*"', END), END)
+    values = lists.values
     for letter, meant in SHORT:
         values = replace(values, rf"\\{letter}", meant)
-    return found.with_values(_without_numbers(values))
+    return lists.with_values(_without_numbers(values))
 
 
 def _without_numbers(texts: tf.Tensor) -> tf.Tensor:
@@ -48,9 +48,9 @@ def _without_numbers(texts: tf.Tensor) -> tf.Tensor:
     plain = tf.where(values == ord(QUOTE), ord('"'), plain)
     escaped = escaped[:-ESCAPE]
     within = _after(escaped, range(1, ESCAPE)) | _after(pair, range(ESCAPE, 2 * ESCAPE))
-    found = codes.with_values(tf.where(escaped, whole, plain))
-    kept = tf.ragged.boolean_mask(found, codes.with_values(~within))
-    return tf.strings.unicode_encode(kept, "UTF-8")
+    decoded = codes.with_values(tf.where(escaped, whole, plain))
+    remaining = tf.ragged.boolean_mask(decoded, codes.with_values(~within))
+    return tf.strings.unicode_encode(remaining, "UTF-8")
 
 
 def _digits(codes: tf.Tensor) -> tf.Tensor:

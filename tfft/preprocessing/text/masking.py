@@ -16,7 +16,7 @@ from tfft.preprocessing.text.served_texts import shorten
 from tfft.preprocessing.text.text_preprocessor import Ragged, Rows, Tensors, TextPreprocessor
 from tfft.preprocessing.text.word_spans import word_spans
 
-MASK = "[MASK]"  # how a text says that a word is to be guessed, whatever the body's own token is
+MASK = "[MASK]"  # marks a word of a text to be guessed, whatever the backbone's own token is
 NO_WORD = -1
 
 
@@ -34,7 +34,7 @@ class MaskingPreprocessor(TextPreprocessor):
       settings: as of `TextPreprocessor`.
 
     Raises:
-      ConfigError: the body's vocabulary has no token that stands for a hidden one.
+      ConfigError: the backbone's vocabulary has no token that stands for a hidden one.
     """
 
     inputs = ("truth",)
@@ -128,7 +128,7 @@ class MaskingPreprocessor(TextPreprocessor):
         values = np.stack([hidden, words.values], axis=1).astype(np.int32)
         return dataclasses.replace(truth, values=values)
 
-    def drawn(
+    def augment(
         self, inputs: Mapping[str, Any], targets: np.ndarray, rng: np.random.Generator, tokens: int
     ) -> tuple[dict[str, Any], np.ndarray]:
         """Returns a batch with other words hidden.

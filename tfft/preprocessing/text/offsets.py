@@ -8,10 +8,11 @@ tensors of whole batches, in the graph: [n] stands for all characters of a batch
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeAlias
 
 import tensorflow as tf
 
-Ragged = tf.RaggedTensor
+Ragged: TypeAlias = tf.RaggedTensor
 Spans = tuple[Ragged, Ragged]  # starts and ends, int32 [b (t)] each
 Tokens = tuple[Ragged, Ragged, Ragged]  # ids, starts and ends
 SPACE = ord(" ")

@@ -19,10 +19,7 @@ TAIL = 1024  # bytes in which the place to cut is looked for
 
 
 def shorten(
-    texts: Any,
-    tokens: int,
-    count: Callable[[tf.Tensor], tf.Tensor],
-    boundary: str | None,
+    texts: Any, tokens: int, count: Callable[[tf.Tensor], tf.Tensor], boundary: str | None
 ) -> tf.Tensor:
     """Returns texts without most of what stands behind their first tokens, strings [b].
 

@@ -6,8 +6,6 @@ TensorFlow operations. Training and serving must not differ, so `Subwords` only 
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +13,7 @@ import tensorflow as tf
 import tensorflow_text
 from tensorflow_text.python.ops import sentencepiece_tokenizer
 
+from tfft.preprocessing.fingerprints import digest
 from tfft.preprocessing.text.keras_hub_offsets import tokens
 from tfft.preprocessing.text.offsets import Characters, Origins, Ragged, Tokens
 from tfft.storage.protobuf_fields import fields
@@ -34,7 +33,11 @@ class Subwords(tf.Module):
 
     _ids: Any  # tf.functions of strings [b]
     _ids_with_offsets: Any
-    boundary: str | None  # of texts that may be cut, see `served_texts.shorten`
+
+    @property
+    def boundary(self) -> str | None:
+        """The regular expression of `served_texts.shorten`; None if no text may be cut."""
+        raise NotImplementedError
 
     def ids(self, texts: Any) -> Ragged:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.
@@ -70,7 +73,7 @@ class _SharedModel(sentencepiece_tokenizer._SentencepieceModelResource):
     """
 
     def _create_resource(self) -> Any:
-        name = f"sentencepiece_{_digest(self._model)}"
+        name = f"sentencepiece_{digest(self._model)}"
         return sentencepiece_tokenizer.gen_sentencepiece_tokenizer.sentencepiece_op(
             model=self._model, shared_name=name
         )
@@ -162,9 +165,11 @@ class HubTokenizer(Subwords):
     def settings(self) -> dict[str, Any]:
         """Returns what fixes every id; large parts as their SHA-256."""
         parts = {n: getattr(self.tokenizer, n, None) for n in ("proto", "vocabulary", "merges")}
-        parts = {name: _digest(part) for name, part in parts.items() if part is not None}
-        names = ("add_prefix_space", "add_bos", "add_eos", "unsplittable_tokens")
+        parts = {name: digest(part) for name, part in parts.items() if part is not None}
+        names = ("add_prefix_space", "add_bos", "add_eos")
         flags = {name: getattr(self.tokenizer, name, None) for name in names}
+        special = getattr(self.tokenizer, "unsplittable_tokens", None)
+        flags["unsplittable_tokens"] = special and sorted(special)  # KerasHub has them from a set
         kind = type(self.tokenizer).__name__
         return {"kind": kind, "fold": self.fold, "lowercase": self.lowercase, **parts, **flags}
 
@@ -208,8 +213,3 @@ def _pieces(proto: bytes) -> Iterator[bytes]:
             for part, text in fields(piece):
                 if part == 1 and not isinstance(text, int):
                     yield bytes(text).replace("\u2581".encode(), b" ")
-
-
-def _digest(part: Any) -> str:
-    data = part if isinstance(part, bytes) else json.dumps(part, sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfft.preprocessing.fingerprints import digest
 from tfft.preprocessing.instances import Windows
 from tfft.preprocessing.text.offsets import Ragged
 from tfft.preprocessing.text.served_texts import shorten
@@ -189,6 +188,4 @@ class TextPreprocessor(tf.Module):
 
     def fingerprint(self) -> str:
         """Returns the SHA-256, in hex, of the vocabulary and every setting."""
-        everything = [dict(self.config()), self.subwords.settings()]
-        text = json.dumps(everything, sort_keys=True, ensure_ascii=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest([dict(self.config()), self.subwords.settings()])

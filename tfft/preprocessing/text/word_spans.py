@@ -1,4 +1,4 @@
-"""Words of texts in any script, found from where tokens stand, in the graph.
+"""Words of texts in any script, from the places of tokens, in the graph.
 
 A word is a run of letters, digits and their marks. Any other character that is no white space,
 such as punctuation, a symbol or a letter of a script without spaces between words, stands for
@@ -193,16 +193,16 @@ def dense_spans(
     """
     begins = starts >= 0
     chances, *places = (tf.boolean_mask(each, begins) for each in (probabilities, starts, ends))
-    found = spans(chances, places[0], places[1], tf.where(begins)[:, 0])
-    found["labels"] = tf.gather(tf.constant(list(labels), tf.string), found["labels"])
-    rows, size = found.pop("rows"), tf.shape(starts, tf.int64)[0]
+    parts = spans(chances, places[0], places[1], tf.where(begins)[:, 0])
+    parts["labels"] = tf.gather(tf.constant(list(labels), tf.string), parts["labels"])
+    rows, size = parts.pop("rows"), tf.shape(starts, tf.int64)[0]
     filled = {"starts": NONE, "ends": NONE, "labels": "", "probabilities": 0.0}
     tags = tf.argmax(probabilities, axis=-1, output_type=tf.int32)
     of_words = {"word_starts": starts, "word_ends": ends, "word_tags": tags}
     return {
         **{
             name: tf.RaggedTensor.from_value_rowids(values, rows, size).to_tensor(filled[name])
-            for name, values in found.items()
+            for name, values in parts.items()
         },
         **{
             name: tf.ragged.boolean_mask(values, begins).to_tensor(NONE)
@@ -225,9 +225,9 @@ def spans_of(
     rows = np.repeat(np.arange(len(words)), [mask.sum() for mask in begins])
     places = np.concatenate([here[mask] for here, mask in zip(words, begins, strict=True)])
     chances = np.concatenate([out[m] for out, m in zip(probabilities, begins, strict=True)])
-    found = spans(*map(tf.constant, (chances, places[:, 0], places[:, 1], rows)))
+    parts = spans(*map(tf.constant, (chances, places[:, 0], places[:, 1], rows)))
     texts: list[list[tuple[int, int, str, float]]] = [[] for _ in words]
     columns = ("rows", "starts", "ends", "labels", "probabilities")
-    for row, start, end, label, chance in zip(*(found[c].numpy() for c in columns), strict=True):
+    for row, start, end, label, chance in zip(*(parts[c].numpy() for c in columns), strict=True):
         texts[row].append((int(start), int(end), labels[label], float(chance)))
     return texts

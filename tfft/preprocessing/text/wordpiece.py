@@ -9,7 +9,6 @@ TensorFlow's for marks, punctuation and ideographs, and `UNKNOWN_TO_JUDGE` lists
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ import tensorflow as tf
 import tensorflow_text
 
 from tfft.errors import WeightsError
+from tfft.preprocessing.fingerprints import digest
 from tfft.preprocessing.text.offsets import Characters, Origins, Ragged, bind, counted, unbind
 from tfft.preprocessing.text.subword_tokenizer import Subwords, lower
 
@@ -112,7 +112,7 @@ class WordPiece(Subwords):
         # A dict on a tf.Module would be wrapped and written into every SavedModel.
         self._settings = settings or WordPieceSettings()
         tokens = _in_order(vocabulary, self._settings.unknown)
-        self._digest = hashlib.sha256("\n".join(tokens).encode()).hexdigest()
+        self._digest = digest("\n".join(tokens).encode())
         present = sorted((t for t in special if t in vocabulary), key=len, reverse=True)
         letters = _unused_letters(tokens, len(present) + 1)
         self._blank, self._letters = letters[0], tuple(letters[1:])

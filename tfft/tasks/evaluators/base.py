@@ -14,6 +14,7 @@ from tfft.errors import ConfigError
 from tfft.metrics import aggregates
 from tfft.tasks.definition_checks import check_terms
 
+Details = dict[str, Any]  # JSON-able part of a report
 Floors = dict[str, Floor]  # by the name of a baseline
 Log = Callable[[str], None] | None
 Terms = Mapping[str, tuple[str, aggregates.Terms]]
@@ -81,7 +82,7 @@ class Evaluator:
             )
         return terms[key][1]
 
-    def evaluate(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: Any) -> Details:
         """Returns all metrics of outputs, those of `metrics` with their intervals."""
         return aggregates.figures(self._checked_terms(examples, outputs))
 
@@ -130,11 +131,11 @@ class Evaluator:
         """Returns what a person has to know of examples with targets, a line each."""
         return []
 
-    def report_details(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: Any) -> Details:
         """Returns further content of report.json."""
         return {}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns examples for the report: `mistake_count`, `mistakes`, `least_certain`.
 
         A task that does not say which predictions are mistakes has None for the first. The latter

@@ -14,7 +14,7 @@ from tfft.baselines.tfidf_linear import label_floors
 from tfft.data.examples import Examples
 from tfft.metrics.classification import class_metrics, multi_label
 from tfft.metrics.classification.roc_and_pr_curves import ranking
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, reported
 from tfft.tasks.report_examples import shown_examples, text_of
 
 MOST_PAIRS = 100  # kinds of mistakes that a report keeps
@@ -64,7 +64,7 @@ class ClassificationEvaluator(Evaluator):
         limits = self.limits
         return (outputs if limits is None else outputs - np.array(limits, np.float32)).argmax(-1)
 
-    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns what `classification_metrics` does of outputs [n c]."""
         truth, predicted = examples.targets, self.predicted_classes(outputs)
         return class_metrics.classification_metrics(truth, outputs, self.names, predicted)
@@ -93,7 +93,7 @@ class ClassificationEvaluator(Evaluator):
         """Returns the division by class."""
         return {"class": [self.names[number] for number in examples.targets]}
 
-    def report_details(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns `labels`, `ranking` (see there), and `confusions`, the most frequent first."""
         truth, names = examples.targets, self.names
         matrix = np.zeros((len(names), len(names)), int)
@@ -105,7 +105,7 @@ class ClassificationEvaluator(Evaluator):
             "confusions": class_metrics.confusions(matrix.tolist(), names)[:MOST_PAIRS],
         }
 
-    def report_examples(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns the mistakes of which the model was surest, and what it was least certain of.
 
         The latter are the examples with the smallest margin between the two likeliest classes.
@@ -153,7 +153,7 @@ class MultiLabelEvaluator(Evaluator):
     def __init__(self, names: Sequence[str], limits: np.ndarray, loss: keras.losses.Loss):
         self.names, self.limits, self._loss = tuple(names), limits, loss
 
-    def evaluate(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: np.ndarray) -> Details:
         truth, predicted = examples.targets == 1, outputs > self.limits
         return multi_label.multi_label_metrics(truth, predicted, outputs, self.names)
 
@@ -166,15 +166,15 @@ class MultiLabelEvaluator(Evaluator):
     def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         return label_floors(train.inputs, train.targets, test.inputs, log)
 
-    def report_details(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: np.ndarray) -> Details:
         return {"labels": list(self.names)}
 
-    def report_examples(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns the examples with a wrong label, that of the surest first."""
         truth, predicted = examples.targets == 1, outputs > self.limits
         names, sides = np.array(self.names), {"truth": truth, "predicted": predicted}
 
-        def details(row: int) -> dict[str, Any]:
+        def details(row: int) -> Details:
             return {side: ", ".join(names[has[row]]) or "none" for side, has in sides.items()}
 
         errors = multi_label.surest_errors(truth, predicted, outputs)

@@ -7,7 +7,7 @@ from typing import Any
 from tfft.baselines import bm25
 from tfft.data.examples import Examples
 from tfft.metrics import regression, retrieval
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -23,7 +23,7 @@ class RetrievalEvaluator(Evaluator):
         """Returns BM25, with the first texts as queries."""
         return {"bm25": bm25.bm25(*test.inputs[:2])}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the first texts whose second texts are found last."""
         ranks = retrieval.retrieve(outputs, examples.inputs[1], examples.targets)
         worst = ranks.last(examples.inputs[1])

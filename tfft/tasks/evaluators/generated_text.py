@@ -11,11 +11,12 @@ from tfft.baselines import token_frequency
 from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.metrics.text import generated_text, masked_tokens
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import LONGEST_TEXT, SHOWN_EXAMPLES, shown_examples, text_of
 
 PERPLEXITY = "perplexity"
 TITLES = {**generated_text.NAMES, PERPLEXITY: "perplexity"}
+Outputs = Mapping[str, Any]  # of all examples, by name
 Baselines = Callable[[Examples, Examples], Floors]
 
 
@@ -37,7 +38,7 @@ class GeneratedTextEvaluator(Evaluator):
         self.aggregate = generated_text.measure(metrics[0])
         self._baselines = baselines
 
-    def terms(self, examples: Examples, outputs: Mapping[str, Any]) -> Terms:
+    def terms(self, examples: Examples, outputs: Outputs) -> Terms:
         """Returns the terms of the texts; and of perplexity where there are probabilities."""
         names = [metric.key for metric in self.metrics if metric.key != PERPLEXITY]
         terms: dict[str, Any] = {
@@ -49,10 +50,10 @@ class GeneratedTextEvaluator(Evaluator):
             terms[PERPLEXITY] = ("exp_ratio", sums)
         return terms
 
-    def main_terms(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def main_terms(self, examples: Examples, outputs: Outputs) -> dict[str, np.ndarray]:
         return self._terms_of(self.metrics[0].key, examples, outputs)
 
-    def _terms_of(self, name: str, examples: Examples, outputs: Mapping[str, Any]) -> Any:
+    def _terms_of(self, name: str, examples: Examples, outputs: Outputs) -> Any:
         return generated_text.sums(name, decode_texts(outputs), list(examples.answers or ()))
 
     def constant_loss(self, targets: Ragged) -> float:
@@ -69,12 +70,12 @@ class GeneratedTextEvaluator(Evaluator):
         line = f"{count:,} of {size:,} answers are longer than max_new_tokens and are cut"
         return [line] if count else []
 
-    def report_details(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns `written`: examples from the whole split, with references and predictions."""
         places = np.linspace(0, len(examples) - 1, min(SHOWN_EXAMPLES, len(examples)))
         return {"written": _report_rows(examples, outputs, np.unique(places.astype(int)))}
 
-    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the examples whose texts are farthest from the references, by ROUGE-L."""
         texts, references = decode_texts(outputs), list(examples.answers or ())
         wrong = np.flatnonzero(generated_text.exact(texts, references) == 0)
@@ -84,13 +85,13 @@ class GeneratedTextEvaluator(Evaluator):
         return {"mistake_count": len(wrong), "mistakes": rows, "least_certain": []}
 
 
-def decode_texts(outputs: Mapping[str, Any]) -> list[str]:
+def decode_texts(outputs: Outputs) -> list[str]:
     """Returns the texts of outputs, str or UTF-8, as str."""
     texts = outputs["text"]
     return [t if isinstance(t, str) else bytes(t).decode("utf-8", "replace") for t in texts]
 
 
-def _report_rows(examples: Examples, outputs: Mapping[str, Any], rows: Any) -> list[dict[str, Any]]:
+def _report_rows(examples: Examples, outputs: Outputs, rows: Any) -> list[Details]:
     texts, references = decode_texts(outputs), list(examples.answers or ())
     sides = {"truth": references, "predicted": texts}
     return [
@@ -135,7 +136,7 @@ class MaskedLMEvaluator(Evaluator):
         none = sum(not (ids >= 0).any() for ids in masked_tokens.hidden(examples.targets))
         return [f"{none:,} texts have no word to hide"] if none else []
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the texts whose hidden words were least expected."""
         details = masked_tokens.told(masked_tokens.hidden(examples.targets), outputs, self.names)
         worst = np.argsort(-self.main_terms(examples, outputs)["loss"], kind="stable")

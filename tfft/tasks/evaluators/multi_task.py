@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from tfft.baselines.base import Floor
+from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.tasks.base import Task
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, ReportedMetric
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, ReportedMetric
 from tfft.tasks.multi_task.data import filled_shares, shares
-from tfft.tasks.multi_task.targets import constant_loss
 
+Outputs = Mapping[str, Any]  # of each task, by name
 SHOWN = ("text", "characters_left_out", "truth", "predicted", "spans")  # what all tasks may show
 
 
@@ -45,7 +46,7 @@ class MultiTaskEvaluator(Evaluator):
                     return own
         return super().greater_is_better(name)
 
-    def evaluate(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the metrics of each task on its examples, "task/key".
 
         Beside them `classes` of all tasks, and all metrics under `tasks`.
@@ -60,14 +61,24 @@ class MultiTaskEvaluator(Evaluator):
         }
         return collected(metrics, (metric.key for metric in self.metrics))
 
-    def main_terms(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def main_terms(self, examples: Examples, outputs: Outputs) -> dict[str, np.ndarray]:
         """Returns the first task's terms, with `there` 0 for examples that are not its own."""
         share = shares(examples, self.tasks)[self.main]
         part, taken = self.parts[self.main], share.taken(outputs[self.main])
         return share.scattered(part.main_terms(share.examples, taken))
 
     def constant_loss(self, targets: Any) -> float | None:
-        return constant_loss(self.tasks, self.weights, targets)
+        """Returns the loss of each task's best constant answer; None where one has none."""
+        total = 0.0
+        for name, part in self.parts.items():
+            own, mask = targets[name]["targets"], targets[name]["mask"]
+            rows = np.flatnonzero(mask)
+            own = own.take(rows) if isinstance(own, Ragged) else own[rows]
+            loss = part.constant_loss(own) if len(rows) else 0.0
+            if loss is None:
+                return None
+            total += self.weights[name] * loss * len(rows) / len(mask)
+        return total
 
     def baselines(self, train: Examples, test: Examples, log: Log = None) -> Floors:
         """Returns the first baseline of each task together, then the second ones, and so on.
@@ -96,7 +107,7 @@ class MultiTaskEvaluator(Evaluator):
             for line in self.parts[name].data_warnings(share.examples)
         ]
 
-    def report_examples(self, examples: Examples, outputs: Mapping[str, Any]) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the report examples of each task, one after the other, with its name."""
         result: dict[str, Any] = {"mistake_count": 0, "mistakes": [], "least_certain": []}
         for name, share in filled_shares(examples, self.tasks).items():
@@ -108,7 +119,7 @@ class MultiTaskEvaluator(Evaluator):
         return result
 
 
-def collected(tasks: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+def collected(tasks: Mapping[str, Any], keys: Iterable[str]) -> Details:
     """Returns the metrics of all tasks as those of one."""
     metrics = {}
     for path in keys:

@@ -10,7 +10,7 @@ import numpy as np
 from tfft.baselines import word_overlap
 from tfft.data.examples import Examples
 from tfft.metrics.classification import multiple_choice
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -32,13 +32,13 @@ class MultipleChoiceEvaluator(Evaluator):
         """Returns the division by the number of choices."""
         return {"choices": [str(len(texts)) for texts in choices(examples)]}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the mistakes of which the model was surest, and what it was least certain of."""
         predictions, truth = predicted(examples, outputs), examples.targets
         sure = np.array([max(each["probabilities"]) for each in predictions])
         wrong = np.flatnonzero(self.main_terms(examples, outputs)["score"] == 0)
 
-        def details(row: int) -> dict[str, Any]:
+        def details(row: int) -> Details:
             return {
                 "truth": multiple_choice.choices_of(examples.inputs[1][row])[truth[row]],
                 "predicted": predictions[row]["choice"],
@@ -55,7 +55,7 @@ def choices(examples: Examples) -> list[list[str]]:
     return list(map(multiple_choice.choices_of, examples.inputs[1]))
 
 
-def predicted(examples: Examples, outputs: Any) -> list[dict[str, Any]]:
+def predicted(examples: Examples, outputs: Any) -> list[Details]:
     """Returns `choice`, `number` and `probabilities` of each example."""
     pairs = zip(choices(examples), outputs, strict=True)
     return [multiple_choice.chosen(texts, scores[: len(texts), 0]) for texts, scores in pairs]

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 import numpy as np
 
 from tfft.baselines.tfidf_linear import ridge_floors
 from tfft.data.examples import Examples
 from tfft.metrics import regression
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 
@@ -46,12 +44,12 @@ class RegressionEvaluator(Evaluator):
         """Returns the mean of the training answers, and ridge regression on TF-IDF."""
         return ridge_floors(train.inputs, train.targets, test.inputs, log)
 
-    def report_examples(self, examples: Examples, outputs: np.ndarray) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: np.ndarray) -> Details:
         """Returns the examples with the largest errors."""
         truth, predicted = examples.targets[:, 0], outputs[:, 0]
         worst = np.argsort(-np.abs(predicted - truth), kind="stable")
 
-        def details(row: int) -> dict[str, Any]:
+        def details(row: int) -> Details:
             return {"truth": f"{truth[row]:.4g}", "predicted": f"{predicted[row]:.4g}"}
 
         return shown_examples(examples, worst, details)

@@ -14,7 +14,7 @@ from tfft.data.encoded_split import Ragged
 from tfft.data.examples import Examples
 from tfft.metrics.text import answer_span_scores, extractive_answers, tagged_spans
 from tfft.preprocessing.text import word_spans
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 Outputs = Sequence[np.ndarray]  # an array for each example
@@ -54,7 +54,7 @@ class AnswerEvaluator(Evaluator):
         """Returns how many answers are in no window."""
         return answer_span_scores.left_out(examples.encoded)
 
-    def report_examples(self, examples: Examples, outputs: Outputs) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the examples with the least F1, the surest first."""
         predictions = predict_answers(examples, outputs, self.longest_answer, self.limit)
         worst = extractive_answers.surest_errors(examples, predictions)
@@ -63,7 +63,7 @@ class AnswerEvaluator(Evaluator):
 
 def predict_answers(
     examples: Examples, outputs: Outputs, longest_answer: int, limit: float
-) -> list[dict[str, Any]]:
+) -> list[Details]:
     """Returns `answer` with the characters it begins with and ends before, and `probability`.
 
     No answer is "", from -1 to -1, with the probability of that.
@@ -92,7 +92,7 @@ class SpanEvaluator(Evaluator):
     def __init__(self, labels: Sequence[str], loss: Callable[[], keras.losses.Loss]):
         self.labels, self._loss = tuple(labels), loss
 
-    def evaluate(self, examples: Examples, outputs: Outputs) -> dict[str, Any]:
+    def evaluate(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns what `span_metrics` does, and the share of words with the right tag."""
         words = tagged_spans.word_sums(examples.targets.rows(), outputs)
         more = {"token_accuracy": ("ratio", words)}
@@ -118,11 +118,11 @@ class SpanEvaluator(Evaluator):
         rows = (tagged_spans.truth(examples), word_spans.of_tokens(examples))
         return tagged_spans.told(zip(*rows, examples.encoded.cut > 0, strict=True))
 
-    def report_details(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_details(self, examples: Examples, outputs: Any) -> Details:
         """Returns `labels`."""
         return {"labels": list(self.labels)}
 
-    def report_examples(self, examples: Examples, outputs: Outputs) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Outputs) -> Details:
         """Returns the examples with the most spans that are missed or wrong."""
         worst = tagged_spans.errors(*self._spans(examples, outputs), examples.inputs[0])
         return shown_examples(examples, list(worst), worst.__getitem__)

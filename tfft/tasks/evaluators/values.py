@@ -9,7 +9,7 @@ import numpy as np
 
 from tfft.baselines.base import Floor
 from tfft.data.examples import Examples
-from tfft.tasks.evaluators.base import Evaluator, Floors, Log, Terms, reported
+from tfft.tasks.evaluators.base import Details, Evaluator, Floors, Log, Terms, reported
 from tfft.tasks.report_examples import shown_examples
 
 Score = Callable[[np.ndarray, np.ndarray], Any]
@@ -93,7 +93,7 @@ class ValueEvaluator(Evaluator):
         mean = np.asarray(np.mean(train.targets, axis=0, dtype=np.float64), np.float32)
         return {"mean": Floor(np.repeat(mean[None], len(test), axis=0))}
 
-    def report_examples(self, examples: Examples, outputs: Any) -> dict[str, Any]:
+    def report_examples(self, examples: Examples, outputs: Any) -> Details:
         """Returns the examples with a wrong value, the worst by the main metric first."""
         truth, predicted = self._values(examples.targets), self._values(outputs)
         scores = np.asarray(self.main_terms(examples, outputs)["score"], np.float64)

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from tfft.baselines.base import Floor
 from tfft.baselines.pixels import pixel_floors
 from tfft.data.examples import Examples
 from tfft.data.inputs import Image
 from tfft.preprocessing.image.image_preprocessor import thumbnail
 from tfft.preprocessing.media_files import name_of
 from tfft.tasks.classification import Classification
-from tfft.tasks.evaluators.base import Log
+from tfft.tasks.evaluators.base import Floors, Log
 
 
 class ImageClassification(Classification):
-    """A softmax Dense on the pooled output of a body of images, trained with cross-entropy.
+    """A softmax Dense on the pooled output of a backbone of images, trained with cross-entropy.
 
     An example is the path of an image, or a data URI; an export takes the contents of files. All
     arguments are those of `Classification`.
@@ -24,9 +23,7 @@ class ImageClassification(Classification):
     name: ClassVar[str] = "image_classification"
     inputs: tuple[Image, ...] = (Image("image"),)
 
-    def _baselines(
-        self, train: Examples, test: Examples, classes: int, log: Log
-    ) -> dict[str, Floor]:
+    def _baselines(self, train: Examples, test: Examples, classes: int, log: Log) -> Floors:
         pixels = (train.encoded.tokens, train.targets, test.encoded.tokens)
         return pixel_floors(*pixels, classes, log)
 

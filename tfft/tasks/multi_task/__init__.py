@@ -1,5 +1,5 @@
 """Several tasks on one backbone.
 
-`data` joins their examples, `targets` what they learn, and `model` their heads and losses. `parts`
-says which tasks can be joined.
+`data` joins their examples and targets, and `model` their heads and losses. `parts` checks which
+tasks can be joined.
 """

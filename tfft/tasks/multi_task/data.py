@@ -15,6 +15,7 @@ from tfft.data.examples import Examples
 from tfft.errors import DataError, near
 from tfft.metrics.record_aggregates import scatter
 from tfft.tasks.base import Task
+from tfft.tasks.targets.base import Counts
 
 VALID = 'the answers of tasks by name: {"topic": "sport", "names": [[0, 4, "person"]]}'
 
@@ -72,6 +73,22 @@ class Share:
         by_row = dict(zip(self.rows.tolist(), outputs, strict=True))
         return [by_row.get(row) for row in range(self.count)]
 
+    def encoded_targets(self) -> dict[str, Any]:
+        """Returns the `targets` of all examples, and their `mask`, float32 [n].
+
+        The mask is 1 for an example that has targets, of those of tokens one that is not padding,
+        and 0 for the others, whose targets are zeros or padding.
+        """
+        own = self.examples.targets
+        if not len(self.rows):  # those of no example
+            own = self.task.encode_targets(Examples(tuple([] for _ in self.task.inputs), []))
+            own = Ragged(np.zeros(0, np.int32), np.zeros(1, np.int64)) if own is None else own
+        mask = np.zeros(self.count, np.float32)
+        mask[self.rows] = 1.0
+        if isinstance(own, Ragged):
+            mask[self.rows] = [(row != own.padding).any() for row in own.rows()]
+        return {"targets": self.placed(own), "mask": mask}
+
 
 def answers_in(answer: str, names: Iterable[str]) -> dict[str, str]:
     """Returns the answers that an object in JSON holds, by task, as a source of its own has them.
@@ -120,7 +137,7 @@ def by_example(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
-def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str, Counter[str]]:
+def counts_by_task(tasks: Iterable[str], counts: Counts) -> dict[str, Counter[str]]:
     """Returns the number of examples with each answer of each task, from those of joint answers."""
     own: dict[str, Counter[str]] = {name: Counter() for name in tasks}
     for answer, count in counts.items():
@@ -129,7 +146,7 @@ def counts_by_task(tasks: Iterable[str], counts: Mapping[str, int]) -> dict[str,
     return own
 
 
-def sorted_counts(counts: Mapping[str, int]) -> dict[str, int]:
+def sorted_counts(counts: Counts) -> dict[str, int]:
     """Returns counts in the order of their answers."""
     return dict(sorted(counts.items()))
 

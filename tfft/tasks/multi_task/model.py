@@ -1,4 +1,4 @@
-"""Several tasks on one body: heads side by side, losses added up, targets and outputs by name.
+"""Several tasks on one backbone: heads side by side, losses added up, targets and outputs by name.
 
 A batch may hold examples of every task. The targets of a task are those of all examples, with a
 mask of the ones that have some.
@@ -32,9 +32,8 @@ class Heads(keras.layers.Layer):
         self.names, self.parts, self.tokens = list(heads), dict(heads), frozenset(tokens)
 
     def get_config(self) -> dict[str, Any]:
-        heads = [[name, head] for name, head in self.parts.items()]  # in their order
-        own = {"heads": heads, "tokens": sorted(self.tokens)}
-        return {**super().get_config(), **own}
+        heads = list(map(list, self.parts.items()))  # in their order
+        return {**super().get_config(), "heads": heads, "tokens": sorted(self.tokens)}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Heads:
@@ -52,19 +51,11 @@ class Heads(keras.layers.Layer):
     def call(self, read: Any, training: bool | None = None) -> dict[str, Any]:
         """Returns the output of each head, float32: [b c], or [b t c] where it reads tokens."""
         pooled, tokens = read[:, 0], read[:, 1:]
-        found = {
+        outputs = {
             name: head(tokens if name in self.tokens else pooled, training=training)
             for name, head in self.parts.items()
         }
-        return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), found)
-
-
-def heads_on(body: Any, tasks: Mapping[str, Task]) -> Heads:
-    """Returns the heads of tasks for a body."""
-    heads = {name: task.build_head(body) for name, task in tasks.items()}
-    return Heads(
-        heads, [name for name, task in tasks.items() if task.backbone_output.kind == "tokens"]
-    )
+        return keras.tree.map_structure(lambda out: keras.ops.cast(out, "float32"), outputs)
 
 
 class SummedLoss(keras.losses.Loss):
@@ -88,16 +79,16 @@ class SummedLoss(keras.losses.Loss):
         for name, loss in self._losses.items():
             # Of a softmax's own output Keras takes the logits: other last digits of the loss.
             outputs = tf.nest.map_structure(tf.identity, y_pred[name])
-            found = loss.call(y_true[name]["targets"], outputs)
+            part = loss.call(y_true[name]["targets"], outputs)
             share = y_true[name]["mask"]
             # A loss of tokens is a mean over all of the batch: it has no example to leave out.
             share = keras.ops.mean(share) if name in self._tokens else share
-            total += self._weights[name] * share * found
+            total += self._weights[name] * share * part
         return total
 
 
 class PartMetric(keras.metrics.Metric):
-    """A task's metric over the examples that have a target for it."""
+    """A task's metric over the examples that have a target for it, called "task_metric"."""
 
     def __init__(self, name: str, metric: Any):
         super().__init__(name=f"{name}_{metric.name}")
@@ -116,10 +107,3 @@ class PartMetric(keras.metrics.Metric):
 
     def reset_state(self) -> None:
         self._metric.reset_state()
-
-
-def metrics_of(tasks: Mapping[str, Task]) -> list[Any]:
-    """Returns the metrics of all tasks, called "task_metric"."""
-    return [
-        PartMetric(name, metric) for name, task in tasks.items() for metric in task.build_metrics()
-    ]

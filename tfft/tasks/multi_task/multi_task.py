@@ -14,10 +14,11 @@ from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.base import Task, config_of, with_calibration
 from tfft.tasks.calibrations.multi_task import JointCalibration
 from tfft.tasks.evaluators.multi_task import MultiTaskEvaluator
-from tfft.tasks.multi_task import data, parts, targets
+from tfft.tasks.multi_task import data, parts
 from tfft.tasks.multi_task import model as together
 from tfft.tasks.signatures.base import DEFAULT, Signatures
 from tfft.tasks.signatures.multi_task import MultiTaskSignature
+from tfft.tasks.targets.base import Counts
 from tfft.tasks.targets.joint_answers import JointAnswers
 
 
@@ -62,7 +63,7 @@ class MultiTask(Task):
             result[name] = with_calibration(task, self.calibration.values.get(name, {}), None)
         return result
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         self.target.with_training_answers(counts)  # refuses a task without answers
         own = data.counts_by_task(self._tasks, counts)
         task = copy.copy(self)
@@ -75,18 +76,22 @@ class MultiTask(Task):
         return parts.preprocessor([t.build_preprocessor(own) for t in self._tasks.values()], own)
 
     def encode_targets(self, examples: Examples) -> dict[str, dict[str, Any]]:
-        """Returns the targets of each task by its name, see `tfft.tasks.multi_task.targets`."""
-        return targets.targets_of(data.shares(examples, self.tasks))
+        """Returns the targets of each task by its name, see `Share.encoded_targets`."""
+        shares = data.shares(examples, self.tasks)
+        return {name: share.encoded_targets() for name, share in shares.items()}
 
     def build_head(self, backbone: Any) -> together.Heads:
         """Returns the layer to the outputs of each task by its name."""
-        return together.heads_on(backbone, self.tasks)
+        heads = {name: task.build_head(backbone) for name, task in self.tasks.items()}
+        kinds = {name: task.backbone_output.kind for name, task in self.tasks.items()}
+        return together.Heads(heads, [name for name in kinds if kinds[name] == "tokens"])
 
     def build_loss(self, head: Any) -> keras.losses.Loss:
         return together.SummedLoss(head, self.tasks, self.weights)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        return together.metrics_of(self.tasks)
+        pairs = ((n, each) for n, task in self.tasks.items() for each in task.build_metrics())
+        return [together.PartMetric(*pair) for pair in pairs]
 
     def build_evaluator(self) -> MultiTaskEvaluator:
         return MultiTaskEvaluator(self.tasks, self.weights)

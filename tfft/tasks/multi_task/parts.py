@@ -1,4 +1,4 @@
-"""Which tasks can be parts of one, and the preprocessor that they share."""
+"""Checks of the tasks that are parts of one, and the preprocessor that they share."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from tfft.errors import ConfigError
 from tfft.tasks.base import CustomPrediction, Task, modality_of, serving_signature
 
 
+def _wrong(problem: str, valid: str, member: str = "tasks") -> ConfigError:
+    return ConfigError(problem, set_in=f"MultiTask.{member}", valid=valid)
+
+
 def check(tasks: Mapping[str, Task], weights: Mapping[str, float]) -> None:
     """Refuses tasks that cannot be learned together.
 
@@ -17,53 +21,43 @@ def check(tasks: Mapping[str, Task], weights: Mapping[str, float]) -> None:
       ConfigError: there are less than two, or one reads or learns in a way of its own.
     """
     if len(tasks) < 2 or any(not name or "/" in name for name in tasks):
-        raise ConfigError(
+        raise _wrong(
             f"MultiTask has the tasks {', '.join(map(repr, tasks)) or 'none'}.",
-            set_in="MultiTask.tasks",
-            valid='two tasks or more by name, without "/": {"topic": @TextClassification(), ...}',
+            'two tasks or more by name, without "/": {"topic": @TextClassification(), ...}',
         )
     for name, task in tasks.items():
         output = task.backbone_output
         own = output.instances or task.augmentation is not None
         own = own or isinstance(task, CustomPrediction) or serving_signature(task).task is not task
         if own or output.kind not in ("pooled", "tokens") or modality_of(task) != "text":
-            raise ConfigError(
+            raise _wrong(
                 f"{task.name} reads or answers in a way of its own: it cannot stand beside others.",
-                set_in=f"MultiTask.tasks, {name!r}",
-                valid="tasks that read a row an example: classification, of pairs too, several "
-                "labels, regression, tagging",
+                "tasks that read a row an example: classification, of pairs too, several labels, "
+                "regression, tagging",
+                f"tasks, {name!r}",
             )
     if len({task.inputs for task in tasks.values()}) > 1:
         inputs = "; ".join(f"{n}: {', '.join(names_of(task.inputs))}" for n, task in tasks.items())
-        raise ConfigError(
-            f"the tasks have different inputs ({inputs}).",
-            set_in="MultiTask.tasks",
-            valid="tasks of the same inputs",
-        )
-    wrong = [name for name in weights if name not in tasks or not weights[name] >= 0]
-    if wrong:
-        raise ConfigError(
-            f"MultiTask.weights has {weights[wrong[0]]} for {wrong[0]!r}.",
-            set_in="MultiTask.weights",
-            valid=f"0 or more, for {', '.join(tasks)}",
-        )
+        raise _wrong(f"the tasks have different inputs ({inputs}).", "tasks of the same inputs")
+    for name in weights:
+        if name not in tasks:
+            problem = f"MultiTask.weights has {weights[name]} for {name!r}."
+            raise _wrong(problem, f"0 or more, for {', '.join(tasks)}", "weights")
 
 
-def preprocessor(made: Sequence[Any], own: Any) -> Any:
-    """Returns the preprocessor that serves all tasks: the body's, or one that gives more.
+def preprocessor(preprocessors: Sequence[Any], own: Any) -> Any:
+    """Returns the preprocessor that serves all tasks: the backbone's, or one that gives more.
 
     Args:
-      made: what each task makes of the body's.
-      own: the body's.
+      preprocessors: that each task builds from the backbone's.
+      own: the backbone's.
 
     Raises:
       ConfigError: two tasks read texts in different ways.
     """
-    more = [each for each in made if each is not own]
+    more = [each for each in preprocessors if each is not own]
     if len({each.fingerprint() for each in more}) > 1:
-        raise ConfigError(
-            "the tasks read their texts in different ways.",
-            set_in="MultiTask.tasks",
-            valid="tasks that make the same of a text",
+        raise _wrong(
+            "the tasks read their texts in different ways.", "tasks that make the same of a text"
         )
     return more[0] if more else own

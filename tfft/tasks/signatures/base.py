@@ -17,7 +17,8 @@ from tfft.tasks.targets.base import Target
 
 Answers = Mapping[str, Sequence[np.ndarray]]  # of an export, an array for each example
 Predictions = list[dict[str, Any]]  # JSON-able, one for each example
-Evaluation = tuple[dict[str, Any], dict[str, Any]]  # metrics and report details
+Results = tuple[dict[str, Any], dict[str, Any]]  # metrics and report details
+Tensors = Mapping[str, Any]  # by name, in the graph
 DEFAULT = "serving_default"
 
 
@@ -89,7 +90,7 @@ class ServingSignature:
         pairs = zip(self.inputs, inputs, strict=True)
         return tuple(each.to_serving(values) for each, values in pairs)
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns the answers of an export, as tensors within its graph.
 
         Args:
@@ -126,9 +127,7 @@ class ServingSignature:
             )
         return self.format_predictions(examples, self.parse(answers))
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics and report details of an export's answers.
 
         Args:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft.data.examples import Examples
 from tfft.tasks.evaluators.multiple_choice import predicted
-from tfft.tasks.signatures.base import Answers, Predictions, ServedTask, ServingSignature
+from tfft.tasks.signatures.base import Answers, Predictions, ServedTask, ServingSignature, Tensors
 
 
 class LabelSignature(ServingSignature):
@@ -25,7 +25,7 @@ class LabelSignature(ServingSignature):
         super().__init__(task)
         self.names, self.limits = task.target.names or (), limits
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `probabilities` and, as 0 and 1, which labels are predicted, [b c] both."""
         predicted = keras.ops.cast(outputs > self.limits, "int32")
         return {"probabilities": outputs, "given": predicted}
@@ -61,7 +61,7 @@ class ClassSignature(LabelSignature):
         super().__init__(task, limits)
         self.threshold = threshold
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns answers for outputs [b n]: `probabilities`, `label_id`, `label`.
 
         With a threshold they state it: `threshold`, the probability above which each class is
@@ -91,7 +91,7 @@ class ClassSignature(LabelSignature):
 class ChoiceSignature(ServingSignature):
     """The number of the likeliest of an example's own choices, and the probability of each."""
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `number`, int32 [b], and `probabilities`, [b r], 0 where there is no choice."""
         scores = outputs[..., 0]
         number = keras.ops.cast(keras.ops.argmax(scores, axis=-1), "int32")

@@ -11,10 +11,11 @@ from tfft.tasks.evaluators.multi_task import collected
 from tfft.tasks.multi_task.data import by_example, by_task, filled_shares
 from tfft.tasks.signatures.base import (
     Answers,
-    Evaluation,
     Predictions,
+    Results,
     ServedTask,
     ServingSignature,
+    Tensors,
 )
 
 
@@ -31,7 +32,7 @@ class MultiTaskSignature(ServingSignature):
         self.tasks = dict(tasks)
         self.parts = {name: serving_signature(each) for name, each in tasks.items()}
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         return {
             f"{name}/{key}": value
             for name, part in self.parts.items()
@@ -47,9 +48,7 @@ class MultiTaskSignature(ServingSignature):
         own, parts = by_task(answers, self.parts), self.parts.items()
         return by_example({n: part.format_answers(own[n], examples) for n, part in parts})
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         own, metrics = by_task(answers, self.parts), {}
         for name, share in filled_shares(examples, self.tasks).items():
             answers = {key: share.taken(values) for key, values in own[name].items()}

@@ -18,10 +18,11 @@ from tfft.tasks.evaluators.generated_text import decode_texts
 from tfft.tasks.evaluators.text_spans import predict_answers
 from tfft.tasks.signatures.base import (
     Answers,
-    Evaluation,
     Predictions,
+    Results,
     ServedTask,
     ServingSignature,
+    Tensors,
 )
 
 
@@ -34,7 +35,7 @@ class GeneratedTextSignature(ServingSignature):
 
     is_searched = True
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `text`, strings [b]."""
         return {"text": outputs["text"]}
 
@@ -60,7 +61,7 @@ class AnswerSignature(ServingSignature):
         super().__init__(task)
         self.longest_answer, self.limit = longest_answer, limit
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns what `predict_answers` does, [b] each; for token ids the `logits`, [b r t 2]."""
         if "starts" not in features:
             return {"logits": outputs}
@@ -73,9 +74,7 @@ class AnswerSignature(ServingSignature):
     def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
         return extractive_answers.received(answers)
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics of an export's answers, and no report details."""
         references = extractive_answers.texts(examples)
         terms = extractive_answers.measures(self.format_answers(answers, examples), references)
@@ -94,7 +93,7 @@ class SpanSignature(ServingSignature):
         super().__init__(task)
         self.labels = tuple(labels)
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `word_spans.dense_spans`; for token ids the `probabilities` of tags, [b t c]."""
         if "starts" not in features:
             return {"probabilities": outputs}
@@ -108,9 +107,7 @@ class SpanSignature(ServingSignature):
     def format_answers(self, answers: Answers, examples: Examples) -> Predictions:
         return tagged_spans.named(tagged_spans.received(answers), examples.inputs[0])
 
-    def evaluate_answers(
-        self, task: ServedTask, examples: Examples, answers: Answers
-    ) -> Evaluation:
+    def evaluate_answers(self, task: ServedTask, examples: Examples, answers: Answers) -> Results:
         """Returns the metrics and report details of an export's answers.
 
         Raises:
@@ -137,7 +134,7 @@ class MaskedWordSignature(ServingSignature):
         super().__init__(task)
         self.names, self.most = names, most
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         """Returns `words`, string [b m k], and `probabilities` of the places marked in each text.
 
         A text with fewer places than another one is filled up with "" and 0.

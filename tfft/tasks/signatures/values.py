@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tfft.data.examples import Columns, Examples
-from tfft.tasks.signatures.base import Answers, Predictions, ServedTask, ServingSignature
+from tfft.tasks.signatures.base import Answers, Predictions, ServedTask, ServingSignature, Tensors
 
 
 class ValueSignature(ServingSignature):
@@ -31,7 +31,7 @@ class ValueSignature(ServingSignature):
         super().__init__(task)
         self.decode, self.name = decode, name or task.name
 
-    def serving_outputs(self, outputs: Any, features: Mapping[str, Any]) -> dict[str, Any]:
+    def serving_outputs(self, outputs: Any, features: Tensors) -> Tensors:
         values = outputs if self.decode is None else self.decode(outputs)
         return dict(values) if isinstance(values, Mapping) else {self.name: values}
 

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Self
 
+Counts = Mapping[str, int]  # the number of examples with each answer
+
 
 @dataclasses.dataclass(frozen=True)
 class Target:
@@ -26,7 +28,7 @@ class Target:
 
     names: tuple[str, ...] | None = ()
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target for the answers of the training split.
 
         Args:
@@ -41,7 +43,7 @@ class Target:
         """Returns the target with the names that a run has kept."""
         return dataclasses.replace(self, names=tuple(names))
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         """Refuses answers that cannot be read, in whichever split they are.
 
         It is called before `with_training_answers`, with what can be seen without names, and after
@@ -54,7 +56,7 @@ class Target:
           DataError: its `answers` are the wrong ones, whose rows are added to the error.
         """
 
-    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def label_counts(self, counts: Counts) -> dict[str, int]:
         """Returns the number of examples with each name; empty for answers without names.
 
         Args:

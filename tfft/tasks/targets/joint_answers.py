@@ -9,7 +9,7 @@ from typing import Self
 
 from tfft.errors import DataError
 from tfft.tasks.multi_task.data import VALID, counts_by_task, sorted_counts
-from tfft.tasks.targets.base import Target
+from tfft.tasks.targets.base import Counts, Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class JointAnswers(Target):
             names = tuple(f"{name}/{label}" for name in known for label in known[name] or ())
         return cls(names, dict(targets))
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target for the training answers of each task.
 
         Raises:
@@ -53,11 +53,11 @@ class JointAnswers(Target):
             labels[name].append(label)
         return self.of({n: each.with_names(labels[n]) for n, each in self.targets.items()})
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         for name, own in counts_by_task(self.targets, counts).items():
             self.targets[name].check(own)
 
-    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def label_counts(self, counts: Counts) -> dict[str, int]:
         """Returns the counts of each task, as "task/label"."""
         return {
             f"{name}/{label}": count

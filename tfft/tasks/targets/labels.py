@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from tfft.errors import DataError, near, refuse_unknown
 from tfft.metrics.classification import label_answers, multi_label
 from tfft.metrics.text import tagged_spans
-from tfft.tasks.targets.base import Target
+from tfft.tasks.targets.base import Counts, Target
 
 NO_LABEL = "(no label)"  # heads the count of texts without one
 
@@ -30,7 +30,7 @@ class ClassLabels(Target):
 
     names: tuple[str, ...] | None = None
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target with the classes of the training split.
 
         Raises:
@@ -49,7 +49,7 @@ class ClassLabels(Target):
             raise DataError(problem, valid="two classes or more")
         return self.with_names(names)
 
-    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def label_counts(self, counts: Counts) -> dict[str, int]:
         return {name: counts.get(name, 0) for name in self.names or ()}
 
     def numbers(self, labels: Sequence[str]) -> np.ndarray:
@@ -63,7 +63,7 @@ class ClassLabels(Target):
         if unknown:
             others = f", nor were {len(unknown) - 1:,} other labels" if len(unknown) > 1 else ""
             problem = f"the label {unknown[0]!r} was not in the training data{others}."
-            raise _refusal(problem, near(unknown[0], numbers), unknown)
+            raise DataError(problem, valid=near(unknown[0], numbers), answers=unknown)
         return np.array([numbers[label] for label in labels], np.int32)
 
 
@@ -82,7 +82,7 @@ class LabelSets(Target):
     names: tuple[str, ...] | None = None
     separator: str | None = None
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target with the labels and the separator of the training split.
 
         Raises:
@@ -103,7 +103,7 @@ class LabelSets(Target):
         """Returns 1 at the labels of each answer, float32 [n c]."""
         return multi_label.marked(self.sets(answers), self.names or ())
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         if self.names is None:
             return
         sets, known = dict(zip(counts, self.sets(list(counts)), strict=True)), set(self.names)
@@ -111,9 +111,9 @@ class LabelSets(Target):
             if name not in known:
                 answers = [answer for answer, names in sets.items() if name in names]
                 problem = f"the label {name!r} is none of the task's."
-                raise _refusal(problem, near(name, known), answers)
+                raise DataError(problem, valid=near(name, known), answers=answers)
 
-    def label_counts(self, counts: Mapping[str, int]) -> dict[str, int]:
+    def label_counts(self, counts: Counts) -> dict[str, int]:
         sets, sizes = self.sets(list(counts)), list(counts.values())
         by_label = label_answers.counts(sets, sizes)
         none = sum(size for names, size in zip(sets, sizes, strict=True) if not names)
@@ -140,7 +140,7 @@ class SpanLabels(Target):
         """The labels of the spans; none until the training answers are known."""
         return tagged_spans.labels_of(self.names or ())
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target with two tags for each label of the training answers.
 
         Raises:
@@ -151,10 +151,3 @@ class SpanLabels(Target):
         target = self.with_names(self.names or tagged_spans.tags_of(labels))
         refuse_unknown(labels, target.labels)
         return target
-
-
-def _refusal(problem: str, valid: str, answers: Collection[str]) -> DataError:
-    """Returns the error of answers, whose rows are added to it."""
-    error = DataError(problem, valid=valid)
-    error.answers = frozenset(answers)
-    return error

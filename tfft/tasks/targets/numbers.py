@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Self
 
 import numpy as np
 
 from tfft.errors import DataError
 from tfft.metrics import regression, retrieval
-from tfft.tasks.targets.base import Target
+from tfft.tasks.targets.base import Counts, Target
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +28,7 @@ class Numbers(Target):
     low: float = -np.inf
     high: float = np.inf
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the target with the mean and the deviation of the training answers.
 
         Raises:
@@ -53,7 +52,7 @@ class Numbers(Target):
         regression.check_scale(values, center, scale)
         return dataclasses.replace(self, center=center, scale=scale, low=low, high=high)
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         regression.check(counts)
         regression.check_sentinels(counts, self.sentinels, self.low, self.high)
 
@@ -68,6 +67,6 @@ class Similarities(Target):
 
     highest: float = 1.0
 
-    def check(self, counts: Mapping[str, int]) -> None:
+    def check(self, counts: Counts) -> None:
         regression.check(counts)
         retrieval.as_similarities(list(counts), self.highest)

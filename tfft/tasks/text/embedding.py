@@ -16,7 +16,7 @@ from tfft.losses.contrastive import CosineError, InBatch, InBatchAccuracy, Tripl
 from tfft.metrics import retrieval
 from tfft.preprocessing.text.multiple_texts import SeveralTexts
 from tfft.tasks.backbone_output import BackboneOutput
-from tfft.tasks.base import Task, config_of
+from tfft.tasks.base import Task
 from tfft.tasks.evaluators.base import Evaluator
 from tfft.tasks.evaluators.embedding import RetrievalEvaluator, SimilarityEvaluator
 from tfft.tasks.signatures.base import DEFAULT, Signatures
@@ -58,7 +58,7 @@ class Embedding(Task):
         dims: Sequence[int] = (),
         projection: int | None = None,
     ):
-        self.kind, self.scale, self.both, self.margin = loss, scale, both, margin
+        self.loss, self.scale, self.both, self.margin = loss, scale, both, margin
         self.highest, self.dims, self.projection = highest, tuple(dims), projection
         third = ("text_negative",) if loss == "triplet" else ()
         self.inputs = texts("text", "text_pair", *third)
@@ -74,13 +74,10 @@ class Embedding(Task):
         Raises:
           DataError: an answer of "cosine" is no number, or above `highest`.
         """
-        if self.kind == "cosine":
+        if self.loss == "cosine":
             return retrieval.as_similarities(examples.answers or (), self.highest)
         _, groups = np.unique(np.array(examples.answers, object), return_inverse=True)
         return groups.astype(np.int32)
-
-    def get_config(self) -> dict[str, Any]:
-        return config_of(self, loss=self.kind)
 
     def build_head(self, backbone: Any) -> keras.layers.Layer:
         layers: list[Any] = [UnitLength(self.dims, dtype="float32", name="unit_length")]
@@ -89,17 +86,17 @@ class Embedding(Task):
         return keras.Sequential(layers, name="head")
 
     def build_loss(self, head: keras.layers.Layer) -> keras.losses.Loss:
-        if self.kind == "cosine":
+        if self.loss == "cosine":
             return CosineError(self.dims)
-        if self.kind == "triplet":
+        if self.loss == "triplet":
             return Triplet(self.margin, dims=self.dims)
         return InBatch(self.scale, self.both, dims=self.dims)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
-        return [] if self.kind == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
+        return [] if self.loss == "cosine" else [InBatchAccuracy(name="batch_accuracy")]
 
     def build_evaluator(self) -> Evaluator:
-        return SimilarityEvaluator() if self.kind == "cosine" else RetrievalEvaluator()
+        return SimilarityEvaluator() if self.loss == "cosine" else RetrievalEvaluator()
 
     def build_signatures(self) -> Signatures:
         """Returns the signature of single texts."""

@@ -1,13 +1,12 @@
-"""Masked language modelling: guessing hidden words, for a body to get used to a kind of text."""
+"""Masked language modelling: guessing hidden words, to adapt a backbone to a kind of text."""
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
 
 from tfft.argument_checks.validated import COUNT, FRACTION, validated
 from tfft.data.encoded_split import Ragged
@@ -23,33 +22,14 @@ from tfft.tasks.signatures.texts import MaskedWordSignature
 from tfft.tasks.targets.base import Target, Unused
 
 
-@dataclasses.dataclass(frozen=True)
-class HideWords:
-    """Hides other words of a text each time that it is seen.
-
-    Attributes:
-      preprocessor: that has hidden the first ones.
-      tokens: the size of the vocabulary.
-    """
-
-    preprocessor: MaskingPreprocessor
-    tokens: int
-
-    def __call__(
-        self, inputs: Mapping[str, np.ndarray], targets: Any, rng: np.random.Generator
-    ) -> tuple[Mapping[str, np.ndarray], Any]:
-        return self.preprocessor.drawn(inputs, targets, rng, self.tokens)
-
-
 @validated(rate=FRACTION, most=COUNT)
 class MaskedLM(Task, CustomPrediction):
-    """Cross-entropy of hidden tokens, through a head that is tied to the body's embedding.
+    """Cross-entropy of hidden tokens, through a head that is tied to the backbone's embedding.
 
-    It reads texts alone; answers that a source has are not looked at. In training other words are
-    hidden each time a text is seen, of which four in five become the body's mask token, one in ten
-    another token and one in ten itself (Devlin et al., 2019); held-out texts always have the same
-    words hidden, all by the mask token. A prediction is of the places that a text marks by
-    "[MASK]".
+    It reads texts alone, no answers of a source. In training other words are hidden each time a
+    text is seen, of which four in five become the backbone's mask token, one in ten another token
+    and one in ten itself (Devlin et al., 2019); held-out texts always have the same words hidden,
+    all by the mask token. A prediction is of the places that a text marks by "[MASK]".
 
     Args:
       rate: the share of a text's tokens that is hidden.
@@ -68,7 +48,7 @@ class MaskedLM(Task, CustomPrediction):
     def build_preprocessor(self, own: Any) -> MaskingPreprocessor:
         self._reader = MaskingPreprocessor(self.rate, self.whole_words, **own.settings())
         self.names = own.subwords.names()
-        self.augmentation = HideWords(self._reader, len(self.names))
+        self.augmentation = functools.partial(self._reader.augment, tokens=len(self.names))
         return self._reader
 
     def encode_targets(self, examples: Examples) -> Ragged:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal, Self
 
 import keras
@@ -17,6 +17,7 @@ from tfft.metrics.text import generated_text
 from tfft.preprocessing.text.prompts import SourcePreprocessor
 from tfft.tasks.backbone_output import BackboneOutput
 from tfft.tasks.evaluators.generated_text import GeneratedTextEvaluator
+from tfft.tasks.targets.base import Counts
 from tfft.tasks.text import teacher_forcing
 from tfft.tasks.text.generative_base import CONSTRAINTS, GenerativeTask
 
@@ -49,7 +50,7 @@ class Seq2Seq(GenerativeTask):
         super().__init__(Search(max_new_tokens, num_beams, length_penalty), label_smoothing)
         self.figure = figure
 
-    def with_training_answers(self, counts: Mapping[str, int]) -> Self:
+    def with_training_answers(self, counts: Counts) -> Self:
         """Returns the task for the answers of the training split.
 
         Raises:

@@ -50,7 +50,7 @@ class TextRegression(Task):
         pair: bool = False,
         sentinels: Sequence[float] | None = None,
     ):
-        self.kind, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
+        self.loss, self.delta, self.dropout, self.pair = loss, delta, dropout, pair
         self.inputs = texts("text", "text_pair") if pair else texts("text")
         if sentinels is not None:
             self.target = Numbers(sentinels=tuple(sentinels))
@@ -67,7 +67,7 @@ class TextRegression(Task):
         return dense_head(self.dropout, 1, "linear", units)
 
     def build_loss(self, head: keras.layers.Layer | None = None) -> keras.losses.Loss:
-        return StandardizedError(self.kind, self.delta, self.target.scale)
+        return StandardizedError(self.loss, self.delta, self.target.scale)
 
     def build_metrics(self) -> list[keras.metrics.Metric]:
         return [keras.metrics.MeanAbsoluteError(name="mae")]
@@ -79,4 +79,4 @@ class TextRegression(Task):
         return {DEFAULT: NumberSignature(self)}
 
     def get_config(self) -> dict[str, Any]:
-        return config_of(self, loss=self.kind, sentinels=list(self.target.sentinels))
+        return config_of(self, sentinels=list(self.target.sentinels))
