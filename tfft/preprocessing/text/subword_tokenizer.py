@@ -33,7 +33,11 @@ class Subwords(tf.Module):
 
     _ids: Any  # tf.functions of strings [b]
     _ids_with_offsets: Any
-    boundary: str | None  # of texts that may be cut, see `served_texts.shorten`
+
+    @property
+    def boundary(self) -> str | None:
+        """A regular expression of texts that may be cut, see `served_texts.shorten`."""
+        raise NotImplementedError
 
     def ids(self, texts: Any) -> Ragged:
         """From strings [b] to int32 [b (t)], without special tokens at the ends.
