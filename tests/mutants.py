@@ -157,7 +157,7 @@ tfft/metrics/confidence_intervals.py: a bootstrap interval holds 90 %
   + low, high = np.quantile(draws, ndtr(2 * shift + ndtri([0.05, 0.95])))
   tests/metrics/test_confidence_intervals.py::test_an_interval_holds_the_middle_95_percent_of_the_draws
 tfft/metrics/classification/multi_label.py: micro F1 is macro F1
-  - "micro_f1": ("f1", label_sums(truth, given)),
+  - "micro_f1": ("f1", label_sums(truth, predicted)),
   + "micro_f1": ("mean_f1", single),
   tests/tasks/test_multi_label_classification.py::test_figures_are_those_of_scikit_learn
 tfft/metrics/text/tagged_spans.py: a span with a wrong label counts as right
@@ -180,8 +180,8 @@ tfft/config/strict_checks.py: an unused binding passes
   - yield from _check_reach(composition, see)
   + yield from ()
   tests/config/test_config.py::test_binding_of_something_that_is_not_reached
-tfft/storage/workdir.py: two processes may hold one workdir
-  - fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+tfft/storage/locks.py: two processes may hold one workdir
+  - fcntl.flock(lock, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
   + fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
   tests/storage/test_workdir.py::test_a_second_process_is_refused
 tfft/storage/atomic_write.py: a write that fails leaves half a file

@@ -199,8 +199,8 @@ def test_no_modules_import_each_other():
     assert cycles(PACKAGE) == []
 
 
-def test_one_file_imports_gin():
-    assert gin_importers(PACKAGE) == ["config.load"]
+def test_gin_is_imported_where_it_parses_and_makes():
+    assert gin_importers(PACKAGE) == ["config.load", "config.parse"]
 
 
 def test_sizes_and_names():

@@ -14,7 +14,8 @@ CALLS = {
     "predict": "tfft.api.predict(task, backbone, workdir, input=FILE)",
     "export": "run.export(FOLDER), with the run that tfft.train returns",
 }
-LONGEST, MOST_NAMES = 100, 10_000  # characters of a name, and names, that an error looks through
+LONGEST = 100  # characters of a name that an error looks through
+MOST_WORK = 2_000_000  # pairs of characters that `near` compares
 _FLAGS = r"(?: --[^\s,;]+)*"
 _COMMAND = re.compile(rf"\btfft (?:({'|'.join(CALLS)})\b|show\b( [\w.]+)?){_FLAGS}")
 _FLAG = re.compile(r"(?<![\w-])--(?:gin\.(?:\w+\.)*)?([A-Za-z]\w*)")
@@ -132,7 +133,11 @@ def refuse_unknown(found: Iterable[str], labels: Collection[str]) -> None:
 
 
 def near(name: str, names: Iterable[str], count: int = 3) -> str:
-    """Returns the nearest of `names` as text for an error, or all of a short list."""
-    options = sorted(each for each in set(names) if len(each) <= LONGEST)
-    close = difflib.get_close_matches(name[:LONGEST], options[:MOST_NAMES], count, cutoff=0.5)
+    """Returns the nearest of `names` as text for an error, or all of a short list.
+
+    Of very many names it returns the first ones, and none that is very long.
+    """
+    options, name = sorted(each for each in set(names) if len(each) <= LONGEST), name[:LONGEST]
+    work = len(name) * sum(map(len, options))
+    close = difflib.get_close_matches(name, options, count, cutoff=0.5) if work < MOST_WORK else []
     return ", ".join(close or options[:12]) or "(none)"

@@ -93,7 +93,8 @@ def test_help_names_all_verbs_and_flags(capsys):
         (
             ["export", "--input=x"],
             "tfft export takes no --input.\n"
-            "  valid   --workdir, --allow_imports, --verbose, --quiet\n  see     tfft\n",
+            "  valid   --workdir, --allow_imports, --unfinished, --trust_data, --verbose, --quiet\n"
+            "  see     tfft\n",
         ),
         (
             ["predict", "--gin.DATA=x"],

@@ -502,7 +502,7 @@ def test_the_name_of_two_things_is_told(folder, mine, own):
     assert "'has' is 2 things.\n  set in  run.gin:13\n  valid   yours.has or mine.has" in message
 
 
-def test_a_module_beside_the_config_is_found_and_finds_its_neighbours(folder, own):
+def test_a_module_that_a_path_names_is_found_and_finds_its_neighbours(folder, own):
     own(
         "from helpers_of_mine import WORD\ndef Other(depth: int = 1): return WORD * depth\n",
         folder / "deep",
@@ -511,14 +511,14 @@ def test_a_module_beside_the_config_is_found_and_finds_its_neighbours(folder, ow
     text = "import mine\n" + WHOLE.replace("@files()", "@mine.Other()")
     text = text.replace("files.data = %DATA", "Other.depth = 3").replace('DATA = "reviews.csv"', "")
     (folder / "deep/run.gin").write_text(text)
-    assert load("deep/run.gin", allow=("mine",)).kwargs()["source"] == "aaa"
+    assert load("deep/run.gin", allow=("deep/mine.py",)).kwargs()["source"] == "aaa"
 
 
 def test_a_module_that_is_not_there_or_no_python_is_told(folder, own):
     (folder / "run.gin").write_text("import mine\n" + WHOLE)
     assert refused_text(("mine",)) == (
         "there is no module mine.\n  set in  run.gin:1\n"
-        "  valid   mine.py in this folder or beside the config, or PYTHONPATH=FOLDER for another\n"
+        "  valid   mine.py in this folder, or --allow_imports=FOLDER/mine.py for another\n"
         "  see     tfft list"
     )
     own("def has(text:\n")

@@ -507,7 +507,7 @@ def test_a_saved_run_imports_nothing_foreign():
         with pytest.raises(WeightsError, match="not known here"):
             attachment.attach_again(tiny(), [{**entry, "kind": kind}])
     assert "antigravity" not in sys.modules
-    with pytest.raises(WeightsError, match="which this body lacks"):
+    with pytest.raises(WeightsError, match="which this backbone lacks"):
         attachment.attach_again(tiny(layers=1), [entry])
 
 

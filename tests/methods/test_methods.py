@@ -63,7 +63,7 @@ def test_a_method_leaves_frozen_layers_alone():
 
 
 def test_a_method_that_finds_nothing_says_so():
-    with pytest.raises(FreezeError, match="nothing to train in this body"):
+    with pytest.raises(FreezeError, match="nothing to train in this backbone"):
         one_step(tiny(layers=2), Method("odd", ("*/none",)))
 
 

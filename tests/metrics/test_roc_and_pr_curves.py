@@ -8,7 +8,7 @@ from tfft.metrics.classification.class_metrics import classification_metrics
 from tfft.metrics.classification.roc_and_pr_curves import (
     MOST_CURVES,
     MOST_POINTS,
-    kept_points,
+    line_points,
     ranking,
 )
 
@@ -70,8 +70,8 @@ def test_few_points_keep_the_line(sure):
 
 
 def test_a_straight_line_needs_its_ends_alone():
-    assert kept_points(np.linspace(0, 1, 50), np.linspace(0, 1, 50)) == [0, 49]
-    assert kept_points(np.array([0.0, 0.5, 0.5, 1.0]), np.array([0.0, 0.0, 1.0, 1.0])) == [
+    assert line_points(np.linspace(0, 1, 50), np.linspace(0, 1, 50)) == [0, 49]
+    assert line_points(np.array([0.0, 0.5, 0.5, 1.0]), np.array([0.0, 0.0, 1.0, 1.0])) == [
         0,
         1,
         2,

@@ -7,11 +7,11 @@ import contextlib
 import io
 import json
 import pathlib
-import re
 import shutil
 import tempfile
 
 import pytest
+from damages import DAMAGES, damage
 from finished_runs import three_runs
 from trainings import same
 
@@ -76,41 +76,6 @@ UNFINISHED = {
     NEWEST: {"train": {"*": RECOVERED, "deleted": EQUAL, **PLACE}},
     OLDER: {"train": {"*": EQUAL}},
 }
-
-
-def flipped(content, start):
-    """Returns bytes with one bit changed: the lowest of the first letter or digit from a place."""
-    place = re.compile(rb"[a-z0-9]").search(content, start).start()
-    return content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :]
-
-
-def payload(content):
-    """Flips a bit of the last tensor, or in the middle of a text."""
-    if content[8:9] == b"{":
-        return content[:-3] + bytes([content[-3] ^ 1]) + content[-2:]
-    return flipped(content, len(content) // 2)
-
-
-CHANGES = {
-    "half": lambda content: content[: len(content) // 2],
-    "byte cut": lambda content: content[:-1],
-    "bit of the payload": payload,
-    "bit of the header": lambda content: flipped(content, 8),
-    "emptied": lambda content: b"",
-}
-DAMAGES = (*CHANGES, "deleted", "exchanged", "folder")
-
-
-def damage(path, kind, other):
-    """Damages a file; `other` is the same file of another run."""
-    content = path.read_bytes()
-    path.unlink()
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "exchanged":
-        shutil.copyfile(other, path)
-    elif kind != "deleted":
-        path.write_bytes(CHANGES[kind](content))
 
 
 def path_of(run, name):
@@ -212,6 +177,29 @@ def test_a_finished_run(original, home, capsys, name, kind):
 @pytest.mark.parametrize("name", UNFINISHED)
 def test_an_unfinished_run(original, home, capsys, name, kind):
     check_all(UNFINISHED, name, kind, "half", original, capsys)
+
+
+def test_a_run_that_never_finished_is_used_on_request_alone(home, capsys):
+    for verb in MODEL:
+        words = [word.format(run="half") for word in VERBS[verb]]
+        assert cli.command(words) == 2
+        log = capsys.readouterr().err
+        assert "never finished" in log and "--unfinished" in log
+        assert cli.command([*words, "--unfinished"]) == 0
+        shown = capsys.readouterr()
+        assert manifest.UNFINISHED in shown.err
+        assert (f"note: {manifest.UNFINISHED}" in shown.out) == (verb == "evaluate")
+    assert cli.command(["compare", "half"]) == 2
+
+
+@pytest.mark.parametrize("name", ["best", "checkpoints", "floors"])
+def test_a_file_in_the_place_of_a_folder_is_refused_or_not_needed(home, capsys, name):
+    shutil.rmtree(home / "half" / name, ignore_errors=True)
+    (home / "half" / name).write_text("a file")
+    status = cli.command([word.format(run="half") for word in VERBS["train"]])
+    log = capsys.readouterr().err
+    assert "Traceback" not in log and status == (0 if name == "floors" else 2)
+    assert (home / "half" / name).read_text() == "a file"
 
 
 def test_every_file_of_a_run_is_in_the_table(home):

@@ -3,6 +3,8 @@
 import errno
 import re
 import shutil
+import subprocess
+import sys
 
 import file_operations
 import pytest
@@ -115,3 +117,57 @@ def test_every_place(whole, tmp_path, number):
     found = failing_runs(home, number, set(), 1000)
     print(f"{errno.errorcode[number]}: {len(found)} places")
     goes_on(home, whole[0])
+
+
+# A file system of a namespace of this process's own, which grows until the run ends.
+SMALL = """
+import os, pathlib, shutil, subprocess, sys
+import tensorflow as tf
+from tfft.cli.main import command
+from tfft.export import saved_model
+
+tf.config.run_functions_eagerly(True)
+saved_model._fresh_process = lambda path, name, each: each.served.answers(each.inputs)
+home, place, target, *limits = sys.argv[1:]
+subprocess.run(["mount", "-t", "tmpfs", "-o", limits[0], "tmpfs", place], check=True)
+shutil.copytree(home, f"{place}/home")
+os.environ["TFFT_STORE"] = f"{place}/home/store"
+os.chdir(f"{place}/home")
+for limit in limits:
+    subprocess.run(["mount", "-o", f"remount,{limit}", place], check=True)
+    print(f"with {limit}", file=sys.stderr, flush=True)
+    for line in COMMANDS:
+        if status := command(line.split()):
+            break
+    print(status, file=sys.stderr, flush=True)
+    left = [p.name for p in pathlib.Path("out").rglob(".*") if p.name != ".lock"]
+    assert not left, left
+    if not status:
+        break
+shutil.copytree(f"{place}/home", target)
+"""
+LIMITS = {
+    "size": [f"size={size}k,nr_inodes=9999" for size in (40, *range(64, 1600, 96))],
+    "inodes": [f"size=64m,nr_inodes={count}" for count in (8, *range(10, 120, 5))],
+}
+
+
+@pytest.mark.extras
+@pytest.mark.parametrize("kind", LIMITS)
+def test_a_file_system_that_is_small_at_first(whole, tmp_path, kind):
+    if subprocess.run(["unshare", "-rm", "true"]).returncode:
+        pytest.skip("no namespace of mounts can be made here")
+    make_home(tmp_path / "home")
+    (tmp_path / "place").mkdir()
+    code = SMALL.replace("COMMANDS", repr(COMMANDS))
+    words = [str(tmp_path / name) for name in ("home", "place", "target")]
+    command = ["unshare", "-rm", sys.executable, "-c", code, *words, *LIMITS[kind]]
+    done = subprocess.run(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    runs = done.stderr.split("with size=")[1:]
+    ends = [run.rstrip().rpartition("\n")[2] for run in runs]
+    assert ends[-1] == "0" and set(ends[:-1]) == {"2"}, done.stderr
+    errors = [re.findall("tfft: (.*)", run)[-1] for run in runs[:-1]]
+    print(kind, len(errors), "errors", *sorted(set(errors)), sep="\n  ")
+    assert all("No space left" in error or "is full" in error for error in errors), errors
+    assert results(tmp_path / "target") == whole[0]

@@ -67,6 +67,8 @@ def test_every_phase_can_be_stopped(tmp_path):
     home = file_operations.make_home(tmp_path / "home")
     env = {**forks.os.environ, "TFFT_STORE": str(home / "store")}
     for phase, (place, words) in PHASES.items():
+        if phase == "export":
+            assert file_operations.run(home).returncode == 0
         command = [sys.executable, "-c", CHILD, str(int(signal.SIGTERM)), place, *words]
         done = forks.run(command, cwd=home, env=env)
         assert done.returncode == 128 + signal.SIGTERM, (phase, done.stdout, done.stderr)
@@ -76,7 +78,6 @@ def test_every_phase_can_be_stopped(tmp_path):
         seconds = float(re.search(r"([\d.]+) seconds", done.stdout)[1])
         assert seconds < 2, (phase, seconds)
         assert file_operations.temporary_files(home) == [], phase
-    assert file_operations.run(home).returncode == 0
     whole = file_operations.make_home(tmp_path / "whole")
     assert file_operations.run(whole).returncode == 0
     assert file_operations.results(home) == file_operations.results(whole)

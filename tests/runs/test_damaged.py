@@ -55,6 +55,12 @@ def test_an_impossible_workdir_is_refused(home, capsys, verb, workdir):
         assert not ends_well(capsys, verb, *words)
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "best/decision.json"])
+def test_a_run_without_a_file_that_completes_it_is_refused(home, capsys, name):
+    (home / "out" / name).unlink()
+    assert not ends_well(capsys, "predict", "--workdir=out", INPUT)
+
+
 def test_a_folder_as_output_is_refused(home, capsys):
     arguments = ["--workdir=out", INPUT, "--output=out", "--force"]
     assert not ends_well(capsys, "predict", *arguments)

@@ -343,7 +343,7 @@ def test_full_disk(shop, tmp_path, monkeypatch):
         target.write(b"half")
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(fetch.shutil, "copyfileobj", full)
+    monkeypatch.setattr("shutil.copyfileobj", full)
     with pytest.raises(UserError) as caught:
         fetch.fetch(["thing"], lambda line: None)
     assert caught.value.problem == f"cannot write to {tmp_path / 'home'}: No space left on device."
@@ -375,7 +375,7 @@ def test_cache_folder_that_is_a_file(shop, tmp_path, monkeypatch):
     shop(WHEEL, wheel_of(CONTENT), MEMBERS)
     (tmp_path / "file").write_text("x")
     monkeypatch.setenv("TFFT_HOME", str(tmp_path / "file" / "home"))
-    with pytest.raises(UserError, match="cannot write to .*file.home: Not a directory"):
+    with pytest.raises(UserError, match="cannot write .*file.home: Not a directory"):
         fetch.fetch(["thing"], lambda line: None)
 
 

@@ -19,6 +19,7 @@ def change_format(path, number):
     """Rewrites the format of a JSON file; None is that of version 0.1.0, which states none."""
     content = json.loads(path.read_text())
     del content["format"]
+    content.pop("integrity", None)
     path.write_text(json.dumps({**content, **({} if number is None else {"format": number})}))
 
 
@@ -48,7 +49,7 @@ def test_a_body_of_a_run_of_another_version_is_refused(home):
         tfft.backbones.from_run(tfft.backbones.tiny(), "out")
 
 
-@pytest.mark.parametrize("number", [None, 3])
+@pytest.mark.parametrize("number", [None, format_versions.EXPORT + 1])
 def test_an_export_of_another_version_is_refused(home, number):
     [card] = (home / "out" / "export").glob("*/tfft.json")
     change_format(card, number)

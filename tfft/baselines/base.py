@@ -1,4 +1,4 @@
-"""What every baseline returns."""
+"""The result of a baseline, and the names of all of them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Say = Callable[[str], None] | None  # gets a line with what was fitted
 
 @dataclasses.dataclass(frozen=True)
 class Floor:
-    """What a floor answers.
+    """The outputs of a baseline.
 
     Attributes:
       outputs: for the test texts, as the model's: float [n c].
-      described: what it was fitted on, for the report.
+      described: details of the fit, for the report.
     """
 
     outputs: Any
@@ -44,5 +44,5 @@ class Floor:
 
 
 def floor_name(key: str) -> str:
-    """Returns what a person calls a floor; that of several tasks has a part for each."""
+    """Returns the name of a baseline in a report; that of several tasks has a part for each."""
     return ", ".join(NAMES.get(part, part) for part in key.split(" + "))

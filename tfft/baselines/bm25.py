@@ -29,8 +29,8 @@ def bm25(first: Sequence[str], second: Sequence[str]) -> Floor:
         documents = counts.fit_transform(second)
     documents = sparse.csr_matrix(documents, dtype=np.float64)
     lengths = np.asarray(documents.sum(axis=1))[:, 0]
-    held = np.bincount(documents.indices, minlength=documents.shape[1])
-    rarity = np.log(1 + (len(second) - held + 0.5) / (held + 0.5))
+    in_documents = np.bincount(documents.indices, minlength=documents.shape[1])
+    rarity = np.log(1 + (len(second) - in_documents + 0.5) / (in_documents + 0.5))
     norms = K1 * (1 - B + B * lengths / max(lengths.mean(), 1e-12))
     of_row = np.repeat(norms, np.diff(documents.indptr))
     data = documents.data

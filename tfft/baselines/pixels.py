@@ -1,4 +1,4 @@
-"""Floors of images: answers that need no network."""
+"""Baselines of images: the most frequent class, and logistic regression on pixels."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_IMAGES = 20_000
 def pixel_floors(
     train: Any, targets: np.ndarray, test: Any, classes: int, say: Say = None
 ) -> dict[str, Floor]:
-    """Returns the answers of two floors on the test images.
+    """Returns two baselines on the test images.
 
     `majority` answers with the shares of the classes. `pixels_logistic_regression` is a logistic
     regression on images averaged to 8 x 8 pixels of three channels, fitted on at most 20,000 of

@@ -71,9 +71,7 @@ class Dictionary:
     """
 
     def __init__(
-        self,
-        words: Sequence[Sequence[str]],
-        places: Sequence[Sequence[tuple[int, int, str]]],
+        self, words: Sequence[Sequence[str]], places: Sequence[Sequence[tuple[int, int, str]]]
     ):
         counts: dict[tuple[str, ...], collections.Counter[str]]
         counts = collections.defaultdict(collections.Counter)

@@ -21,7 +21,7 @@ def text_floors(
     classes: int,
     say: Say = None,
 ) -> dict[str, Floor]:
-    """Returns the answers of two floors on the test texts.
+    """Returns two baselines on the test texts.
 
     `majority` always answers the most frequent class of the training split, with the shares of
     the classes as its probabilities. `tfidf_logistic_regression` is a logistic regression on
@@ -35,8 +35,8 @@ def text_floors(
       say: gets a line with what was fitted and how long it took.
 
     Returns:
-      The floors by name; the second one is described by `fitted_on` and `training_texts` (numbers
-      of texts), `features` and their `unit`.
+      The baselines by name; the details of the second one are `fitted_on` and `training_texts`
+      (numbers of texts), `features` and their `unit`.
     """
     train_labels = np.asarray(train_labels)
     shares = np.bincount(train_labels, minlength=classes) / len(train_labels)

@@ -24,7 +24,7 @@ def joined(inputs: Columns) -> list[str]:
 def pair_floors(
     train: Columns, targets: np.ndarray, test: Columns, classes: int, say: Say = None
 ) -> dict[str, Floor]:
-    """Returns the floors of `text_floors` on both texts, and one on the words that they share.
+    """Returns the baselines of `text_floors` on both texts, and one on the words that they share.
 
     `word_overlap_logistic_regression` sees the share of each text's distinct words that the other
     one has, lower-cased and cut at spaces, their Jaccard index, and the ratio of the lengths.
@@ -57,7 +57,7 @@ def _overlaps(inputs: Columns) -> np.ndarray:
 def ridge_floors(
     train: Columns, targets: np.ndarray, test: Columns, say: Say = None
 ) -> dict[str, Floor]:
-    """Returns two floors of numbers: their training mean, and ridge regression on TF-IDF.
+    """Returns two baselines of numbers: their training mean, and ridge regression on TF-IDF.
 
     Args:
       train, test: the texts of each input, [n] each.
@@ -69,11 +69,11 @@ def ridge_floors(
     """
     mean = np.full((len(test[0]), 1), targets.mean(), np.float32)
 
-    def fit(features: Any, known: np.ndarray, unseen: Any) -> np.ndarray:
+    def fit(features: Any, seen: np.ndarray, unseen: Any) -> np.ndarray:
         # A row of TF-IDF has norm one, and the answers may have any unit.
-        scale = known.std() or 1.0
-        model = Ridge(1.0).fit(features, (known[:, 0] - known.mean()) / scale)
-        return (model.predict(unseen) * scale + known.mean())[:, None]
+        scale = seen.std() or 1.0
+        model = Ridge(1.0).fit(features, (seen[:, 0] - seen.mean()) / scale)
+        return (model.predict(unseen) * scale + seen.mean())[:, None]
 
     fitted = on_tfidf(joined(train), targets, joined(test), 1, fit, say)
     return {"mean": Floor(mean), "tfidf_ridge": fitted}
@@ -82,7 +82,7 @@ def ridge_floors(
 def label_floors(
     train: Columns, targets: np.ndarray, test: Columns, say: Say = None
 ) -> dict[str, Floor]:
-    """Returns two floors of several labels a text, float [n c].
+    """Returns two baselines of several labels a text, float [n c].
 
     `shares` gives every text the shares of the labels as probabilities; the other one is a logistic
     regression on TF-IDF for each label.
@@ -94,12 +94,12 @@ def label_floors(
     """
     shares = np.tile(targets.mean(0, dtype=np.float64), (len(test[0]), 1))
 
-    def fit(features: Any, known: np.ndarray, unseen: Any) -> np.ndarray:
-        varied = np.flatnonzero(known.any(0) & ~known.all(0))
-        out = np.tile(known.mean(0, dtype=np.float64), (unseen.shape[0], 1))
+    def fit(features: Any, seen: np.ndarray, unseen: Any) -> np.ndarray:
+        varied = np.flatnonzero(seen.any(0) & ~seen.all(0))
+        out = np.tile(seen.mean(0, dtype=np.float64), (unseen.shape[0], 1))
         if len(varied):
             model = OneVsRestClassifier(LogisticRegression(C=10.0, max_iter=1000))
-            out[:, varied] = model.fit(features, known[:, varied]).predict_proba(unseen)
+            out[:, varied] = model.fit(features, seen[:, varied]).predict_proba(unseen)
         return out
 
     fitted = on_tfidf(joined(train), targets, joined(test), targets.shape[1], fit, say)

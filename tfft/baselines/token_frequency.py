@@ -11,7 +11,7 @@ from tfft.metrics.text.masked_tokens import constant, hidden, shares
 
 
 def floors(train: Any, test: Any, tokens: int, most: int) -> dict[str, Floor]:
-    """Returns the answers by how often each of `tokens` ids is hidden in the training texts.
+    """Returns the outputs by how often each of `tokens` ids is hidden in the training texts.
 
     Args:
       train, test: targets, as of `hidden`.

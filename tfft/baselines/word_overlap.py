@@ -11,7 +11,7 @@ from tfft.metrics.classification.multiple_choice import choices_of
 
 
 def choice_floors(questions: Sequence[str], lists: Sequence[str]) -> dict[str, Floor]:
-    """Returns two floors of choices, as scores [r 1] of each example.
+    """Returns two baselines of choices, as scores [r 1] of each example.
 
     `word_overlap` counts the distinct words, lower-cased and cut at spaces, that a choice shares
     with the question; among equal ones the first counts as chosen. `first` scores 1 for the first

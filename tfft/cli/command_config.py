@@ -11,6 +11,7 @@ from tfft.cli.flags import Options
 from tfft.config import load
 from tfft.errors import ConfigError, WorkdirError
 from tfft.reports.console import Console
+from tfft.runs.trackers import is_local
 from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
@@ -47,10 +48,29 @@ def config_of_flags(options: Options, say: Console, strict: bool = True) -> load
         seed=options.flags.seed,
         strict=strict,
         allow=options.flags.allow_imports,
+        trust_data=options.flags.trust_data,
     )
+    _refuse_remote(found)
     for note in found.notes:
         say.info(note)
     return found
+
+
+def _refuse_remote(found: load.Config) -> None:
+    """Refuses a file that has a run send its texts and metrics to another machine.
+
+    Raises:
+      ConfigError: `train.mlflow` is an address elsewhere, and no flag sets it.
+    """
+    uri, binding = found.value("train.mlflow"), found.composition.bindings.get("train.mlflow")
+    origin = found.composition.source_of(binding).origin if binding else None
+    if origin and origin.line and isinstance(uri, str) and not is_local(uri):
+        raise ConfigError(
+            f"train.mlflow = {uri!r} is an address outside this machine, which would get the "
+            "config, metrics and texts of the run.",
+            set_in=str(origin),
+            valid=f"a folder; or the address on the command line: --gin.train.mlflow={uri}",
+        )
 
 
 def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
@@ -78,7 +98,8 @@ def config_of_run(workdir: str, options: Options, say: Console) -> load.Config:
     files = Workdir(path.parent)
     manifest.check_config(files)
     folder = _trained_in(files.read_json("run.json") or {})
-    found = load.load([str(path)], allow=options.flags.allow_imports, folder=folder)
+    allowed = {"allow": options.flags.allow_imports, "trust_data": options.flags.trust_data}
+    found = load.load([str(path)], **allowed, folder=folder)
     for note in found.notes:
         say.info(note)
     return found

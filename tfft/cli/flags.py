@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from absl import flags
 
+from tfft.argument_checks.validated import SEED
 from tfft.errors import ConfigError, near
 
 STRATEGIES = ("auto", "default", "mirrored", "tpu")
 ALWAYS = ("verbose", "quiet")
-LARGEST_SEED = 2**32 - 1  # of NumPy
+LONGEST = 80  # characters of a value in an error
 
 GUIDE = """\
 tfft fine-tunes pretrained Keras models. From nothing to a served model in six steps:
@@ -74,11 +75,12 @@ def _flags() -> flags.FlagValues:
     for name, default, about in text:
         flags.DEFINE_string(name, default, about, flag_values=values)
     flags.DEFINE_multi_string("gin_file", [], "a config; the later ones win", flag_values=values)
-    about = "own modules that a config may import, which runs their code"
+    about = "own modules, or paths of them, that a config may import, which runs their code"
     flags.DEFINE_list("allow_imports", [], about, flag_values=values)
     flags.DEFINE_integer("seed", None, "of all that is random", flag_values=values)
     switches = [
         ("force", None, "replace an existing output"),
+        ("trust_data", None, "run the code that data of TensorFlow Datasets name"),
         ("trust_export", None, "load an export whose operations may do anything"),
         ("shared", None, "compare on the texts that all runs share"),
         ("unfinished", None, "use the best weights so far of a run that never finished"),
@@ -143,7 +145,8 @@ def _illegal(problem: str, values: flags.FlagValues) -> ConfigError:
         return ConfigError(problem, valid="--NAME=VALUE", see="tfft")
     kinds = {"int": f"--{found[1]}=NUMBER", "bool": f"--{found[1]}, without a value"}
     valid = kinds.get(values[found[1]].flag_type(), f"--{found[1]}=VALUE")
-    return ConfigError(f"--{found[1]}{found[2] or ''} is no value of it.", valid=valid, see="tfft")
+    value = (found[2] or "")[:LONGEST]
+    return ConfigError(f"--{found[1]}{value} is no value of it.", valid=valid, see="tfft")
 
 
 def _names(values: flags.FlagValues) -> list[str]:
@@ -200,11 +203,11 @@ def _refuse_value(flag: str, value: Any) -> None:
     texts = value if isinstance(value, list) else [value]
     if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
         raise ConfigError(f"--{flag} is empty.", valid=f"--{flag}=VALUE", see="tfft")
-    if flag == "seed" and not 0 <= value <= LARGEST_SEED:
+    if flag == "seed" and not SEED.is_met(value):
         raise ConfigError(
-            f"--seed={value} is out of range.",
+            f"--seed={str(value)[:LONGEST]} is out of range.",
             set_in="--seed",
-            valid=f"a whole number, 0 to {LARGEST_SEED}",
+            valid=f"a whole number, {SEED}",
         )
 
 

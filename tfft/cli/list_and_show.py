@@ -12,7 +12,7 @@ from tfft.config.catalog import Configurable, configurables, full_name
 from tfft.config.includes import packaged
 from tfft.config.load import Config
 from tfft.config.operative_config import Setting
-from tfft.config.strict_checks import SUPPLIED
+from tfft.config.strict_checks import settable
 from tfft.errors import ConfigError, UserError, near
 from tfft.storage.cache_store import told
 from tfft.storage.downloads import fetch
@@ -131,14 +131,10 @@ def configurable(name: str, say: Any, known: Mapping[str, Configurable] | None =
             meanings.get(parameter.name, ""),
         )
         for parameter in entry.parameters.values()
-        if not _is_supplied(entry, parameter.name)
+        if parameter.name in settable(entry)
     ]
     title = f"{name}: {entry.about} ({entry.where})"
     say.table(title, ["parameter", "default", "valid", "meaning"], rows, result=True)
-
-
-def _is_supplied(entry: Configurable, parameter: str) -> bool:
-    return entry.kind == "verb" and parameter in SUPPLIED
 
 
 def settings(config: Config, say: Any) -> None:

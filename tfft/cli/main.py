@@ -219,6 +219,7 @@ def _store(options: Options, say: Console) -> None:
 
 
 CONFIGURED = ("gin_file", "seed", "allow_imports")
+RUNNING = ("trust_data", "strategy", "workdir")
 USED = ("workdir", "allow_imports", "unfinished")
 VERBS = {
     "list": Verb(
@@ -230,12 +231,12 @@ VERBS = {
         "tfft show --gin_file=CONFIG",
     ),
     "show": Verb(_show, "a config's values and who set them", CONFIGURED, "[NAME]"),
-    "check": Verb(_check, "one step of each stage", (*CONFIGURED, "strategy", "workdir")),
-    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, "strategy", "workdir")),
+    "check": Verb(_check, "one step of each stage", (*CONFIGURED, *RUNNING)),
+    "train": Verb(_train, "train, evaluate, report", (*CONFIGURED, *RUNNING)),
     "evaluate": Verb(
         _evaluate,
         "report on held-out texts or a file",
-        (*USED, "input", "columns", "trust_export"),
+        (*USED, "input", "columns", "trust_data", "trust_export"),
     ),
     "predict": Verb(
         _predict,
@@ -243,7 +244,7 @@ VERBS = {
         (*USED, "input", "columns", "output", "force", "on_error", "include_input")
         + ("trust_export",),
     ),
-    "export": Verb(_export, "a SavedModel that takes raw text", USED),
+    "export": Verb(_export, "a SavedModel that takes raw text", (*USED, "trust_data")),
     "compare": Verb(
         _compare,
         "runs side by side, paired",

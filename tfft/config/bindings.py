@@ -17,6 +17,10 @@ from tfft.errors import ConfigError
 
 ROOT = "train"
 LINE_LENGTH = 88
+LONGEST_LINE = 200  # characters of a line or a value in an error
+DEEPEST = 40  # lists in lists, macros included
+LARGEST = 50_000  # values in all, macros in their place; 16 characters count as one
+MOST_USES = 1_000  # objects that a config makes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +128,10 @@ def macro_names(value: Any) -> set[str]:
 def replaced(value: Any, change: Any) -> Any:
     """Returns the value with `change` applied to every leaf of its containers."""
     if isinstance(value, dict):
-        return {replaced(k, change): replaced(v, change) for k, v in value.items()}
+        try:
+            return {replaced(k, change): replaced(v, change) for k, v in value.items()}
+        except TypeError as error:  # a macro of a list as a key
+            raise ConfigError(f"a dict has a key that cannot be one: {error}.") from error
     if isinstance(value, list | tuple):
         return type(value)(replaced(item, change) for item in value)
     return change(value)
@@ -163,6 +170,43 @@ class Composition:
         kept = {id(b) for b in self.bindings.values()}
         self.replaced = [b for b in bindings if b.parameter and id(b) not in kept]
         self.replaced += dropped
+        self._by_owner: dict[tuple[str, str], list[Binding]] = {}
+        for binding in self.bindings.values():
+            self._by_owner.setdefault((binding.scope, binding.name), []).append(binding)
+        self._check_size()
+
+    def _check_size(self) -> None:
+        """Refuses values that would be too large or too deep with the macros in their place."""
+        macros: dict[str, tuple[int, int]] = {}
+
+        def extent(value: Any) -> tuple[int, int]:
+            if isinstance(value, Macro) and value.name in self.macros:
+                if value.name not in macros:
+                    macros[value.name] = 1, 0  # of a circle, which `resolve` refuses
+                    size, depth = extent(self.macros[value.name].value)
+                    macros[value.name] = size, depth + 1
+                return macros[value.name]
+            if isinstance(value, dict):
+                value = [*value.keys(), *value.values()]
+            if isinstance(value, list | tuple):
+                inside = list(map(extent, value))
+                deepest = max((depth for _, depth in inside), default=0)
+                return 1 + sum(size for size, _ in inside), deepest + 1
+            return 1 + (len(value) // 16 if isinstance(value, str | bytes) else 0), 0
+
+        total = 0
+        for binding in (*self.macros.values(), *self.bindings.values()):
+            try:
+                size, depth = extent(binding.value)
+            except RecursionError:
+                size, depth = 0, 2 * DEEPEST
+            total += size
+            if total > LARGEST or depth > DEEPEST:
+                raise ConfigError(
+                    f"the value of {binding.key} is too {'deep' if depth > DEEPEST else 'large'}.",
+                    set_in=str(binding.origin),
+                    valid=f"lists and macros {DEEPEST} deep, {LARGEST:,} values in all",
+                )
 
     def resolve(self, value: Any, within: tuple[str, ...] = ()) -> Any:
         """Returns the value with every macro replaced; one without a value stays.
@@ -222,6 +266,10 @@ class Composition:
         if (use.key, use.called) in found:
             return
         found[use.key, use.called] = use
+        if len(found) > MOST_USES:
+            raise ConfigError(
+                f"a config makes more than {MOST_USES:,} objects.", valid="fewer scopes"
+            )
         for binding in use.bindings.values():
             for part in references(self.resolve(binding.value)):
                 inner = dataclasses.replace(part, scope=part.scope or scope)
@@ -242,9 +290,8 @@ class Composition:
             binding.parameter: binding
             for level in levels(scope)
             for owner in (*target.bases, name)
-            for binding in self.bindings.values()
-            if (binding.scope, binding.name) == (level, owner)
-            and (owner == name or binding.parameter in target.parameters)
+            for binding in self._by_owner.get((level, owner), ())
+            if owner == name or binding.parameter in target.parameters
         }
         if called:
             reached |= self._implied(target, reached, scope)
@@ -273,3 +320,8 @@ def written(value: Any, prefix: str = "") -> str:
         return text
     begin, end = "()" if isinstance(value, tuple) else "[]"
     return "\n".join([begin, *(f"    {written(item)}," for item in value), end])
+
+
+def shortened(text: str) -> str:
+    """Returns a line as an error quotes it."""
+    return text if len(text) <= LONGEST_LINE else f"{text[: LONGEST_LINE - 4]} ..."

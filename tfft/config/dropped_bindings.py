@@ -28,8 +28,8 @@ def reached_keys(
     bindings: Sequence[Binding], known: Mapping[str, Configurable]
 ) -> set[tuple[str, Origin]]:
     """Returns the keys and origins of the bindings that a run would use; none of a circle."""
-    composition = Composition([in_full(binding, known) for binding in bindings], known)
     try:
+        composition = Composition([in_full(binding, known) for binding in bindings], known)
         return {(bound.key, bound.origin) for bound in _used(composition)}
     except ConfigError:
         return set()

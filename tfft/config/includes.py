@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 import pathlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tfft.config.bindings import Binding, Composition, Origin
 from tfft.errors import ConfigError, near
 
-MAX_BYTES = 2**20  # of a config
+MAX_BYTES = 2**18  # of a config
 STATEMENT = re.compile(r"(include|import|from)\s|[A-Za-z_][\w./]*\s*=(?!=)")
 # Parameters of sources and backbones that are paths, or names for which a path may stand.
 PATHS = ("data", "validation", "test", "data_dir", "preset", "run", "weights")
@@ -115,10 +115,11 @@ def shown(path: pathlib.Path) -> str:
     return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
 
 
-def flags_of(files: Sequence[str], modules: Sequence[str]) -> str:
+def flags_of(files: Sequence[str], modules: Iterable[str]) -> str:
     """Returns the flags that name configs, and the modules that they import."""
     flags = [f"--gin_file={file}" for file in files] or ["--gin_file=FILE"]
-    return " ".join([*flags, *([f"--allow_imports={','.join(modules)}"] if modules else [])])
+    allowed = ",".join(dict.fromkeys(modules))
+    return " ".join([*flags, *([f"--allow_imports={allowed}"] if allowed else [])])
 
 
 def relocated(

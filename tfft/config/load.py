@@ -1,9 +1,9 @@
 """Configs: read strictly, composed, and turned into the arguments of `tfft.api.train`.
 
-Gin is met here and nowhere else. Its parser reads the files one by one; what they say is composed
-and checked (`tfft.config.strict_checks`) before any of it runs. Only then gin itself gets a text,
-one that this
-module wrote: every object with all its arguments, no import, no include and no macro.
+Gin is met here and in `tfft.config.parse`, which reads the files one by one with gin's parser. What
+they say is composed and checked (`tfft.config.strict_checks`) before any of it runs. Only then gin
+itself gets a text, one that this module wrote: every object with all its arguments, no import, no
+include and no macro.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import hashlib
+import itertools
 import pathlib
-import re
-import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gin
 from gin import config_parser
 
-from tfft.config.allowed_imports import OWN, add_to_path, find_module, is_allowed
+from tfft.config.allowed_imports import OWN, Allowed, find_module, is_own
 from tfft.config.bindings import (
     ROOT,
     Binding,
@@ -41,7 +41,7 @@ from tfft.config.dropped_bindings import (
     seed_notes,
     stage_notes,
 )
-from tfft.config.includes import find_config, flags_of, is_gin, read_config, relocated, shown
+from tfft.config.includes import find_config, flags_of, relocated, shown
 from tfft.config.operative_config import (
     Setting,
     all_settings,
@@ -50,11 +50,15 @@ from tfft.config.operative_config import (
     operative_text,
     whole_text,
 )
-from tfft.config.overrides import UNPARSABLE, override
+from tfft.config.overrides import override
+from tfft.config.parse import single_value, statements, token_budget
 from tfft.config.strict_checks import missing, mistakes
 from tfft.errors import ConfigError, UserError
 
 ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
+# Of a config, with all that it includes.
+MOST_FILES, DEEPEST_INCLUDE, MOST_BINDINGS = 50, 20, 1_000
+MOST_MISTAKES = 50  # that are listed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,6 +72,7 @@ class Config:
       text: the whole as one file that repeats the run.
       notes: lines for a person.
       mistakes, missing: what `load(..., strict=False)` found instead of raising it.
+      trust_data: what sources get of that name, which no file can set.
     """
 
     flags: str
@@ -78,6 +83,7 @@ class Config:
     mistakes: tuple[ConfigError, ...]
     missing: tuple[ConfigError, ...]
     composition: Composition = dataclasses.field(repr=False)
+    trust_data: bool | tuple[str, ...] = False
 
     def value(self, name: str) -> Any:
         """Returns the literal value bound to "configurable.parameter", None when there is none."""
@@ -95,7 +101,8 @@ class Config:
           UserError: a constructor refused its arguments; the error says where they were set.
         """
         uses = self.composition.uses(None if only is None else tuple(only))
-        with _gin(uses, operative_text(uses, self.composition, only, _flat)) as arguments:
+        text = operative_text(uses, self.composition, only, _flat)
+        with _gin(uses, text, {"trust_data": self.trust_data}) as arguments:
             try:
                 return arguments()
             except _Carried as carried:
@@ -142,6 +149,7 @@ def load(
     allow: Sequence[str] = (),
     configurables: Mapping[str, Any] | None = None,
     folder: pathlib.Path | None = None,
+    trust_data: bool = False,
 ) -> Config:
     """Reads, composes and checks configs; the later ones win.
 
@@ -150,17 +158,18 @@ def load(
       overrides: from a macro's name or "scope/configurable.parameter" to a value as text.
       seed: the value of --seed.
       strict: raise the first mistake; otherwise the config lists them.
-      allow: modules and packages that a config may import beside those of the package.
+      allow: modules and packages that a config may import beside those of the package: names, or
+        paths of a module's file or a package's folder.
       configurables: classes and functions by name; what the package offers by default.
-      folder: where relative paths are looked up that do not exist in the current folder, and own
-        modules that are not found otherwise.
+      folder: where relative paths are looked up that do not exist in the current folder. A module
+        there is named in an error, and not taken.
+      trust_data: let the data's code run, see `tfft.data.sources.tfds`; otherwise that of modules
+        in `allow` alone.
 
     Raises:
       ConfigError: what is wrong, where it was set, and what would be right.
     """
-    if folder and allow:
-        add_to_path(pathlib.Path.cwd(), folder)
-    reader, dropped = _Reader(tuple(allow), configurables), list[Binding]()
+    reader, dropped = _Reader(Allowed(allow), configurables, folder), list[Binding]()
     notes: list[str] = []
     for file in files:
         before, reader.bindings = reader.bindings, []
@@ -171,13 +180,14 @@ def load(
         dropped += gone
         notes += stage_notes(gone, reader.bindings, file)
         reader.bindings = [b for b in before if b not in gone] + reader.bindings
-    named = flags_of(files, reader.modules)
+    notes += reader.notes
+    named = flags_of(files, map(reader.allow.flag, reader.modules))
     see = f"tfft show {named}"
     bindings = reader.bindings
     for name, text in (overrides or {}).items():
         bindings = [
             *bindings,
-            override(name, text, Composition(bindings, reader.known), _single_value, see),
+            override(name, text, Composition(bindings, reader.known), single_value, see),
         ]
     if seed is not None:
         bindings = [*bindings, Binding("", ROOT, "seed", seed, Origin(f"--seed={seed}"))]
@@ -190,46 +200,49 @@ def load(
     if folder:
         bindings, moved = relocated(composition, bindings, folder)
         composition, notes = Composition(bindings, reader.known, dropped), [*notes, *moved]
-    wrong, lacking = tuple(mistakes(composition, see)), tuple(missing(composition, see))
+    most = 1 if strict else MOST_MISTAKES
+    wrong = tuple(itertools.islice(mistakes(composition, see), most))
+    lacking = tuple(itertools.islice(missing(composition, see), most))
     for error in (*wrong, *lacking):
         error.from_command = True
     if strict and (wrong or lacking):
         raise [*wrong, *lacking][0]
     text = whole_text(composition, reader.modules)
     settings = tuple(all_settings(composition))
-    return Config(named, tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
-
-
-class _Delegate(config_parser.ParserDelegate):
-    """Keeps references and macros as they were written."""
-
-    def configurable_reference(self, scoped_configurable_name: str, evaluate: bool) -> Reference:
-        scope, _, name = scoped_configurable_name.rpartition("/")
-        return Reference(name, scope, evaluate)
-
-    def macro(self, macro_name: str) -> Macro:
-        return Macro(macro_name)
+    found = (named, tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
+    return Config(*found, trust_data=trust_data or tuple(reader.allow.entries))
 
 
 class _Reader:
     """Reads files into bindings, includes first where they stand."""
 
-    def __init__(self, allow: tuple[str, ...], objects: Mapping[str, Any] | None):
-        self.allow = allow
+    def __init__(
+        self, allow: Allowed, objects: Mapping[str, Any] | None, folder: pathlib.Path | None
+    ):
+        self.allow, self.folder = allow, folder
         self.known = offered() if objects is None else of_objects(objects)
         self.bindings: list[Binding] = []
         self.earlier: list[Binding] = []  # of the files before this one
         self.reached: set[tuple[str, Origin]] = set()  # at the end of some file
         self.modules: list[str] = []
+        self.notes: list[str] = []  # on the modules
         self.open: list[pathlib.Path] = []
+        self.files, self.budget = 0, token_budget()
 
     def read(self, path: pathlib.Path, origin: Origin | None = None) -> None:
         if path.resolve() in self.open:
             chain = " -> ".join(shown(each) for each in (*self.open, path))
             raise ConfigError(f"configs include each other: {chain}.", set_in=str(origin))
         self.open.append(path.resolve())
+        self.files += 1
+        if self.files > MOST_FILES or len(self.open) > DEEPEST_INCLUDE:
+            raise ConfigError(
+                f"too many configs are included: {self.files}, {len(self.open)} deep.",
+                set_in=str(origin),
+                valid=f"{MOST_FILES} in all, {DEEPEST_INCLUDE} deep",
+            )
         set_here: dict[str, Origin] = {}
-        for statement in _statements(path, origin):
+        for statement in statements(path, origin, self.budget):
             self._take(statement, path, set_here)
         self.open.pop()
         self.reached |= reached_keys([*self.earlier, *self.bindings], self.known)
@@ -248,6 +261,10 @@ class _Reader:
                 )
             set_here[binding.key] = origin
             self.bindings.append(binding)
+            if len(self.earlier) + len(self.bindings) > MOST_BINDINGS:
+                raise ConfigError(
+                    f"a config sets more than {MOST_BINDINGS:,} values.", set_in=str(origin)
+                )
         elif isinstance(statement, config_parser.IncludeStatement):
             self.read(find_config(statement.filename, path.parent, origin), origin)
         elif isinstance(statement, config_parser.ImportStatement):
@@ -259,7 +276,7 @@ class _Reader:
         refusal = ""
         if statement.alias:
             refusal = f"import {module}, under its own name"
-        if not is_allowed(module, self.allow):
+        if not is_own(module) and not self.allow.covers(module):
             top = module.partition(".")[0]
             refusal = f"--allow_imports={top}, which runs its code; modules of {OWN} need no flag"
         if refusal:
@@ -269,56 +286,13 @@ class _Reader:
                 valid=refusal,
                 see="tfft list",
             )
-        found = find_module(module, path.parent, origin)
+        beside = [path.parent, *([self.folder] if self.folder else [])]
+        found = find_module(module, self.allow, beside, origin)
         if PACKAGE not in found.parents:
             self.modules.append(module)
             self.known |= of_module(found, module, self.known)
-
-
-def _statements(path: pathlib.Path, origin: Origin | None) -> list[Any]:
-    """Returns what a file says, by gin's own parser.
-
-    Raises:
-      ConfigError: it is no gin, or no UTF-8.
-    """
-    text = read_config(path, origin)
-    try:
-        return list(config_parser.ConfigParser(text, _Delegate()))
-    except UNPARSABLE as error:
-        line, reason = _syntax(error)
-        if not is_gin(text):  # what else it is, the error must not show
-            raise ConfigError(
-                f"{shown(path)} is not a gin config: its line {line} cannot be read.",
-                set_in=str(origin) if origin else f"--gin_file={shown(path)}",
-                valid="lines such as NAME = VALUE, include or import",
-                see="tfft list",
-            ) from None
-        lines = [*text.splitlines(), ""]
-        there = lines[min(line, len(lines)) - 1].strip()
-        raise ConfigError(
-            f"this line cannot be read: {there}\n  {reason}",
-            set_in=f"{shown(path)}:{line}",
-            valid='NAME = VALUE, where text stands in quotes: files.data = "reviews.csv"',
-        ) from error
-
-
-def _syntax(error: Exception) -> tuple[int, str]:
-    """Returns the line of a parser's error and its reason."""
-    if isinstance(error, SyntaxError):
-        reason, _, more = str(error.msg).partition("\n")
-        token = re.search(r"Failed to parse token '(.*)'", more)
-        return error.lineno or 1, f"{token[1]} is no value" if token else reason
-    if isinstance(error, tokenize.TokenError):
-        return error.args[1][0], str(error.args[0])
-    return 1, "too deep" if isinstance(error, RecursionError | MemoryError) else str(error)
-
-
-def _single_value(text: str) -> Any:
-    parser = config_parser.ConfigParser(text, _Delegate())
-    value = parser.parse_value()
-    if parser.current_token.type not in (tokenize.NEWLINE, tokenize.ENDMARKER):
-        raise SyntaxError("more than one value")
-    return value
+            digest = hashlib.sha256(found.read_bytes()).hexdigest()[:16]
+            self.notes.append(f"{module} is {shown(found)}, SHA-256 {digest}")
 
 
 class _Carried(BaseException):
@@ -338,8 +312,15 @@ def _flat(part: Reference) -> Reference:
 
 
 @contextlib.contextmanager
-def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]]]:
+def _gin(
+    uses: Sequence[Use], text: str, supplied: Mapping[str, Any]
+) -> Iterator[Callable[[], dict[str, Any]]]:
     """Hands a text to gin; yields a function that makes the root's arguments.
+
+    Args:
+      uses: what the text has.
+      text: in gin.
+      supplied: arguments for all that have a parameter of the name.
 
     Gin keeps its configuration in module-level state, which is emptied before and restored after.
     """
@@ -349,7 +330,7 @@ def _gin(uses: Sequence[Use], text: str) -> Iterator[Callable[[], dict[str, Any]
         scopes.setdefault(named, {})[use.scope] = use
     with _emptied_gin():
         with gin.config.interactive_mode():  # which lets a second config define the same names
-            made = {name: _register(name, known) for name, known in scopes.items()}
+            made = {name: _register(name, each, supplied) for name, each in scopes.items()}
         gin.parse_config(text)
         yield made[ROOT]
 
@@ -372,11 +353,14 @@ def _emptied_gin() -> Iterator[None]:
         state._set_config_is_locked(locked)
 
 
-def _register(name: str, scopes: Mapping[str, Use]) -> Callable[..., Any]:
+def _register(
+    name: str, scopes: Mapping[str, Use], supplied: Mapping[str, Any]
+) -> Callable[..., Any]:
     """Registers a function that imports and calls the target; the root's returns its arguments."""
 
     def make(**arguments: Any) -> Any:
         use = scopes["/".join(gin.current_scope())]
+        arguments |= {key: supplied[key] for key in supplied.keys() & use.target.parameters.keys()}
         try:
             target = use.target.load()
             if use.called:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import tokenize
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from tfft.argument_checks.annotations import accepts
-from tfft.config.bindings import Binding, Composition, Origin, in_full, macro_names
+from tfft.config.bindings import (
+    Binding,
+    Composition,
+    Origin,
+    in_full,
+    macro_names,
+    shortened,
+)
 from tfft.config.catalog import full_name
+from tfft.config.parse import LONGEST_NAME, UNPARSABLE
 from tfft.config.strict_checks import expectations
 from tfft.errors import ConfigError, near
-
-# What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
-UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)
 
 
 def override(
@@ -28,7 +32,11 @@ def override(
     Raises:
       ConfigError: no config has the macro, or the text is no value.
     """
-    origin = Origin(f"--gin.{name}={text}")
+    origin = Origin(shortened(f"--gin.{name}={text}"))
+    if len(name) > LONGEST_NAME:
+        raise ConfigError(
+            f"a name may have {LONGEST_NAME} characters.", set_in=str(origin), see=see
+        )
     owner, dot, parameter = name.rpartition(".")
     scope, slash, selector = (owner if dot else name).rpartition("/")
     if dot:
@@ -72,7 +80,7 @@ def _parsed(
         if fits_text or expected:  # the type check says what would fit
             return text
         raise ConfigError(
-            f"{text!r} is no value.",
+            f"{shortened(repr(text))} is no value.",
             set_in=str(origin),
             valid="a number, True, None, 'text', @name()",
         ) from None

@@ -7,6 +7,7 @@ that the command line supplies, a value of the wrong type, and a class passed wi
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from tfft.config.bindings import (
     macro_names,
     parts,
     references,
+    shortened,
     written,
 )
 from tfft.config.catalog import Configurable
@@ -36,10 +38,13 @@ SUPPLIED = {
     "say": "",
     "part": "",
 }
+# Arguments of any source, of the command line alone.
+FLAGS_ONLY = {"trust_data": "--trust_data"}
 # The kind of thing that an argument of the root is made of.
 TAKES = {"task": "task", "backbone": "backbone", "source": "source", "stages": "stage"}
 KIND_WORDS = {"averaging": "average"}
 SEQUENCES = {"tuple", "list", "Sequence"}
+MOST_UNSET = 20  # macros without a value that are compared with those that have one
 
 
 def mistakes(composition: Composition, see: str) -> Iterator[ConfigError]:
@@ -81,7 +86,7 @@ def _unset_macros(composition: Composition, see: str) -> Iterator[tuple[ConfigEr
     for binding in (*composition.bindings.values(), *composition.macros.values()):
         for name in sorted(macro_names(binding.value) - composition.macros.keys()):
             found.setdefault(name, binding)
-    for name, binding in found.items():
+    for name, binding in itertools.islice(found.items(), MOST_UNSET):
         meant = difflib.get_close_matches(name, composition.macros, 1, 0.75)
         error = ConfigError(
             f"%{name} has no value, and {binding.key} needs one.",
@@ -110,8 +115,8 @@ def _check_target(binding: Binding, composition: Composition, see: str) -> Itera
     where = str(binding.origin)
     if target is None:
         yield _unknown(binding.name, where, composition)
-    elif binding.name == ROOT and binding.parameter in SUPPLIED:
-        flag = SUPPLIED[binding.parameter]
+    elif binding.parameter in _supplied(target):
+        flag = _supplied(target)[binding.parameter]
         yield ConfigError(
             f"{binding.key} is given by the command line; a value in a config would be ignored.",
             set_in=where,
@@ -130,7 +135,11 @@ def _check_target(binding: Binding, composition: Composition, see: str) -> Itera
 
 def settable(target: Configurable) -> list[str]:
     """Returns the parameters of a configurable that a config may set."""
-    return [name for name in target.parameters if target.name != ROOT or name not in SUPPLIED]
+    return [name for name in target.parameters if name not in _supplied(target)]
+
+
+def _supplied(target: Configurable) -> Mapping[str, str]:
+    return {"verb": SUPPLIED, "source": FLAGS_ONLY}.get(target.kind, {})
 
 
 def _unknown(name: str, where: str, composition: Composition) -> ConfigError:
@@ -199,7 +208,7 @@ def _replacement(macro: str, composition: Composition) -> str:
             now = composition.bindings.get(binding.key)
             if now is None:
                 return f": {binding.key}, which read it, is dropped"
-            return f": {now.origin} sets {binding.key} = {written(now.value)} directly"
+            return f": {now.origin} sets {binding.key} = {shortened(written(now.value))} directly"
     return ""
 
 
@@ -217,7 +226,7 @@ def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigE
         wrong = describe(annotation or "Any")
     if wrong:
         yield ConfigError(
-            f"{binding.key} = {written(value)}{through} is of the wrong type.",
+            f"{binding.key} = {shortened(written(value))}{through} is of the wrong type.",
             set_in=str(source.origin),
             valid=wrong,
             see=_see(binding.name, composition),
@@ -226,7 +235,8 @@ def _check_value(binding: Binding, composition: Composition) -> Iterator[ConfigE
 
 def _passed_itself(binding: Binding, part: Reference, composition: Composition) -> ConfigError:
     return ConfigError(
-        f"{binding.key} = {written(binding.value)} passes {part.name} itself, not what it makes.",
+        f"{binding.key} = {shortened(written(binding.value))} passes {part.name} itself, not what "
+        "it makes.",
         set_in=str(composition.source_of(binding).origin),
         valid=f"{part!r}()",
         see=_see(part.name, composition),

@@ -1,4 +1,4 @@
-"""Makes a source out of what people pass to `tfft.train` in place of one."""
+"""Makes a source of a path or of Python data that `tfft.train` gets in place of one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_source(data: Any, task: Any) -> Source:
     Args:
       data: a Source; the path of a file or folder, see `files` and `images`; examples as `memory`
         takes them; or a dict of them by split: "train", "validation", "test".
-      task: says what the inputs are, and whether the answers are labels.
+      task: with the inputs, and whether the answers are labels.
 
     Raises:
       DataError: it is something else, or no run could learn from it.
@@ -55,18 +55,14 @@ def _opened(data: Any, task: Any) -> Source:
     if _is_image(task) and classes:
         return _images(splits, task.inputs)
     if classes is None:  # no answers are needed: texts alone are examples
-        splits = {split: _with_answers(part) for split, part in splits.items()}
+        for split, part in splits.items():
+            if isinstance(part, list) and all(isinstance(each, str | bytes) for each in part):
+                splits[split] = [(text, text) for text in part]
     if any(each.modality != "text" for each in task.inputs):
         splits = {split: list(_read(part, split, task.inputs)) for split, part in splits.items()}
     source = memory(**splits, inputs=inputs, classes=bool(classes))
     source.modality = task.inputs[0].modality
     return source
-
-
-def _with_answers(part: Any) -> Any:
-    """Returns texts alone as examples whose answers nobody looks at; other data as they are."""
-    texts = isinstance(part, list) and all(isinstance(each, str | bytes) for each in part)
-    return [(text, text) for text in part] if texts else part
 
 
 def _file(path: str, task: Any) -> Source:
@@ -92,12 +88,9 @@ def _read(elements: Any, split: str, inputs: Sequence[Input]) -> Iterator[tuple[
 
 def _images(splits: Mapping[str, Any], inputs: Sequence[Input]) -> Source:
     """Returns a source of images and labels that are in memory."""
-    rows = {}
-    for split, elements in splits.items():
-        values, labels = [], []
-        for number, (image, label) in enumerate(_read(elements, split, inputs), 1):
+    rows: dict[str, tuple[list[str], list[str]]] = {split: ([], []) for split in splits}
+    for split, (values, labels) in rows.items():
+        for number, (image, label) in enumerate(_read(splits[split], split, inputs), 1):
             values.append(image)
             labels.append(read_label(label, None, f"example {number:,} of {split}"))
-        rows[split] = (values, labels)
-    shares = {split: share for split, share in SHARES.items() if len(rows) == 1}
-    return of_rows("memory", rows, [], shares)
+    return of_rows("memory", rows, [], SHARES if len(rows) == 1 else {})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import itertools
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,8 @@ MAX_COMPARED = 5_000_000  # examples whose inputs are compared, which takes 64 b
 def data_notes(source: Any) -> list[str]:
     """Returns notes on labels without examples, similar labels, and texts with several labels.
 
-    They follow from the summaries of the splits, so that a stream is checked without being held in
-    memory: 12 bytes an example are kept of it.
+    They follow from the summaries of the splits, so that a stream is checked without all of it in
+    memory: 12 bytes an example are stored.
 
     Args:
       source: with labels, or with lists of labels in JSON as answers; others have no notes.
@@ -59,10 +59,10 @@ def _similar(counts: Mapping[str, Mapping[str, int]]) -> list[str]:
     similar = [labels for labels in groups.values() if len(labels) > 1]
     if not similar:
         return []
-    shown = "; ".join(_listed(labels, totals) for labels in similar[:3])
+    examples = "; ".join(_listed(labels, totals) for labels in similar[:3])
     more = f"; and {len(similar) - 3:,} more" if len(similar) > 3 else ""
     what = "only in case, spaces or how a number is written"
-    return [f"labels that differ {what} are different labels: {shown}{more}"]
+    return [f"labels that differ {what} are different labels: {examples}{more}"]
 
 
 def _plain(label: str) -> str:
@@ -104,17 +104,10 @@ def _conflicts(source: Any) -> list[str]:
         return []
     example = int(first[several].min())
     rows = np.flatnonzero(of_rows == of_rows[example])
-    text = next(itertools.islice(_texts(source), example, None))
-    shown = text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")
+    rows_of_all = itertools.chain.from_iterable(map(source.rows, source.splits))
+    text = " | ".join(next(itertools.islice(rows_of_all, example, None))[:-1])
+    quoted = text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else "")
     labels = told([names[code] for code in np.unique(codes[rows])])
     count, total = int(several.sum()), int(several[of_rows].sum())
-    what = f"{source.modality}s are" if count > 1 else f"{source.modality} is"
-    return [
-        f"{count:,} {what} in {total:,} rows with different labels, such as {shown!r} with {labels}"
-    ]
-
-
-def _texts(source: Any) -> Iterable[str]:
-    for split in source.splits:
-        for row in source.rows(split):
-            yield " | ".join(row[:-1])
+    inputs = f"{count:,} {source.modality}s are" if count > 1 else f"1 {source.modality} is"
+    return [f"{inputs} in {total:,} rows with different labels, such as {quoted!r} with {labels}"]

@@ -29,12 +29,12 @@ class DecodedRows:
     Attributes:
       columns: the inputs of all examples, such as the paths of files.
       preprocessor: whose `rows` decodes them.
-      source_digest: a hash of what the columns hold.
+      source_digest: a hash of the content of the columns.
       chosen: numbers of the rows that there are to be, in their order; None for all.
       failures: gets the error of a row that cannot be decoded, for those who read in a graph.
     """
 
-    columns: tuple[Sequence[str], ...]
+    columns: Columns
     preprocessor: Any
     source_digest: str
     chosen: np.ndarray | None = None
@@ -50,18 +50,9 @@ class DecodedRows:
         return np.arange(len(self.columns[0]) + 1)
 
     @property
-    def single(self) -> bool:
-        """Whether each row has one value."""
-        return True
-
-    @property
     def value_shape(self) -> tuple[int, ...]:
         """The shape of a value, such as [h w c] of an image."""
         return tuple(self.preprocessor.shape)
-
-    def lengths_of(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the lengths of some rows: ones."""
-        return np.ones(len(rows), np.int32)
 
     def rows(self) -> Iterator[np.ndarray]:
         """Yields the value of each row, [1 ...], in their order."""
@@ -69,17 +60,19 @@ class DecodedRows:
             yield self.first(np.array([row]))
 
     def take(self, rows: np.ndarray) -> DecodedRows:
-        """Returns some of the rows, in the order given; nothing is decoded."""
-        chosen = np.asarray(rows) if self.chosen is None else self.chosen[rows]
-        return dataclasses.replace(self, chosen=chosen)
+        """Returns some of the rows, in this order; nothing is decoded."""
+        return dataclasses.replace(self, chosen=self._places(np.asarray(rows)))
+
+    def _places(self, rows: np.ndarray) -> np.ndarray:
+        return rows if self.chosen is None else self.chosen[rows]
 
     def first(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of the given rows: [len(rows), ...].
+        """Returns the values of some rows: [len(rows), ...].
 
         Raises:
           DataError: one of them cannot be decoded.
         """
-        places = rows if self.chosen is None else self.chosen[rows]
+        places = self._places(rows)
         inputs = [tf.constant([column[place] for place in places]) for column in self.columns]
         try:
             return self.preprocessor.rows(*inputs)[self.preprocessor.reads].numpy()
@@ -90,7 +83,7 @@ class DecodedRows:
             raise
 
     def digest(self) -> str:
-        """Returns a hash of what the rows are decoded from, and of how."""
+        """Returns a hash of the content of the rows, and of how they are decoded."""
         parts = [self.source_digest, self.preprocessor.fingerprint()]
         chosen = b"" if self.chosen is None else np.ascontiguousarray(self.chosen).tobytes()
         return hashlib.sha256("\n".join(parts).encode() + chosen).hexdigest()
@@ -106,7 +99,7 @@ def on_demand(
 ) -> dict[str, Encoded]:
     """Returns by tower the inputs of examples that are to be decoded each time they are read.
 
-    Those are the inputs that files hold, if `decode` says so, or if they would take more than a
+    Those are the inputs in files, if `decode` requires it, or if they would take more than a
     quarter of the free memory. It is logged in both cases.
 
     Args:
@@ -114,11 +107,11 @@ def on_demand(
       columns: returns their inputs.
       preprocessor: of a backbone of one or several towers; its values are of one byte each.
       decode: "memory", "on_demand" or "auto".
-      digest: a hash of what the examples hold.
+      digest: a hash of the content of the examples.
       log: gets a line.
     """
     parts = getattr(preprocessor, "parts", {"": preprocessor})
-    found: dict[str, Encoded] = {}
+    encoded: dict[str, Encoded] = {}
     free = psutil.virtual_memory().available
     for name, part in parts.items():
         if not getattr(part, "decodes_files", False) or decode == "memory":
@@ -134,19 +127,17 @@ def on_demand(
         places = preprocessor.places[name] if name else ()
         own = preprocessor.columns(name, columns()) if name else columns()
         rows: Any = DecodedRows(own, part, f"{digest} {places}")
-        found[name] = Encoded(rows, None, rows.lengths, 0, name=part.reads, padded=False)
-    return found
+        encoded[name] = Encoded(rows, None, rows.lengths, 0, name=part.reads, padded=False)
+    return encoded
 
 
 @contextlib.contextmanager
 def located_failures(splits: Iterable[Encoded | EncodedTowers]) -> Iterator[None]:
     """Raises the error of a row that could not be decoded in place of TensorFlow's error."""
-    parts = [
-        part
-        for encoded in splits
-        for part in (encoded.parts.values() if isinstance(encoded, EncodedTowers) else [encoded])
-    ]
-    rows: list[Any] = [part.tokens for part in parts]
+    rows: list[Any] = []
+    for encoded in splits:
+        parts = encoded.parts.values() if isinstance(encoded, EncodedTowers) else [encoded]
+        rows += [part.tokens for part in parts]
     decoded = [each.failures for each in rows if isinstance(each, DecodedRows)]
     for failures in decoded:
         failures.clear()

@@ -55,13 +55,13 @@ def encode_to_arrays(
 
     stored = find_arrays(store, "tokens", key)
     if stored is not None:
-        size, what = source.size(split), source.modality
-        store.say.info(f"encoding {split}: {size:,} {what}s found in the store")
+        size, kind = source.size(split), source.modality
+        store.say.info(f"encoding {split}: {size:,} {kind}s found in the store")
     arrays, _ = stored or write_arrays(store, "tokens", key, f"{split} of {source.name}", fill)
-    # What has a number for each example is read often, and is in memory.
+    # Arrays with a number for each example are read often, and are in memory.
     mapped = [name for name in arrays if name == "values" or name.startswith("extra/")]
-    held = {name: np.array(values) for name, values in arrays.items() if name not in mapped}
-    return of_arrays({name: arrays[name] for name in mapped} | held, preprocessor)
+    in_memory = {name: np.array(values) for name, values in arrays.items() if name not in mapped}
+    return of_arrays({name: arrays[name] for name in mapped} | in_memory, preprocessor)
 
 
 def with_targets(

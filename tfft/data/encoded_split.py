@@ -1,4 +1,4 @@
-"""A split as a model reads it: encoded once, kept without padding, packed for the store."""
+"""A split as a model reads it: encoded once, stored without padding."""
 
 from __future__ import annotations
 
@@ -50,11 +50,6 @@ class Ragged:
         """The length of the longest row; 1 where all are empty, so that no batch is."""
         return int(self.lengths.max(initial=1))
 
-    @property
-    def single(self) -> bool:
-        """Whether each row has one value."""
-        return len(self.values) == len(self.offsets) - 1
-
     def lengths_of(self, rows: np.ndarray) -> np.ndarray:
         """Returns the lengths of some rows; those of all rows are not computed for it."""
         places = self._places(rows)
@@ -66,18 +61,18 @@ class Ragged:
             yield self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def take(self, rows: np.ndarray) -> Ragged:
-        """Returns some of the rows, in the order given; no value is copied."""
+        """Returns some of the rows, in this order; no value is copied."""
         return dataclasses.replace(self, chosen=self._places(rows))
 
     def first(self, rows: np.ndarray) -> np.ndarray:
-        """Returns the values of the given rows, where each has one: [len(rows), ...]."""
+        """Returns the values of some rows, where each has one: [len(rows), ...]."""
         return self.values[self._places(rows)]
 
     def _places(self, rows: np.ndarray) -> np.ndarray:
         return rows if self.chosen is None else self.chosen[rows]
 
     def pad(self, rows: np.ndarray, length: int, fill: Any = 0) -> np.ndarray:
-        """Returns the given rows filled up to `length`: [len(rows), length, ...]."""
+        """Returns some rows filled up to `length`: [len(rows), length, ...]."""
         out = np.full((len(rows), length, *self.values.shape[1:]), fill, self.values.dtype)
         for place, row in enumerate(self._places(rows)):
             begin, end = self.offsets[row], self.offsets[row + 1]
@@ -96,7 +91,7 @@ class Encoded:
     Attributes:
       tokens: the ids, special tokens included, a row a text, cut at the preprocessor's
         `sequence_length`; or a row a window; or one value of a fixed shape a row.
-      targets: what the head learns: an array [n ...], `Ragged`, or a nested dict of them; None for
+      targets: targets of the head: an array [n ...], `Ragged`, or a nested dict of them; None for
         texts without labels.
       full_lengths: int32 [n], the lengths before the cut.
       pad_id: the id that fills up a batch.
@@ -105,7 +100,7 @@ class Encoded:
       inputs: which of them the model reads.
       origins: where each example is from, int32 [n]; None where all are from the same place.
       rates: of each origin, its share of the examples of an epoch.
-      name: what the model calls the tokens.
+      name: the model's name of the tokens.
       padded: whether rows differ in length, so that a batch is filled up and has a padding mask.
       decoder: the ids that a decoder reads beside the tokens, in rows of lengths of their own; then
         targets along tokens are along these.
@@ -163,12 +158,12 @@ class Encoded:
         return self.tokens.lengths[order], longest
 
     def decoder_length(self, length: int) -> int:
-        """Returns what decoder rows are padded to where rows of tokens are padded to `length`."""
+        """Returns the padded length of decoder rows where rows of tokens are padded to `length`."""
         lengths, longest = self._decoder_lengths
         return int(longest[np.searchsorted(lengths, length, side="right") - 1])
 
     def take(self, rows: np.ndarray) -> Encoded:
-        """Returns some of the examples with all their windows, in the order given."""
+        """Returns some of the examples with all their windows, in this order."""
         windows, taken = (None, rows) if self.windows is None else self.windows.take(rows)
 
         def some(targets: Any) -> Any:
@@ -202,7 +197,7 @@ class Encoded:
 
         Args:
           rows: numbers of the examples.
-          length: what `sizes` are padded to.
+          length: the padded length of `sizes`.
         """
         assert self.targets is not None
         return tf.nest.map_structure(lambda each: self._batch_of(each, rows, length), self.targets)
@@ -222,7 +217,7 @@ class Encoded:
         return spread(targets.pad(taken, length, fill), places, (len(rows), count), fill)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
-        """Returns an example's output, [t ...] or [r ...] or [r t ...], without what is padding."""
+        """Returns an example's output, [t ...] or [r ...] or [r t ...], without its padding."""
         if self.windows is None:
             return output[: self.tokens.lengths[row]]
         begin, end = self.windows.offsets[row : row + 2]

@@ -24,8 +24,8 @@ class EncodedTowers:
     Attributes:
       parts: the encoded inputs of each tower by its name, of the same examples in the same order,
         without targets.
-      targets: what the head learns, as in `Encoded`; those along tokens are along the tokens of the
-        first padded tower.
+      targets: targets of the head, as in `Encoded`; those along tokens are along the tokens of
+        the first padded tower.
       origins, rates: as in `Encoded`.
     """
 
@@ -84,7 +84,7 @@ class EncodedTowers:
         }
 
     def part_length(self, tower: str, length: int) -> int:
-        """Returns what a tower's rows are padded to where those of `lead` are padded to `length`.
+        """Returns the padded length of a tower's rows where those of `lead` are padded to `length`.
 
         It is the longest row of the examples that fit into `length`, so that there are no more
         shapes than padded lengths.
@@ -104,7 +104,7 @@ class EncodedTowers:
         }
 
     def take(self, rows: np.ndarray) -> EncodedTowers:
-        """Returns some of the examples, in the order given."""
+        """Returns some of the examples, in this order."""
         return dataclasses.replace(
             self,
             parts={name: part.take(rows) for name, part in self.parts.items()},
@@ -121,7 +121,7 @@ class EncodedTowers:
         return self.lead.targets_of(rows, length)
 
     def trimmed(self, row: int, output: np.ndarray) -> np.ndarray:
-        """Returns an example's output without what is padding."""
+        """Returns an example's output without its padding."""
         return self.lead.trimmed(row, output)
 
     def _total(self, name: str) -> np.ndarray:

@@ -66,7 +66,7 @@ class ExampleReader:
         """Returns the inputs and the targets of a batch, [b ...] each; None for no targets.
 
         Args:
-          batch: the numbers of its examples, and what they are padded to.
+          batch: the numbers of its examples, and their padded length.
           rng: of the augmentation; None for a batch without it.
         """
         inputs, targets = self.batch(batch), None
@@ -83,73 +83,65 @@ class ExampleReader:
         [b n t], or [b n d] and [b n 1]. The inputs of several towers have their names before them.
         """
         if self.towers:
-            return {
-                f"{name}_{key}": value
-                for name, part in self.towers.items()
-                for key, value in part.batch(self._batch_of(name, batch)).items()
-            }
+            return self._of_towers(batch, ExampleReader.batch)
         windows = self.encoded.windows
         if windows is None:
             return self._rows(batch.rows, batch.length)
         count, length = windows.shape(batch.length)
         rows, places = windows.rows(batch.rows, count)
-        found = self._rows(rows, length)
+        inputs = self._rows(rows, length)
         if self.pooled:
-            found["padding_mask"] = np.ones((len(rows), 1), np.int32)
-        shape, pad_id = (len(batch.rows), count), self.encoded.pad_id
-        return {
-            name: spread(value, places, shape, pad_id if name == self.encoded.name else 0)
-            for name, value in found.items()
-        }
+            inputs["padding_mask"] = np.ones((len(rows), 1), np.int32)
+        shape, fill = (len(batch.rows), count), {self.encoded.name: self.encoded.pad_id}
+        return {k: spread(value, places, shape, fill.get(k, 0)) for k, value in inputs.items()}
 
     def _fixed(self, name: str) -> int | None:
         """Returns how many axes of an input have one size in all batches; None for all but one."""
         if not self.encoded.padded:
             return None
-        held = {self.encoded.name: self.encoded.tokens, "hidden": self.features}
-        values = held.get(name, self.features if name == "pooled" else None)
+        read = dict.fromkeys(("hidden", "pooled"), self.features)
+        values = {**read, self.encoded.name: self.encoded.tokens}.get(name)
         return 0 if values is None else len(values.value_shape)
 
-    def _batch_of(self, tower: str, batch: Batch) -> Batch:
-        return Batch(batch.rows, self.encoded.part_length(tower, batch.length))
-
-    def _with_shapes(self, batch: Batch) -> dict[str, tuple[np.ndarray, list[int | None]]]:
-        """Returns a batch's inputs with their shapes, None where they differ between batches."""
-        if not self.towers:
-            found = self.batch(batch)
-            return {
-                name: (each, _open_shape(each, self._fixed(name))) for name, each in found.items()
-            }
+    def _of_towers(
+        self, batch: Batch, read: Callable[[ExampleReader, Batch], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """Returns what `read` does for each tower, with the tower's name before the inputs'."""
         return {
             f"{name}_{key}": value
             for name, part in self.towers.items()
-            for key, value in part._with_shapes(self._batch_of(name, batch)).items()
+            for key, value in read(
+                part, Batch(batch.rows, self.encoded.part_length(name, batch.length))
+            ).items()
         }
+
+    def _with_shapes(self, batch: Batch) -> dict[str, tuple[np.ndarray, list[int | None]]]:
+        """Returns a batch's inputs with their shapes, None where they differ between batches."""
+        if self.towers:
+            return self._of_towers(batch, ExampleReader._with_shapes)
+        inputs = self.batch(batch).items()
+        return {name: (each, _open_shape(each, self._fixed(name))) for name, each in inputs}
 
     def _rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
         encoded, features = self.encoded, self.features
         if features is not None and self.pooled:
             return {"pooled": features.first(rows)}
         if not encoded.padded:
-            read = {encoded.name: encoded.tokens} if features is None else {"hidden": features}
-            return {name: values.first(rows) for name, values in read.items()}
+            read, key = (encoded.tokens, encoded.name) if features is None else (features, "hidden")
+            return {key: read.first(rows)}
         mask = _mask(encoded.tokens.lengths_of(rows), length)
         if "padding_mask" in encoded.extra:  # several examples in a row, numbered
             mask = encoded.extra["padding_mask"].pad(rows, length)
         beside = self._decoder_rows(rows, length)
-        if features is None:
-            own = [name for name in encoded.inputs if name in encoded.extra]
-            more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
-            return {
-                encoded.name: encoded.tokens.pad(rows, length, encoded.pad_id),
-                "padding_mask": mask,
-                **more,
-                **beside,
-            }
-        return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+        if features is not None:
+            return {"hidden": features.pad(rows, length), "padding_mask": mask, **beside}
+        tokens = encoded.tokens.pad(rows, length, encoded.pad_id)
+        own = [name for name in encoded.inputs if name in encoded.extra]
+        more = {name: encoded.extra[name].pad(rows, length).astype(np.int32) for name in own}
+        return {encoded.name: tokens, "padding_mask": mask, **more, **beside}
 
     def _decoder_rows(self, rows: np.ndarray, length: int) -> dict[str, np.ndarray]:
-        """Returns what a decoder reads beside rows of `length` tokens: [b u]; nothing without."""
+        """Returns the decoder's inputs beside rows of `length` tokens: [b u]; nothing without."""
         decoder = self.encoded.decoder
         if decoder is None:
             return {}
@@ -168,12 +160,11 @@ class ExampleReader:
 
     def _mapped(self) -> list[np.ndarray]:
         """Returns the arrays that batches read from disk."""
-        encoded, targets = self.encoded, tf.nest.flatten(self.encoded.targets)
-        if self.towers:
-            read = targets
-        else:
-            read = [encoded.tokens, *targets, encoded.decoder, *encoded.extra.values()]
-        read = read if self.features is None else [self.features]
+        encoded, read = self.encoded, tf.nest.flatten(self.encoded.targets)
+        if self.features is not None:
+            read = [self.features]
+        elif not self.towers:
+            read += [encoded.tokens, encoded.decoder, *encoded.extra.values()]
         values = [each.values for each in read if isinstance(each, Ragged)]
         own = [each for each in values if isinstance(each, np.memmap)]
         return own + [each for part in self.towers.values() for each in part._mapped()]
@@ -188,52 +179,54 @@ class ExampleReader:
         """Returns the plan's batches from number `start` on, made while the model works.
 
         Args:
-          weights: of each batch's examples, one number a batch; given to the model as [b].
+          weights: of each batch's examples, one number a batch; the model gets them as [b].
           seed: of the augmentation, together with the number of the batch.
         """
-        encoded, held = self.encoded, 0
+        encoded, unreleased = self.encoded, 0
         targets, mapped = encoded.targets, self._mapped()
         leaves = [] if targets is None else tf.nest.flatten(targets)
         most = RELEASE_TOKENS if self.features is None and not self.towers else RELEASE
 
         def element(number: np.ndarray) -> list[np.ndarray]:
-            nonlocal held
+            nonlocal unreleased
             batch = plan[int(number)]
-            changes = self.augmentation is not None
-            rng = np.random.default_rng([*seed, int(number)]) if changes else None
-            inputs, wanted = self.read(batch, rng)
-            found = list(inputs.values())
+            augments = self.augmentation is not None
+            rng = np.random.default_rng([*seed, int(number)]) if augments else None
+            inputs, own = self.read(batch, rng)
+            values = list(inputs.values())
             if mapped:
-                held += sum(value.nbytes for value in found) + ROW_MARGIN * len(batch.rows)
-                full = min(held, sum(values.nbytes for values in mapped)) > most
+                unreleased += sum(value.nbytes for value in values) + ROW_MARGIN * len(batch.rows)
+                full = min(unreleased, sum(array.nbytes for array in mapped)) > most
                 if full or number == len(plan) - 1:
-                    for values in mapped:
-                        release(values)
-                    held = 0
-            if wanted is not None:
-                found += tf.nest.flatten(wanted)
+                    for array in mapped:
+                        release(array)
+                    unreleased = 0
+            if own is not None:
+                values += tf.nest.flatten(own)
             if weights is not None:
-                found.append(np.full(len(batch.rows), weights[int(number)], np.float32))
-            return found
+                values.append(np.full(len(batch.rows), weights[int(number)], np.float32))
+            return values
 
         first = self._with_shapes(plan[0])
         example, shapes = map(list, zip(*first.values(), strict=True))
         if targets is not None:
             values = tf.nest.flatten(encoded.targets_of(plan[0].rows, plan[0].length))
             example += values
-            shapes += map(_open_shape, values, map(_fixed_axes, leaves))
+            for value, leaf in zip(values, leaves, strict=True):
+                along_tokens = isinstance(leaf, Ragged) and leaf.along == "tokens"
+                shapes.append(_open_shape(value, len(leaf.value_shape) if along_tokens else None))
         if weights is not None:
             example.append(np.zeros(1, np.float32))
             shapes.append([None])
         begin, end = len(first), len(first) + len(leaves)
 
         def tensors(number: Any) -> Any:
-            found = tf.numpy_function(element, [number], [value.dtype for value in example])
-            for value, shape in zip(found, shapes, strict=True):
+            values = tf.numpy_function(element, [number], [value.dtype for value in example])
+            for value, shape in zip(values, shapes, strict=True):
                 value.set_shape(shape)
-            inputs, more = dict(zip(first, found, strict=False)), found[end:]
+            inputs, more = dict(zip(first, values, strict=False)), values[end:]
             if leaves:
-                more = [tf.nest.pack_sequence_as(targets, found[begin:end]), *more]
+                more = [tf.nest.pack_sequence_as(targets, values[begin:end]), *more]
             return (inputs, *more) if more else inputs
 
         workers = {"num_parallel_calls": os.cpu_count(), "deterministic": True}
@@ -251,14 +244,8 @@ def _mask(lengths: np.ndarray, size: int) -> np.ndarray:
     return (np.arange(size) < lengths[:, None]).astype(np.int32)
 
 
-def _fixed_axes(targets: Any) -> int | None:
-    """Returns how many axes of a batch of targets have one size always; None for all but one."""
-    along_tokens = isinstance(targets, Ragged) and targets.along == "tokens"
-    return len(targets.value_shape) if along_tokens else None
-
-
 def _open_shape(value: np.ndarray, fixed: int | None) -> list[int | None]:
-    """Returns the shape of a batch's array with what differs between batches left open.
+    """Returns the shape of a batch's array, None for axes that differ between batches.
 
     Args:
       fixed: the number of the last axes, which have one size in all batches; None for all but the

@@ -1,4 +1,4 @@
-"""From a source's columns to what a task and a model read: inputs, answers, tokens, targets."""
+"""The examples of a source as tasks and models read them: inputs, answers, tokens, targets."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ def columns(source: Any, split: str) -> Columns:
 
 
 def readable(preprocessor: Any, inputs: Columns) -> tuple[list[int], dict[int, str]]:
-    """Returns the numbers of the examples that a preprocessor can read, and why not the others."""
-    kept: list[int] = []
+    """Returns the numbers of the examples that a preprocessor can read, and the others' errors."""
+    numbers: list[int] = []
     problems: dict[int, str] = {}
     for start in range(0, len(inputs[0]), preprocessor.batch):
-        rows = list(range(start, min(start + preprocessor.batch, len(inputs[0]))))
+        rows = [*range(len(inputs[0]))[start : start + preprocessor.batch]]
         while rows:
             try:
                 encode([tuple([column[row] for row in rows] for column in inputs)], preprocessor)
@@ -68,8 +68,8 @@ def readable(preprocessor: Any, inputs: Columns) -> tuple[list[int], dict[int, s
                     raise
                 problem = error.problem.removeprefix(f"example {error.row + 1:,}: ")
                 problems[rows.pop(error.row)] = problem
-        kept += rows
-    return kept, problems
+        numbers += rows
+    return numbers, problems
 
 
 def evaluated_split(source: Any) -> str:
@@ -94,8 +94,8 @@ class Examples:
 
     Attributes:
       inputs: a sequence of n values for each of the task's inputs.
-      answers: what the source holds as the right answer of each, n strings; None where unknown.
-      targets: what the head learns of them, see `Task.encode_targets`; None where unknown.
+      answers: the right answer of each in the source, n strings; None where unknown.
+      targets: the targets of the head, see `Task.encode_targets`; None where unknown.
       encoded: their tokens; None where there is no preprocessor, as behind an export.
     """
 
@@ -108,7 +108,7 @@ class Examples:
         return len(self.inputs[0])
 
     def with_targets(self, targets: Any) -> Examples:
-        """Returns the same examples with what the head learns of them."""
+        """Returns the same examples with targets."""
         tokens = self.encoded and dataclasses.replace(self.encoded, targets=targets)
         return dataclasses.replace(self, targets=targets, encoded=tokens)
 

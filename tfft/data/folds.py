@@ -1,4 +1,4 @@
-"""Folds of a source: which examples train a run and which are held out from it."""
+"""Folds of a source: which examples train a run and which are validation examples."""
 
 from __future__ import annotations
 
@@ -27,13 +27,12 @@ class FoldSource(MemorySource):
     """
 
     def __init__(self, source: Source, pool: Rows, numbers: Mapping[str, np.ndarray]):
-        rows: dict[str, Rows] = {
-            split: take(pool, part.tolist()) for split, part in numbers.items()
-        }
+        rows = {split: take(pool, part.tolist()) for split, part in numbers.items()}
         if "test" in source.splits:
             rows["test"] = lists(source, ["test"])
-        kind: Any = {"inputs": source.inputs, "classes": source.classes}
         self._source, self._numbers, self.modality = source, numbers, source.modality
+        self._pooled = [split for split in source.splits if split != "test"]
+        kind: Any = {"inputs": source.inputs, "classes": source.classes}
         super().__init__(source.name, rows, source.notes, **kind)
         self.schema, self.decode = source.schema, source.decode
         self._rows[POOL] = pool
@@ -45,15 +44,15 @@ class FoldSource(MemorySource):
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         if split not in self._numbers:
             return self._source.columns(split)
-        parts = [self._source.columns(each) for each in self._source.splits if each != "test"]
-        whole = {name: [value for part in parts for value in part[name]] for name in parts[0]}
-        rows = self._numbers[split].tolist()
-        return {name: [values[row] for row in rows] for name, values in whole.items()}
+        parts = [self._source.columns(each) for each in self._pooled]
+        names = list(parts[0])
+        pool = tuple([value for part in parts for value in part[name]] for name in names)
+        return dict(zip(names, take(pool, self._numbers[split].tolist()), strict=True))
 
     def mixed(self, split: str) -> Any:
         if split not in self._numbers or self._source.mixed("train") is None:
             return None
-        parts = [self._source.mixed(each) for each in self._source.splits if each != "test"]
+        parts = [self._source.mixed(each) for each in self._pooled]
         return np.concatenate([part[0] for part in parts])[self._numbers[split]], parts[0][1]
 
 
@@ -71,18 +70,17 @@ def lists(source: Source, splits: Sequence[str]) -> Rows:
 
 def groups_of(source: Source, splits: Sequence[str]) -> list[str] | None:
     """Returns the group of each example of several splits, None if there are no groups."""
-    parts = [source.groups(split) for split in splits]
-    if any(part is None for part in parts):
-        return None
-    return [group for part in parts for group in part or ()]
+    groups: list[str] = []
+    for split in splits:
+        part = source.groups(split)
+        if part is None:
+            return None
+        groups += part
+    return groups
 
 
 def fold_numbers(
-    pool: Rows,
-    folds: int,
-    seed: int,
-    classes: bool = True,
-    groups: Sequence[str] | None = None,
+    pool: Rows, folds: int, seed: int, classes: bool = True, groups: Sequence[str] | None = None
 ) -> list[dict[str, np.ndarray]]:
     """Returns for each fold the numbers of its training and its validation examples.
 
@@ -140,8 +138,8 @@ def _places(units: Units, labels: np.ndarray, folds: int, seed: int) -> np.ndarr
     places = np.empty(len(labels), np.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a label with few examples: it is in some of the folds
-        for fold, (_, held) in enumerate(splitter.split(labels, labels, units.of_rows)):
-            places[held] = fold
+        for fold, (_, validation) in enumerate(splitter.split(labels, labels, units.of_rows)):
+            places[validation] = fold
     return places
 
 

@@ -1,4 +1,4 @@
-"""The inputs of a task: how a value is read, kept with a run, and given to an export.
+"""The inputs of a task: how a value is read, stored with a run, and passed to an export.
 
 A value is a string in every source: a text, a number as it is written, or where a file is.
 """
@@ -21,8 +21,8 @@ class Input:
 
     Attributes:
       name: of the column, and of the tensor of strings that an export takes.
-      modality: what the values are, in the words of backbones and sources.
-      holds_files: whether a value says where a file is.
+      modality: the kind of the values, as of backbones and sources.
+      holds_files: whether a value is the path of a file.
     """
 
     name: str
@@ -118,7 +118,7 @@ def names_of(inputs: Sequence[Input]) -> tuple[str, ...]:
 
 
 def modality_of(inputs: Sequence[Input]) -> str:
-    """Returns what inputs are, such as "text"; "example" where they differ."""
+    """Returns the modality of inputs, such as "text"; "example" where they differ."""
     kinds = {each.modality for each in inputs}
     return kinds.pop() if len(kinds) == 1 else "example"
 

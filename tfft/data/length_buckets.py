@@ -94,5 +94,5 @@ def batch_shapes(lengths: np.ndarray, batch_size: int, batch_tokens: int | None)
 
 
 def count_shapes(plans: Iterable[list[Batch]]) -> int:
-    """Returns how many different batch shapes the plans hold: what XLA would compile."""
+    """Returns the number of different batch shapes in the plans, for each of which XLA compiles."""
     return len({(len(batch.rows), batch.length) for plan in plans for batch in plan})

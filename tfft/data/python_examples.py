@@ -1,4 +1,4 @@
-"""Finds the examples in what people pass: datasets, tables, columns, lists and generators."""
+"""Reads the examples of Python data: datasets, tables, columns, lists and generators."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_EXAMPLES = 10_000_000  # of a split that is read into memory; more of them m
 
 
 def rows_of(elements: Any, inputs: tuple[str, ...], split: str) -> Iterator[Any]:
-    """Yields the examples of a split, whichever way they are passed.
+    """Yields the examples of a split, of any form.
 
     Args:
       elements: a dataset, a table, columns by name or in a tuple, or an iterable of examples.
@@ -60,7 +60,7 @@ def is_infinite(dataset: Any) -> bool:
     """Returns True for a `tf.data.Dataset` that is repeated without end.
 
     Where the number of elements is unknown, as behind `filter`, the datasets that it is made of
-    are asked. What comes out of a Python generator is unknown and counts as finite.
+    are checked. The output of a Python generator is unknown and counts as finite.
     """
     count = int(dataset.cardinality())
     if count != -2:  # unknown
@@ -175,7 +175,7 @@ def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:
     Args:
       values: for each input a list, an array or a tensor of texts or images, or a single one; or a
         table or dict with the inputs as columns.
-      task: says what its inputs are.
+      task: with its inputs.
 
     Raises:
       DataError: there are others than the task's, of different numbers, or something that is none.

@@ -126,7 +126,7 @@ def _no_answer(value: Any, where: str) -> DataError:
 
 
 def _in_json(value: Any) -> Any:
-    """Returns what JSON has in place of a NumPy value, a tensor or bytes in a list."""
+    """Returns the JSON value for a NumPy value, a tensor or bytes in a list."""
     value = plain(value)
     if isinstance(value, bytes):
         return value.decode()
@@ -195,9 +195,10 @@ def read_image(value: Any, where: str) -> str:
     return _read_path(value, where, "an image", valid)
 
 
-def _read_path(value: Any, where: str, what: str, valid: str) -> str:
+def _read_path(value: Any, where: str, kind: str, valid: str) -> str:
     """Returns a path or a data URI; refuses other values."""
     if isinstance(value, str | bytes | os.PathLike):
         return read_text(os.fspath(value), where)
-    kind = f"{value.dtype} {list(value.shape)}" if isinstance(value, np.ndarray) else shown(value)
-    raise value_error(f"{what} is {kind}.", where, valid)
+    array = isinstance(value, np.ndarray)
+    received = f"{value.dtype} {list(value.shape)}" if array else shown(value)
+    raise value_error(f"{kind} is {received}.", where, valid)

@@ -20,7 +20,7 @@ from tfft.data.stratification import assign
 from tfft.errors import DataError
 
 SPLITS = ("train", "validation", "test")
-SPLIT_NAMES = {  # what files and builders call them
+SPLIT_NAMES = {  # in files and builders
     "train": ("train", "training"),
     "validation": ("validation", "valid", "val", "dev"),
     "test": ("test",),
@@ -33,7 +33,7 @@ OWN_FILES = "files of their own: --gin.VALIDATION=FILE --gin.TEST=FILE"
 SEPARATORS = (",", ";", "|")  # between the labels of a cell
 ROWS_PER_PART = 10  # of answers that are no labels and are stratified nevertheless
 MAX_HELD_OUT = 50_000  # rows of a validation or test split of a stream
-CHUNK = 1 << 16  # digests that are held as Python objects at a time
+CHUNK = 1 << 16  # digests that are Python objects at a time
 
 
 def told(labels: Sequence[str], most: int = 8) -> str:
@@ -92,7 +92,7 @@ class Units:
         """Returns the units of rows: equal keys are together, and so are equal groups.
 
         Args:
-          keys: the text of each row, or what else identifies its inputs.
+          keys: the text of each row, or another key of its inputs.
           groups: a value for each row; rows with an empty one are in no group.
         """
         of_keys = ranks(keys)
@@ -159,10 +159,10 @@ def complete(
       inputs: number of the columns that are inputs; the answers follow.
       classes: whether the answers are labels. Lists of labels, in JSON or between separators, and
         other answers of few different values are stratified too.
-      keys: what identifies the inputs of each training row; by default the inputs themselves.
+      keys: a key of the inputs of each training row; by default the inputs themselves.
       group: number of the column whose equal values stay together; None for no groups.
       group_name: name of that column.
-      own: how splits of one's own are given, for an error.
+      own: how to set splits of one's own, for an error.
       see: the next command, for an error.
 
     Returns:
@@ -324,7 +324,7 @@ def take(rows: Rows, numbers: Sequence[int]) -> Rows:
 def without_overlap(
     rows: Mapping[str, Rows], inputs: int = 1
 ) -> tuple[dict[str, list[int]], list[str]]:
-    """Finds what to keep so that no example's inputs are in two splits; test stays untouched.
+    """Selects rows so that no example's inputs are in two splits; test stays untouched.
 
     Returns:
       The numbers of the rows to keep by split, and a note for each split that loses some.

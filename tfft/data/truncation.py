@@ -18,7 +18,7 @@ Table = tuple[str, list[str], list[list[str]]]
 
 
 def ledger(splits: Mapping[str, Any], labels: Sequence[str]) -> dict[str, Any]:
-    """Returns what was cut, by split and class, JSON-able.
+    """Returns the truncated texts and tokens, by split and class, JSON-able.
 
     Args:
       splits: by name, with `full_lengths` and `kept` (tokens, int [n]), `windows` (`Windows`, or
@@ -85,7 +85,7 @@ def on_cut(part: Any, measure: str, sums: aggregates.Terms) -> dict[str, dict[st
 
 
 def lengths_table(splits: Mapping[str, Any]) -> Table:
-    """Returns a table of how long the texts of each split are, and what is cut."""
+    """Returns a table of the lengths of the texts of each split, and of truncation."""
     rows = []
     for split, part in splits.items():
         full, cut = part.full_lengths, part.truncation()
@@ -101,7 +101,7 @@ def tables(content: Mapping[str, Any], figure: str) -> list[Table]:
     """Returns title, columns and rows of the tables of a report; none where nothing is cut.
 
     Args:
-      content: what `ledger` returns, and `figure` with what `on_cut` returns.
+      content: the result of `ledger`, and `figure` with that of `on_cut`.
       figure: its name for a person.
     """
     splits = content.get("splits", {})
@@ -169,7 +169,7 @@ def computation(lengths: np.ndarray, dim: int) -> float:
 
 
 def remedies(full: np.ndarray, limit: int, dim: int, longest: int) -> list[Remedy]:
-    """Returns what would cut less than cutting at `limit`, the cheapest first.
+    """Returns settings that cut less than `limit` does, the cheapest first.
 
     Args:
       full: the tokens of each text, int [n].

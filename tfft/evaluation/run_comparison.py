@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,8 @@ from tfft.storage import manifest
 from tfft.storage.workdir import Workdir
 
 PREVIOUS = "previous"
+# Errors of code that reads values of another structure than it expects.
+STRUCTURE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +87,30 @@ def answers(name: str, kept: Sequence[Outputs], column: str = MODEL) -> Answers:
     )
 
 
+@contextlib.contextmanager
+def readable(*paths: str | pathlib.Path) -> Iterator[None]:
+    """Turns errors about the structure of reports and stored predictions into a `WorkdirError`."""
+    try:
+        yield
+    except STRUCTURE as error:
+        raise WorkdirError(
+            f"the report or the predictions in {', '.join(map(str, paths))} have another content "
+            f"than a run writes: {error}.",
+            valid="the command that trained the run once more: it writes them again",
+        ) from error
+
+
 def open_run(path: str | pathlib.Path) -> Opened:
     """Reads a run or a plan.
 
     Raises:
-      WorkdirError: it is none, or is not complete.
+      WorkdirError: it is none, is not complete, or is damaged.
     """
+    with readable(path):
+        return _open_run(path)
+
+
+def _open_run(path: str | pathlib.Path) -> Opened:
     files = Workdir(path)
     files.read_json("run.json")  # refuses the format of another version
     content = files.read_json("report.json")

@@ -7,8 +7,6 @@ import dataclasses
 import json
 import math
 import pathlib
-import secrets
-import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -23,6 +21,7 @@ from tfft.export.exported_model import versions_in
 from tfft.export.plain_path import plain_path
 from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.subprocesses import python_command
+from tfft.storage.unfinished_folders import unfinished_folder
 from tfft.tasks.signatures.base import DEFAULT, Answers, ServingSignature
 
 TOLERANCE = 1e-5
@@ -140,9 +139,7 @@ def export(
     """
     with explained(folder):
         folder.mkdir(parents=True, exist_ok=True)
-        aside = folder / f".export-{secrets.token_hex(4)}"
-        aside.mkdir()
-    try:
+    with unfinished_folder(folder, ".export-") as aside:
         compared = {DEFAULT: Comparison(served, inputs, differ), **(more or {})}
         signatures = {name: each.served.text for name, each in compared.items()}
         signatures[served.preprocessor.reads] = served.given
@@ -166,8 +163,6 @@ def export(
             target = folder / str(max(versions_in(folder), default=0) + 1)
             aside.rename(target)
         return target, difference
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _save(served: Served, folder: str, signatures: Mapping[str, Any]) -> None:

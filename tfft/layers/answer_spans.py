@@ -1,4 +1,4 @@
-"""Spans of tokens: the loss of where they begin and end, and the best one of a served model.
+"""Spans of tokens: the best one of each example in the graph.
 
 Marks and positions are those of `tfft.metrics.text.answer_span_scores`.
 """
@@ -55,8 +55,8 @@ def served(
 
     Args:
       logits, longest: as in `best_spans`.
-      read: what `PairWindows` gave of texts.
-      limit: how much more probable no span has to be to be given, in the logarithms.
+      read: the output of `PairWindows` for texts.
+      limit: how much more probable no span has to be, as a difference of logarithms.
 
     Returns:
       `answer`, a string, `start` and `end`, int32, and `probability`, float32; "" and -1 for none.

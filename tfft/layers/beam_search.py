@@ -55,8 +55,8 @@ def search(
 
     Args:
       step: the model, on n = b x beams rows.
-      state: what it keeps of the prompts, tensors [b ...], with room for `longest` more tokens;
-        what stands behind a prompt is written over.
+      state: its state behind the prompts, tensors [b ...], with room for `longest` more tokens;
+        the rest of a prompt's row is written over.
       prompts: int32 [b t].
       lengths: of them, int32 [b], 1 or more.
       end_id: the token that ends an answer.

@@ -1,4 +1,4 @@
-"""Heads: Dense layers on a backbone's outputs, and what their units stand for."""
+"""Heads: Dense layers on a backbone's outputs, and the units of numbers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import keras
 def dense_head(
     dropout: float, units: int, name: str, *more: keras.layers.Layer, activation: str | None = None
 ) -> keras.Sequential:
-    """Returns a head: Dropout, a Dense, and what stands behind it.
+    """Returns a head: Dropout, a Dense, and further layers.
 
     The Dense is in float32 whatever the body's precision: a softmax in half precision loses digits.
 

@@ -12,7 +12,7 @@ def named_variables(body: Any, head: keras.layers.Layer | None = None) -> dict[s
     """Returns every variable, norm statistics and random seeds included, by group and place.
 
     A variable that two layers share has the name of the first. Layers of the head that have no name
-    of their own are told apart by their order.
+    of their own are numbered in their order.
     """
     named: dict[str, Any] = {}
     seen: set[int] = set()
@@ -50,9 +50,9 @@ def inner(model: keras.Model, kind: type) -> Any:
 
 
 def unnumbered(path: str) -> str:
-    """Returns a variable's path without what Keras counts over the whole process.
+    """Returns a variable's path without the numbers that Keras counts over the whole process.
 
-    It numbers random generators, and layers that were given no name, such as T5's norms.
+    It numbers random generators, and layers without a name of their own, such as T5's norms.
     """
     return re.sub(r"(seed_generator|layer_norm)_\d+", r"\1", path)
 
@@ -65,7 +65,7 @@ def _unnumbered_layers(path: str, layer: keras.layers.Layer) -> str:
 
 
 def _usual_name(kind: type) -> str:
-    """Returns what Keras calls the first layer of a class: "layer_normalization"."""
+    """Returns Keras' name of the first layer of a class: "layer_normalization"."""
     words = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", kind.__name__))
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", words).lower()
 

@@ -78,7 +78,10 @@ class Average(keras.layers.Layer):
 
 
 def average_of(body: Any) -> str | None:
-    """Returns what a body averages over rows; "each" for nothing; None where there is one."""
+    """Returns the name of the output that a body averages over rows; "each" for none.
+
+    None where an example has one row.
+    """
     return getattr(body, "average", None)
 
 
@@ -90,5 +93,5 @@ def flat(body: Any, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def stacked(body: Any, rows: Any, padding_mask: Any) -> Any:
-    """Undoes `flat` for what the body's lower part gives."""
+    """Undoes `flat` for the output of the body's lower part."""
     return rows if average_of(body) is None else Stacked(name="stacked")(rows, padding_mask)

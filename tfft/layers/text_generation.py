@@ -1,4 +1,4 @@
-"""A model that writes text: its head and loss, the probability of an answer, and what it writes.
+"""A model that writes text: its head and loss, the probability of an answer, and its texts.
 
 `body` is a body that offers "causal" or "decoder", see `BackboneOutput`.
 """
@@ -46,7 +46,7 @@ def log_probability(body: Any, hidden: Any, targets: Any) -> Any:
     where a vocabulary is large.
 
     Args:
-      hidden: what the body gives, [b t d].
+      hidden: output of the body, [b t d].
       targets: int32 [b t], -1 where there is none.
     """
 
@@ -73,9 +73,9 @@ def _outputs(body: Any, inputs: Any, targets: Any, ids: Any, counts: Any) -> dic
 
 
 def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
-    """Returns the function from rows of prompts, answers behind them or not, to what is kept.
+    """Returns the function from rows of prompts, answers behind them or not, to outputs.
 
-    It gives `text`, what is written behind each prompt, strings [b]; `log_probability` and `tokens`
+    It returns `text`, the text behind each prompt, strings [b]; `log_probability` and `tokens`
     of the right answer, float32 and int32 [b], 0 without one.
 
     Raises:
@@ -95,9 +95,9 @@ def following(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
 
 
 def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
-    """Returns the function from texts, with what a decoder reads beside them, to what is kept.
+    """Returns the function from texts, with the inputs of a decoder, to outputs.
 
-    As `following`; the decoder's rows are what it begins with, and the answer where it is known.
+    As `following`; the decoder's rows are its first tokens, and the answer where it is known.
 
     Raises:
       ConfigError: the body has no preprocessor.
@@ -106,19 +106,19 @@ def answering(body: Any, settings: Search) -> Callable[..., dict[str, Any]]:
     begins, end = len(preprocessor.begins), preprocessor.end_id
 
     def call(inputs: Mapping[str, Any], training: bool = False) -> dict[str, Any]:
-        known, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
-        prompts = known[:, :begins]
+        ids, mask = inputs["decoder_token_ids"], inputs["decoder_padding_mask"]
+        prompts = ids[:, :begins]
         begun = {**inputs, "decoder_token_ids": prompts}
         state, step = body.begin(begun, settings.longest, settings.beams)
         lengths = tf.fill([tf.shape(prompts)[0]], begins)
         written, counts = search(step, state, prompts, lengths, end, settings)
-        answer = (mask > 0) & (tf.range(tf.shape(known)[1]) >= begins)
-        return _outputs(body, inputs, _next(known, answer), written, counts)
+        answer = (mask > 0) & (tf.range(tf.shape(ids)[1]) >= begins)
+        return _outputs(body, inputs, _next(ids, answer), written, counts)
 
     return call
 
 
 def _next(ids: Any, answer: Any) -> Any:
-    """Returns what is right behind each token, int32 [b t], -1 where that is none of the answer."""
+    """Returns the right token behind each token, int32 [b t], -1 where none is of the answer."""
     after = tf.where(answer[:, 1:], ids[:, 1:], -1)
     return tf.pad(after, [[0, 0], [0, 1]], constant_values=-1)

@@ -16,7 +16,7 @@ from tfft.layers.serialization import Configured, deserialize
 
 @keras.saving.register_keras_serializable("tfft")
 class VocabularyHead(Configured, keras.layers.Layer):
-    """BERT's masked language model head, of which the scores are made where they are asked for.
+    """BERT's masked language model head, whose scores are computed where they are needed.
 
     A call gives the vectors [b t e] that score the vocabulary: Dense, GELU, layer norm (Devlin et
     al., 2019). `scores` multiplies them with the body's embedding of tokens, tied, and adds a bias
@@ -65,14 +65,14 @@ class VocabularyHead(Configured, keras.layers.Layer):
         return (*shape[:-1], self.dense.units)
 
     def scores(self, vectors: Any) -> Any:
-        """From vectors [m e] to what each token of the vocabulary scores, float32 [m v]."""
+        """Returns the scores of the vocabulary for vectors [m e], float32 [m v]."""
         table = tf.convert_to_tensor(self.body.embedding.embeddings)
         table = tf.cast(table[: self.tokens], tf.float32)
         return tf.matmul(vectors, table, transpose_b=True) + tf.convert_to_tensor(self.bias)
 
 
 def guessed(model: keras.Model, most: int) -> Any:
-    """Returns a function from a model's inputs to what it says of hidden tokens.
+    """Returns a function from a model's inputs to predictions of hidden tokens.
 
     Its result is float32 [b t 2 * most + 1]: the ids of the most probable tokens, their
     probabilities, and the logarithm of the probability of `truth`; 0 where nothing is hidden.
@@ -98,7 +98,7 @@ def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any
 
     Args:
       outputs: of the function that `guessed` returns, [b t 2 * most + 1].
-      names: what each token of the vocabulary stands for.
+      names: the words of the vocabulary's tokens.
 
     Returns:
       `words`, string [b m k], and `probabilities`, float32.
@@ -112,7 +112,7 @@ def marked_words(outputs: Any, names: Sequence[str], most: int) -> dict[str, Any
 
 
 def words_of(outputs: Any, names: Sequence[str], most: int) -> dict[str, list[np.ndarray]]:
-    """Returns what `marked_words` does, a text each: [m k] of the places that it has.
+    """Returns the result of `marked_words`, a text each: [m k] of the places that it has.
 
     Args:
       outputs: of the function that `guessed` returns, [t 2 * most + 1] a text.

@@ -17,7 +17,7 @@ def class_weights(
     counts: Mapping[str, int] | None,
     where: str = "TextClassification.class_weights",
 ) -> tuple[float, ...] | None:
-    """Returns what an example of each class counts, in the order of the labels.
+    """Returns the weight of an example of each class, in the order of the labels.
 
     Args:
       wanted: "balanced", which needs counts, or weights by label; 1 for a label that is not there.
@@ -54,7 +54,7 @@ class Crossentropy(Configured, keras.losses.Loss):
       classes: how many there are.
       smoothing: share of the target spread evenly.
       gamma: of the focal loss.
-      weights: what an example of each class counts; the mean is over the examples, as Keras'
+      weights: weight of an example of each class; the mean is over the examples, as Keras'
         `class_weight` has it.
     """
 
@@ -96,7 +96,7 @@ class TokenCrossentropy(Crossentropy):
 
     Args:
       classes, smoothing, gamma: as in `Crossentropy`.
-      weights: what a token of each class counts; the mean is over the tokens.
+      weights: weight of a token of each class; the mean is over the tokens.
     """
 
     def call(self, y_true: Any, y_pred: Any) -> Any:

@@ -71,37 +71,37 @@ def _drop(part: Part, x: Any, training: bool | None) -> Any:
     return keras.random.dropout(x, part.rate, seed=part.seed_generator)
 
 
-def dense_layers(body: Any) -> dict[str, Any]:
-    """Returns the Dense and EinsumDense layers of a body by name: "layer_0/.../query".
+def dense_layers(backbone: Any) -> dict[str, Any]:
+    """Returns the Dense and EinsumDense layers of a backbone by name: "layer_0/.../query".
 
     A layer that several depths share has the name of the lowest.
     """
-    names = {id(variable): name for name, variable in named_variables(body).items()}
+    names = {id(variable): name for name, variable in named_variables(backbone).items()}
     kinds = (keras.layers.Dense, keras.layers.EinsumDense)
     return {
         names[id(inner.kernel)].removesuffix("/kernel"): inner
-        for _, inner in inner_layers(body)
+        for _, inner in inner_layers(backbone)
         if type(inner) in kinds and inner.built and _matrix_form(inner)[1]
     }
 
 
-def parts(body: Any) -> dict[str, Part]:
+def parts(backbone: Any) -> dict[str, Part]:
     """Returns the adapters of a backbone, by the names of their Dense layers."""
-    denses = dense_layers(body).items()
+    denses = dense_layers(backbone).items()
     return {place: dense.adapter for place, dense in denses if hasattr(dense, "adapter")}
 
 
-def added_variables(body: Any) -> set[int]:
+def added_variables(backbone: Any) -> set[int]:
     """Returns the ids of all adapters' variables, random states not."""
-    return {id(getattr(part, name)) for part in parts(body).values() for name in part._names}
+    return {id(getattr(part, name)) for part in parts(backbone).values() for name in part._names}
 
 
-def attach(adapter: Adapter, body: Any, seed: int, leave: Collection[str] = ()) -> None:
+def attach(adapter: Adapter, backbone: Any, seed: int, leave: Collection[str] = ()) -> None:
     """Adds an adapter's variables at the Dense layers that it names, where they are not there yet.
 
     Args:
       adapter: what to add.
-      body: a Backbone.
+      backbone: a Backbone.
       seed: of what is random in the first values; they follow from it and the layer's name.
       leave: the groups that get none.
 
@@ -109,11 +109,11 @@ def attach(adapter: Adapter, body: Any, seed: int, leave: Collection[str] = ()) 
       FreezeError: a target matches no Dense layer.
       ConfigError: a layer has another adapter already.
     """
-    denses = dense_layers(body)
+    denses = dense_layers(backbone)
     for pattern in adapter.targets:
         if not fnmatch.filter(denses, pattern):
             raise FreezeError(
-                f"the target {pattern!r} of {adapter.name} matches no Dense layer of this body.",
+                f"the target {pattern!r} of {adapter.name} matches no Dense layer of the backbone.",
                 valid=f"for example {near(pattern, denses)}",
             )
     above = [place for place in denses if place.split("/")[0] not in leave]
@@ -136,7 +136,7 @@ def _attach(adapter: Adapter, denses: Mapping[str, Any], places: Sequence[str], 
             raise ConfigError(
                 f"{place} has an adapter already, {dense.adapter.kind}, and should get {adapter}.",
                 valid="one adapter a layer; other targets, the same settings in all stages, or a "
-                "body loaded anew",
+                "backbone loaded anew",
             )
 
 
@@ -153,9 +153,9 @@ def _remove(dense: Any) -> None:
     del dense.call
 
 
-def detach(body: Any, keep: Collection[str] = ()) -> None:
+def detach(backbone: Any, keep: Collection[str] = ()) -> None:
     """Takes the adapters off a backbone again, but those of the Dense layers named in `keep`."""
-    for place, dense in dense_layers(body).items():
+    for place, dense in dense_layers(backbone).items():
         if hasattr(dense, "adapter") and place not in keep:
             _remove(dense)
 
@@ -201,15 +201,15 @@ def flat_shape(dense: Any) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def merged(body: Any) -> Iterator[None]:
+def merged(backbone: Any) -> Iterator[None]:
     """Within it, kernels and biases hold what adapters do, and no adapter that merges is there.
 
-    The backbone is then plain Keras layers, for an export or `body.model.save_to_preset`.
+    The backbone is then plain Keras layers, for an export or `backbone.model.save_to_preset`.
     Afterwards all is as before, to the bit.
     """
     merged_layers = []
     try:
-        for dense in dense_layers(body).values():
+        for dense in dense_layers(backbone).values():
             part = getattr(dense, "adapter", None)
             if part is None or not part.kind.merges:
                 continue
@@ -233,10 +233,10 @@ def merged(body: Any) -> Iterator[None]:
                 weight.assign(value)
 
 
-def described(body: Any) -> list[dict[str, Any]]:
+def described(backbone: Any) -> list[dict[str, Any]]:
     """Returns the adapters of a backbone for `attach_again`, JSON-able; empty without adapters."""
     by_adapter: dict[Adapter, list[str]] = {}
-    for place, part in parts(body).items():
+    for place, part in parts(backbone).items():
         by_adapter.setdefault(part.kind, []).append(place)
     return [
         {
@@ -248,17 +248,17 @@ def described(body: Any) -> list[dict[str, Any]]:
     ]
 
 
-def attach_again(body: Any, described: Sequence[Mapping[str, Any]]) -> None:
+def attach_again(backbone: Any, described: Sequence[Mapping[str, Any]]) -> None:
     """Adds the adapters that a saved run describes; their values are to be assigned.
 
     Raises:
-      WeightsError: they are of a kind that is not known here, or this body lacks a layer.
+      WeightsError: they are of a kind that is not known here, or this backbone lacks a layer.
     """
-    denses = dense_layers(body)
+    denses = dense_layers(backbone)
     for entry in described:
         if missing := [place for place in entry["places"] if place not in denses]:
             raise WeightsError(
-                f"the run adapted {missing[0]}, which this body lacks.",
+                f"the run adapted {missing[0]}, which this backbone lacks.",
                 valid="the backbone of the run's config",
             )
         settings = entry["settings"].items()

@@ -1,9 +1,9 @@
 """Metrics that follow from terms of examples, with 95 % intervals and paired differences.
 
-Terms are what each example contributes to a metric. An aggregate computes the metric from them. The
-terms are columns that add up (`column_aggregates`), or records (`record_aggregates`). In both
-cases the metric of a resample follows from how often each example is in it, so that one bootstrap
-over examples (Efron and Tibshirani, 1993) serves all metrics.
+Terms are the contributions of each example to a metric. An aggregate computes the metric from
+them. The terms are columns that add up (`column_aggregates`), or records (`record_aggregates`). In
+both cases the metric of a resample follows from how often each example is in it, so that one
+bootstrap over examples (Efron and Tibshirani, 1993) serves all metrics.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from tfft.metrics.record_aggregates import RECORDS, ragged
 
 Terms = Mapping[str, np.ndarray]
 FEW_KINDS = 1000  # of different examples: counts of each kind are drawn, not the examples
-CHUNK = 1024  # rows that are copied at once to count kinds
+CHUNK = 1024  # rows that are copied in one batch to count kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Rows:
     """The terms of n examples in the form that resamples need.
 
     Attributes:
-      columns: what is added up, float64 [n k]. k is 0 for records.
+      columns: rows that are added up, float64 [n k]. k is 0 for records.
       metric: from totals of the columns, [draws k], or for records from weights of the examples,
         [draws n], to the metric, [draws]; NaN if undefined.
       size: number of values that a draw of records sums; 0 for columns.
@@ -60,7 +60,7 @@ class Rows:
 
 
 def columns(aggregate: str, terms: Terms) -> np.ndarray:
-    """Returns what examples add to the totals of an aggregate of columns: float64 [n k].
+    """Returns the rows that examples add to the totals of an aggregate of columns: float64 [n k].
 
     Args:
       aggregate: "mean" of `score`, or "root_mean", its root; "ratio", part / whole, such as
@@ -134,7 +134,7 @@ def _of_records(aggregate: str, values: Sequence[np.ndarray], there: np.ndarray)
 
 
 def by_example(aggregate: str, terms: Terms) -> np.ndarray | list[tuple[Any, ...]]:
-    """Returns what each example contributes: rows of `columns`, or tuples of arrays."""
+    """Returns the contribution of each example: rows of `columns`, or tuples of arrays."""
     if aggregate in MEASURES:
         return list(columns(aggregate, terms))
     return list(zip(*_finite(RECORDS[aggregate].keys, terms), strict=True))
@@ -147,7 +147,7 @@ def over_runs(aggregate: str, examples: Sequence[Mapping[int, Any]]) -> Rows:
     the metric is the mean over the runs, each on the examples that it evaluated.
 
     Args:
-      examples: for each example by the number of a run what `by_example` returns, n of them.
+      examples: for each example its contribution (`by_example`) by the number of a run, n of them.
     """
     if aggregate in MEASURES:
         rows = [list(each.values()) for each in examples]
@@ -171,21 +171,20 @@ def value(aggregate: str, terms: Terms) -> float | None:
     return prepare(aggregate, terms).value
 
 
-def interval(aggregate: str, terms: Terms, seed: int = 0) -> Figure:
+def interval(aggregate: str, terms: Terms) -> Figure:
     """Returns the metric with its 95 % interval; arguments as in `prepare`.
 
     It is Wilson's (1927) for a mean of scores that are 0 or 1, otherwise the bias-corrected
     bootstrap over the examples (Efron, 1987). An undefined metric is `{"value": None}`.
     """
-    return figures({"": (aggregate, terms)}, seed)[""]
+    return figures({"": (aggregate, terms)})[""]
 
 
-def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str, Figure]:
+def figures(wanted: Mapping[str, tuple[str, Terms]]) -> dict[str, Figure]:
     """Returns several metrics with their intervals; those of as many examples share resamples.
 
     Args:
       wanted: by name the aggregate and the terms.
-      seed: of the draws.
     """
     result: dict[str, Figure] = {name: {"value": None} for name in wanted}
     parts: dict[int, dict[str, Rows]] = {}
@@ -198,7 +197,7 @@ def figures(wanted: Mapping[str, tuple[str, Terms]], seed: int = 0) -> dict[str,
         if part.size or part.columns.any():
             parts.setdefault(len(part.columns), {})[name] = part
     for alike in parts.values():
-        resampled = _resampled(list(alike.values()), seed)
+        resampled = _resampled(list(alike.values()))
         for (name, part), draws in zip(alike.items(), resampled, strict=True):
             if (metric := part.value) is not None:
                 result[name] = corrected(metric, draws)
@@ -216,43 +215,43 @@ def _scores(terms: Terms) -> np.ndarray:
     return scores[_there(terms, len(scores))]
 
 
-def difference(aggregate: str, base: Terms, other: Terms, seed: int = 0) -> Figure:
+def difference(aggregate: str, base: Terms, other: Terms) -> Figure:
     """Returns other minus base on the same examples, with its 95 % paired bootstrap interval.
 
     Args:
       base, other: terms of two models, [n] each, of the same examples in the same order.
     """
-    return paired(prepare(aggregate, base), prepare(aggregate, other), seed)
+    return paired(prepare(aggregate, base), prepare(aggregate, other))
 
 
-def paired(base: Rows, other: Rows, seed: int = 0) -> Figure:
-    """Returns what `difference` does of prepared terms, such as those of several runs."""
+def paired(base: Rows, other: Rows) -> Figure:
+    """Returns `difference` of prepared terms, such as those of several runs."""
     values = base.value, other.value
     if values[0] is None or values[1] is None:
         return {"value": None}
-    before, after = _resampled([base, other], seed)
+    before, after = _resampled([base, other])
     return corrected(values[1] - values[0], after - before)
 
 
-def _resampled(parts: Sequence[Rows], seed: int) -> list[np.ndarray]:
+def _resampled(parts: Sequence[Rows]) -> list[np.ndarray]:
     """Returns several metrics of the same resamples of n examples, [draws] each."""
     columns = np.hstack([part.columns for part in parts])
     ends = np.cumsum([part.columns.shape[1] for part in parts])[:-1]
     draws: list[list[np.ndarray]] = [[] for _ in parts]
-    for weights, rows in _draws(columns, seed, max(part.size for part in parts)):
+    for weights, rows in _draws(columns, max(part.size for part in parts)):
         totals = np.split(weights @ rows, ends, axis=1)
         for part, own, metrics in zip(parts, totals, draws, strict=True):
             metrics.append(part.draws(weights if part.size else own))
     return list(map(np.concatenate, draws))
 
 
-def _draws(parts: np.ndarray, seed: int, size: int = 0) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _draws(parts: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields how often each row is drawn, [draws rows], and the rows, [rows k].
 
     Where examples are of few kinds, how often each kind is drawn is a multinomial count. Records,
     whose `size` is above 0, are weights of the examples themselves.
     """
-    rng, count = np.random.default_rng(seed), len(parts)
+    rng, count = np.random.default_rng(0), len(parts)
     resamples = resamples_for(max(count, size), 1)
     kinds, counts = (parts[:0], parts[:0]) if size else _kinds(parts)
     for draws in chunks(resamples, len(kinds) or max(count, size)):

@@ -1,4 +1,4 @@
-"""Aggregates of columns: metrics that follow from what examples add up to."""
+"""Aggregates of columns: metrics that follow from sums over examples."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class ColumnAggregate(NamedTuple):
 
     Attributes:
       keys: of the terms.
-      columns: from the terms, [n] in the order of `keys`, to what is added up, [n k].
+      columns: from the terms, [n] in the order of `keys`, to the rows that are added up, [n k].
       metric: from totals of the columns, [draws k], to the metric, [draws]; NaN if undefined.
     """
 

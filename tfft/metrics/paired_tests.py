@@ -1,4 +1,4 @@
-"""Two models on the same examples: how far apart they are, and whether chance alone could do it."""
+"""Two models on the same examples: their difference, and whether chance explains it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def compare_predictions(truth: np.ndarray, base: np.ndarray, other: np.ndarray) 
 
 
 def mcnemar(only_base: int, only_other: int) -> dict[str, Any]:
-    """Returns McNemar's test (1947), exact: could a fair coin have settled what differs?
+    """Returns McNemar's test (1947), exact: could a fair coin have settled the differences?
 
     Args:
       only_base: examples that the base alone has right.

@@ -1,6 +1,6 @@
-"""Aggregates of records: metrics that rank what all examples contribute, for any resample of them.
+"""Aggregates of records: metrics that rank the contributions of all examples, for any resample.
 
-A record is what one example contributes to a metric: arrays, whose lengths may differ between
+A record is the contribution of one example to a metric: arrays, whose lengths may differ between
 examples. The order of the scores is the same in all resamples and is computed once. The metric of
 a resample then follows from cumulative sums of weights, which are how often each example is in it.
 """

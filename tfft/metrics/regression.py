@@ -1,4 +1,4 @@
-"""Numbers as answers: how they read, and figures of those that a model gives."""
+"""Answers that are numbers: reading, checks, and metrics of predictions."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def wrong_answers(
     problem: str, valid: str, wrong: Sequence[str], counts: Mapping[str, int]
 ) -> DataError:
     """Returns the error of some answers, with the number of examples that have them."""
-    count, total = sum(counts[answer] for answer in wrong), sum(counts.values())
+    count, total = sum(map(counts.__getitem__, wrong)), sum(counts.values())
     which = "It is one" if count == 1 else f"There are {count:,} such answers,"
     return DataError(f"{problem}. {which} of {total:,}.", valid=valid, answers=wrong)
 
@@ -168,22 +168,22 @@ def read(answers: Sequence[str]) -> np.ndarray:
     return np.array([float(answer) for answer in answers], np.float32)
 
 
-def correlations(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Returns the measure and the sums of Pearson's and Spearman's correlation.
+def correlations(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Returns the aggregate and the terms of Pearson's and Spearman's correlation.
 
     Args:
-      truth, found: float [n] each, by any scale.
+      truth, predicted: float [n] each, by any scale.
     """
-    plain = {"x": truth.astype(float), "y": found.astype(float)}
-    ranks = {"x": rankdata(truth), "y": rankdata(found)}
+    plain = {"x": truth.astype(float), "y": predicted.astype(float)}
+    ranks = {"x": rankdata(truth), "y": rankdata(predicted)}
     return {"pearson": ("pearson", plain), "spearman": ("pearson", ranks)}
 
 
-def measures(truth: np.ndarray, found: np.ndarray) -> dict[str, Any]:
-    """Returns what `correlations` does, and the same of the mean errors, absolute and squared."""
-    error = found.astype(np.float64) - truth
+def measures(truth: np.ndarray, predicted: np.ndarray) -> dict[str, Any]:
+    """Returns `correlations`, and the same of the mean errors, absolute and squared."""
+    error = predicted.astype(np.float64) - truth
     return {
-        **correlations(truth, found),
+        **correlations(truth, predicted),
         "mae": ("mean", {"score": np.abs(error)}),
         "rmse": ("root_mean", {"score": error**2}),
     }

@@ -1,8 +1,7 @@
-"""Finding each example's second text among all of a split, and BM25 as a floor of it."""
+"""Finding each example's second text among all of a split, for a model or for BM25."""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -36,7 +35,7 @@ class Sides(NamedTuple):
 
 
 def sides(outputs: Any) -> Sides:
-    """Returns the vectors out of a model's outputs, [r d] of each example, or of a floor's."""
+    """Returns the vectors out of a model's outputs, [r d] of each example, or of a baseline's."""
     if isinstance(outputs, Sides):
         return outputs
     both = np.stack([each[:2] for each in outputs])
@@ -51,43 +50,40 @@ def similarities(outputs: Any) -> np.ndarray:
     return (one.astype(np.float64) * two).sum(1)
 
 
-@dataclasses.dataclass(frozen=True)
-class Retrieved:
+class Retrieved(NamedTuple):
     """How each example's first text finds second texts of its group.
 
     Attributes:
-      rank: of the first one found, from 1, int [n].
+      rank: of the first relevant text, from 1, int [n].
       best: the example whose second text has the highest score, int [n].
-      found: how many of the first 1, 2, ..., 10 are of the group, int [n 10].
+      hits: how many of the first 1, 2, ..., 10 are of the group, int [n 10].
       relevant: how many there are, int [n].
     """
 
     rank: np.ndarray
     best: np.ndarray
-    found: np.ndarray
+    hits: np.ndarray
     relevant: np.ndarray
-
-    @property
-    def reciprocal(self) -> np.ndarray:
-        """1 / rank (Voorhees, 1999), float [n]."""
-        return 1.0 / self.rank
 
     def recall(self, count: int) -> np.ndarray:
         """Returns the share of the relevant texts that are among the first `count`, float [n]."""
-        return self.found[:, count - 1] / self.relevant
+        return self.hits[:, count - 1] / self.relevant
 
     @property
     def ndcg(self) -> np.ndarray:
         """Of the first 10 (Järvelin and Kekäläinen, 2002), with a gain of 1 or 0, float [n]."""
         gains = 1 / np.log2(np.arange(TOP) + 2)
         ideal = np.cumsum(gains)[np.minimum(self.relevant, TOP) - 1]
-        return np.diff(self.found, axis=1, prepend=0) @ gains / ideal
+        return np.diff(self.hits, axis=1, prepend=0) @ gains / ideal
 
     def measures(self) -> dict[str, Any]:
-        """Returns the measure and the sums of each of `RETRIEVAL_FIGURES`."""
-        scores = {"mrr": self.reciprocal, "ndcg_at_10": self.ndcg}
-        scores |= {f"recall_at_{count}": self.recall(count) for count in (1, 5, 10)}
-        return {name: ("mean", {"score": scores[name]}) for name in RETRIEVAL_FIGURES}
+        """Returns the aggregate and the terms of each of `RETRIEVAL_FIGURES`.
+
+        The mean reciprocal rank is that of Voorhees (1999).
+        """
+        recalls = {f"recall_at_{count}": self.recall(count) for count in (1, 5, 10)}
+        scores = {"mrr": 1.0 / self.rank, **recalls, "ndcg_at_10": self.ndcg}
+        return {name: ("mean", {"score": each}) for name, each in scores.items()}
 
     def last(self, texts: Sequence[str]) -> dict[int, dict[str, str]]:
         """Returns the examples that find none first, the worst first: their rank, what they find.
@@ -117,16 +113,16 @@ def retrieve(outputs: Any, texts: Sequence[str], groups: np.ndarray) -> Retrieve
       groups: int [n].
     """
     first, second = sides(outputs)
-    _, kept, places = np.unique(np.array(texts, object), return_index=True, return_inverse=True)
-    documents, ones = second[kept], np.ones(len(texts), bool)
-    by_group = sparse.csr_matrix((ones, (groups, places)), (groups.max() + 1, len(kept)))
+    _, distinct, places = np.unique(np.array(texts, object), return_index=True, return_inverse=True)
+    documents, ones = second[distinct], np.ones(len(texts), bool)
+    by_group = sparse.csr_matrix((ones, (groups, places)), (groups.max() + 1, len(distinct)))
     parts = []
-    for rows in np.array_split(np.arange(len(texts)), 1 + len(texts) * len(kept) // AT_ONCE):
+    for rows in np.array_split(np.arange(len(texts)), 1 + len(texts) * len(distinct) // AT_ONCE):
         scores = first[rows] @ documents.T
         scores = scores.toarray() if sparse.issparse(scores) else scores
         parts.append(_ranked(np.array(scores, np.float64), by_group[groups[rows]].toarray()))
-    rank, best, found, relevant = (np.concatenate(each) for each in zip(*parts, strict=True))
-    return Retrieved(rank, kept[best], found, relevant)
+    rank, best, hits, relevant = (np.concatenate(each) for each in zip(*parts, strict=True))
+    return Retrieved(rank, distinct[best], hits, relevant)
 
 
 def _ranked(scores: np.ndarray, relevant: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -6,19 +6,28 @@ Needs no TensorFlow: a run keeps what it answered (see `stored_predictions`).
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from tfft.errors import DataError
-from tfft.evaluation.run_comparison import Opened, answers, difference, judged, open_run, partly
+from tfft.evaluation.run_comparison import (
+    Opened,
+    answers,
+    difference,
+    judged,
+    open_run,
+    partly,
+    readable,
+)
 from tfft.evaluation.stored_predictions import MODEL
 from tfft.reports import report, result_line
 from tfft.reports import tables as report_tables
 from tfft.reports.printable import portable
+from tfft.reports.result_line import Content, Rows
 from tfft.reports.templates import template
 from tfft.storage.atomic_write import refuse_existing, write_atomic
 
-NONE: Mapping[str, Any] = {"value": None}
+NONE: Content = {"value": None}
 
 
 def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
@@ -34,7 +43,13 @@ def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
       WorkdirError: a folder holds no finished run.
       DataError: two runs were evaluated on different texts, or are of different tasks.
     """
-    first, *others = opened = [open_run(path) for path in paths]
+    opened = [open_run(path) for path in paths]
+    with readable(*paths):
+        return _side_by_side(paths, opened, shared)
+
+
+def _side_by_side(paths: Sequence[str], opened: Sequence[Opened], shared: bool) -> dict[str, Any]:
+    first, *others = opened
     differences = []
     if not others:
         bases = [answers(name, first.kept, name) for name in first.kept[0].sums if name != MODEL]
@@ -50,7 +65,7 @@ def side_by_side(paths: Sequence[str], shared: bool = False) -> dict[str, Any]:
     return report.plain({**naming, "runs": runs, "differences": differences})
 
 
-def _row(path: str, run: Opened, naming: Mapping[str, Any]) -> dict[str, Any]:
+def _row(path: str, run: Opened, naming: Content) -> dict[str, Any]:
     """Returns the values of one line of the table, of a run or a plan."""
     content = run.report
     metrics = content.get("figures") or content["metrics"]
@@ -65,7 +80,7 @@ def _row(path: str, run: Opened, naming: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
+def tables(content: Content) -> list[report_tables.Table]:
     """Returns the tables of `side_by_side` for the terminal."""
     keys = report_tables.brief_keys(content)
     runs = [
@@ -83,7 +98,7 @@ def tables(content: Mapping[str, Any]) -> list[report_tables.Table]:
     return [("Runs", columns, runs), difference_table(content["differences"], content)]
 
 
-def _figure(entry: Mapping[str, Any], runs: int) -> str:
+def _figure(entry: Content, runs: int) -> str:
     """Returns a figure with its interval, or as mean and standard deviation of several runs."""
     if runs == 1 or entry["value"] is None:
         return result_line.share(entry)
@@ -91,9 +106,7 @@ def _figure(entry: Mapping[str, Any], runs: int) -> str:
     return f"{mean} ± {sd} ({runs} runs)"
 
 
-def difference_table(
-    differences: Sequence[Mapping[str, Any]], naming: Mapping[str, Any]
-) -> report_tables.Table:
+def difference_table(differences: Rows, naming: Content) -> report_tables.Table:
     """Returns the table of paired differences.
 
     Args:
@@ -117,7 +130,7 @@ def difference_table(
     return title, [*columns, report_tables.units(naming)], rows
 
 
-def signed(entry: Mapping[str, Any] | None) -> str:
+def signed(entry: Content | None) -> str:
     """Returns a difference with its interval."""
     if entry is None or entry["value"] is None:
         return "–"
@@ -136,7 +149,7 @@ def page(
     title: str,
     shown: Sequence[report_tables.Table],
     warnings: Sequence[str],
-    named: Sequence[tuple[str, Mapping[str, Any]]],
+    named: Sequence[tuple[str, Content]],
     figure: str,
 ) -> str:
     """Returns tables as one HTML file that needs nothing else.
@@ -170,7 +183,7 @@ def _short_names(values: list[Any], paths: Sequence[str]) -> list[Any]:
     return portable(values, os.path.join(above, "run") if above else None)
 
 
-def interval(entry: Mapping[str, Any]) -> dict[str, float]:
+def interval(entry: Content) -> dict[str, float]:
     """Returns a figure with ends to draw: its interval, or a plan's lowest and highest run."""
     ends = {"low": entry.get("low", entry.get("least")), "value": entry["value"]}
     ends["high"] = entry.get("high", entry.get("most"))
@@ -185,7 +198,8 @@ def run(paths: Sequence[str], output: str, force: bool, shared: bool, say: Any) 
     """
     refuse_existing(output, force)
     content = side_by_side(paths, shared)
-    shown = tables(content)
+    with readable(*paths):
+        shown = tables(content)
     for table in shown:
         say.table(*table, result=True)
     warnings = [each["warning"] for each in content["differences"] if each["warning"]]

@@ -21,6 +21,7 @@ from rich.table import Table
 
 from tfft.reports.printable import printable
 
+LONGEST = 2_000  # characters of a line of an error
 PLAIN_SECONDS = 5.0  # between two lines of progress where there is no terminal
 
 
@@ -57,8 +58,9 @@ class _Bar:
 
 
 def print_error(text: str) -> None:
-    """Writes an error or a traceback to standard error, without control characters."""
-    print(printable(text), file=sys.stderr)
+    """Writes an error or a traceback to standard error: no control characters, no endless line."""
+    lines = (line if len(line) <= LONGEST else f"{line[:LONGEST]} ..." for line in text.split("\n"))
+    print(printable("\n".join(lines)), file=sys.stderr)
 
 
 class Console:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.data.truncation import tables as long_texts
 from tfft.reports import tables
 from tfft.reports.highlighted_spans import pieces
-from tfft.reports.result_line import answer, main_name, strongest
+from tfft.reports.result_line import Content, Rows, answer, main_name, strongest
 from tfft.reports.templates import template
 
 SHOWN_SLICES = 12  # on the page without unfolding
 SHOWN_PAIRS = 10
 
 
-def page(content: Mapping[str, Any], plots: bool = True) -> str:
+def page(content: Content, plots: bool = True) -> str:
     """Returns report.html, with its plots or with tables alone."""
     return template("report.html.jinja").render(
         content=content,
@@ -39,7 +38,7 @@ def page(content: Mapping[str, Any], plots: bool = True) -> str:
     )
 
 
-def _ends(content: Mapping[str, Any]) -> tuple[float, float]:
+def _ends(content: Content) -> tuple[float, float]:
     """Returns the ends of the axis of the slices: 0 and 1 where all values are between them."""
     entries = [content["metrics"][content["main"]], *(row["figure"] for row in content["slices"])]
     known = [entry for entry in entries if entry["value"] is not None]
@@ -50,7 +49,7 @@ def _ends(content: Mapping[str, Any]) -> tuple[float, float]:
     return (low, high) if high > low else (low - 0.5, low + 0.5)
 
 
-def _pictures(content: Mapping[str, Any]) -> dict[str, Any]:
+def _pictures(content: Content) -> dict[str, Any]:
     """Returns inline SVG by name, and `curves`, a list of it; without values there is none."""
     from tfft.reports import plots
 
@@ -78,7 +77,7 @@ def _pictures(content: Mapping[str, Any]) -> dict[str, Any]:
     return visible | ({"curves": list(map(tables.visible, curves))} if curves else {})
 
 
-def _curve_names(records: Sequence[Mapping[str, Any]], main: str) -> list[str]:
+def _curve_names(records: Rows, main: str) -> list[str]:
     """Returns the curves over the epochs: the loss, the main metric, and the validated ones."""
     items = [item for record in records for item in record.items()]
     known = dict.fromkeys(name for name, value in items if isinstance(value, int | float))

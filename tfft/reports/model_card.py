@@ -5,10 +5,7 @@ The front matter is YAML in which every value is written as JSON, which YAML inc
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
-from tfft.reports.result_line import answer, main_name
+from tfft.reports.result_line import Content, answer, main_name
 from tfft.reports.tables import STANDS, class_columns, models, remarks, units, worded
 from tfft.reports.templates import template
 
@@ -18,7 +15,7 @@ SHOWN_LABELS = 50
 HUB_METRICS = {"macro_f1": "f1", "weighted_f1": "f1"}
 
 
-def card(content: Mapping[str, Any]) -> str:
+def card(content: Content) -> str:
     """Returns report.md."""
     listed = [HUB_METRICS.get(key, key) for key in content["shown"] if key in content["metrics"]]
     return template("report.md.jinja").render(

@@ -17,6 +17,8 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from tfft.reports.result_line import Content, Rows
+
 # Drawn in colours that stand for variables of the page's style, which differ in dark and light.
 NAMES = ("ink", "faint", "line", "accent", "second", "paper")
 VARIABLES = {f"#01020{number}": name for number, name in enumerate(NAMES, 3)}
@@ -98,9 +100,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def curves(
-    records: Sequence[Mapping[str, Any]], name: str, best: Mapping[str, Any] | None = None
-) -> str:
+def curves(records: Rows, name: str, best: Content | None = None) -> str:
     """Draws a figure of training and validation over the epochs of all stages.
 
     Args:
@@ -134,7 +134,7 @@ def curves(
 
 
 @matplotlib.rc_context(STYLE)
-def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
+def lengths(histogram: Content, limit: int | None, split: str) -> str:
     """Draws a histogram of the tokens of texts, and where they are truncated.
 
     Args:
@@ -160,7 +160,7 @@ def lengths(histogram: Mapping[str, Any], limit: int | None, split: str) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def reliability(calibration: Mapping[str, Any]) -> str:
+def reliability(calibration: Content) -> str:
     """Draws accuracy against confidence, bin by bin, above how the texts spread over the bins.
 
     Args:
@@ -191,7 +191,7 @@ def reliability(calibration: Mapping[str, Any]) -> str:
 
 
 @matplotlib.rc_context(STYLE)
-def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
+def roc(entries: Rows, areas: Mapping[str, float]) -> str:
     """Draws the true-positive rate of a class against its false-positive rate.
 
     Args:
@@ -210,7 +210,7 @@ def roc(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str
 
 
 @matplotlib.rc_context(STYLE)
-def precision_recall(entries: Sequence[Mapping[str, Any]], areas: Mapping[str, float]) -> str:
+def precision_recall(entries: Rows, areas: Mapping[str, float]) -> str:
     """Draws the precision of a class against its recall; arguments as in `roc`."""
     figure, axes = _square("recall", "precision")
     shares = {entry["label"]: entry["share"] for entry in entries}
@@ -234,7 +234,7 @@ def _square(across: str, up: str) -> tuple[Figure, Any]:
 
 def _lines(
     axes: Any,
-    entries: Sequence[Mapping[str, Any]],
+    entries: Rows,
     curve: str,
     areas: Mapping[str, float],
     places: Sequence[float],

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfft.baselines.base import floor_name
 
+Content = Mapping[str, Any]  # of report.json, or a part of it
+Rows = Sequence[Content]
 
-def main_name(content: Mapping[str, Any]) -> str:
+
+def main_name(content: Content) -> str:
     """Returns the title of the main metric."""
     return content["shown"][content["main"]]
 
@@ -33,7 +36,7 @@ def verdict(figure: Mapping[str, float], baseline: str, value: float, lower: boo
     return f"{side} {named}{end}"
 
 
-def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+def strongest(content: Content) -> tuple[str, Content] | None:
     """Returns the baseline that is hardest to beat by the main metric, with its name in a sentence.
 
     Of equal baselines it is the last one; None stands where no baseline has the metric.
@@ -48,7 +51,7 @@ def strongest(content: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | Non
     return floor_name(name).replace(" + ", " with "), floors[name]
 
 
-def answer(content: Mapping[str, Any]) -> str:
+def answer(content: Content) -> str:
     """Returns the run's result in one sentence, without its full stop."""
     main = content["main"]
     metric, baseline = content["metrics"][main], strongest(content)
@@ -67,7 +70,7 @@ def number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
 
-def share(entry: Mapping[str, Any]) -> str:
+def share(entry: Content) -> str:
     """Returns the value of a metric with its interval."""
     if "low" not in entry:
         return number(entry["value"])

@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from tfft.baselines.base import floor_name
 from tfft.data.truncation import tables as long_texts
 from tfft.metrics.classification.class_metrics import confusions
 from tfft.metrics.classification.reliability import told as calibration_told
-from tfft.reports.result_line import answer, main_name, number, share
+from tfft.reports.result_line import Content, Rows, answer, main_name, number, share
 
 SHOWN_CLASSES = 20  # rows of a table on the terminal; the page and report.json hold all
 SHOWN_SLICES = 8
@@ -40,17 +39,17 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def units(content: Mapping[str, Any]) -> str:
+def units(content: Content) -> str:
     """Returns what a person calls several examples."""
     return content.get("unit", "text") + "s"
 
 
-def worded(sentences: Mapping[str, str], content: Mapping[str, Any]) -> dict[str, str]:
+def worded(sentences: Mapping[str, str], content: Content) -> dict[str, str]:
     """Returns sentences about texts as sentences about the unit of the examples."""
     return {key: text.replace("texts", units(content)) for key, text in sentences.items()}
 
 
-def brief_keys(content: Mapping[str, Any]) -> list[str]:
+def brief_keys(content: Content) -> list[str]:
     """Returns the figures of a short table: the first two, and the first of which less is better.
 
     Args:
@@ -61,13 +60,13 @@ def brief_keys(content: Mapping[str, Any]) -> list[str]:
     return keys[:2] + losses[:1]
 
 
-def models(content: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+def models(content: Content) -> list[tuple[str, Content]]:
     """Returns this model and the floors, by the names that a person reads."""
     floors = [(floor_name(name), entry) for name, entry in content["floors"].items()]
     return [("this model", content["metrics"]), *floors[::-1]]
 
 
-def tables(content: Mapping[str, Any]) -> list[Table]:
+def tables(content: Content) -> list[Table]:
     """Returns what the terminal shows: title, columns and rows of each table.
 
     Args:
@@ -81,7 +80,7 @@ def tables(content: Mapping[str, Any]) -> list[Table]:
     ]
 
 
-def _tables(content: Mapping[str, Any]) -> Iterator[Table]:
+def _tables(content: Content) -> Iterator[Table]:
     metrics, shown, name = content["metrics"], content["shown"], main_name(content)
     keys = [key for key in list(shown)[:2] if key in metrics]
     rows = [
@@ -124,7 +123,7 @@ def _tables(content: Mapping[str, Any]) -> Iterator[Table]:
         yield "Seconds", ["phase", "seconds"], rows
 
 
-def class_columns(metrics: Mapping[str, Any], areas: bool = True) -> dict[str, str]:
+def class_columns(metrics: Content, areas: bool = True) -> dict[str, str]:
     """Returns the titles of the metrics that some class has, by key; `areas` are for the page."""
     names = {"precision": "precision", "recall": "recall", "f1": "F1"}
     if areas:
@@ -135,7 +134,7 @@ def class_columns(metrics: Mapping[str, Any], areas: bool = True) -> dict[str, s
     return {key: name for key, name in names.items() if any(key in row for row in rows)}
 
 
-def _class_table(metrics: Mapping[str, Any]) -> Table:
+def _class_table(metrics: Content) -> Table:
     title, classes = "Per class", list(metrics["classes"].items())
     if len(classes) > SHOWN_CLASSES:
         title += f" (the {SHOWN_CLASSES} of {len(classes)} with the lowest F1)"
@@ -157,7 +156,7 @@ def _confusion_table(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> 
     return "Most frequent confusions", ["truth", "predicted", "texts"], rows
 
 
-def remarks(content: Mapping[str, Any]) -> dict[str, str]:
+def remarks(content: Content) -> dict[str, str]:
     """Returns sentences that follow from the figures, by what they are about.
 
     Keys: `fitting`, `calibration`, `resamples`, `lower`, `ranking`, `slices`; "" stands where there
@@ -183,12 +182,12 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), *names[-1:]]))
 
 
-def worse(content: Mapping[str, Any]) -> str:
+def worse(content: Content) -> str:
     """Returns the side on which a slice is worse than all examples, "below" or "above"."""
     return "above" if content["main"] in content["lower"] else "below"
 
 
-def _on_resamples(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> str:
+def _on_resamples(metrics: Content, shown: Mapping[str, str]) -> str:
     if not any("low" in metrics.get(key, {}) for key in shown):
         return ""
     text, resamples = "shares of the texts, bootstrap", metrics.get("resamples")
@@ -208,7 +207,7 @@ def _on_resamples(metrics: Mapping[str, Any], shown: Mapping[str, str]) -> str:
     )
 
 
-def _on_ranking(curves: Sequence[str], classes: Mapping[str, Mapping[str, Any]]) -> str:
+def _on_ranking(curves: Sequence[str], classes: Mapping[str, Content]) -> str:
     """Returns a sentence on the classes that have a curve."""
     supports = [row["support"] for row in classes.values() if row["roc_auc"] is not None]
     which = "each class against the rest"
@@ -222,7 +221,7 @@ def _on_ranking(curves: Sequence[str], classes: Mapping[str, Mapping[str, Any]])
     return f"The curves are those of {which}. Behind the name stands the area."
 
 
-def _on_slices(slices: Sequence[Mapping[str, Any]], metric: str, side: str) -> str:
+def _on_slices(slices: Rows, metric: str, side: str) -> str:
     compared = [row for row in slices if row["stands"] != "too_few"]
     apart = sum(row["stands"] == side for row in compared)
     if not apart:

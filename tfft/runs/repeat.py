@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from tfft.argument_checks.validated import SEED
 from tfft.data import examples
 from tfft.data.folds import FoldSource, fold_numbers, groups_of, lists
 from tfft.data.sources.base import Source
@@ -27,6 +28,7 @@ from tfft.training import checkpointing, early_stopping
 from tfft.training.freezing import adapt, frozen_names
 from tfft.training.stage import Stage
 
+MOST_RUNS = 1_000
 HEADER = "# Run {name} of a plan; this config repeats the whole plan.\n"
 
 
@@ -53,6 +55,12 @@ class RepeatPlan:
                 f"seeds={self.seeds} and folds={self.folds} make no plan.",
                 set_in="train.seeds, train.folds",
                 valid="2 or more of one of them; 1 of the other",
+            )
+        if max(self.seeds, self.folds) > MOST_RUNS or not SEED.is_met(self.seed + self.seeds - 1):
+            raise ConfigError(
+                f"seed={self.seed}, seeds={self.seeds} and folds={self.folds} make no plan.",
+                set_in="train.seed, train.seeds, train.folds",
+                valid=f"up to {MOST_RUNS:,} runs, with seeds {SEED}",
             )
 
     @property

@@ -79,18 +79,28 @@ def restore(
         initial_weights.note_restored(backbone, arrays, files.path)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, BEST, error) from error
-    values = None if decision == "none" else read_decision(files)
-    if values is None and decision == "required" and needs_fit(task):
+    if decision != "none":
+        task = decided(task, head, files, decision == "required")
+    return task, head, assemble(backbone, head, frozenset()).full
+
+
+def decided(task: Any, head: Any, files: Workdir, required: bool) -> Any:
+    """Returns the task with the temperature and threshold of a run, which its head gets too.
+
+    Args:
+      required: whether a run without them is refused if its task has them fitted.
+    """
+    values = read_decision(files)
+    if values is None and required and needs_fit(task):
         raise WorkdirError(
             f"{files.path / DECISION} is missing: the temperature or threshold of the run.",
             set_in=str(files.path / DECISION),
             valid=AGAIN,
         )
     try:
-        task = with_calibration(task, values, head) if values else task
+        return with_calibration(task, values, head) if values else task
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise _unfit(files, DECISION, error) from error
-    return task, head, assemble(backbone, head, frozenset()).full
 
 
 def restore_finished(

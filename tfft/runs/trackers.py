@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,8 +13,17 @@ from typing import Any
 from tfft.errors import ConfigError
 from tfft.storage.workdir import Workdir
 
+# Folders, files and servers of this machine; of other spellings of these only a flag is accepted.
+LOCAL = re.compile(
+    r"[^:]*|(file|sqlite):///.*|https?://(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?(/[\w./-]*)?"
+)
 EXPERIMENT = "tfft"  # where MLFLOW_EXPERIMENT_NAME says nothing else
 STATE = "mlflow.json"
+
+
+def is_local(uri: str) -> bool:
+    """Returns True for an MLflow tracking URI, or a folder, that is surely on this machine."""
+    return LOCAL.fullmatch(uri) is not None
 
 
 class Off:
@@ -57,12 +67,20 @@ class Mlflow:
         try:
             self.client = MlflowClient(tracking_uri=address)
             self.run_id = self._continued(address) or self._begun(address)
+            stored = self.client.get_run(self.run_id).info.artifact_uri
         except (MlflowException, OSError) as error:
             raise ConfigError(
                 f"MLflow refuses {uri!r}: {error}",
                 set_in="train.mlflow",
                 valid='a folder such as "mlruns", or http://HOST:PORT',
             ) from error
+        # A folder or database that somebody else made can name another place for the reports.
+        if address.startswith(("file:", "sqlite:")) and not is_local(stored):
+            raise ConfigError(
+                f"the experiment in {uri!r} keeps its files at {stored!r}, outside this machine.",
+                set_in="train.mlflow",
+                valid="another folder, or another experiment: MLFLOW_EXPERIMENT_NAME=NAME",
+            )
         history = self.client.get_metric_history(self.run_id, "seconds")
         self.logged = {metric.step for metric in history}
         files.watchers.append(self.records)

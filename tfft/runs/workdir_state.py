@@ -9,7 +9,7 @@ from typing import Any
 
 from tfft.evaluation import stored_predictions
 from tfft.storage.workdir import Workdir
-from tfft.training.checkpointing import Position
+from tfft.training.checkpointing import position_of
 from tfft.training.stage import Stage
 
 
@@ -45,7 +45,7 @@ def _run(files: Workdir, stages: int) -> str:
     state = files.newest_state()
     if state is None:
         return "this run has no checkpoint yet; train would begin it again"
-    position = Position(**state)
+    position = position_of(files, state, stages)
     if position.stage >= stages:
         return "training is complete; train would evaluate it and write the report"
     return (

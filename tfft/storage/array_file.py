@@ -181,7 +181,18 @@ def read_about(path: pathlib.Path, key: Mapping[str, Any] | None = None) -> dict
     except (OSError, ValueError, AttributeError, RecursionError):
         return None
     same = key is None or found.get("key") == json.loads(json.dumps(key))
-    return found if same and isinstance(found.get("key"), dict) else None
+    return found if same and isinstance(found.get("key"), dict) and _has_shape(found) else None
+
+
+def _has_shape(about: Mapping[str, Any]) -> bool:
+    """Returns True if what key.json says of an array can be one, or if it describes none."""
+    shape = about.get("shape", [0])
+    known = isinstance(shape, list) and bool(shape)
+    try:
+        to_dtype(about.get("dtype", "i1"))
+    except TypeError:
+        return False
+    return known and all(type(size) is int and 0 <= size < 2**48 for size in shape)
 
 
 def stated_key(path: pathlib.Path) -> dict[str, Any]:

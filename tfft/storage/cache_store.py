@@ -14,6 +14,7 @@ import errno
 import functools
 import hashlib
 import json
+import math
 import os
 import pathlib
 import re
@@ -43,7 +44,7 @@ from tfft.storage.array_file import (
 from tfft.storage.downloads.fetch import cache_dir
 from tfft.storage.unfinished_folders import held, remove_abandoned
 
-LIMIT_GIB = 20.0
+LIMIT_GIB, LARGEST_GIB = 20.0, 2.0**30
 # The names of all that the store makes in its folder; nothing else in it is ever removed.
 ENTRY = re.compile(r"(tokens|features|index)-[0-9a-f]{16}")
 UNFINISHED = re.compile(rf"\.{ENTRY.pattern}-\d+-\d+")
@@ -72,15 +73,16 @@ def limit_bytes() -> int:
     """Returns the most that the store may hold: $TFFT_STORE_GB, 20 GiB when it is not set.
 
     Raises:
-      UserError: it is no number.
+      UserError: it is no number, or none that a disk can have.
     """
-    given = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB))
-    try:
-        return int(float(given) * 2**30)
-    except ValueError:
+    given, size = os.environ.get("TFFT_STORE_GB", str(LIMIT_GIB)), math.nan
+    with contextlib.suppress(ValueError):
+        size = float(given)
+    if not 0 <= size <= LARGEST_GIB:
         raise UserError(
-            f"TFFT_STORE_GB={given} is no size.", set_in="the environment", valid="such as 20"
-        ) from None
+            f"TFFT_STORE_GB={given[:80]} is no size.", set_in="the environment", valid="such as 20"
+        )
+    return int(size * 2**30)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -381,8 +383,8 @@ class Store:
                 yield aside
                 try:
                     aside.rename(path)
-                except OSError:
-                    if not path.is_dir():  # else another process was first
+                except OSError:  # another process was first, or removed the folder
+                    if aside.is_dir() and not path.is_dir():
                         raise
 
 

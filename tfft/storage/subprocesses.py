@@ -41,7 +41,8 @@ def run_aside(command: Sequence[str], **options: Any) -> subprocess.CompletedPro
             cwd=folder,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             check=False,
             **options,
         )

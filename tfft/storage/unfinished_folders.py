@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import secrets
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator
 
+from tfft.storage.atomic_write import explained
 from tfft.storage.locks import try_lock
 
 
 @contextlib.contextmanager
-def unfinished_folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Path]:
+def unfinished_folder(
+    parent: pathlib.Path, prefix: str, set_in: str = "--workdir"
+) -> Iterator[pathlib.Path]:
     """Yields a new folder, and removes it at the end if it was not renamed.
 
     Folders of the same prefix that a killed process has left there are removed first.
@@ -21,12 +24,20 @@ def unfinished_folder(parent: pathlib.Path, prefix: str) -> Iterator[pathlib.Pat
     Args:
       parent: The folder that it is made in.
       prefix: Of its name; begins with a dot, and nobody else uses it.
+      set_in: Where the place of `parent` is set.
 
     Raises:
-      OSError: It cannot be made.
+      WorkdirError: It cannot be made.
     """
+
+    def make() -> pathlib.Path:
+        folder = parent / f"{prefix}{secrets.token_hex(4)}"
+        with explained(parent, set_in):
+            folder.mkdir()
+        return folder
+
     remove_abandoned(parent.glob(f"{prefix}????????"))
-    with held(lambda: pathlib.Path(tempfile.mkdtemp(dir=parent, prefix=prefix))) as folder:
+    with held(make) as folder:
         yield folder
 
 

@@ -20,7 +20,7 @@ from tfft.errors import WorkdirError
 from tfft.storage import checksums
 from tfft.storage.atomic_write import explained, write_atomic
 from tfft.storage.checksums import DamageError
-from tfft.storage.format_versions import check_workdir
+from tfft.storage.format_versions import KEY, check_workdir
 from tfft.storage.locks import in_use, open_lock, require_held, try_lock
 
 KEPT_CHECKPOINTS = 2
@@ -166,7 +166,7 @@ class Workdir:
             found = json.loads((self.path / name).read_text("utf-8"))
             if not isinstance(found, dict):
                 raise DamageError("it is no object")
-            if name == RUN:
+            if name == RUN and (KEY in found or checksums.INTEGRITY not in found):
                 check_workdir(found, self.path)
             content, run, checksum = checksums.unseal(found)
         except (FileNotFoundError, NotADirectoryError):
@@ -189,7 +189,7 @@ class Workdir:
             raise WorkdirError(
                 f"{self.path / RUN} is missing, which tells what run {name} belongs to.",
                 set_in=str(self.path / RUN),
-                valid="the command that trained the run once more: it writes the file again",
+                valid=AGAIN,
             )
         raise self.damaged(name, "it belongs to another run")
 
@@ -200,12 +200,9 @@ class Workdir:
     def damaged(self, name: str, reason: str) -> WorkdirError:
         """Returns the error about a file of the run whose content is not what the run wrote."""
         path = self.path / name
-        valid = AGAIN
-        if name == RUN:
-            valid = f"the file that the run wrote; without it, {AGAIN}"
-        elif name == BEST:
-            valid = "the command that trained the run once more: it writes the file again if a "
-            valid += "checkpoint holds the same weights"
+        before = "the file that the run wrote; without it, " if name == RUN else ""
+        after = ", if a checkpoint holds the same weights" if name == BEST else ""
+        valid = f"{before}{AGAIN}{after}"
         return WorkdirError(f"{path} is damaged: {reason}.", set_in=str(path), valid=valid)
 
     def write(self, name: str, content: bytes | str) -> None:

@@ -29,7 +29,7 @@ from tfft.training.stage import Stage
 
 
 class TaskCase:
-    """Checks that a task builds, learns, freezes, is saved, and serves what it predicts.
+    """Checks that a task builds, learns, freezes, is saved, and serves its predictions.
 
     A subclass gives `make_task`, `make_source` and `make_body`. One model is built for all tests.
     """

@@ -251,17 +251,33 @@ def newest_position(
       WorkdirError: the checkpoint's stage is beyond the last one.
     """
     found = files.newest_checkpoint(say.warn)
-    if found is None:
-        if (files.path / BEST).exists():
-            say.warn(f"{files.path} holds no checkpoint: the training begins again")
-        return None, Position()
+    if found is not None:
+        return found[0], position_of(files, found[1], stages)
+    if (files.path / BEST).exists():
+        say.warn(f"{files.path} holds no checkpoint: the training begins again")
+    return None, Position()
+
+
+def position_of(files: Workdir, state: Any, stages: int) -> Position:
+    """Returns the position of a checkpoint of a run.
+
+    Args:
+      files: the run's folder.
+      state: of the checkpoint.
+      stages: number of stages of the run.
+
+    Raises:
+      WorkdirError: the stage is beyond the last one, or the state is no position.
+    """
     try:
-        position = Position(**found[1])
-        if not 0 <= position.stage <= stages:
-            raise ValueError(f"stage {position.stage + 1} of {stages}")
-    except (TypeError, ValueError) as error:
+        position = Position(**state)
+    except TypeError as error:
         raise beyond_plan(files, str(error)) from error
-    return found[0], position
+    place = (position.stage, position.epoch, position.step, position.total_steps)
+    if any(type(number) is not int or number < 0 for number in place) or place[0] > stages:
+        where = "stage {}, epoch {}, batch {}, step {}".format(*place)
+        raise beyond_plan(files, f"{where} of {stages} stages")
+    return position
 
 
 def beyond_plan(files: Workdir, place: str) -> WorkdirError:

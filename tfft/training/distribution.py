@@ -12,7 +12,7 @@ from tfft.errors import ConfigError
 
 
 @contextlib.contextmanager
-def scope(strategy: str, say: Any) -> Iterator[None]:
+def scope(strategy: str, console: Any) -> Iterator[None]:
     """Enters a distribution strategy by name; the backbone must be built inside.
 
     Raises:
@@ -42,6 +42,6 @@ def scope(strategy: str, say: Any) -> Iterator[None]:
             set_in="--strategy",
             valid="auto, default, mirrored, tpu (several machines are planned)",
         )
-    say.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
+    console.info(f"strategy {strategy} on {chosen.num_replicas_in_sync} replicas")
     with chosen.scope():
         yield

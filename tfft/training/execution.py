@@ -40,10 +40,10 @@ class Execution:
         return self.steps_per_execution
 
 
-def set_precision(body: Any, head: Any, precision: str) -> None:
+def set_precision(backbone: Any, head: Any, precision: str) -> None:
     """Gives all layers of a backbone the dtype policy; the head's output stays float32."""
     policy = keras.DTypePolicy(precision)
-    for _, layer in inner_layers(body):
+    for _, layer in inner_layers(backbone):
         layer.dtype_policy = policy
 
 

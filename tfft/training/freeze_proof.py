@@ -11,15 +11,15 @@ from tfft.layers.inspection import named_weights
 from tfft.training.freezing import INVARIANT
 
 
-def checksums(body: Any, head: Any) -> dict[str, str]:
+def checksums(backbone: Any, head: Any) -> dict[str, str]:
     """Returns a SHA-256 of each variable, norm statistics included, random seeds not."""
     return {
         name: hashlib.sha256(variable.numpy().tobytes()).hexdigest()
-        for name, variable in named_weights(body, head).items()
+        for name, variable in named_weights(backbone, head).items()
     }
 
 
-def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) -> dict[str, Any]:
+def prove_freeze(before: dict[str, str], prepared: Any, backbone: Any, head: Any) -> dict[str, Any]:
     """Compares all variables with their checksums from before the stage.
 
     Returns:
@@ -29,7 +29,7 @@ def prove_freeze(before: dict[str, str], prepared: Any, body: Any, head: Any) ->
     Raises:
       FreezeError: a frozen variable changed, or a trainable one did not.
     """
-    after, variables = checksums(body, head), named_weights(body, head)
+    after, variables = checksums(backbone, head), named_weights(backbone, head)
     changed = {name for name in after if after[name] != before[name]}
     trainable = {n for n in after if n not in prepared.frozen and variables[n].trainable}
     broken = sorted(changed & prepared.frozen)

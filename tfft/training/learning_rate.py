@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,6 +10,7 @@ import keras
 
 
 @keras.saving.register_keras_serializable("tfft")
+@dataclasses.dataclass(eq=False)
 class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
     """A linear warm-up, then a constant rate, a line or half a cosine down to zero.
 
@@ -23,17 +25,12 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
       cycles: how many for "restarts"; else 1.
     """
 
-    def __init__(
-        self,
-        peak: float,
-        total: int,
-        warmup: int = 0,
-        shape: str = "linear",
-        every: int = 1,
-        cycles: int = 1,
-    ):
-        self.peak, self.total, self.warmup, self.shape = peak, total, warmup, shape
-        self.every, self.cycles = every, cycles
+    peak: float
+    total: int
+    warmup: int = 0
+    shape: str = "linear"
+    every: int = 1
+    cycles: int = 1
 
     def __call__(self, step: Any) -> Any:
         step = keras.ops.cast(step // self.every, "float32")
@@ -53,4 +50,4 @@ class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
         return self.peak * keras.ops.where(step < self.warmup, rising, falling)
 
     def get_config(self) -> dict[str, Any]:
-        return dict(vars(self))
+        return dataclasses.asdict(self)

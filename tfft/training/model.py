@@ -135,12 +135,15 @@ class Split:
 
 
 def assemble(
-    body: Any, head: keras.layers.Layer, frozen: frozenset[str], step: TrainingStep | None = None
+    backbone: Any,
+    head: keras.layers.Layer,
+    frozen: frozenset[str],
+    step: TrainingStep | None = None,
 ) -> Split:
     """Builds the model for one stage around layers that exist already.
 
     Args:
-      body: a Backbone, of one or several towers.
+      backbone: a Backbone, of one or several towers.
       head: from what each tower gives, pooled features [b d] or tokens [b t d], to the task's
         output; of several towers it reads a dict.
       frozen: names of the groups of which no weight is trained.
@@ -149,7 +152,7 @@ def assemble(
     """
     paths = [
         _Path(name, tower, own_groups(name, frozen), None if name else step)
-        for name, tower in body.towers.items()
+        for name, tower in backbone.towers.items()
     ]
     inputs = _merged(path.inputs() for path in paths)
     if all(path.depth is None for path in paths):
@@ -177,7 +180,7 @@ def _output(
     if paths[0].name:
         return head({path.name: path.above(tensors) for path in paths})
     [path] = paths
-    return answer(path.body, head, path.above(tensors), tensors.get("padding_mask"), step)
+    return answer(path.backbone, head, path.above(tensors), tensors.get("padding_mask"), step)
 
 
 class _Path:
@@ -186,25 +189,27 @@ class _Path:
     Tensors and layers of a backbone of several towers have the name of the tower before theirs.
     """
 
-    def __init__(self, name: str, body: Any, frozen: frozenset[str], step: TrainingStep | None):
-        self.name, self.body, self.frozen, self.step = name, body, frozen, step
-        self.depth = prefix_depth(body, frozen)
-        self.is_frozen = body.pools and len(frozen) == len(body.groups)
+    def __init__(self, name: str, backbone: Any, frozen: frozenset[str], step: TrainingStep | None):
+        self.name, self.backbone, self.frozen, self.step = name, backbone, frozen, step
+        self.depth = prefix_depth(backbone, frozen)
+        self.is_frozen = backbone.pools and len(frozen) == len(backbone.groups)
         self.crossing = self._key("pooled" if self.is_frozen else "hidden")
-        self._rows_of = () if average_of(body) is None else (None,)  # an example is several rows
+        self._rows_of = (
+            () if average_of(backbone) is None else (None,)
+        )  # an example is several rows
 
     def _key(self, name: str) -> str:
         return f"{self.name}_{name}" if self.name else name
 
     def _own(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Returns those of this tower, by the names that it gives them, as it sees rows."""
-        keys = {name: self._key(name) for name in (*self.body.reads, "pooled", "hidden")}
+        keys = {name: self._key(name) for name in (*self.backbone.reads, "pooled", "hidden")}
         own = {name: tensors[key] for name, key in keys.items() if key in tensors}
-        return dict(flat(self.body, own))
+        return dict(flat(self.backbone, own))
 
     def inputs(self) -> dict[str, Any]:
         """Returns the inputs of the complete model."""
-        specs = {self._key(name): spec for name, spec in self.body.reads.items()}
+        specs = {self._key(name): spec for name, spec in self.backbone.reads.items()}
         return {
             key: keras.Input((*self._rows_of, *shape), dtype=dtype, name=key)
             for key, (shape, dtype) in specs.items()
@@ -212,22 +217,22 @@ class _Path:
 
     def below(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the inputs and the output of the frozen prefix, for each row."""
-        own = {key: inputs[key] for key in map(self._key, self.body.reads)}
+        own = {key: inputs[key] for key in map(self._key, self.backbone.reads)}
         if self.depth is None:
             return own
-        lower = Prefix(self.body, self.depth, pool=self.is_frozen, name=self._key("prefix"))
+        lower = Prefix(self.backbone, self.depth, pool=self.is_frozen, name=self._key("prefix"))
         return {**own, self.crossing: lower(self._own(inputs))}
 
     def between(self, below: Mapping[str, Any]) -> dict[str, Any]:
         """Returns the inputs of the model above the cuts."""
         if self.depth is None:
             return self.inputs()
-        shape = (*self._rows_of, *self.body.shape_at(self.depth, self.is_frozen))
+        shape = (*self._rows_of, *self.backbone.shape_at(self.depth, self.is_frozen))
         dtype = below[self.crossing].dtype
         inputs = {self.crossing: keras.Input(shape, dtype=dtype, name=self.crossing)}
-        names = [*inputs_beside(self.body)]
-        masked = "padding_mask" in self.body.reads
-        if masked and (not self.is_frozen or average_of(self.body) is not None):
+        names = [*inputs_beside(self.backbone)]
+        masked = "padding_mask" in self.backbone.reads
+        if masked and (not self.is_frozen or average_of(self.backbone) is not None):
             names.append("padding_mask")
         for key in map(self._key, names):
             inputs[key] = keras.Input(below[key].shape[1:], dtype="int32", name=key)
@@ -238,13 +243,13 @@ class _Path:
         if self.depth is None:
             return dict(below)
         mask = below.get(self._key("padding_mask"))
-        return {**below, self.crossing: stacked(self.body, below[self.crossing], mask)}
+        return {**below, self.crossing: stacked(self.backbone, below[self.crossing], mask)}
 
     def above(self, tensors: Mapping[str, Any]) -> Any:
         """From the inputs, or from the tensors that cross the cut, to the input of the head."""
         rows = self._own(tensors)
         if self.depth is None:
-            embeddings = Prefix(self.body, 0, frozen=False, name=self._key("embeddings"))
+            embeddings = Prefix(self.backbone, 0, frozen=False, name=self._key("embeddings"))
             rows["hidden"] = embeddings(rows)
         elif self.is_frozen:
             return rows["pooled"] if self.step is None else self.step.hidden(rows["pooled"])
@@ -254,41 +259,42 @@ class _Path:
         """From the input of layer `depth` to pooled features, or to the output of the top layer.
 
         Args:
-          rows: that input as "hidden", the mask where there is one, and what `body.beside` names.
+          rows: that input as "hidden", the mask where there is one, and the inputs that
+            `backbone.beside` names.
         """
-        body, hidden, mask = self.body, rows["hidden"], rows.get("padding_mask")
-        beside = {each: rows[each] for each in inputs_beside(body)} or None
+        backbone, hidden, mask = self.backbone, rows["hidden"], rows.get("padding_mask")
+        beside = {each: rows[each] for each in inputs_beside(backbone)} or None
         if self.step is not None:
             hidden = self.step.hidden(hidden, mask)
-        if depth < body.depth:
-            names = [group.name for group in body.groups[depth + 1 : body.depth + 1]]
+        if depth < backbone.depth:
+            names = [group.name for group in backbone.groups[depth + 1 : backbone.depth + 1]]
             frozen = tuple(name in self.frozen for name in names)
-            hidden = Upper(body, depth, frozen, name=self._key("upper"))(hidden, mask, beside)
-        if not body.has_top:
+            hidden = Upper(backbone, depth, frozen, name=self._key("upper"))(hidden, mask, beside)
+        if not backbone.has_top:
             return hidden
-        above = [group.name in self.frozen for group in body.groups[body.depth + 1 :]]
-        return Pool(body, bool(above) and all(above), name=self._key("pool"))(hidden, mask)
+        above = [group.name in self.frozen for group in backbone.groups[backbone.depth + 1 :]]
+        return Pool(backbone, bool(above) and all(above), name=self._key("pool"))(hidden, mask)
 
 
 def answer(
-    body: Any, head: Any, read: Any, padding_mask: Any, step: TrainingStep | None = None
+    backbone: Any, head: Any, read: Any, padding_mask: Any, step: TrainingStep | None = None
 ) -> Any:
     """From the features of all rows to the task's output, [b c].
 
     Args:
-      body: its `average` says what is averaged: "features" or "probabilities"; "each" for examples
-        of rows that have an output each, [b r c], those of absent rows `absent`; None for texts
-        that are one row each.
+      backbone: its `average` says what is averaged: "features" or "probabilities"; "each" for
+        examples of rows that have an output each, [b r c], those of absent rows `absent`; None for
+        texts that are one row each.
       head: from pooled features or tokens to the output.
       read: pooled features of all windows, [b*n d]; or tokens, [b*n t d], for [b t c] or [b n t c].
       padding_mask: int32 [b n t].
       step: whose place for pooled features stands before the head; None for none.
     """
-    average = average_of(body)
+    average = average_of(backbone)
     if average == "probabilities":
         return Average(name="average")(head(read), padding_mask)
     if average == "each":
-        return Each(body.absent, name="each")(head(read), padding_mask)
+        return Each(backbone.absent, name="each")(head(read), padding_mask)
     if average == "features":
         read = Average(name="average")(read, padding_mask)
-    return head(read if step is None or not body.pools else step.pooled(read))
+    return head(read if step is None or not backbone.pools else step.pooled(read))

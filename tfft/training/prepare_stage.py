@@ -27,7 +27,7 @@ class Prepared:
       split: the model, and its prefix and tail.
       trained: the model whose `fit` is called: the tail when features are reused.
       frozen: names of the variables that stay as they are.
-      start: the pretrained values of the body's trained weights, where the stage goes back to them.
+      start: the pretrained values of the backbone's trained weights, where the stage reads them.
       table: a row a group: name, parameters, trainable parameters, the range of rate factors.
     """
 
@@ -47,7 +47,7 @@ class Prepared:
 
 def prepare(
     stage: Stage,
-    body: Any,
+    backbone: Any,
     head: Any,
     task: Any,
     total_steps: int,
@@ -59,7 +59,7 @@ def prepare(
 
     Args:
       stage: what to train and how.
-      body: a Backbone.
+      backbone: a Backbone.
       head: the task's head, from what it reads.
       task: gives the loss and the metrics.
       total_steps: the length of the schedule, in batches.
@@ -70,24 +70,24 @@ def prepare(
     Raises:
       ConfigError: the stage does not fit the task or the backbone.
     """
-    check_regularizers(stage, task, body)
+    check_regularizers(stage, task, backbone)
     stage.batching.check(stage, task)
     if not head.built:
-        head.build(body.head_shape)
-    adapt([stage], body, 0)
-    frozen = frozen_names(stage, body, head)
-    set_precision(body, head, stage.execution.dtype_policy)
+        head.build(backbone.head_shape)
+    adapt([stage], backbone, 0)
+    frozen = frozen_names(stage, backbone, head)
+    set_precision(backbone, head, stage.execution.dtype_policy)
     compiled = use_xla(stage.execution.jit_compile)
-    body.packed = not compiled
-    groups = set_trainable(body, head, frozen)
-    set_dropout(body, None)
+    backbone.packed = not compiled
+    groups = set_trainable(backbone, head, frozen)
+    set_dropout(backbone, None)
     for regularizer in stage.regularizers:
-        regularizer.prepare(body)
+        regularizer.prepare(backbone)
     step = training_step(stage, seed)
-    split = assemble(body, head, groups, step)
+    split = assemble(backbone, head, groups, step)
     optimizer = make_optimizer(stage, total_steps)
     trained: Any = split.tail if reuse and split.tail is not None else split.full
-    head_alone = trained is split.tail and len(groups) == len(body.groups)
+    head_alone = trained is split.tail and len(groups) == len(backbone.groups)
     for model in dict.fromkeys((split.full, trained)):
         model.compile(
             optimizer=optimizer,
@@ -97,12 +97,12 @@ def prepare(
             steps_per_execution=stage.execution.batches_per_call(head_alone),
         )
         model.training_step = step
-    named = {id(v): name for name, v in named_variables(body, head).items()}
+    named = {id(v): name for name, v in named_variables(backbone, head).items()}
     variables = {named[id(v)]: v for v in trained.trainable_variables}
     start = started(stage, variables, pretrained)
-    factors = rate_factors(stage, body, head)
+    factors = rate_factors(stage, backbone, head)
     build_optimizer(trained.optimizer, stage, variables, start, factors)
-    table = freeze_table(body, head, frozen, factors)
+    table = freeze_table(backbone, head, frozen, factors)
     return Prepared(stage, split, trained, frozen, table, start)
 
 

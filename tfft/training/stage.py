@@ -15,7 +15,6 @@ from tfft.training.batching import Batching
 from tfft.training.early_stopping import EarlyStopping
 from tfft.training.execution import Execution
 from tfft.training.feature_cache.placement import FeatureCache
-from tfft.training.freezing import check_patterns
 from tfft.training.optimizers.adamw import AdamW
 from tfft.training.optimizers.base import Optimizer
 from tfft.training.regularizers.base import Regularizer, acts_in_step
@@ -83,7 +82,13 @@ class Stage:
                 f"Stage.epochs={self.epochs} and Stage.steps={self.steps} contradict each other.",
                 valid="one of the two; the other None",
             )
-        check_patterns(self.freeze, self.optimizer.learning_rate_multipliers or ())
+        multipliers = self.optimizer.learning_rate_multipliers or ()
+        if both := [pattern for pattern in multipliers if pattern in self.freeze]:
+            raise ConfigError(
+                f"learning_rate_multipliers has a factor for {both[0]!r}, which Stage.freeze "
+                "freezes.",
+                valid="the pattern in one of the two",
+            )
         for field in ("regularizers", "averaging"):
             names = [type(one).__name__ for one in getattr(self, field)]
             if twice := [name for name in names if names.count(name) > 1]:

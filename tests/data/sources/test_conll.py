@@ -217,5 +217,5 @@ def test_conll_u(tmp_path, scheme):
         "grep -v '^#' FILE > NEW; then conll.word = 1, conll.tag = 3, conll.scheme = \"words\""
     )
     assert error_of(write(tmp_path, "\n".join(lines)), scheme=scheme).valid == expected
-    (texts, answers), _ = read(write(tmp_path, "\n".join(lines[1:])), 1, 3, "words")
+    (texts, answers), _ = read(write(tmp_path, "\n".join(lines[1:])), word=1, tag=3, scheme="words")
     assert texts == ["w1 w2 w3"] and json.loads(answers[0])[0] == [0, 2, "NOUN"]

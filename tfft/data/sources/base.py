@@ -1,4 +1,4 @@
-"""Where examples come from: texts with answers, their splits, and what a person should know.
+"""The base class of sources: texts with answers, their splits, and notes for a person.
 
 An answer is a string everywhere: a label, a number, or JSON of what a task asks for.
 """
@@ -9,18 +9,14 @@ import array
 import dataclasses
 import functools
 import hashlib
+import itertools
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from tfft.data.data_notes import data_notes
-from tfft.data.splits import (
-    SEE,
-    SPLITS,
-    Rows,
-    told,
-)
+from tfft.data.splits import SEE, SPLITS, Rows, told
 from tfft.errors import DataError
 from tfft.preprocessing.media_files import content_hash
 
@@ -30,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Summary:
-    """What one pass over a split shows.
+    """The results of one pass over a split.
 
     Attributes:
       size: the number of examples.
@@ -87,16 +83,16 @@ class Summarizer:
         self._codes.append(self._first.get(label, 0))
 
     def result(self) -> Summary:
-        """Returns what was counted."""
-        empty = (self._empty, self._empties)
-        texts, firsts = np.array(self._texts, np.int64), [*self._first.values()]  # ascending
+        """Returns the summary of the examples so far."""
+        empty, texts = (self._empty, self._empties), np.array(self._texts, np.int64)
+        firsts = [*self._first.values()]  # ascending
         codes = np.searchsorted(firsts, np.array(self._codes, np.int64)).astype(np.int32)
         digest = self._digest.hexdigest()
         return Summary(self._size, self._labels, self._first, empty, digest, texts, codes)
 
 
 def summarize(rows: Iterable[tuple[str, ...]]) -> Summary:
-    """Returns what a split holds, in one pass."""
+    """Returns the summary of a split, in one pass."""
     summarizer = Summarizer()
     for row in rows:
         summarizer.add(*row)
@@ -221,15 +217,8 @@ class Source:
         Args:
           rows: Numbers of the examples, ascending, int [n].
         """
-        wanted = iter(rows.tolist())
-        number, found = next(wanted, None), []
-        for place, row in enumerate(self.rows(split)):
-            if number is None:
-                break
-            if place == number:
-                found.append(row)
-                number = next(wanted, None)
-        return tuple(map(list, zip(*found, strict=True)))
+        chosen = itertools.compress(self.rows(split), np.bincount(rows).tolist())
+        return tuple(map(list, zip(*chosen, strict=True)))
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
         """Returns further columns by name, a value for each example: the report's slices."""
@@ -278,7 +267,7 @@ class Source:
 
     @functools.cached_property
     def summaries(self) -> dict[str, Summary]:
-        """What each split holds; made by one pass, when it is first asked for."""
+        """The summary of each split; made by one pass, when it is first read."""
         return {split: summarize(map(self.identified, self.rows(split))) for split in self.splits}
 
     @property

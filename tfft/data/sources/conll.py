@@ -87,7 +87,7 @@ def conll(
     rows: dict[str, Rows] = {}
     paths, notes = split_paths(data, validation, test)
     for split, path in paths.items():
-        rows[split], note = read(path, word, tag, scheme, tag_names)
+        rows[split], note = read(path, word=word, tag=tag, scheme=scheme, tag_names=tag_names)
         notes.append(note)
     shares = {"validation": validation_share, "test": test_share}
     source = source_of_rows(data, rows, notes, shares, see=SEE, classes=False)
@@ -121,7 +121,7 @@ class TagSettings:
     word: int | str = 0
     tag: int | str = -1
     scheme: str = "spans"
-    names: tuple[str, ...] = ()
+    tag_names: Sequence[str] | None = None
 
     def name_of(self, tag: Any, where: str) -> str:
         """Returns a tag as text, by its name if it is a number and there are names.
@@ -131,34 +131,31 @@ class TagSettings:
         """
         if tag is None or isinstance(tag, bool | list | dict):
             raise _error(f"a tag is {tag!r}.", where)
-        name, count = str(tag).strip(), len(self.names)
-        if not self.names or name in self.names:
+        name, names = str(tag).strip(), self.tag_names
+        if not names or name in names:
             return name
         number = int(name) if _NUMBER.fullmatch(name) else -1
-        if not 0 <= number < count:
-            valid = f"0 to {count - 1}, for {count} names in conll.tag_names"
+        if not 0 <= number < len(names):
+            valid = f"0 to {len(names) - 1}, for {len(names)} names in conll.tag_names"
             raise _error(f"the tag {name!r} has no name.", where, valid)
-        return self.names[number]
+        return names[number]
 
 
 def _error(problem: str, where: str, valid: str = VALID) -> DataError:
     return DataError(problem, set_in=where, valid=valid, see=SEE)
 
 
-def read(
-    path: str,
-    word: int | str = 0,
-    tag: int | str = -1,
-    scheme: str = "spans",
-    tag_names: Sequence[str] | None = None,
-) -> tuple[Rows, str]:
+def read(path: str, **columns: Any) -> tuple[Rows, str]:
     """Returns the texts and the spans of a file, and a note with counts.
+
+    Args:
+      columns: arguments of `TagSettings`.
 
     Raises:
       DataError: it cannot be read.
     """
-    settings = TagSettings(word, tag, scheme, tuple(tag_names or ()))
-    texts, answers, words, spans, numbered = [], [], 0, 0, scheme == "words"
+    settings = TagSettings(**columns)
+    texts, answers, words, spans, numbered = [], [], 0, 0, settings.scheme == "words"
     has_lists = local_path(path, DataError).is_dir() or format_suffix(path)[0] in LISTED
     try:
         for sentence in (_lists if has_lists else _sentences)(path, settings):

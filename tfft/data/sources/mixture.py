@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import compress
@@ -54,16 +55,6 @@ def mixture(
     if names is None and tasks is not None and len(set(tasks)) == len(sources):
         names = tasks
     names = [source.name for source in sources] if names is None else list(names)
-    return Mixture(sources, names, rates, temperature, tasks)
-
-
-def _refuse(
-    sources: Sequence[Source],
-    names: Sequence[str],
-    rates: Sequence[float] | None,
-    temperature: float,
-    tasks: Sequence[str] | None,
-) -> None:
     if tasks is not None and len(tasks) != len(sources):
         raise ConfigError(
             f"{len(tasks)} tasks for {len(sources)} sources.",
@@ -78,26 +69,25 @@ def _refuse(
         )
     kinds = {(source.inputs, source.classes if tasks is None else None) for source in sources}
     if len(kinds) > 1:
-        told = "; ".join(
+        titles = "; ".join(
             f"{name}: {', '.join(source.inputs)}, {'labels' if source.classes else 'any answers'}"
             for name, source in zip(names, sources, strict=True)
         )
         raise ConfigError(
-            f"the sources of a mixture have different inputs or answers ({told}).",
+            f"the sources of a mixture have different inputs or answers ({titles}).",
             set_in="mixture.sources",
             valid="sources for the same task, files.text and files.classes alike; or "
             "mixture.tasks, which says for which of several tasks each one is",
         )
-    given = [1.0] * len(sources) if rates is None else list(rates)
-    if len(given) != len(sources) or min(given) <= 0 or not temperature > 0:
+    if rates is not None and len(rates) != len(sources):
         raise ConfigError(
             f"rates={rates} and temperature={temperature} for {len(sources)} sources.",
             set_in="mixture.rates, mixture.temperature",
             valid="a number above 0 for each source, and a temperature above 0",
         )
+    return Mixture(sources, names, rates, temperature, tasks)
 
 
-@validated(rates=POSITIVE, temperature=POSITIVE, names=FILLED, tasks=FILLED)
 class Mixture(Source):
     """See `mixture`."""
 
@@ -107,68 +97,55 @@ class Mixture(Source):
         names: Sequence[str],
         rates: Sequence[float] | None,
         temperature: float,
-        tasks: Sequence[str] | None = None,
+        tasks: Sequence[str] | None,
     ):
-        _refuse(sources, names, rates, temperature, tasks)
-        one = sources[0]
-        given, (sources, dropped) = sources, without_held_out(sources, names)
-        self._sources, self._names = list(sources), list(names)
-        self._tasks = None if tasks is None else list(tasks)
+        self._sources, dropped = without_held_out(sources, names)
+        self._names, self._tasks = names, tasks
         self._alone = tasks is not None and len(set(tasks)) == len(tasks)
-        classes = one.classes and tasks is None
-        held = [split for split in SPLITS if any(split in source.splits for source in sources)]
-        sizes = [source.size("train") for source in sources]
-        wanted = np.array(sizes if rates is None else rates, float) ** (1 / temperature)
-        self._rates = wanted / wanted.sum()
-        notes = [
-            f"{name}: {note}"
-            for name, source in zip(names, sources, strict=True)
-            for note in source.notes
-        ]
-        notes += dropped + _columns_told(given, names, not self._alone)
-        told = zip(names, sizes, self._rates, strict=True)
+        sizes = [source.size("train") for source in self._sources]
+        weights = np.array(sizes if rates is None else rates, float) ** (1 / temperature)
+        self._rates = weights / weights.sum()
+        named = list(zip(names, self._sources, strict=True))
+        notes = [f"{name}: {note}" for name, source in named for note in source.notes]
+        notes += dropped + _notes_on_columns(sources, names, not self._alone)
         notes += [
             f"{name}: {size:,} training examples, {rate:.1%} of those of an epoch"
-            for name, size, rate in told
+            for name, size, rate in zip(names, sizes, self._rates, strict=True)
         ]
-        for split in held:
-            lacking = [n for n, s in zip(names, sources, strict=True) if split not in s.splits]
-            if lacking:
+        splits = [split for split in SPLITS if self._with(split)]
+        for split in splits:
+            if lacking := [name for name, source in named if split not in source.splits]:
                 notes.append(f"no {split} split: {', '.join(lacking)}")
-        super().__init__(f"mixture of {', '.join(names)}", held, notes, one.inputs, classes)
+        inputs, classes = sources[0].inputs, sources[0].classes and tasks is None
+        super().__init__(f"mixture of {', '.join(names)}", splits, notes, inputs, classes)
         validate(self.name, self.summaries, classes=self.classes)
         self.add_data_notes()
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         for number in self._with(split):
-            rows = self._sources[number].rows(split)
-            if self._tasks is None:
-                yield from rows
-            else:
-                task = self._tasks[number]
-                for *inputs, answer in rows:
-                    yield (*inputs, json.dumps({task: answer}, ensure_ascii=False))
+            for *inputs, answer in self._sources[number].rows(split):
+                if self._tasks is not None:
+                    answer = json.dumps({self._tasks[number]: answer}, ensure_ascii=False)
+                yield (*inputs, answer)
 
     def dataset(self, split: str) -> tf.data.Dataset:
         self._summary(split)
         names = (*self.inputs, "label")
-        parts = [
-            source.dataset(split).map(lambda row: {name: row[name] for name in names})
-            for source in (self._sources[number] for number in self._with(split))
-        ]
-        whole = parts[0]
-        for part in parts[1:]:
-            whole = whole.concatenate(part)
+        first, *others = (
+            self._sources[number].dataset(split).map(lambda row: {n: row[n] for n in names})
+            for number in self._with(split)
+        )
+        dataset = functools.reduce(lambda one, other: one.concatenate(other), others, first)
         if self._tasks is None:
-            return whole
-        answers = whole.from_tensor_slices([row[-1] for row in self.rows(split)])
-        both = whole.zip((whole, answers))
+            return dataset
+        answers = dataset.from_tensor_slices([row[-1] for row in self.rows(split)])
+        both = dataset.zip((dataset, answers))
         return both.map(lambda row, answer: {**row, "label": answer})
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
-        """Returns which source each example is from, and the columns that all sources have.
+        """Returns the source of each example, and the columns that all sources have.
 
-        Where each source is for a task of its own, the figures by task say the former.
+        Where each source is for a task of its own, the metrics by task are those by source.
         """
         origin = [self._names[number] for number in self.mixed(split)[0]]
         parts = [self._sources[number].columns(split) for number in self._with(split)]
@@ -186,30 +163,30 @@ class Mixture(Source):
         return [i for i, source in enumerate(self._sources) if split in source.splits]
 
 
-class Kept(Source):
+class Selection(Source):
     """A source without some of its examples.
 
     Args:
-      source: the whole one.
-      kept: which examples of each split stay, bool [n].
+      source: the complete one.
+      selected: True for each example of a split that stays, bool [n].
     """
 
-    def __init__(self, source: Source, kept: Mapping[str, Sequence[bool]]):
-        splits = [split for split in source.splits if any(kept[split])]
+    def __init__(self, source: Source, selected: Mapping[str, Sequence[bool]]):
+        splits = [split for split in source.splits if any(selected[split])]
         super().__init__(source.name, splits, source.notes, source.inputs, source.classes)
-        self._source, self._kept = source, kept
+        self._source, self._kept = source, selected
 
     def rows(self, split: str) -> Iterator[tuple[str, ...]]:
         return compress(self._source.rows(split), self._kept[split])
 
     def dataset(self, split: str) -> tf.data.Dataset:
-        whole = self._source.dataset(split)
-        both = whole.zip((whole, whole.from_tensor_slices(list(self._kept[split]))))
-        return both.filter(lambda row, kept: kept).map(lambda row, kept: row)
+        dataset = self._source.dataset(split)
+        both = dataset.zip((dataset, dataset.from_tensor_slices(list(self._kept[split]))))
+        return both.filter(lambda row, selected: selected).map(lambda row, selected: row)
 
     def columns(self, split: str) -> Mapping[str, Sequence[str]]:
-        found = self._source.columns(split).items()
-        return {name: list(compress(values, self._kept[split])) for name, values in found}
+        columns = self._source.columns(split).items()
+        return {name: list(compress(values, self._kept[split])) for name, values in columns}
 
 
 def without_held_out(
@@ -226,27 +203,30 @@ def without_held_out(
         {split: {row[:-1] for row in one.rows(split)} for split in one.splits if split != "train"}
         for one in sources
     ]
-    found, notes = [], []
+    remaining: list[Source] = []
+    notes = []
     for number, (source, name) in enumerate(zip(sources, names, strict=True)):
-        others, kept = held[:number] + held[number + 1 :], {}
+        others, selected = held[:number] + held[number + 1 :], {}
         for split in source.splits:
             later = SPLITS[SPLITS.index(split) + 1 :]
             sets = [one[each] for one in others for each in later if each in one]
-            kept[split] = [not any(row[:-1] in s for s in sets) for row in source.rows(split)]
-            if count := kept[split].count(False):
+            selected[split] = [not any(row[:-1] in s for s in sets) for row in source.rows(split)]
+            if count := selected[split].count(False):
                 where = f"also in {' or '.join(later)} of another source"
                 notes.append(f"{name}: {count:,} rows of {split} dropped: they are {where}")
-        if not any(kept["train"]):
+        if not any(selected["train"]):
             raise DataError(
                 f"every training example of {name} is also held out by another source.",
                 set_in="mixture.sources",
                 valid="sources of other examples",
             )
-        found.append(source if all(map(all, kept.values())) else Kept(source, kept))
-    return found, notes
+        remaining.append(
+            source if all(map(all, selected.values())) else Selection(source, selected)
+        )
+    return remaining, notes
 
 
-def _columns_told(sources: Sequence[Source], names: Sequence[str], replaced: bool) -> list[str]:
+def _notes_on_columns(sources: Sequence[Source], names: Sequence[str], replaced: bool) -> list[str]:
     """Returns notes on the columns of sources that a mixture does not have."""
     have = [{split: {*source.columns(split)} for split in source.splits} for source in sources]
     notes = []
@@ -261,6 +241,6 @@ def _columns_told(sources: Sequence[Source], names: Sequence[str], replaced: boo
             lost.discard(COLUMN)
             notes.append(f"{name}: the names of the sources take the place of its {COLUMN!r}")
         if lost:
-            told = ", ".join(map(repr, sorted(lost)))
-            notes.append(f"{name}: {told} left out, which not every source has")
+            columns = ", ".join(map(repr, sorted(lost)))
+            notes.append(f"{name}: {columns} left out, which not every source has")
     return notes

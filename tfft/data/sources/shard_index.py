@@ -11,20 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from tfft.data import splits
 from tfft.data.formats.csv import Separated
 from tfft.data.formats.parquet import Parquet
 from tfft.data.formats.row_reader import RowReader
 from tfft.data.formats.shards import Shard, open_shard
 from tfft.data.sources.base import Summarizer, Summary, summarize
-from tfft.data.splits import (
-    SPLITS,
-    keys_of,
-    ranks,
-    sample_note,
-    sample_rows,
-    splits_of_ranks,
-    stream_note,
-)
+from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 from tfft.storage.array_folder import Arrays, ArrayWriter
 
@@ -93,6 +86,7 @@ class _Part:
         return SplitIndex(self.paths, self.counts, positions, self.summarizer.result())
 
 
+@dataclasses.dataclass
 class Indexer:
     """Makes the index of shards.
 
@@ -101,23 +95,17 @@ class Indexer:
       origins: Paths of the shards by split; "train" among them.
       reader: Of the columns.
       classes: Whether the answers are labels.
-      shares: Of the validation and the test split, for one that has no shards of its own.
+      shares: Of a validation and a test split that have no shards of their own.
     """
 
-    def __init__(
-        self,
-        name: str,
-        origins: Mapping[str, Sequence[str]],
-        reader: RowReader,
-        classes: bool,
-        shares: Mapping[str, float],
-    ):
-        self.name = name
-        self.notes: list[str] = []
-        self._origins, self._reader, self._classes = origins, reader, classes
-        self._shares = {s: share for s, share in shares.items() if share and s not in origins}
-        self._dropped: Counter[str] = Counter()
-        self._names: list[str] = []
+    name: str
+    origins: Mapping[str, Sequence[str]]
+    reader: RowReader
+    classes: bool
+    shares: Mapping[str, float]
+    notes: list[str] = dataclasses.field(default_factory=list)
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
+    names: list[str] = dataclasses.field(default_factory=list)
 
     def index(self, max_held_out: int) -> dict[str, SplitIndex]:
         """Returns the index of each split.
@@ -128,71 +116,63 @@ class Indexer:
         Raises:
           DataError: A row or a shard cannot be read, or a split would be empty.
         """
-        found = self._scan(set())
-        known = found["train"].summary.labels.keys()
-        parts = [found[split] for split in self._shares]
-        rare = {label for part in parts for label in part.summary.labels} - known
-        if self._classes and rare:  # the hash would keep these labels out of training
-            found = self._scan(rare)
-        for split, part in found.items():
-            if not part.summary.size and split in ("train", *self._shares):
-                self._refuse_empty(split, found)
-        for split, count in self._dropped.items():
+        index = self._scan(set())
+        known = index["train"].summary.labels.keys()
+        rare = {label for split in self.shares for label in index[split].summary.labels} - known
+        if self.classes and rare:  # the hash would keep these labels out of training
+            index = self._scan(rare)
+        for split, part in index.items():
+            if not part.summary.size and split in ("train", *self.shares):
+                self._refuse_empty(split, index)
+        for split, count in self.dropped.items():
             held = "validation or test" if split == "train" else "test"
             self.notes.append(f"{count:,} rows of {split} dropped: their text is also in {held}")
-        if self._shares:
-            self.notes.append(stream_note(self._shares))
-        for split, part in list(found.items()):
+        if self.shares:
+            self.notes.append(splits.stream_note(self.shares))
+        for split, part in list(index.items()):
             size = part.summary.size
             if split != "train" and size > max_held_out:
-                rows = sample_rows(size, max_held_out)
-                found[split] = part.take(rows, self._reader)
-                self.notes.append(sample_note(split, max_held_out, size))
-        return found
+                index[split] = part.take(splits.sample_rows(size, max_held_out), self.reader)
+                self.notes.append(splits.sample_note(split, max_held_out, size))
+        return index
 
     def _scan(self, rare: set[str]) -> dict[str, SplitIndex]:
-        self._dropped.clear()
+        self.dropped.clear()
         held = np.zeros(0, np.uint64)
-        found: dict[str, SplitIndex] = {}
-        for origin in reversed(SPLITS):
-            if origin not in self._origins:
-                continue
-            splits = ("train", *self._shares) if origin == "train" else (origin,)
-            parts = {s: _Part(self._origins[origin], self._classes) for s in splits}
+        index: dict[str, SplitIndex] = {}
+        for origin in (split for split in reversed(SPLITS) if split in self.origins):
+            own = ("train", *self.shares) if origin == "train" else (origin,)
+            parts = {split: _Part(self.origins[origin], self.classes) for split in own}
             hashes = [held]
             for number, positions, rows in self._chunks(origin):
-                of_texts = ranks(keys_of(list(zip(*rows, strict=True))[:-1]))
-                drop = _contains(held, of_texts[:, 0]).tolist()
+                ranks = splits.ranks(splits.keys_of(list(zip(*rows, strict=True))[:-1]))
+                numbers = [SPLITS.index(origin)] * len(rows)
                 if origin == "train":
-                    shares = (self._shares.get(split, 0.0) for split in SPLITS[1:])
-                    chosen = splits_of_ranks(of_texts, *shares).tolist()
+                    shares = (self.shares.get(split, 0.0) for split in SPLITS[1:])
+                    numbers = splits.splits_of_ranks(ranks, *shares).tolist()
                 else:
-                    chosen = [SPLITS.index(origin)] * len(rows)
-                    hashes.append(of_texts[:, 0])
-                for each, position, row, left_out in zip(
-                    chosen, positions, rows, drop, strict=True
-                ):
-                    if left_out:
-                        self._dropped[origin] += 1
-                    else:
-                        split = "train" if row[-1] in rare else SPLITS[each]
-                        parts[split].add(number, position, row)
+                    hashes.append(ranks[:, 0])
+                drop = _contains(held, ranks[:, 0]).tolist()
+                self.dropped.update([origin] * sum(drop))
+                for place in np.flatnonzero(np.logical_not(drop)).tolist():
+                    split = "train" if rows[place][-1] in rare else SPLITS[numbers[place]]
+                    parts[split].add(number, positions[place], rows[place])
             held = np.unique(np.concatenate(hashes))
-            found |= {split: part.result() for split, part in parts.items()}
-        return {split: found[split] for split in SPLITS if split in found}
+            index |= {split: part.result() for split, part in parts.items()}
+        return {split: index[split] for split in SPLITS if split in index}
 
-    def _chunks(self, origin: str) -> Iterator[tuple[int, list[int], list[Row]]]:
+    def _chunks(self, origin: str) -> Iterator[tuple[int, Sequence[int], Sequence[Row]]]:
         """Yields the number of a shard, and positions and values of some of its rows."""
-        for number, path in enumerate(self._origins[origin]):
+        for number, path in enumerate(self.origins[origin]):
             shard = open_shard(path)
             self._check_columns(shard)
             rows = self._rows(shard)
             while chunk := list(itertools.islice(rows, CHUNK)):
                 positions, values = zip(*chunk, strict=True)
-                yield number, list(positions), list(values)
+                yield number, positions, values
 
     def _rows(self, shard: Shard) -> Iterator[tuple[int, Row]]:
-        reader, file = self._reader, shard.file
+        reader, file = self.reader, shard.file
         reader.file = file
         for position, number, values in shard.scan(reader.columns):
             try:
@@ -205,20 +185,20 @@ class Indexer:
     def _check_columns(self, shard: Shard) -> None:
         """Refuses a shard without the columns that are read, or with others than the first one."""
         file = shard.file
-        self._names = self._names or file.names
-        wanted = self._names if isinstance(file, Parquet | Separated) else self._reader.columns
-        missing = [name for name in wanted if name not in file.names]
-        more = [name for name in file.names if name not in wanted and wanted is self._names]
+        self.names = self.names or file.names
+        names = self.names if isinstance(file, Parquet | Separated) else self.reader.columns
+        missing = [name for name in names if name not in file.names]
+        more = [name for name in file.names if name not in names and names is self.names]
         if missing or more:
-            lacks = f"has no column {missing[0]!r}" if missing else f"has a column {more[0]!r}"
+            problem = f"has no column {missing[0]!r}" if missing else f"has a column {more[0]!r}"
             raise DataError(
-                f"{file.where} {lacks}, unlike the first shard.",
+                f"{file.where} {problem}, unlike the first shard.",
                 set_in=file.where,
-                valid=f"the same columns in every shard: {', '.join(wanted)}",
+                valid=f"the same columns in every shard: {', '.join(names)}",
             )
 
-    def _refuse_empty(self, split: str, found: Mapping[str, SplitIndex]) -> None:
-        total = sum(part.summary.size for part in found.values())
+    def _refuse_empty(self, split: str, index: Mapping[str, SplitIndex]) -> None:
+        total = sum(part.summary.size for part in index.values())
         raise DataError(
             f"{self.name} is too small to be split by a hash of the text: of its {total:,} rows "
             f"the {split} split would have none.",
@@ -240,11 +220,7 @@ def write(index: Mapping[str, SplitIndex], writer: ArrayWriter) -> dict[str, Any
     for split, part in index.items():
         writer.append(f"{split}/positions", part.positions)
         writer.append(f"{split}/codes", part.summary.codes)
-        summary = {
-            field.name: getattr(part.summary, field.name)
-            for field in dataclasses.fields(part.summary)
-            if field.name not in ("texts", "codes")
-        }
+        summary = {n: v for n, v in vars(part.summary).items() if n not in ("texts", "codes")}
         counts = part.counts.tolist()
         content[split] = {"paths": list(part.paths), "counts": counts, "summary": summary}
     return content
@@ -252,11 +228,11 @@ def write(index: Mapping[str, SplitIndex], writer: ArrayWriter) -> dict[str, Any
 
 def read(content: Mapping[str, Any], arrays: Arrays) -> dict[str, SplitIndex]:
     """Returns the index that `write` has written."""
-    found = {}
+    index = {}
     for split, part in content.items():
         empty, count = part["summary"]["empty"]
         summary = {**part["summary"], "empty": (empty, count), "texts": np.zeros(0, np.int64)}
         codes, positions = arrays[f"{split}/codes"], arrays[f"{split}/positions"]
         counts = np.array(part["counts"], np.int64)
-        found[split] = SplitIndex(part["paths"], counts, positions, Summary(**summary, codes=codes))
-    return found
+        index[split] = SplitIndex(part["paths"], counts, positions, Summary(**summary, codes=codes))
+    return index

@@ -9,7 +9,6 @@ from __future__ import annotations
 import glob
 import json
 import os
-import pathlib
 import re
 import types
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfft.argument_checks.validated import COUNT, FILLED, FRACTION, validated
+from tfft.argument_checks.validated import COUNT, FILLED, FRACTION, each, validated
 from tfft.data.formats.row_reader import RowReader
 from tfft.data.formats.shards import SUFFIXES, open_shard, shard_suffix
 from tfft.data.formats.tables import choose, named
@@ -38,13 +37,8 @@ Paths = Mapping[str, Sequence[str]]
 
 
 @validated(
-    train=FILLED,
-    validation=FILLED,
-    test=FILLED,
-    text=FILLED,
-    label=FILLED,
-    validation_share=FRACTION,
-    test_share=FRACTION,
+    **each("train validation test text label", FILLED),
+    **each("validation_share test_share", FRACTION),
     max_held_out=COUNT,
 )
 def shards(
@@ -85,8 +79,11 @@ def shards(
         the rows.
     """
     check_shares(validation_share, test_share)
-    given = {"train": train, "validation": validation, "test": test}
-    origins, notes = _origins({split: data for split, data in given.items() if data is not None})
+    parts = None if validation or test else _parts(train)
+    if parts is None:
+        data = {"train": train, "validation": validation, "test": test}
+        parts = {split: _paths(part, split) for split, part in data.items() if part}, []
+    origins, notes = parts
     settings = {
         "text": text if isinstance(text, str | None) else list(text),
         "label": label,
@@ -117,13 +114,12 @@ def open_source(
       keep: Whether the store keeps the index.
     """
     messages = list(notes)
-    say = types.SimpleNamespace(info=messages.append, warn=messages.append)
-    store = Store(say)
+    store = Store(types.SimpleNamespace(info=messages.append, warn=messages.append))
     states = {s: [_state(path) for path in paths] for s, paths in origins.items()}
     key = {"format": FORMAT, "files": states, **settings}
-    found = find_arrays(store, "index", key) if keep else None
-    if found is not None:
-        arrays, content = found
+    stored = find_arrays(store, "index", key) if keep else None
+    if stored is not None:
+        arrays, content = stored
         return ShardSource(name, content, shard_index.read(content["splits"], arrays), messages)
     try:
         content, index = _indexed(name, origins, settings)
@@ -143,14 +139,12 @@ def open_source(
     if not source.classes:
         source.notes = (*source.notes, *source.uncounted_answers())
     content["notes"] = [note for note in source.notes if note not in messages]
+
+    def write(writer: Any) -> dict[str, Any]:
+        return {**content, "splits": shard_index.write(index, writer)}
+
     if keep:
-        write_arrays(
-            store,
-            "index",
-            key,
-            f"index of {name}",
-            lambda writer: {**content, "splits": shard_index.write(index, writer)},
-        )
+        write_arrays(store, "index", key, f"index of {name}", write)
         source.notes = (*messages, *content["notes"])
     return source
 
@@ -160,26 +154,24 @@ def _indexed(
 ) -> tuple[dict[str, Any], dict[str, SplitIndex]]:
     """Returns the columns and notes of a new index, JSON-able, and the index."""
     text, label, classes = settings["text"], settings["label"], settings["classes"]
-    file = open_shard(origins["train"][0]).file
-    if isinstance(text, str | None):
-        columns, how = choose(file, text, label, True, classes)
-    else:
-        columns, how = named(file, text, label, True, classes)
+    file, is_single = open_shard(origins["train"][0]).file, isinstance(text, str | None)
+    columns, how = (choose if is_single else named)(file, text, label, True, classes)
     content = {
         "columns": columns,
-        "inputs": ["text"] if isinstance(text, str | None) else list(text),
+        "inputs": ["text"] if is_single else list(text),
         "classes": classes,
         "verbatim": settings.get("verbatim", False),
     }
-    reader = _reader(content)
-    indexer = Indexer(name, origins, reader, classes, settings["shares"])
+    reader, shares = _reader(content), settings["shares"].items()
+    shares = {split: share for split, share in shares if share and split not in origins}
+    indexer = Indexer(name, origins, reader, classes, shares)
     index = indexer.index(settings["max_held_out"])
     count = sum(len(paths) for paths in origins.values())
-    found = ", ".join(f"{c!r} ({h})" for c, h in zip(columns, how, strict=True))
+    titles = ", ".join(f"{c!r} ({h})" for c, h in zip(columns, how, strict=True))
     reader.file = file
-    changed = [note.partition(": ")[2] for note in reader.notes()]
+    changes = [note.partition(": ")[2] for note in reader.notes()]
     what = f"{count:,} shards are streamed" if count > 1 else "one shard is streamed"
-    notes = [f"{what}, columns {found}", *indexer.notes, *changed]
+    notes = [f"{what}, columns {titles}", *indexer.notes, *changes]
     return {**content, "notes": notes}, index
 
 
@@ -231,8 +223,8 @@ class ShardSource(Source):
         return self._index[split].rows(_reader(self._content))
 
     def read(self, split: str, rows: np.ndarray) -> tuple[list[str], ...]:
-        found = self._index[split].rows(_reader(self._content), rows)
-        return tuple(map(list, zip(*found, strict=True)))
+        chosen = self._index[split].rows(_reader(self._content), rows)
+        return tuple(map(list, zip(*chosen, strict=True)))
 
     def dataset(self, split: str) -> tf.data.Dataset:
         import tensorflow as tf
@@ -246,14 +238,14 @@ class ShardSource(Source):
         return dataset.apply(tf.data.experimental.assert_cardinality(self.size(split)))
 
     def places(self, answers: Collection[str]) -> list[str]:
-        found, reader = [], _reader(self._content)
+        places, reader = [], _reader(self._content)
         for path in dict.fromkeys(path for part in self._index.values() for path in part.paths):
             shard = open_shard(path)
             reader.file = shard.file
             for _, number, values in shard.scan(reader.columns):
                 if reader.row(number, values)[-1] in answers:
-                    found.append(shard.file.place(number))
-        return found
+                    places.append(shard.file.place(number))
+        return places
 
 
 def _state(path: str) -> list[Any]:
@@ -261,35 +253,26 @@ def _state(path: str) -> list[Any]:
     return [os.path.abspath(path), stat.st_size, stat.st_mtime_ns]
 
 
-def _origins(given: Mapping[str, str | Sequence[str]]) -> tuple[dict[str, list[str]], list[str]]:
-    """Returns the paths of each split's shards, and notes on files that are not read."""
-    parts = _parts(given["train"]) if list(given) == ["train"] else None
-    if parts is not None:
-        return parts
-    return {split: _paths(data, split) for split, data in given.items()}, []
-
-
 def _parts(data: str | Sequence[str]) -> tuple[dict[str, list[str]], list[str]] | None:
-    """Returns the shards of a folder that has several splits; None if it has not."""
+    """Returns the shards of a folder by split, and notes on others; None if it has no splits."""
     folder = local_path(data, DataError) if isinstance(data, str) else None
     if folder is None or not folder.is_dir():
         return None
     inside = [path for path in sorted(folder.iterdir()) if not path.name.startswith((".", "_"))]
-    found = {
-        split: [str(path) for path in inside if _is_part(path, names)]
+    first_words = {
+        path: re.split(r"[-_.]", path.name.lower())[0]
+        for path in inside
+        if path.is_dir() or shard_suffix(path)
+    }
+    parts = {
+        split: [str(path) for path, word in first_words.items() if word in names]
         for split, names in SPLIT_NAMES.items()
     }
-    if not found["train"]:
+    if not parts["train"]:
         return None
-    rest = [path.name for path in inside if all(str(path) not in each for each in found.values())]
+    rest = [path.name for path in inside if all(str(path) not in each for each in parts.values())]
     notes = [f"{data}: not read: {', '.join(rest[:8])}"] if rest else []
-    return {split: _paths(paths, split) for split, paths in found.items() if paths}, notes
-
-
-def _is_part(path: pathlib.Path, names: Sequence[str]) -> bool:
-    """Returns True for a folder or a shard whose name begins with the name of a split."""
-    begin = re.split(r"[-_.]", path.name.lower())[0]
-    return begin in names and (path.is_dir() or bool(shard_suffix(path)))
+    return {split: _paths(paths, split) for split, paths in parts.items() if paths}, notes
 
 
 def _paths(data: str | Sequence[str], split: str) -> list[str]:
@@ -298,15 +281,15 @@ def _paths(data: str | Sequence[str], split: str) -> list[str]:
         return [path for each in data for path in _paths(each, split)]
     place = local_path(data, DataError)
     if place.is_dir():
-        found = [str(path) for path in sorted(place.iterdir()) if shard_suffix(path)]
+        paths = [str(path) for path in sorted(place.iterdir()) if shard_suffix(path)]
     elif place.exists():
-        found = [str(place)]
+        paths = [str(place)]
     else:
-        found = sorted(glob.glob(str(place), recursive=True))
-    if not found:
+        paths = sorted(glob.glob(str(place), recursive=True))
+    if not paths:
         raise DataError(
             f"there are no shards in {data}.",
             set_in=f"shards.{split}={json.dumps(data)}",
             valid=f"a file, a folder or a pattern of files that end in {', '.join(SUFFIXES)}",
         )
-    return found
+    return paths

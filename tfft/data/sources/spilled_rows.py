@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import pathlib
 import shutil
 import tempfile
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import Any
 
 from tfft.data.sources.base import Source
 from tfft.data.sources.shards import open_source
@@ -45,13 +46,13 @@ class RowCollector:
         """Collects the rows of a split."""
         columns = self.rows[split] = tuple([] for _ in self._names)
         rows = iter(rows)
-        if not self.spilled:
-            for row in rows:
-                for column, value in zip(columns, row, strict=True):
-                    column.append(value)
-                if self._may_spill and self._is_full(row):
-                    self._folder = pathlib.Path(tempfile.mkdtemp(prefix="tfft-rows-"))
-                    break
+        for row in rows if not self.spilled else ():
+            for column, value in zip(columns, row, strict=True):
+                column.append(value)
+            self._size += sum(map(len, row)) + PER_TEXT * len(row)
+            if self._may_spill and self._size > MAX_BYTES:
+                self._folder = pathlib.Path(tempfile.mkdtemp(prefix="tfft-rows-"))
+                break
         if self.spilled:
             for each in self.rows:
                 self._write(each, rows if each == split else ())
@@ -59,14 +60,9 @@ class RowCollector:
     def streamed_source(self, classes: bool, shares: Mapping[str, float]) -> Source:
         """Returns a source of the rows in the files, which are removed together with it."""
         assert self._folder is not None
-        settings: dict[str, Any] = {
-            "text": self._names[: len(self._inputs)],
-            "label": "label",
-            "classes": classes,
-            "shares": shares,
-            "max_held_out": MAX_HELD_OUT,
-            "verbatim": True,
-        }
+        settings: dict[str, Any] = {"text": self._names[: len(self._inputs)], "label": "label"}
+        settings |= {"classes": classes, "shares": shares, "max_held_out": MAX_HELD_OUT}
+        settings["verbatim"] = True
         size = f"{MAX_BYTES / 2**20:,.0f} MiB"
         note = f"more than {size} of rows: written to {self._folder} and streamed from there"
         origins = {split: [str(self._folder / f"{split}.jsonl")] for split in self.rows}
@@ -75,20 +71,12 @@ class RowCollector:
         weakref.finalize(source, shutil.rmtree, self._folder, True)
         return source
 
-    def _is_full(self, row: Sequence[str]) -> bool:
-        self._size += sum(map(len, row)) + PER_TEXT * len(row)
-        return self._size > MAX_BYTES
-
     def _write(self, split: str, rows: Iterable[Sequence[str]]) -> None:
         """Appends the rows in memory and further ones to the file of a split."""
         assert self._folder is not None
         with open(self._folder / f"{split}.jsonl", "a", encoding="utf-8") as file:
-            self._write_rows(file, zip(*self.rows[split], strict=True))
-            self._write_rows(file, rows)
+            for row in itertools.chain(zip(*self.rows[split], strict=True), rows):
+                named = dict(zip(self._names, row, strict=True))
+                file.write(json.dumps(named, ensure_ascii=False) + "\n")
         for column in self.rows[split]:
             column.clear()
-
-    def _write_rows(self, file: TextIO, rows: Iterable[Sequence[str]]) -> None:
-        for row in rows:
-            named = dict(zip(self._names, row, strict=True))
-            file.write(json.dumps(named, ensure_ascii=False) + "\n")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from tfft.data.formats.open_format import table_stem
 from tfft.data.sources.base import MemorySource
@@ -24,11 +25,7 @@ INDEX = "dataset_dict.json"  # the splits that a saved data set has, which are f
 
 
 def split_paths(
-    data: str,
-    validation: str | None,
-    test: str | None,
-    skip: str | None = None,
-    see: str | None = None,
+    data: str, validation: str | None, test: str | None, skip: str | None = None, see: str = ""
 ) -> tuple[dict[str, str], list[str]]:
     """Returns the path of each split that has one, and notes on files that are not read.
 
@@ -57,9 +54,7 @@ def split_paths(
     return {split: path for split in SPLITS if (path := paths[split])}, notes
 
 
-def _only(
-    split: str, inside: Sequence[pathlib.Path], skip: str | None, see: str | None
-) -> str | None:
+def _only(split: str, inside: Sequence[pathlib.Path], skip: str | None, see: str) -> str | None:
     """Returns the one file or folder that is this split."""
     hits = [
         path
@@ -129,8 +124,8 @@ def source_of_rows(
         kept, dropped = without_overlap(rows, count)
         rows = {split: take(part, kept[split]) for split, part in rows.items()} if dropped else rows
         notes = [*notes, *dropped]
-    settings = {"inputs": count, "classes": classes, "group": group, "group_name": group_name or ""}
-    rows, made = complete(name, rows, shares, own=own, see=see, **settings)
+    settings: Any = {"inputs": count, "classes": classes, "own": own, "see": see}
+    rows, made = complete(name, rows, shares, group=group, group_name=group_name or "", **settings)
     groups = None if group is None else {split: part[group] for split, part in rows.items()}
     rows = {split: part[: count + 1 + len(columns)] for split, part in rows.items()}
     return MemorySource(

@@ -11,6 +11,7 @@ import numpy as np
 from tfft.argument_checks.validated import FILLED, FRACTION, shown, validated
 from tfft.data.sources.base import Source, Summarizer, Summary, summarize, validate
 from tfft.data.sources.tfds_features import UNKNOWN, Features
+from tfft.data.sources.tfds_trust import refuse_foreign_code
 from tfft.data.sources.tfds_values import of_dataset, values
 from tfft.data.splits import (
     MAX_HELD_OUT,
@@ -43,6 +44,7 @@ def tfds(
     test_share: float = 0.1,
     classes: bool = True,
     group: str | None = None,
+    trust_data: bool | Sequence[str] = False,
 ) -> Source:
     """Returns a source of a builder's own splits; labels are read by their names.
 
@@ -64,10 +66,13 @@ def tfds(
         become a text with spans.
       group: a feature whose equal values stay in the same split, such as the document that an
         example is from.
+      trust_data: whether code that the data name may be imported: feature classes that are not
+        TensorFlow Datasets' own, and builders of a namespace, `"namespace:name"`, which are
+        downloaded. A list names the modules and packages that may be.
 
     Raises:
-      DataError: no such builder or feature, data that cannot be downloaded, or data that no run
-        could learn from.
+      DataError: no such builder or feature, data that cannot be downloaded or that name code which
+        is not trusted, or data that no run could learn from.
     """
     check_shares(validation_share, test_share)
     named = isinstance(name, str) and bool(name)
@@ -83,7 +88,7 @@ def tfds(
         return of_dataset(
             name, text or "text", label or "label", group=group, classes=classes, **shares
         )
-    builder = _builder(name, data_dir) if isinstance(name, str) else name
+    builder = _builder(name, data_dir, trust_data) if isinstance(name, str) else name
     if not classes or group or not isinstance(text, str | None):
         if text is None or label is None:
             raise DataError(
@@ -100,11 +105,12 @@ def tfds(
     return BuilderSource(builder, features, validation_share, test_share)
 
 
-def _builder(name: str, data_dir: str | None) -> Any:
+def _builder(name: str, data_dir: str | None, trusted: bool | Sequence[str]) -> Any:
     import tensorflow_datasets as catalogue
 
     try:
-        return catalogue.builder(name, data_dir=data_dir)
+        with refuse_foreign_code(name, trusted):
+            return catalogue.builder(name, data_dir=data_dir)
     except catalogue.core.DatasetNotFoundError as error:
         names = catalogue.list_builders(with_community_datasets=False)
         raise DataError(
@@ -209,7 +215,15 @@ class BuilderSource(Source):
                 self.notes = (*self.notes, sample_note(split, MAX_HELD_OUT, size))
 
     def _read(self, origin: str) -> tf.data.Dataset:
-        dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
+        try:
+            dataset = self._builder.as_dataset(split=origin, shuffle_files=False)
+        except KeyError as error:
+            raise DataError(
+                f"{self._builder.info.full_name} has no prepared split {origin!r}.",
+                set_in=str(self._builder.data_path),
+                valid="the folder that TensorFlow Datasets prepared",
+                see="tfft list",
+            ) from error
         return dataset.map(self._features.pick)
 
     def _splits_of(

@@ -89,10 +89,7 @@ def classification_metrics(
 
 
 def _of_probabilities(
-    truth: np.ndarray,
-    rows: np.ndarray,
-    scores: np.ndarray,
-    classes: dict[str, dict[str, Any]],
+    truth: np.ndarray, rows: np.ndarray, scores: np.ndarray, classes: dict[str, dict[str, Any]]
 ) -> dict[str, Any]:
     """Returns log loss, Brier score and the macro areas with their intervals."""
     tiny = np.finfo(rows.dtype).eps
@@ -182,7 +179,7 @@ def label_row(
     """Returns `class_row` of a label among others, and the areas under its curves.
 
     Args:
-      truth, predicted: whether an example has the label, and is given it, bool [n].
+      truth, predicted: whether an example has the label, and is predicted to have it, bool [n].
       scores: its probability, float [n].
       f1: F1 with its interval.
     """

@@ -34,7 +34,7 @@ class LabelSets(NamedTuple):
     Attributes:
       sets: Distinct labels of each answer, in its order.
       names: All labels that the answers name, those that are 0 everywhere included.
-      separator: Detected or given; None if no answer needs one.
+      separator: The argument or the detected one; None if no answer needs one.
     """
 
     sets: list[list[str]]
@@ -60,7 +60,8 @@ def read(
     texts = [each for each in parsed if isinstance(each, str)]
     if separator is None:
         separator = find_separator(texts, labels or ())
-    digits = _digits([_split(each, separator) for each in texts])
+    lists = [parts for each in texts if (parts := _split(each, separator))]
+    digits = set().union(*lists) <= {"0", "1"} and len(set(map(len, lists))) == 1
     for place, value in enumerate(parsed):
         if isinstance(value, str):
             parts = _split(value, separator)
@@ -121,12 +122,6 @@ def _split(text: str, separator: str | None) -> list[str]:
         return text.split()
     parts = text.split(separator) if separator else [text]
     return [part.strip() for part in parts if part.strip()]
-
-
-def _digits(lists: Sequence[Any]) -> bool:
-    """Returns True if the lists that are not empty are "0" and "1", as many in each."""
-    digits = all(value in ("0", "1") for each in lists for value in each)
-    return digits and len({len(each) for each in lists if each}) == 1
 
 
 def _is_vector(value: Any) -> bool:

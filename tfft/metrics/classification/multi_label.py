@@ -26,38 +26,38 @@ def marked(answers: Sequence[Sequence[str]], labels: Sequence[str]) -> np.ndarra
     return targets
 
 
-def label_sums(truth: np.ndarray, given: np.ndarray) -> dict[str, np.ndarray]:
-    """Returns each example's labels: given rightly (`hits`), given, and true, [n] each.
+def label_sums(truth: np.ndarray, predicted: np.ndarray) -> dict[str, np.ndarray]:
+    """Returns each example's labels: predicted rightly (`hits`), predicted, and true, [n] each.
 
     Args:
-      truth, given: bool [n c].
+      truth, predicted: bool [n c].
     """
-    return {"hits": (truth & given).sum(1), "predicted": given.sum(1), "true": truth.sum(1)}
+    return {"hits": (truth & predicted).sum(1), "predicted": predicted.sum(1), "true": truth.sum(1)}
 
 
 def multi_label_metrics(
-    truth: np.ndarray, given: np.ndarray, scores: np.ndarray, names: Sequence[str]
+    truth: np.ndarray, predicted: np.ndarray, scores: np.ndarray, names: Sequence[str]
 ) -> dict[str, Any]:
-    """Returns all that is reported of a model that gives any number of labels.
+    """Returns all that is reported of a model that predicts any number of labels.
 
     Args:
-      truth, given: whether an example has a label, and whether it is given it, bool [n c].
+      truth, predicted: whether an example has a label, and is predicted to have it, bool [n c].
       scores: probabilities, float [n c].
       names: of the labels.
 
     Returns:
       Micro F1 (over all labels of all examples), macro F1 (the mean over the labels that occur or
-      are given), the share of examples with all labels right, and the share of labels that are
+      are predicted), the share of examples with all labels right, and the share of labels that are
       wrong (Hamming loss), with bootstrap or Wilson intervals; average precision, the mean over
       the labels; per label precision, recall, F1, areas and support, None where undefined.
     """
-    single = {"hits": truth & given, "predicted": given, "true": truth}
+    single = {"hits": truth & predicted, "predicted": predicted, "true": truth}
     figures = aggregates.figures(
         {
-            "micro_f1": ("f1", label_sums(truth, given)),
+            "micro_f1": ("f1", label_sums(truth, predicted)),
             "macro_f1": ("mean_f1", single),
-            "subset_accuracy": ("mean", {"score": (truth == given).all(1).astype(int)}),
-            "hamming_loss": ("mean", {"score": (truth != given).mean(1)}),
+            "subset_accuracy": ("mean", {"score": (truth == predicted).all(1).astype(int)}),
+            "hamming_loss": ("mean", {"score": (truth != predicted).mean(1)}),
         }
     )
     classes = {}
@@ -69,8 +69,8 @@ def multi_label_metrics(
     return {**figures, "classes": classes}
 
 
-def surest_errors(truth: np.ndarray, given: np.ndarray, scores: np.ndarray) -> np.ndarray:
+def surest_errors(truth: np.ndarray, predicted: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Returns the numbers of the examples with a wrong label, that of the surest first."""
-    sure = np.where(truth != given, np.abs(scores - truth), 0.0).max(1)
-    wrong = np.flatnonzero((truth != given).any(1))
+    sure = np.where(truth != predicted, np.abs(scores - truth), 0.0).max(1)
+    wrong = np.flatnonzero((truth != predicted).any(1))
     return wrong[np.argsort(-sure[wrong], kind="stable")]

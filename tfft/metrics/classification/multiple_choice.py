@@ -1,4 +1,4 @@
-"""Lists of choices: how they and their answers read, what scores of them mean, and floors."""
+"""Lists of choices: reading of choices and answers, and metrics of their scores."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def choices_of(text: str | bytes) -> list[str]:
     Raises:
       DataError: it is none of two texts or more.
     """
-    shown = f"the choices {text[:80]!r}"
+    problem = f"the choices {text[:80]!r}"
     try:
-        found = json.loads(text)
+        choices = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{shown} are no JSON: {error}.", valid='["one", "another"]') from error
-    if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise DataError(f"{shown} are no list of strings.", valid='["one", "another"]')
-    if len(found) < 2 or not all(each.strip() for each in found):
-        raise DataError(f"{shown} are not two texts or more.", valid='["one", "another"]')
-    return found
+        raise DataError(f"{problem} are no JSON: {error}.", valid='["one", "another"]') from error
+    if not isinstance(choices, list) or not all(isinstance(each, str) for each in choices):
+        raise DataError(f"{problem} are no list of strings.", valid='["one", "another"]')
+    if len(choices) < 2 or not all(each.strip() for each in choices):
+        raise DataError(f"{problem} are not two texts or more.", valid='["one", "another"]')
+    return choices
 
 
 def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
@@ -69,7 +69,7 @@ def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
 
 
 def measures(truth: np.ndarray, outputs: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns the measure and the sums of accuracy and log loss.
+    """Returns the aggregate and the terms of accuracy and log loss.
 
     The latter is minus the logarithm of the right choice's probability.
 

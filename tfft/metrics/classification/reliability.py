@@ -1,4 +1,4 @@
-"""How far probabilities can be taken at their word."""
+"""Calibration: how far probabilities are from the shares of right predictions."""
 
 from __future__ import annotations
 

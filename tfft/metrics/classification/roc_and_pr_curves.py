@@ -1,4 +1,4 @@
-"""ROC and precision-recall curves: how a class is told from the rest at every threshold."""
+"""ROC and precision-recall curves: how a class is separated from the others at every threshold."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_curve, roc_curve
 
 MOST_CURVES = 6  # that one picture can hold
 MOST_POINTS = 200
-UNSEEN = 0.0005  # of an axis: a quarter of a pixel on the page
+TOLERANCE = 0.0005  # of an axis: a quarter of a pixel on the page
 
 
 def ranking(
@@ -20,7 +20,7 @@ def ranking(
     names: Sequence[str],
     classes: Mapping[str, Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Returns the curves of the classes that are worth to be drawn, each against the rest.
+    """Returns the curves of the classes to plot, each against the rest.
 
     Of two classes it is the rarer one, the second where they are equally frequent. Of more it is
     all, or the `MOST_CURVES` with the lowest average precision, the lowest first. Classes without
@@ -37,14 +37,14 @@ def ranking(
       `false_positive_rate` and `true_positive_rate`; `precision_recall` with `recall` and
       `precision`. The points of a curve go from 0 to 1 and are joined by straight lines.
     """
-    known = [name for name in names if classes[name]["roc_auc"] is not None]
+    plotted = [name for name in names if classes[name]["roc_auc"] is not None]
     if len(names) == 2:
-        known = sorted(known[::-1], key=lambda name: classes[name]["support"])[:1]
-    if len(known) > MOST_CURVES:
-        known = sorted(known, key=lambda name: classes[name]["average_precision"])[:MOST_CURVES]
+        plotted = sorted(plotted[::-1], key=lambda name: classes[name]["support"])[:1]
+    if len(plotted) > MOST_CURVES:
+        plotted = sorted(plotted, key=lambda name: classes[name]["average_precision"])[:MOST_CURVES]
     numbers = {name: number for number, name in enumerate(names)}
     return [
-        _curves(name, truth == numbers[name], probabilities[:, numbers[name]]) for name in known
+        _curves(name, truth == numbers[name], probabilities[:, numbers[name]]) for name in plotted
     ]
 
 
@@ -57,30 +57,30 @@ def _curves(name: str, positive: np.ndarray, scores: np.ndarray) -> dict[str, An
     return {
         "label": name,
         "share": float(positive.mean()),
-        "roc": _thinned("false_positive_rate", "true_positive_rate", false, true),
-        "precision_recall": _thinned("recall", "precision", *(column[1:] for column in steps)),
+        "roc": _simplified("false_positive_rate", "true_positive_rate", false, true),
+        "precision_recall": _simplified("recall", "precision", *(column[1:] for column in steps)),
     }
 
 
-def _thinned(across: str, up: str, x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
-    kept = kept_points(x, y)
-    return {across: x[kept].round(5).tolist(), up: y[kept].round(5).tolist()}
+def _simplified(across: str, up: str, x: np.ndarray, y: np.ndarray) -> dict[str, list[float]]:
+    chosen = line_points(x, y)
+    return {across: x[chosen].round(5).tolist(), up: y[chosen].round(5).tolist()}
 
 
-def kept_points(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> list[int]:
+def line_points(x: np.ndarray, y: np.ndarray, most: int = MOST_POINTS) -> list[int]:
     """Returns the numbers of the points that a line needs, its ends among them.
 
     The point that lies farthest from the line so far comes first (Douglas and Peucker, 1973), until
-    there are `most` or none lies farther than `UNSEEN`.
+    there are `most` or none lies farther than `TOLERANCE`.
     """
     points = np.column_stack([x, y])
-    kept, open_ = {0, len(points) - 1}, [_farthest(points, 0, len(points) - 1)]
-    while len(kept) < most and -open_[0][0] > UNSEEN:
+    chosen, open_ = {0, len(points) - 1}, [_farthest(points, 0, len(points) - 1)]
+    while len(chosen) < most and -open_[0][0] > TOLERANCE:
         _, first, at, last = heapq.heappop(open_)
-        kept.add(at)
+        chosen.add(at)
         heapq.heappush(open_, _farthest(points, first, at))
         heapq.heappush(open_, _farthest(points, at, last))
-    return sorted(kept)
+    return sorted(chosen)
 
 
 def _farthest(points: np.ndarray, first: int, last: int) -> tuple[float, int, int, int]:

@@ -8,7 +8,7 @@ from scipy.special import log_softmax, softmax
 
 from tfft.metrics.classification.reliability import reliability
 
-LIMITS = (0.05, 20.0)  # beyond them the validation split has nothing more to say
+LIMITS = (0.05, 20.0)  # beyond them, log loss hardly changes
 SMALLEST = 1e-30  # a probability of zero in float32 has no logarithm
 
 
@@ -26,8 +26,8 @@ def fit_temperature(truth: np.ndarray, probabilities: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return -log_softmax(logits / np.exp(log_temperature), axis=-1)[rows, truth].mean()
 
-    found = minimize_scalar(loss, bounds=np.log(LIMITS), method="bounded", options={"xatol": 1e-6})
-    return float(np.exp(found.x))
+    best = minimize_scalar(loss, bounds=np.log(LIMITS), method="bounded", options={"xatol": 1e-6})
+    return float(np.exp(best.x))
 
 
 def with_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

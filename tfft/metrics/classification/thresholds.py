@@ -1,4 +1,4 @@
-"""Above which probability a label is given: chosen on validation data for a stated aim."""
+"""Probability thresholds of a label, chosen on validation data for F1 or a precision."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class Threshold:
         return {**about, **self.choose(truth == number, outputs[:, number])}
 
     def choose(self, truth: np.ndarray, scores: np.ndarray) -> dict[str, Any]:
-        """Returns the threshold for one label, which is given above `value`.
+        """Returns the threshold of one label, which is predicted above `value`.
 
         It lies half-way between two scores, so that rounding does not move an example across.
 
@@ -81,7 +81,7 @@ class Threshold:
 
         Returns:
           `value`; `precision`, `recall` and `f1` with it on these examples; `reached`, whether the
-          precision that was asked for can be had. Where it cannot, the value is the one with the
+          requested precision can be reached. Where it cannot, the value is the one with the
           highest precision.
         """
         if not truth.any():

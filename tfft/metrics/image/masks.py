@@ -22,9 +22,8 @@ def mask_terms(
     rows = []
     for mask, reference in zip(predicted, true, strict=True):
         one, other = np.asarray(mask), np.asarray(reference)
-        known = (other >= 0) & (other < classes)
-        one, other = one[known], other[known]
+        valid = (other >= 0) & (other < classes)
+        one, other = one[valid], other[valid]
         parts = (one[one == other], one, other)
         rows.append([np.bincount(part, minlength=classes) for part in parts])
-    hits, found, all_true = np.moveaxis(np.array(rows), 1, 0)
-    return {"hits": hits, "predicted": found, "true": all_true}
+    return dict(zip(("hits", "predicted", "true"), np.moveaxis(np.array(rows), 1, 0), strict=True))

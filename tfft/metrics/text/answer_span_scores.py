@@ -1,7 +1,7 @@
 """Spans of tokens in examples of several rows: which are right, which is the best, as arrays.
 
 A position is a token that a span may begin or end at, or the first token of the first row, where
-both ends of no span at all stand. What is told of tokens is a mark: `OUTSIDE` of a token that is no
+both ends of no span at all stand. Each token has a mark: `OUTSIDE` for a token that is no
 position, else the sum of `START` and `END` where a right span begins and ends, 0 elsewhere.
 """
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 OUTSIDE, START, END = -1, 1, 2
-NEVER = -1e30  # the logit of what cannot be
+NEVER = -1e30  # the logit of an impossible position
 
 
 class Span(NamedTuple):
@@ -54,7 +54,7 @@ def marks(
 ) -> np.ndarray:
     """Returns the marks of an example's tokens, int32 [r t].
 
-    Every right span is marked in every row that holds it whole. None at all are where the text is
+    Every right span is marked in every row that holds all of it. There are none where the text is
     cut before they end, or where no token has a character of them.
 
     Args:

@@ -1,4 +1,4 @@
-"""Answers that stand in a text, in SQuAD's shape: read, compared with what a model says."""
+"""Answers that stand in a text, in SQuAD's form: reading, and comparison with predictions."""
 
 from __future__ import annotations
 
@@ -82,14 +82,14 @@ def normalised(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact(found: str, golds: Sequence[str]) -> float:
+def exact(predicted: str, golds: Sequence[str]) -> float:
     """Returns 1 where an answer is one of the right ones, normalised; "" is no answer."""
-    return float(normalised(found) in _known(golds))
+    return float(normalised(predicted) in _known(golds))
 
 
-def f1(found: str, golds: Sequence[str]) -> float:
+def f1(predicted: str, golds: Sequence[str]) -> float:
     """Returns the F1 of the words of an answer and of the right one that is most like it."""
-    return max(_word_f1(normalised(found), gold) for gold in _known(golds))
+    return max(_word_f1(normalised(predicted), gold) for gold in _known(golds))
 
 
 def _known(golds: Sequence[str]) -> list[str]:
@@ -117,23 +117,23 @@ def texts(examples: Any) -> list[list[str]]:
 
 def scores(
     score: Callable[[str, Sequence[str]], float],
-    given: Sequence[str],
+    answers: Sequence[str],
     right: Sequence[Sequence[str]],
 ) -> np.ndarray:
     """Returns `f1` or `exact` of each answer, float [n]."""
-    return np.array([score(*pair) for pair in zip(given, right, strict=True)], float)
+    return np.array([score(*pair) for pair in zip(answers, right, strict=True)], float)
 
 
 def measures(
-    found: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
+    predicted: Sequence[Mapping[str, Any]], right: Sequence[Sequence[str]]
 ) -> dict[str, tuple[str, dict[str, np.ndarray]]]:
-    """Returns the measure and the sums of `FIGURES`; the last one where a question has no answer.
+    """Returns aggregate and terms of `FIGURES`; of the last one where a question has no answer.
 
     Args:
-      found: `answer` of each example.
+      predicted: `answer` of each example.
       right: the texts of right answers.
     """
-    answers = [each["answer"] for each in found]
+    answers = [each["answer"] for each in predicted]
     result = {
         name: ("mean", {"score": scores(score, answers, right)})
         for name, score in {"f1": f1, "exact_match": exact}.items()
@@ -145,37 +145,39 @@ def measures(
     return result
 
 
-def best_threshold(examples: Any, found: Sequence[answer_span_scores.Span]) -> float:
+def best_threshold(examples: Any, spans: Sequence[answer_span_scores.Span]) -> float:
     """Returns above which doubt no answer has the better F1, on `Examples` with their spans."""
     right = texts(examples)
-    best = [each["answer"] for each in answer_span_scores.told(found, examples.inputs[1], np.inf)]
+    best = [each["answer"] for each in answer_span_scores.told(spans, examples.inputs[1], np.inf)]
     answered, declined = (scores(f1, each, right) for each in (best, [""] * len(right)))
-    doubts = np.array([span.doubt for span in found])
+    doubts = np.array([span.doubt for span in spans])
     return answer_span_scores.best_threshold(doubts, answered, declined)
 
 
-def surest_errors(examples: Any, found: Sequence[Mapping[str, Any]]) -> dict[int, dict[str, Any]]:
+def surest_errors(
+    examples: Any, predicted: Sequence[Mapping[str, Any]]
+) -> dict[int, dict[str, Any]]:
     """Returns the answers that are not exactly right: least F1 first, then the surest.
 
     Args:
       examples: `Examples` of questions and contexts.
-      found: what is predicted of each.
+      predicted: the prediction of each.
 
     Returns:
       By the number of an example `truth`, `predicted`, `probability`, `f1`, and `spans`, where both
       stand in the question with its context below.
     """
     right = texts(examples)
-    answers = [each["answer"] for each in found]
+    answers = [each["answer"] for each in predicted]
     match, score = scores(exact, answers, right), scores(f1, answers, right)
-    sure = np.array([each["probability"] for each in found])
+    sure = np.array([each["probability"] for each in predicted])
     return {
         int(row): {
             "truth": " | ".join(dict.fromkeys(right[row])) or NONE,
             "predicted": answers[row] or NONE,
             "probability": float(sure[row]),
             "f1": float(score[row]),
-            "spans": _places(examples, row, found[row]),
+            "spans": _places(examples, row, predicted[row]),
         }
         for row in np.lexsort((-sure, score))
         if not match[row]

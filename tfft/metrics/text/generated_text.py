@@ -13,9 +13,9 @@ from tfft.metrics.text.words import words
 NAMES = {"bleu": "BLEU", "chrf": "chrF", "rouge_l": "ROUGE-L", "exact_match": "exact match"}
 
 
-def exact(found: Sequence[str], right: Sequence[str]) -> np.ndarray:
+def exact(predicted: Sequence[str], right: Sequence[str]) -> np.ndarray:
     """Returns 1 where a text is the right one, spaces at its ends and double ones aside: [n]."""
-    pairs = zip(found, right, strict=True)
+    pairs = zip(predicted, right, strict=True)
     return np.array([one.split() == other.split() for one, other in pairs], float)
 
 
@@ -32,29 +32,29 @@ def require() -> None:
         )
 
 
-def counts(figure: str, found: Sequence[str], right: Sequence[str]) -> np.ndarray:
+def counts(figure: str, predicted: Sequence[str], right: Sequence[str]) -> np.ndarray:
     """Returns what each text adds to BLEU, [n 10], or chrF, [n 18]; see `tfft.metrics.aggregates`.
 
     The words of BLEU are those of sacrebleu's tokeniser 13a; case counts in both (Post, 2018).
 
     Args:
       figure: "bleu" (Papineni et al., 2002) or "chrf" (Popović, 2015).
-      found, right: n texts each.
+      predicted, right: n texts each.
     """
     import sacrebleu.metrics
 
     kind = sacrebleu.metrics.BLEU(force=True) if figure == "bleu" else sacrebleu.metrics.CHRF()
-    rows = kind._extract_corpus_statistics(list(found), [list(right)])
+    rows = kind._extract_corpus_statistics(list(predicted), [list(right)])
     return np.array(rows, float)
 
 
-def rouge_l(found: str, right: str) -> float:
+def rouge_l(predicted: str, right: str) -> float:
     """Returns the F1 of the longest common subsequence of words (Lin, 2004).
 
     Words are in lower case, without the signs between them; of scripts without spaces each
     character is one.
     """
-    one, two = ([word for word, _, _ in words(text)] for text in (found, right))
+    one, two = ([word for word, _, _ in words(text)] for text in (predicted, right))
     if not one or not two:
         return float(one == two)
     return 2 * common(one, two) / (len(one) + len(two))
@@ -73,14 +73,14 @@ def common(one: Sequence[str], two: Sequence[str]) -> int:
     return len(one) - left.bit_count()
 
 
-def sums(figure: str, found: Sequence[str], right: Sequence[str]) -> dict[str, np.ndarray]:
+def sums(figure: str, predicted: Sequence[str], right: Sequence[str]) -> dict[str, np.ndarray]:
     """Returns what each text adds to a figure of `NAMES`, keys as its measure asks."""
     if figure in ("bleu", "chrf"):
-        return {"counts": counts(figure, found, right)}
+        return {"counts": counts(figure, predicted, right)}
     if figure == "rouge_l":
-        pairs = zip(found, right, strict=True)
+        pairs = zip(predicted, right, strict=True)
         return {"score": np.array([rouge_l(*pair) for pair in pairs])}
-    return {"score": exact(found, right)}
+    return {"score": exact(predicted, right)}
 
 
 def measure(figure: str) -> str:

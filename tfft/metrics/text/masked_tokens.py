@@ -1,4 +1,4 @@
-"""What a model says of hidden tokens: sums for its figures, and the floor of frequent ones."""
+"""Metrics of predicted hidden tokens, and the constant prediction of the most frequent ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def hidden(targets: Any) -> list[np.ndarray]:
 
 
 def measures(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict[str, Any]:
-    """Returns the measure and the sums of each of `FIGURES`.
+    """Returns the aggregate and the terms of each of `FIGURES`.
 
     Args:
       truth: of each text the ids that are hidden, -1 elsewhere, int [t].
@@ -34,9 +34,9 @@ def measures(truth: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> dict
     tokens, loss, hits, among = (np.zeros(len(truth)) for _ in range(4))
     for row, (ids, output) in enumerate(zip(truth, outputs, strict=True)):
         hidden = ids >= 0
-        found, most = output[hidden].astype(float), output.shape[1] // 2
-        right = found[:, :most] == ids[hidden, None]
-        tokens[row], loss[row] = hidden.sum(), -found[:, -1].sum()
+        values, most = output[hidden].astype(float), output.shape[1] // 2
+        right = values[:, :most] == ids[hidden, None]
+        tokens[row], loss[row] = hidden.sum(), -values[:, -1].sum()
         hits[row], among[row] = right[:, 0].sum(), right.sum()
     return {
         "perplexity": ("exp_ratio", {"loss": loss, "tokens": tokens}),
@@ -62,14 +62,11 @@ def constant(share: np.ndarray, truth: Sequence[np.ndarray], most: int) -> list[
     best = np.argsort(-share, kind="stable")[:most]
     same = np.concatenate([best, share[best]])
     logs = np.log(share)
-    return [
-        np.where(
-            (ids >= 0)[:, None],
-            np.column_stack([np.tile(same, (len(ids), 1)), logs[np.maximum(ids, 0)]]),
-            0.0,
-        )
-        for ids in truth
-    ]
+    outputs = []
+    for ids in truth:
+        row = np.column_stack([np.tile(same, (len(ids), 1)), logs[np.maximum(ids, 0)]])
+        outputs.append(np.where((ids >= 0)[:, None], row, 0.0))
+    return outputs
 
 
 def entropy(hidden: np.ndarray) -> float:
@@ -88,9 +85,9 @@ def told(
       truth, outputs: as in `measures`.
       names: of the tokens, by their ids.
     """
-    known, found = np.array(names), []
+    words, rows = np.array(names), []
     for ids, output in zip(truth, outputs, strict=True):
         there = ids >= 0
         sides = {"truth": ids[there], "predicted": output[there, 0].astype(int)}
-        found.append({side: " ".join(known[each]) for side, each in sides.items()})
-    return found
+        rows.append({side: " ".join(words[each]) for side, each in sides.items()})
+    return rows

@@ -1,4 +1,4 @@
-"""Spans of texts: what an answer says, the tags that words get of them, and how many are found."""
+"""Spans of texts: reading of answers, tags of words, and metrics of predicted spans."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Subwords(tf.Module):
 
     @property
     def boundary(self) -> str | None:
-        """A regular expression of texts that may be cut, see `served_texts.shorten`."""
+        """The regular expression of `served_texts.shorten`; None if no text may be cut."""
         raise NotImplementedError
 
     def ids(self, texts: Any) -> Ragged:

@@ -10,18 +10,18 @@ import hashlib
 import os
 import pathlib
 import shlex
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfft.errors import DataError, UserError, WorkdirError, near
+from tfft.storage.atomic_write import explained
 from tfft.storage.downloads.archives import unpack
 from tfft.storage.downloads.download_index import ITEMS, Item
 from tfft.storage.downloads.pinned_files import damaged_files
 from tfft.storage.subprocesses import find_program, python_command
+from tfft.storage.unfinished_folders import unfinished_folder
 
 MARKER = "fetched.sha256"  # holds the archive's hash; written last, so it says "complete"
 PROGRESS_SECONDS = 3.0
@@ -182,15 +182,11 @@ def _room_beside(folder: pathlib.Path) -> Iterator[pathlib.Path]:
     """Yields an empty folder on the same disk as `folder`; removes it, and parents made for it."""
     new = [each for each in folder.parents if not each.exists()]
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        room = pathlib.Path(tempfile.mkdtemp(dir=folder.parent, prefix=".fetch-"))
-    except OSError as error:
-        _remove_empty(new)
-        raise _unwritable(folder.parent, error) from error
-    try:
-        yield room
+        with explained(folder.parent, "$TFFT_HOME"):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with unfinished_folder(folder.parent, ".fetch-", "$TFFT_HOME") as room:
+            yield room
     finally:
-        shutil.rmtree(room, ignore_errors=True)
         _remove_empty(new)
 
 

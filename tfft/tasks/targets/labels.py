@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import ClassVar, Self
 
 import numpy as np
@@ -63,7 +63,7 @@ class ClassLabels(Target):
         if unknown:
             others = f", nor were {len(unknown) - 1:,} other labels" if len(unknown) > 1 else ""
             problem = f"the label {unknown[0]!r} was not in the training data{others}."
-            raise _refusal(problem, near(unknown[0], numbers), unknown)
+            raise DataError(problem, valid=near(unknown[0], numbers), answers=unknown)
         return np.array([numbers[label] for label in labels], np.int32)
 
 
@@ -111,7 +111,7 @@ class LabelSets(Target):
             if name not in known:
                 answers = [answer for answer, names in sets.items() if name in names]
                 problem = f"the label {name!r} is none of the task's."
-                raise _refusal(problem, near(name, known), answers)
+                raise DataError(problem, valid=near(name, known), answers=answers)
 
     def label_counts(self, counts: Counts) -> dict[str, int]:
         sets, sizes = self.sets(list(counts)), list(counts.values())
@@ -151,10 +151,3 @@ class SpanLabels(Target):
         target = self.with_names(self.names or tagged_spans.tags_of(labels))
         refuse_unknown(labels, target.labels)
         return target
-
-
-def _refusal(problem: str, valid: str, answers: Collection[str]) -> DataError:
-    """Returns the error of answers, whose rows are added to it."""
-    error = DataError(problem, valid=valid)
-    error.answers = frozenset(answers)
-    return error

@@ -56,9 +56,8 @@ class AveragedWeights:
 
     def keep(self) -> None:
         """Puts the averages into the model for good."""
-        if self._pairs():
-            self.swap()
-            self._running = None
+        self.swap()
+        self._running = None
 
     def values(self, variables: dict[str, Any]) -> dict[str, np.ndarray]:
         """Returns copies of the averages, by the names of their weights in `variables`."""

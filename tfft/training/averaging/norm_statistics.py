@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from tfft.layers.inspection import is_seed
 
+Batches = Callable[[], tuple[tf.data.Dataset, list[int]]]
+
 
 class NormStatistics:
     """Moving statistics of the batch normalizations that a stage trains, for other weights.
@@ -28,11 +30,7 @@ class NormStatistics:
     """
 
     def __init__(
-        self,
-        model: Any,
-        batches: Callable[[], tuple[tf.data.Dataset, list[int]]],
-        seeds: Sequence[Any],
-        progress: Callable[[int], Any],
+        self, model: Any, batches: Batches, seeds: Sequence[Any], progress: Callable[[int], Any]
     ):
         kind, layers = keras.layers.BatchNormalization, model._flatten_layers()
         self.norms = [each for each in layers if isinstance(each, kind) and each.trainable]

@@ -101,7 +101,9 @@ def mix(recorder: Any, validation: Any, shares: Sequence[float]) -> None:
     prepared, position, files = recorder.prepared, recorder.position, recorder.workdir
     stage, variables = prepared.stage, recorder.variables
     if not prepared.start:
-        recorder.say.info(f"{stage.name}: no weight of the body was trained, WiseFT mixes nothing")
+        recorder.say.info(
+            f"{stage.name}: no weight of the backbone was trained, WiseFT mixes nothing"
+        )
         return
     stopping, lower = stage.early_stopping, recorder.lower_is_better
     monitor = stopping.monitor if (stopping.monitor or "").startswith("val_") else None

@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+Factor = Callable[[Any], float]  # of a variable's learning rate
+
 
 class Rated:
     """Goes before an optimizer of Keras: the learning rate times a factor for each variable.
@@ -45,22 +47,18 @@ def rated(kind: type) -> type:
     return extended(kind, Rated)
 
 
-def decay(optimizer: Any, variables: Any, factor: Callable[[Any], float]) -> None:
+def decay(optimizer: Any, variables: Any, factor: Factor) -> None:
     """Shrinks weights by the rate times the decay (decoupled: Loshchilov and Hutter 2019)."""
 
-    def whole(variable: Any) -> Any:
+    def decayed(variable: Any) -> Any:
         return variable if optimizer._use_weight_decay(variable) else None
 
     if optimizer.weight_decay:
-        pull_towards(optimizer, variables, optimizer.weight_decay, factor, whole)
+        pull_towards(optimizer, variables, optimizer.weight_decay, factor, decayed)
 
 
 def pull_towards(
-    optimizer: Any,
-    variables: Any,
-    strength: float,
-    factor: Callable[[Any], float],
-    distance: Callable[[Any], Any],
+    optimizer: Any, variables: Any, strength: float, factor: Factor, distance: Callable[[Any], Any]
 ) -> None:
     """Subtracts from each weight the rate times the strength of its distance, where it has one."""
     share = tf.cast(optimizer.learning_rate, tf.float32) * strength

@@ -31,14 +31,16 @@ class Dropout(Regularizer):
         set_dropout(backbone, self.rate)
 
 
-def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
+def set_dropout(backbone: Any, rates: float | Mapping[str, float] | None) -> None:
     """Sets the rates of a backbone's dropout layers; those without one get back their first.
 
     Raises:
       ConfigError: a pattern matches no layer, or the backbone was built without dropout there.
     """
-    layers = _dropouts(body)
-    first = vars(body).setdefault("first_dropout", {n: layer.rate for n, layer in layers.items()})
+    layers = _dropouts(backbone)
+    first = vars(backbone).setdefault(
+        "first_dropout", {n: layer.rate for n, layer in layers.items()}
+    )
     requested = dict(first)
     if isinstance(rates, int | float):
         rates = {"*": rates}
@@ -49,15 +51,15 @@ def set_dropout(body: Any, rates: float | Mapping[str, float] | None) -> None:
             raise ConfigError(
                 f"the dropout {name} cannot have the rate {rate}.",
                 set_in="Dropout.rate",
-                valid="0 where the body was built without dropout, else 0 to below 1",
+                valid="0 where the backbone was built without dropout, else 0 to below 1",
             )
         layers[name].rate = rate
 
 
-def _dropouts(body: Any) -> dict[str, Any]:
+def _dropouts(backbone: Any) -> dict[str, Any]:
     """Returns a backbone's dropout layers by group and name; the first group has a shared one."""
     dropouts: dict[str, Any] = {}
-    for group, inner in inner_layers(body):
+    for group, inner in inner_layers(backbone):
         known = any(inner is layer for layer in dropouts.values())
         if isinstance(inner, keras.layers.Dropout) and not known:
             # Keras numbers layers without a name over the whole process.

@@ -69,29 +69,29 @@ class ReinitTop(Regularizer):
         console.info(f"stage {stage.name!r}: new weights for {titles}")
 
 
-def _groups(layers: int, body: Any) -> list[Any]:
+def _groups(layers: int, backbone: Any) -> list[Any]:
     """Returns the groups of the top layers and of the pooler."""
-    if "" not in body.towers:
+    if "" not in backbone.towers:
         raise ConfigError(
             "ReinitTop gives new weights to the top layers of one tower, and this backbone has "
-            f"{len(body.towers)}.",
+            f"{len(backbone.towers)}.",
             set_in="Stage.regularizers",
             valid="a backbone of one tower, or no ReinitTop",
         )
-    if layers > body.depth:
+    if layers > backbone.depth:
         raise ConfigError(
-            f"ReinitTop.layers={layers}, but this backbone has {body.depth} layers.",
-            valid=f"1 to {body.depth}",
+            f"ReinitTop.layers={layers}, but this backbone has {backbone.depth} layers.",
+            valid=f"1 to {backbone.depth}",
             see="tfft check --gin_file=FILE",
         )
-    first = body.depth + 1 - layers
-    top = body.groups[first:]
-    below = {id(layer) for group in body.groups[:first] for layer in group.layers}
+    first = backbone.depth + 1 - layers
+    top = backbone.groups[first:]
+    below = {id(layer) for group in backbone.groups[:first] for layer in group.layers}
     if any(id(layer) in below for group in top for layer in group.layers):
         raise ConfigError(
-            f"ReinitTop.layers={layers}, but the layers of this body ({body.name}) share their "
-            "weights with layers below.",
-            valid=f"{body.depth}, or no ReinitTop",
+            f"ReinitTop.layers={layers}, but the layers of this backbone ({backbone.name}) share "
+            "their weights with layers below.",
+            valid=f"{backbone.depth}, or no ReinitTop",
         )
     return list(top)
 

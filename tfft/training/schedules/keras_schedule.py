@@ -61,6 +61,7 @@ class KerasSchedule(Schedule):
 
 
 @keras.saving.register_keras_serializable("tfft")
+@dataclasses.dataclass(eq=False)
 class ByStep(keras.optimizers.schedules.LearningRateSchedule):
     """A schedule that counts steps where Keras counts batches.
 
@@ -69,8 +70,8 @@ class ByStep(keras.optimizers.schedules.LearningRateSchedule):
       batches_per_step: batches whose gradients make one step.
     """
 
-    def __init__(self, schedule: Any, batches_per_step: int):
-        self.schedule, self.batches_per_step = schedule, batches_per_step
+    schedule: Any
+    batches_per_step: int
 
     def __call__(self, step: Any) -> Any:
         return self.schedule(step // self.batches_per_step)
