@@ -9,6 +9,7 @@ from tfft.backbones.model_folders import find
 from tfft.backbones.presets import handles
 from tfft.errors import WeightsError, near
 from tfft.storage.downloads import fetch
+from tfft.storage.foreign_files import local_path
 
 # All files that a backbone and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
@@ -24,7 +25,7 @@ def resolve_preset(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     known = handles()
     if preset in known:
         return download(known[preset]), ()
-    if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
+    if "/" not in preset and not local_path(preset, WeightsError).exists():
         weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
         raise WeightsError(
             f"preset={preset!r} is no fetched weights, no KerasHub preset and no folder here.",

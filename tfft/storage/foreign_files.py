@@ -47,7 +47,9 @@ def local_path(path: str | os.PathLike[str], error: type[UserError]) -> pathlib.
         reason = getattr(problem, "strerror", None) or utf8
         shown = ascii(name)[1:-1]
         shown = shown if len(shown) <= SHOWN else f"{shown[:SHOWN]}... ({len(name):,} characters)"
-        raise error(f"{shown} cannot be read: {reason}.", valid="the path of a file") from problem
+        raise error(
+            f"{shown} cannot be read: {reason}.", set_in=shown, valid="the path of a file"
+        ) from problem
     return place
 
 

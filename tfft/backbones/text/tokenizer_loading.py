@@ -9,7 +9,7 @@ from typing import Any
 
 import keras_hub
 
-from tfft.backbones.model_folders import read_json
+from tfft.backbones.model_folders import read_json, read_text
 from tfft.backbones.text.decoder_architectures import Generator
 from tfft.backbones.text.encoder_architectures import Architecture
 from tfft.errors import WeightsError
@@ -122,7 +122,7 @@ def _word_piece_parts(
             valid='tokenizer_config.json with {"do_lower_case": true} or false',
         )
     # Not splitlines: a token may be one of the other line separators of Unicode.
-    tokens = path.read_text("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    tokens = read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
     settings = WordPieceSettings(
         lowercase=bool(options["do_lower_case"]),
         strip_accents=options.get("strip_accents"),
@@ -156,7 +156,7 @@ def _byte_pairs(folder: pathlib.Path, options: Mapping[str, Any]) -> Any:
     """Reads vocab.json and merges.txt, or the same out of tokenizer.json."""
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         vocabulary = read_json(folder / "vocab.json")
-        lines = (folder / "merges.txt").read_text("utf-8").split("\n")
+        lines = read_text(folder / "merges.txt").split("\n")
         merges = [line for line in lines if line and not line.startswith("#version")]
     elif (folder / "tokenizer.json").exists():
         model = read_json(folder / "tokenizer.json")["model"]
