@@ -47,7 +47,7 @@ def calibrate(job: trainer.Trainer, data: RunData) -> None:
 def _is_decided(files: Workdir, say: Any) -> bool:
     """Returns True if a run has the decision of its best weights; a damaged one is logged."""
     try:
-        return read_decision(files) is not None
+        return bool(read_decision(files))
     except WorkdirError as error:
         say.warn(f"{error.problem} It is computed again.")
         return False

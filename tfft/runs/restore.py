@@ -91,9 +91,9 @@ def decided(task: Any, head: Any, files: Workdir, required: bool) -> Any:
       required: whether a run without them is refused if its task has them fitted.
     """
     values = read_decision(files)
-    if values is None and required and needs_fit(task):
+    if not values and required and needs_fit(task):
         raise WorkdirError(
-            f"{files.path / DECISION} is missing: the temperature or threshold of the run.",
+            f"{files.path / DECISION} is missing or empty: the temperature or threshold of the run.",
             set_in=str(files.path / DECISION),
             valid=AGAIN,
         )
