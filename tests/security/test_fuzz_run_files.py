@@ -217,7 +217,7 @@ def fuzz(check, **strategies):
     while time.process_time() < end:
         number += 1
         settings = hypothesis.settings(
-            max_examples=200,
+            max_examples=25,
             database=None,
             deadline=None,
             derandomize=False,
