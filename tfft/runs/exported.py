@@ -30,12 +30,14 @@ def predict_export(
     text: Requested = None,
     on_error: str = "fail",
     include_input: bool | None = None,
+    trust_data: bool = False,
     trust_export: bool = False,
     say: Any = None,
 ) -> int:
     """Does what `predict` does with an exported model alone.
 
     Args:
+      trust_data: whether `input` may name images and sounds outside of its folder.
       trust_export: whether to load an export whose operations may do more than compute.
 
     Raises:
@@ -46,6 +48,7 @@ def predict_export(
     task, columns = described(workdir)
     signature = serving_signature(task)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
+    settings["trust_data"] = trust_data
     rows = prediction_files.read_rows(signature.task, input, columns, text, **settings)
     problems: dict[int, str] = {}
     skip = problems if on_error == "skip" else None
@@ -68,13 +71,14 @@ def evaluate_export(
     input: str,
     text: Requested = None,
     label: str | None = None,
+    trust_data: bool = False,
     trust_export: bool = False,
     say: Any = None,
 ) -> dict[str, Any]:
     """Does what `evaluate` does on a labelled file with an exported model alone.
 
     Args:
-      trust_export: as in `predict_export`.
+      trust_data, trust_export: as in `predict_export`.
 
     Raises:
       ExportError: the export is damaged, or may do more than compute; or its answers do not hold
@@ -91,7 +95,9 @@ def evaluate_export(
             )
         if metric.not_served:
             say.info(f"{metric.key} is left out: {metric.not_served}")
-    table = prediction_files.read_input(task, input, columns, text, label, say=say)
+    table = prediction_files.read_input(
+        task, input, columns, text, label, say=say, trust_data=trust_data
+    )
     inputs = signature.split_inputs(table.inputs)
     answers = run_export(workdir, inputs, say, signature.to_serving, trust_export=trust_export)
     finite_checks.refuse_outputs(answers, workdir)
