@@ -275,6 +275,7 @@ def evaluate(
     label: str | None = None,
     columns: Sequence[str] = (),
     slices: Mapping[str, Slicer] | None = None,
+    trust_data: bool = False,
     unfinished: bool = False,
     say: Any = None,
 ) -> dict[str, Any]:
@@ -287,6 +288,7 @@ def evaluate(
         training.
       columns: further ones, whose values make slices; those that the file lacks are told.
       slices: as in `tfft.api.train`.
+      trust_data: whether `input` may name images and sounds outside of its folder.
       unfinished: uses the best weights so far of a run whose training never finished.
 
     Raises:
@@ -299,15 +301,14 @@ def evaluate(
     if input is None:
         labelled = held_out_examples(source, files, say)
     else:
-        labelled = examples_of_file(task, input, files, text, label, columns, say)
+        labelled = examples_of_file(task, input, files, text, label, columns, say, trust_data)
     groups = grouped(labelled.inputs[0], slices, labelled.columns)
     with examples.located(labelled.places):
         given = encoding.encoded(task, backbone.preprocessor, labelled.inputs, labelled.answers)
     evaluator = task.build_evaluator()
     for line in evaluator.data_warnings(given):
         say.warn(line)
-    title = f"evaluating {labelled.where}"
-    outputs = inference.outputs_of(task, model, given, title, workdir, say)
+    outputs = inference.outputs_of(task, model, given, f"evaluating {labelled.where}", workdir, say)
     if given.encoded.padded:
         say.info(f"{labelled.where}: {truncation.describe_cut(given.encoded)}")
     sums, aggregate = evaluator.main_terms(given, outputs), evaluator.aggregate
@@ -335,6 +336,7 @@ def predict(
     text: Requested = None,
     on_error: str = "fail",
     include_input: bool | None = None,
+    trust_data: bool = False,
     unfinished: bool = False,
     say: Any = None,
 ) -> int:
@@ -347,19 +349,17 @@ def predict(
       on_error: "fail" refuses a file with a row that cannot be read; "skip" leaves such rows out
         and lists them.
       include_input: adds the input's columns to each object; None adds those of CSV and TSV.
-      unfinished: as in `evaluate`.
+      trust_data, unfinished: as in `evaluate`.
 
     Raises:
       WorkdirError: `output` exists and `force` is off; or as in `evaluate`.
       DataError: `input` cannot be read.
     """
-    say = say or Console()
     refuse_existing(output, force)
-    files = Workdir(workdir)
+    files, say, served = Workdir(workdir), say or Console(), serving_signature(task).task
+    settings: Any = {"on_error": on_error, "include_input": include_input, "trust_data": trust_data}
     trained = columns_of_run(files)
-    settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
-    served = serving_signature(task).task
-    rows = prediction_files.read_rows(served, input, trained, text, **settings)
+    rows = prediction_files.read_rows(served, input, trained, text, say=say, **settings)
     backbone = backbone.read_for(task)
     task, model, _ = restore_finished(task, backbone, files, unfinished, say)
     signature = serving_signature(task)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tfft.errors import UserError
 
-SECONDS, MEBIBYTES = 2, 500
+SECONDS, MEBIBYTES = 6, 500  # three times the 2 seconds of an idle machine, for others are busy
 
 
 class Outcome(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from tfft.backbones.model_folders import find
 from tfft.backbones.presets import handles
 from tfft.errors import WeightsError, near
 from tfft.storage.downloads import fetch
+from tfft.storage.foreign_files import local_path
 
 # All files that a backbone and its tokenizer are read from; never pickles.
 WANTED = ["*.json", "*.txt", "*.model", "*.safetensors", "*.weights.h5", "assets/*"]
@@ -23,7 +25,7 @@ def resolve_preset(preset: str) -> tuple[pathlib.Path, tuple[str, ...]]:
     known = handles()
     if preset in known:
         return download(known[preset]), ()
-    if "/" not in preset and not pathlib.Path(preset).expanduser().exists():
+    if "/" not in preset and not local_path(preset, WeightsError).exists():
         weights = [name for name, one in fetch.ITEMS.items() if one.kind == "weights"]
         raise WeightsError(
             f"preset={preset!r} is no fetched weights, no KerasHub preset and no folder here.",
@@ -59,6 +61,25 @@ def download(handle: str) -> pathlib.Path:
             see="tfft fetch minilm_l6",
         ) from error
     return pathlib.Path(path)
+
+
+def load_preset(kind: Any, folder: pathlib.Path, **settings: Any) -> Any:
+    """Returns the model of a folder in KerasHub's layout.
+
+    Args:
+      kind: its class.
+      settings: of `from_preset`.
+
+    Raises:
+      WeightsError: config and weights do not fit.
+    """
+    try:
+        return kind.from_preset(str(folder), **settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the weights in {folder} cannot be read into its config: {short(error)}",
+            valid="config.json and weights of the same model, whole",
+        ) from error
 
 
 def short(error: Exception) -> str:

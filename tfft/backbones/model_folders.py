@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import errno
 import pathlib
 from typing import Any
 
 from tfft.errors import WeightsError, near
+from tfft.storage.foreign_files import local_path, parse_json, read_regular, refuse_special
 
 # torch.load and pickle.load run code that the file brings along.
 PICKLED = (".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib")
+MOST_BYTES = 2**26  # of a config or a vocabulary
+MOST_CONTAINERS = 2_000_000  # lists and objects of a JSON file
+PATTERNS = ("*", "assets/*", "assets/*/*")  # where the files of a model are
+VOCABULARIES = (".txt", ".model", ".spm")
+CONFIGS = (
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "preprocessor.json", "vocab.json"),
+    *("image_converter.json", "metadata.json", "model.weights.json"),
+    *("model.safetensors.index.json", "preprocessor_config.json", "special_tokens_map.json"),
+)
 HUB_WEIGHTS = ("model.weights.h5", "model.weights.json")
 SAFE_WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 
@@ -21,7 +31,7 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
       WeightsError: the file is missing, torn, or holds something else.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = parse_json(read_regular(path, MOST_BYTES), MOST_CONTAINERS)
     except FileNotFoundError:
         raise WeightsError(
             f"{path.parent} has no {path.name}.",
@@ -30,12 +40,27 @@ def read_json(path: pathlib.Path) -> dict[str, Any]:
         ) from None
     except (ValueError, OSError) as error:
         raise WeightsError(
-            f"{path} cannot be read as JSON: {error}",
+            f"{path} cannot be read as JSON: {getattr(error, 'strerror', None) or error}",
             valid="the whole file as it was published; copy or download it again",
         ) from error
     if not isinstance(content, dict):
         raise WeightsError(f"{path} holds no JSON object but a {type(content).__name__}.")
     return content
+
+
+def read_text(path: pathlib.Path) -> str:
+    """Returns the text of a vocabulary file.
+
+    Raises:
+      WeightsError: It cannot be read, is too large, or is not UTF-8.
+    """
+    try:
+        return read_regular(path, MOST_BYTES).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise WeightsError(
+            f"{path} cannot be read: {reason}.", valid="a vocabulary in UTF-8"
+        ) from error
 
 
 def find(preset: str) -> pathlib.Path:
@@ -44,7 +69,7 @@ def find(preset: str) -> pathlib.Path:
     Raises:
       WeightsError: it does not exist; names that come close are shown.
     """
-    folder = pathlib.Path(preset).expanduser()
+    folder = local_path(preset, WeightsError)
     if folder.is_dir():
         return folder
     if folder.exists():
@@ -85,6 +110,28 @@ def layout(folder: pathlib.Path) -> str:
         f"{folder} has a config.json but no weights that can be read.",
         valid=" or ".join((*HUB_WEIGHTS, *SAFE_WEIGHTS)),
     )
+
+
+def check_files(folder: pathlib.Path) -> None:
+    """Checks the files of a folder before anything is built from them.
+
+    Raises:
+      WeightsError: One is a pipe, a socket or a device, is too large, or is JSON that is damaged or
+        nested too deeply.
+    """
+    for path in (each for pattern in PATTERNS for each in sorted(folder.glob(pattern))):
+        if path.is_dir():
+            continue
+        try:
+            refuse_special(path)
+            if path.suffix in VOCABULARIES and path.stat().st_size > MOST_BYTES:
+                raise OSError(errno.EFBIG, f"it has more than {MOST_BYTES:,} bytes")
+        except OSError as error:
+            raise WeightsError(
+                f"{path} cannot be read: {error.strerror}.", valid="the files of a model alone"
+            ) from error
+        if path.name in CONFIGS:
+            read_json(path)
 
 
 def notes(folder: pathlib.Path) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ def _flags() -> flags.FlagValues:
     flags.DEFINE_integer("seed", None, "of all that is random", flag_values=values)
     switches = [
         ("force", None, "replace an existing output"),
-        ("trust_data", None, "run the code that data of TensorFlow Datasets name"),
+        ("trust_data", None, "run code that data name, read files outside of a table's folder"),
         ("trust_export", None, "load an export whose operations may do anything"),
         ("shared", None, "compare on the texts that all runs share"),
         ("unfinished", None, "use the best weights so far of a run that never finished"),

@@ -28,6 +28,7 @@ from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError
 from tfft.reports.console import Console, print_error
+from tfft.reports.printable import printable
 from tfft.runs import signals
 from tfft.storage.downloads import fetch
 
@@ -77,10 +78,8 @@ def _evaluate(options: Options, say: Console) -> None:
         given = required_path(options, "input", "new.csv")
         _refuse_unfinished(options)
         run = _library(say)
-        trusted = options.flags.trust_export
-        run.evaluate_export(
-            workdir, input=given, **_columns(options), trust_export=trusted, say=say
-        )
+        trusted = {name: options.flags[name].value for name in ("trust_data", "trust_export")}
+        run.evaluate_export(workdir, input=given, **_columns(options), **trusted, say=say)
         return
     found = config_of_run(workdir, options, say)
     if options.flags.columns and not options.flags.input:
@@ -94,6 +93,7 @@ def _evaluate(options: Options, say: Console) -> None:
             input=options.flags.input,
             columns=found.value("files.columns") or (),
             **_columns(options),
+            trust_data=options.flags.trust_data,
             unfinished=options.flags.unfinished,
             say=say,
         )
@@ -116,6 +116,7 @@ def _predict(options: Options, say: Console) -> None:
         "text": columns["text"],
         "on_error": options.flags.on_error,
         "include_input": options.flags.include_input,
+        "trust_data": options.flags.trust_data,
     }
     if _is_export(workdir, options):
         _refuse_unfinished(options)
@@ -242,7 +243,7 @@ VERBS = {
         _predict,
         "one JSON object for each text",
         (*USED, "input", "columns", "output", "force", "on_error", "include_input")
-        + ("trust_export",),
+        + ("trust_data", "trust_export"),
     ),
     "export": Verb(_export, "a SavedModel that takes raw text", (*USED, "trust_data")),
     "compare": Verb(
@@ -340,7 +341,8 @@ def command(arguments: Sequence[str]) -> int:
     """
     stop = None
     try:
-        with signals.stoppable(lambda number: signals.end_at_once(_stopped(arguments))) as stop:
+        message = printable(_stopped(arguments))
+        with signals.stoppable(lambda number: signals.end_at_once(message)) as stop:
             status = _run(arguments)
             process_faults.flush_results()
             return status

@@ -9,7 +9,9 @@ import urllib.parse
 
 from tfft.errors import DataError
 from tfft.preprocessing.fingerprints import digest
+from tfft.storage.foreign_files import read_regular
 
+MOST_BYTES = 2**28  # of a file
 KINDS = "a JPEG, PNG, BMP, WebP or GIF file"
 
 
@@ -21,7 +23,7 @@ def content(value: str) -> bytes:
     """
     try:
         if not value.startswith("data:"):
-            return pathlib.Path(value).read_bytes()
+            return read_regular(value, MOST_BYTES)
         head, _, coded = value.partition(",")
         if head.endswith(";base64"):
             return base64.b64decode(coded, validate=True)

@@ -67,18 +67,20 @@ def examples_of_file(
     label: str | None,
     columns: Sequence[str],
     say: Any,
+    trust_data: bool = False,
 ) -> LabelledExamples:
     """Returns the examples of a labelled file; warns of columns that it does not have.
 
     Args:
       path: the file, "-" for standard input.
       files: the run's folder, which names the columns of the training file.
-      text, label, columns: as in `tfft.api.evaluate`.
+      text, label, columns, trust_data: as in `tfft.api.evaluate`.
 
     Raises:
       DataError: the file cannot be read.
     """
     settings: dict[str, Any] = {"say": say, "columns": columns, "needed": False}
+    settings["trust_data"] = trust_data
     table = prediction_files.read_input(task, path, columns_of_run(files), text, label, **settings)
     for name in columns:
         if name not in table.columns:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import pathlib
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +19,7 @@ from tfft.data.formats.text_files import ClassFolders, Lines
 from tfft.data.inputs import names_of
 from tfft.data.sources import conll
 from tfft.data.sources.files import Table, read
-from tfft.data.sources.images import IMAGE_NAMES, read_images
+from tfft.data.sources.images import IMAGE_NAMES, read_images, refuse_outside
 from tfft.errors import ConfigError, DataError, WorkdirError
 from tfft.evaluation import finite_checks
 from tfft.reports.printable import CONTROL
@@ -26,6 +27,7 @@ from tfft.reports.report import named
 from tfft.reports.terminal import show_report
 from tfft.runs import run_files
 from tfft.storage.atomic_write import write_atomic
+from tfft.storage.foreign_files import local_path
 from tfft.storage.workdir import Workdir
 from tfft.tasks.base import modality_of
 
@@ -43,6 +45,7 @@ def read_input(
     *,
     say: Any,
     labelled: bool = True,
+    trust_data: bool = False,
     **settings: Any,
 ) -> Table:
     """Returns a file's examples as a task reads them, and logs which columns they are from.
@@ -54,6 +57,7 @@ def read_input(
       text, label: columns that the user named.
       say: the console.
       labelled: whether answers are read.
+      trust_data: whether a table may name images and sounds outside of its folder.
       settings: further ones of `tfft.data.sources.files.read`.
 
     Raises:
@@ -81,10 +85,14 @@ def read_input(
     if not requested and _is_conll(path, trained, labelled):
         table = conll.table(path, trained or {}, labelled)
     elif modality == "image" and len(names) == 1:
-        table = read_images(path, **settings)
+        table = read_images(path, trust_data=trust_data, **settings)
     else:
         settings |= {"label": indicators, "empty_labels": task.target.allows_empty}
         table = read(path, **settings)
+        folders = [pathlib.Path(), *([local_path(path, DataError).parent] if path != "-" else [])]
+        for each, values in zip(task.inputs, table.inputs, strict=True):
+            if each.holds_files and not trust_data:
+                refuse_outside(folders, values, table)
     if requested and table.schema is None:
         raise DataError(
             f"{path} names no columns, so none of them can be chosen.", set_in="--columns"
@@ -167,6 +175,7 @@ def read_rows(
     *,
     on_error: str = "fail",
     include_input: bool | None = None,
+    trust_data: bool = False,
     say: Any,
 ) -> Rows:
     """Returns the rows of a file to predict.
@@ -175,6 +184,7 @@ def read_rows(
       on_error: "fail" refuses a file with a row that cannot be read, "skip" leaves the row out.
       include_input: whether output rows hold the input's columns; None includes those of a CSV or
         TSV file and the names of a folder's files.
+      trust_data: whether a table may name images outside of its folder.
     """
     if on_error not in ON_ERROR:
         raise ConfigError(
@@ -187,8 +197,9 @@ def read_rows(
         return file.names if file.has_header and _included(include_input, formats) else ()
 
     settings: dict[str, Any] = {"columns": columns, "skip_errors": on_error == "skip"}
+    settings |= {"trust_data": trust_data, "labelled": False}
     try:
-        table = read_input(task, path, trained, text, say=say, labelled=False, **settings)
+        table = read_input(task, path, trained, text, say=say, **settings)
     except DataError as error:
         error.see = "docs/predict.md"
         if error.skippable:

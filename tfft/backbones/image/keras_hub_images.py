@@ -10,13 +10,15 @@ import keras_hub
 
 from tfft.argument_checks.validated import ANY, COUNT, FILLED, validated
 from tfft.backbones.base import Backbone
+from tfft.backbones.build_limits import built_from
 from tfft.backbones.image.block_splitting import blocks_of
 from tfft.backbones.image.image_backbone import ImageBackbone
 from tfft.backbones.image.normalization import LinearNormalization
-from tfft.backbones.keras_hub_downloads import download, short
+from tfft.backbones.keras_hub_downloads import download, load_preset
 from tfft.backbones.model_folders import read_json
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
+from tfft.storage.foreign_files import local_path
 
 KINDS = (keras_hub.models.ResNetBackbone, keras_hub.models.ViTBackbone)
 
@@ -56,7 +58,8 @@ def keras_hub_images(
             )
     folder = _folder(preset)
     sizes = (image_size, image_size) if isinstance(image_size, int) else image_size
-    model = _model(folder, preset, sizes)
+    with built_from(folder):
+        model = _model(folder, preset, sizes)
     height, width = model.image_shape[:2]
     if sizes is not None and (height, width) != tuple(sizes):
         raise ConfigError(
@@ -86,7 +89,7 @@ def _folder(preset: str) -> pathlib.Path:
     }
     if "://" in preset or preset in known:
         return download(known.get(preset, preset))
-    folder = pathlib.Path(preset).expanduser()
+    folder = local_path(preset, WeightsError)
     if not (folder / "config.json").is_file():
         raise WeightsError(
             f"preset={preset!r} is no KerasHub preset of images and no folder with a config.json.",
@@ -106,13 +109,7 @@ def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> 
             valid=", ".join(kinds),
         )
     resnet = {"image_shape": (*(sizes or (224, 224)), 3)} if name == "ResNetBackbone" else {}
-    try:
-        return kinds[name].from_preset(str(folder), **resnet)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {short(error)}",
-            valid="config.json and weights of the same model, whole",
-        ) from error
+    return load_preset(kinds[name], folder, **resnet)
 
 
 def _normalisation(folder: pathlib.Path, preset: str) -> tuple[Any, Any]:

@@ -10,7 +10,8 @@ import safetensors
 
 from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, Range, validated
 from tfft.backbones.base import Backbone
-from tfft.backbones.keras_hub_downloads import resolve_preset, short
+from tfft.backbones.build_limits import built_from
+from tfft.backbones.keras_hub_downloads import load_preset, resolve_preset, short
 from tfft.backbones.model_folders import layout, read_json
 from tfft.backbones.model_folders import notes as notes_of_folder
 from tfft.backbones.text import tokenizer_loading, transformers_weights
@@ -61,7 +62,9 @@ def keras_hub(
       ConfigError: the backbone has no such pooling, or windows that cannot be.
     """
     folder, notes = resolve_preset(preset)
-    model, architecture, preprocessor, more = _load(folder, sequence_length, dtype)
+    kind = layout(folder)
+    with built_from(folder):
+        model, architecture, preprocessor, more = _load(folder, kind, sequence_length, dtype)
     most = getattr(model, "max_sequence_length", sequence_length)
     if sequence_length > most:
         raise DepthError(
@@ -84,9 +87,9 @@ def keras_hub(
 
 
 def _load(
-    folder: pathlib.Path, length: int, dtype: str | None
+    folder: pathlib.Path, kind: str, length: int, dtype: str | None
 ) -> tuple[Any, Architecture, TextPreprocessor, tuple[str, ...]]:
-    if layout(folder) == "hub":
+    if kind == "hub":
         model, architecture = _load_hub(folder, dtype)
         tokenizer = tokenizer_loading.hub_folder_tokenizer(folder)
         preprocessor = tokenizer_loading.from_hub(architecture, tokenizer, length)
@@ -122,13 +125,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
             valid=", ".join(known),
             see="tfft list presets",
         )
-    try:
-        model = architecture.model.from_preset(str(folder), dtype=dtype)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {short(error)}",
-            valid="config.json and weights of the same model, whole",
-        ) from error
+    model = load_preset(architecture.model, folder, dtype=dtype)
     _check_whole(folder, model)
     return model, architecture
 

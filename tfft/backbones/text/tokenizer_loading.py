@@ -9,7 +9,7 @@ from typing import Any
 
 import keras_hub
 
-from tfft.backbones.model_folders import read_json
+from tfft.backbones.model_folders import read_json, read_text
 from tfft.backbones.text.decoder_architectures import Generator
 from tfft.backbones.text.encoder_architectures import Architecture
 from tfft.errors import WeightsError
@@ -25,25 +25,18 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
     WordPiece goes through our own, with the rules that the published weights were trained with:
     KerasHub's keeps accents when it lower-cases, and theirs did not.
     """
-    if isinstance(architecture, Generator):
-        return _generating(architecture, tokenizer, length)
+    if isinstance(architecture, Generator) and architecture.sides is not None:
+        begins = architecture.sides.begins(tokenizer)
+        settings = _ids(tokenizer, length, architecture.sides.starts)
+        return SourcePreprocessor(HubTokenizer(tokenizer), begins=begins, **settings)
     if architecture.word_piece and not isinstance(
         tokenizer, keras_hub.tokenizers.SentencePieceTokenizer
     ):
         vocabulary = {token: i for i, token in enumerate(tokenizer.get_vocabulary())}
         strip = getattr(tokenizer, "strip_accents", False) or None
-        settings = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
-        return _word_piece(vocabulary, settings, length, _pairs(architecture))
+        rules = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
+        return _word_piece(vocabulary, rules, length, _pairs(architecture))
     return _hub(tokenizer, length, _pairs(architecture))
-
-
-def _generating(architecture: Generator, tokenizer: Any, length: int) -> TextPreprocessor:
-    """Returns the preprocessor of a backbone that writes text."""
-    sides, words = architecture.sides, HubTokenizer(tokenizer)
-    if sides is None:
-        return TextPreprocessor(words, **_ids(tokenizer, length))
-    settings = _ids(tokenizer, length, sides.starts)
-    return SourcePreprocessor(words, begins=sides.begins(tokenizer), **settings)
 
 
 def _ids(tokenizer: Any, length: int, starts: bool = True) -> dict[str, Any]:
@@ -129,7 +122,7 @@ def _word_piece_parts(
             valid='tokenizer_config.json with {"do_lower_case": true} or false',
         )
     # Not splitlines: a token may be one of the other line separators of Unicode.
-    tokens = path.read_text("utf-8").replace("\r\n", "\n").removesuffix("\n").split("\n")
+    tokens = read_text(path).replace("\r\n", "\n").removesuffix("\n").split("\n")
     settings = WordPieceSettings(
         lowercase=bool(options["do_lower_case"]),
         strip_accents=options.get("strip_accents"),
@@ -163,7 +156,7 @@ def _byte_pairs(folder: pathlib.Path, options: Mapping[str, Any]) -> Any:
     """Reads vocab.json and merges.txt, or the same out of tokenizer.json."""
     if (folder / "vocab.json").exists() and (folder / "merges.txt").exists():
         vocabulary = read_json(folder / "vocab.json")
-        lines = (folder / "merges.txt").read_text("utf-8").split("\n")
+        lines = read_text(folder / "merges.txt").split("\n")
         merges = [line for line in lines if line and not line.startswith("#version")]
     elif (folder / "tokenizer.json").exists():
         model = read_json(folder / "tokenizer.json")["model"]

@@ -71,7 +71,7 @@ def open_bytes(path: str) -> BinaryIO:
     try:
         file = open_regular(local_path(path, DataError))
     except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.", set_in=path) from error
+        raise DataError(f"{path} cannot be read: {error.strerror}.", set_in=str(path)) from error
     return decompressed(file, format_suffix(path)[1], path)
 
 

@@ -27,11 +27,11 @@ class TFRecord(Format):
     """
 
     def __init__(self, where: str):
+        super().__init__(where)
+        self._refuse_long_records()
         from google.protobuf.message import DecodeError
         from tensorflow.core.example.example_pb2 import Example
 
-        super().__init__(where)
-        self._refuse_long_records()
         self._example, self._decode_error = Example, DecodeError
         first = next(self._examples(), None)
         if first is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
@@ -16,10 +17,12 @@ from tfft.data.sources.split_rows import split_paths
 from tfft.data.splits import Rows, check_shares, complete, take, without_overlap
 from tfft.errors import DataError
 from tfft.preprocessing.media_files import content_hash
+from tfft.storage.foreign_files import local_path
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp")
 IMAGE_NAMES = ("image", "path", "file", "filename", "file_name", "image_path", "picture", "photo")
 SEE = "tfft check --gin_file=quick/images.gin --gin.DATA=FOLDER"
+OUTSIDE = "--trust_data"
 VALID = (
     "a folder for each class with images in it; train, validation and test folders of that kind; "
     "or a table with a column of paths and one of labels"
@@ -43,6 +46,7 @@ def images(
     test_share: float = 0.1,
     group: str | None = None,
     decode: Literal["auto", "memory", "on_demand"] = "auto",
+    trust_data: bool | Sequence[str] = False,
 ) -> Source:
     """Returns a source of a person's own images.
 
@@ -64,6 +68,9 @@ def images(
         or the scene that an image is from. It is one of `columns` too.
       decode: "memory" decodes each image once, "on_demand" each time that it is read; "auto" keeps
         the images of a split in memory if they take at most a quarter of what is free.
+      trust_data: True if a table may name images outside of its own folder: by absolute paths, by
+        "..", or through links. No config can set it; `--trust_data` does. Links in a folder of
+        images are followed.
 
     Raises:
       DataError: there are no images, one cannot be read, or no run could learn from them.
@@ -72,7 +79,9 @@ def images(
     paths, _ = split_paths(data, validation, test, skip=".txt", see=SEE)  # lists without labels
     columns = tuple(dict.fromkeys([*columns, *([group] if group else [])]))
     tables = {
-        split: read_images(path, image=image, label=label, columns=columns)
+        split: read_images(
+            path, image=image, label=label, columns=columns, trust_data=trust_data is True
+        )
         for split, path in paths.items()
     }
     rows: dict[str, Rows] = {
@@ -156,6 +165,7 @@ def read_images(
     image: str | None = None,
     label: str | None = None,
     labelled: bool = True,
+    trust_data: bool = False,
     **settings: Any,
 ) -> Table:
     """Returns the paths of images, and their labels unless `labelled` is False.
@@ -164,12 +174,13 @@ def read_images(
       path: a folder, of classes where labels are read; a table whose paths are from its own folder;
         a .txt file with a path a line; "-" for a table on standard input.
       image, label: names of the table's columns.
+      trust_data: whether the table may name images outside of its folder.
       settings: further ones of `tfft.data.sources.files.read`.
 
     Raises:
       DataError: there are none, or the table cannot be read.
     """
-    place = pathlib.Path(path).expanduser()
+    place = local_path(path, DataError)
     if path != "-" and place.is_dir():
         return _folder(place, labelled)
     if "chooser" not in settings:
@@ -180,12 +191,31 @@ def read_images(
         error.see = SEE
         raise
     base = pathlib.Path() if path == "-" else place.parent
-    return dataclasses.replace(table, inputs=([_from(base, value) for value in table.texts],))
+    values = [_from(base, value) for value in table.texts]
+    if not trust_data:
+        refuse_outside([base], values, table)
+    return dataclasses.replace(table, inputs=(values,))
 
 
 def _from(base: pathlib.Path, value: str) -> str:
     """Returns an image as it is named from here, where it is named from a folder."""
-    return value if value.startswith("data:") else str(base / pathlib.Path(value).expanduser())
+    return value if value.startswith("data:") else str(base / value)
+
+
+def refuse_outside(folders: Sequence[pathlib.Path], values: Sequence[str], table: Table) -> None:
+    """Refuses files of a table that are not below one of some folders once links are followed."""
+    begins = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
+    for number, value in enumerate(values):
+        if "\0" in value or value.startswith("data:"):
+            continue
+        if not os.path.realpath(value).startswith(begins):
+            where = table.place(table.lines[number])
+            raise DataError(
+                f"{where}: the file {value!r} is outside of {begins[0]}.",
+                set_in=where,
+                valid=f"files below {begins[0]}; {OUTSIDE} where you trust the table",
+                see=SEE,
+            )
 
 
 def _column(path: str, label: str | None, columns: Sequence[str]) -> str | None:
@@ -212,6 +242,8 @@ def _folder(folder: pathlib.Path, labelled: bool) -> Table:
             valid=f"{VALID}; images end in {', '.join(SUFFIXES)}",
             see=SEE,
         )
+    for file in images:
+        local_path(file, DataError)
     paths, notes = list(map(str, images)), [f"{folder}: {len(images):,} images"]
     if len(images) < len(inside):
         notes.append(f"{folder}: {len(inside) - len(images):,} files that are no images not read")

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfft.errors import DataError
 from tfft.preprocessing.fingerprints import digest
+from tfft.preprocessing.image.image_sizes import MOST_PIXELS, claimed_pixels
 from tfft.preprocessing.media_files import KINDS, content, data_uri, name_of
 
 THUMBNAIL = 64  # pixels of its longer side
@@ -63,13 +64,24 @@ class ImagePreprocessor(tf.Module):
           DataError: one cannot be read, or is no image; its `row` says which.
         """
         names = [value.decode() for value in values.numpy()]
-        read = [_row(number, content, name) for number, name in enumerate(names)]
+        read = [_row(number, self._content, name) for number, name in enumerate(names)]
         try:
             return self(tf.constant(read))
         except tf.errors.InvalidArgumentError:
             for number, (name, each) in enumerate(zip(names, read, strict=True)):
                 _row(number, self._refuse, name, each)
             raise
+
+    def _content(self, name: str) -> bytes:
+        """Returns the content of a file, unless the image in it is too large to be decoded."""
+        read = content(name)
+        if (pixels := claimed_pixels(read)) > MOST_PIXELS:
+            raise DataError(
+                f"{name_of(name)} has {pixels:,} pixels, by its header.",
+                set_in=name_of(name),
+                valid=f"images of at most {MOST_PIXELS:,} pixels, all frames together",
+            )
+        return read
 
     def _refuse(self, name: str, read: bytes) -> None:
         try:
