@@ -74,7 +74,8 @@ def read_run(files: Workdir) -> Mapping[str, Any]:
     found = files.read_json("run.json") or {}
     data = found.get("data", {})
     kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
-    kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")] if kinds[0][0] else []
+    if isinstance(data, dict):
+        kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")]
     if not all(isinstance(value, kind) for value, kind in kinds):
         raise files.damaged("run.json", "it has another content than a run writes")
     return found
