@@ -33,6 +33,7 @@ class UserError(Exception):
       valid: what would be right.
       see: the next command to run.
       call: the next Python call, if `python_form` of `see` does not name the right one.
+      answers: the wrong answers of a DataError; `examples` adds the rows in which they stand.
 
     Attributes:
       from_command: True if the arguments came from a config or a command line.
@@ -48,10 +49,11 @@ class UserError(Exception):
         valid: str | None = None,
         see: str | None = None,
         call: str | None = None,
+        answers: Collection[str] = (),
     ):
         super().__init__(problem)
         self.problem, self.set_in, self.valid, self.see = problem, set_in, valid, see
-        self.call = call
+        self.call, self.answers = call, frozenset(answers)
 
     def __str__(self) -> str:
         if self.from_command:
@@ -87,16 +89,11 @@ class DataError(UserError):
 
     Attributes:
       row: the number, from 0, of the one of several examples that cannot be read.
-      answers: The answers that are wrong; `examples` adds the rows in which they stand.
       skippable: True if the rows that it is about can be left out, and the others read.
     """
 
     row: int | None = None
     skippable = False
-
-    def __init__(self, problem: str, *, answers: Collection[str] = (), **hints: str | None):
-        super().__init__(problem, **hints)
-        self.answers = frozenset(answers)
 
 
 class WeightsError(UserError):

@@ -518,7 +518,7 @@ def test_a_module_that_is_not_there_or_no_python_is_told(folder, own):
     (folder / "run.gin").write_text("import mine\n" + WHOLE)
     assert refused_text(("mine",)) == (
         "there is no module mine.\n  set in  run.gin:1\n"
-        "  valid   mine.py in this folder, or --allow_imports=FOLDER/mine.py for another\n"
+        "  valid   mine.py in this folder, or --allow_imports=FOLDER/mine.py\n"
         "  see     tfft list"
     )
     own("def has(text:\n")

@@ -10,6 +10,7 @@ from finished_runs import copy_of, reviews
 
 import tfft
 from tfft import api
+from tfft.backbones.base import without_folders
 from tfft.backbones.text.tiny import tiny
 from tfft.cli import main as cli
 from tfft.errors import UserError
@@ -83,3 +84,18 @@ def test_an_export_into_a_name_that_cannot_be_is_refused(home):
     for name in ("x" * 256, "a\0b", "run.gin"):
         with pytest.raises(UserError, match="cannot write"):
             export(pathlib.Path(name), None, {}, (), None)
+
+
+def test_presets_are_named_without_the_folders_of_the_machine(tmp_path):
+    (tmp_path / "my bert").mkdir()
+    for preset, name in {
+        str(tmp_path / "my bert"): "my bert",
+        "/home/somebody/models/bert": "bert",
+        "image: /a/b/vit + text: minilm_l6": "image: vit + text: minilm_l6",
+        "bert_tiny_en_uncased, adapted in /a/runs/out": "bert_tiny_en_uncased, adapted in out",
+        r"C:\models\bert": "bert",
+        "models/bert": "models/bert",
+        "hf://somebody/bert": "hf://somebody/bert",
+        "kaggle://keras/bert/keras/bert_tiny_en_uncased/2": "",
+    }.items():
+        assert without_folders(preset) == (name or preset)

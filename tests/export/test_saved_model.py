@@ -97,7 +97,9 @@ def test_the_gate_lets_through_what_is_within_its_tolerance_alone(tmp_path, monk
         with pytest.raises(ExportError, match="differs from the model in memory"):
             export(folder, served, {}, inputs, lambda _, found=difference_found: found)
     assert list(folder.iterdir()) == []
+    (folder / ".export-0badc0de").mkdir()  # of a killed process
     assert export(folder, served, {}, inputs, lambda _: 9e-6) == (folder / "1", 9e-6)
+    assert [path.name for path in folder.iterdir()] == ["1"]
 
 
 def test_what_half_precision_changes_is_not_lost_between_parts():

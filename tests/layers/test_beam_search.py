@@ -88,10 +88,7 @@ def test_a_row_is_continued_as_if_it_were_alone(beams):
 
 
 def test_numbers_that_cannot_be_are_refused():
-    for settings, told in (
-        ({"longest": 0}, "max_new_tokens=0"),
-        ({"longest": 4, "beams": 0}, "num_beams=0"),
-        ({"longest": 4, "penalty": -1.0}, "length_penalty=-1.0"),
-    ):
-        with pytest.raises(ConfigError, match=told):
+    for settings in ({"longest": 0}, {"longest": 4, "beams": 0}, {"longest": 4, "penalty": -1.0}):
+        *_, (name, value) = settings.items()
+        with pytest.raises(ConfigError, match=f"Search.{name} must be.*{name}={value}"):
             Search(**settings)

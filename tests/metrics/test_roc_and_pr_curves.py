@@ -26,7 +26,7 @@ def made(counts, seed=0, sure=1.5):
 def ranked(truth, outputs):
     names = [f"c{number}" for number in range(outputs.shape[1])]
     classes = classification_metrics(truth, outputs, names)["classes"]
-    return ranking(truth, outputs, names, classes), classes
+    return ranking(truth, outputs, names), classes
 
 
 @pytest.mark.parametrize("counts", [(12, 8), (1000, 1000), (3000, 40), (300, 200, 100)])

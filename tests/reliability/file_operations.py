@@ -193,17 +193,21 @@ def newest(out):
 
 
 def state(home):
-    """Returns what a process that begins now would find: names, kinds, contents."""
-    digest = hashlib.sha256()
-    rows = []
+    """Returns what a process that begins now would find: names, kinds, contents.
+
+    Of what has a temporary name it is the name alone: nobody reads it, it is removed by its name.
+    """
+    rows = set()
     for path in home.rglob("*"):
-        name = normal(str(path.relative_to(home)))
-        content = b""
-        if path.is_file() and not path.is_symlink() and not name.endswith("events"):
-            content = path.read_bytes()
-        rows.append(f"{name} {oct(path.lstat().st_mode)} {_digest(content)}")
-    digest.update("\n".join(sorted(rows)).encode())
-    return digest.hexdigest()
+        parts = path.relative_to(home).parts
+        hidden = next((place for place, part in enumerate(parts) if TEMPORARY.search(part)), None)
+        if hidden is not None:
+            rows.add(normal("/".join(parts[: hidden + 1])))
+            continue
+        name = normal("/".join(parts))
+        read = path.is_file() and not path.is_symlink() and not name.endswith("events")
+        rows.add(f"{name} {path.lstat().st_mode:o} {_digest(path.read_bytes() if read else b'')}")
+    return _digest("\n".join(sorted(rows)).encode())
 
 
 def _digest(content):

@@ -192,7 +192,7 @@ def test_a_checkpoint_of_another_run_is_passed_over(run):
     (files.path / "checkpoints/step-000000010.safetensors").mkdir()
     say = Say()
     assert checkpointing.newest_position(files, 1, say)[1].total_steps == 4
-    assert "belongs to another run. The one before it is used." in say.lines[1]
+    assert "belongs to another run than run.json. The one before it is used." in say.lines[1]
     assert files.newest_state()["total_steps"] == 4
     (files.path / NEWEST).unlink()
     assert checkpointing.newest_position(files, 1, say)[0] is None

@@ -1,6 +1,7 @@
 """Each file of an export damaged in each way: nothing is computed, and the file is named."""
 
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -59,7 +60,7 @@ def verdict(name, kind):
     if name == CARD:
         if kind in CHANGES:
             return "tfft.json is damaged|tfft.json cannot be read|tfft.json is not what|format"
-        return "tfft.json is no file|tfft.json cannot be read"
+        return "tfft.json cannot be read"
     if kind in ("deleted", "a folder"):
         return "is missing" if kind == "deleted" else "is a folder"
     if kind == "a link to nowhere":
@@ -113,33 +114,28 @@ def test_a_damaged_file_is_refused(home, capsys, name, kind):
         refused(capsys, verdict(name, kind))
 
 
-@pytest.mark.parametrize("name", FILES)
-@pytest.mark.parametrize("other", FILES)
+@pytest.mark.parametrize(("name", "other"), itertools.combinations(FILES, 2))
 def test_files_that_changed_places_are_refused(home, capsys, name, other):
     version = home / "out/export/1"
-    if name < other:
-        with changed(version):
-            one, two = version / name, version / other
-            content = one.read_bytes()
-            one.write_bytes(two.read_bytes())
-            two.write_bytes(content)
-            refused(capsys, "does not match its checksum|is no file of|cannot be read|is damaged")
+    with changed(version):
+        one, two = version / name, version / other
+        content = one.read_bytes()
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(content)
+        refused(capsys, "does not match its checksum|is no file of|cannot be read|is damaged")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in FILES if name != "fingerprint.pb"])
-def test_a_file_of_another_export_is_refused(home, capsys, name):
-    """The other export has the same weights' sizes, and other weights and names."""
-    with changed(home / "out/export/1"):
-        shutil.copytree("data", "other")
-        text = pathlib.Path("data/reviews.csv").read_text()
-        pathlib.Path("other/reviews.csv").write_text(text.replace("good", "nice"))
-        flags = ["--gin_file=run.gin", "--gin.files.data=other/reviews.csv", "--workdir=second"]
-        assert cli.command(["train", *flags, "--quiet"]) == 0
-        assert cli.command(["export", "--workdir=second", "--quiet"]) == 0
-        shutil.copy(home / "second/export/1" / name, home / "out/export/1" / name)
-        refused(capsys, "is damaged")
-        shutil.rmtree("other"), shutil.rmtree("second")
+def test_files_of_another_export_are_refused(home, capsys):
+    """The other export has the same sizes and names, and other weights."""
+    flags = ["--gin_file=run.gin", "--seed=1", "--workdir=second", "--quiet"]
+    assert cli.command(["train", *flags]) == 0
+    assert cli.command(["export", "--workdir=second", "--quiet"]) == 0
+    for names in ([CARD], ["saved_model.pb"], [INDEX], [VALUES], [INDEX, VALUES]):
+        with changed(home / "out/export/1"):
+            for name in names:
+                shutil.copy(home / "second/export/1" / name, home / "out/export/1" / name)
+            refused(capsys, "is damaged")
 
 
 FOREIGN = {

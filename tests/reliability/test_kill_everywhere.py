@@ -8,8 +8,8 @@ import pytest
 from file_operations import EXPORT, GO, KILL, TRAIN, Recorder, make_home, results, run
 
 PHASES = (TRAIN, EXPORT)
-KILLED = {TRAIN: 16, EXPORT: 6}  # in `make test-all`, evenly spaced
-TOGETHER = 24  # runs in one process
+KILLED = {TRAIN: 12, EXPORT: 4}  # in `make test-all`, evenly spaced
+TOGETHER = 10  # runs in one process
 
 
 @pytest.fixture(scope="module", params=PHASES)

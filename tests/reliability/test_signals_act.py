@@ -74,12 +74,21 @@ def start(case):
     return process
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("number", signals.SIGNALS)
+@pytest.mark.parametrize(
+    ("case", "number"),
+    [
+        ("python_code", signal.SIGINT),
+        ("python_code", signal.SIGTERM),
+        ("call_of_a_library", signal.SIGTERM),
+        ("batch_that_does_not_end", signal.SIGINT),
+        pytest.param("call_of_a_library", signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param("batch_that_does_not_end", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("last_checkpoint", signal.SIGTERM, marks=pytest.mark.slow),
+        pytest.param("batch_that_ends", signal.SIGINT, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_acts_within_two_seconds(case, number):
     said, least, most = CASES[case]
-    if number == signal.SIGINT and most > 2.6:
-        pytest.skip("as with SIGTERM, and it takes seconds")
     process = start(case)
     began = time.monotonic()
     process.send_signal(number)

@@ -44,7 +44,7 @@ sys.exit(status)
 TRAIN, EXPORT = file_operations.TRAIN.split(), file_operations.EXPORT.split()
 # In the order of a run: each goes on in the folder of the one before it.
 PHASES = {
-    "reading": ("tfft.data.sources.files:_files", TRAIN),
+    "reading": ("tfft.data.sources.files:_validate_tables", TRAIN),
     "fingerprints": ("tfft.runs.workdir_state:described", TRAIN),
     "encoding": ("tfft.training.split_encoder:encode", TRAIN),
     "features": ("tfft.training.feature_cache.cache:Features._compute", TRAIN),
@@ -53,9 +53,9 @@ PHASES = {
     "validation": ("tfft.training.checkpointing:Recorder.on_test_begin", TRAIN),
     "the freeze proof": ("tfft.runs.trainer:prove_freeze", TRAIN),
     "calibration": ("tfft.evaluation.inference:predict", TRAIN),
-    "evaluation": ("tfft.runs.final_evaluation:inference.outputs_of", TRAIN),
-    "baselines": ("tfft.runs.final_evaluation:run_baselines.floors_of", TRAIN),
-    "report": ("tfft.runs.final_evaluation:report.build", TRAIN),
+    "evaluation": ("tfft.evaluation.inference:outputs_of", TRAIN),
+    "baselines": ("tfft.runs.run_baselines:floors_of", TRAIN),
+    "report": ("tfft.reports.report:build", TRAIN),
     "page": ("tfft.reports.report:page", TRAIN),
     "export": ("tfft.export.saved_model:tf.saved_model.save", EXPORT),
     "comparison": ("tfft.export.saved_model:_fresh_process", EXPORT),

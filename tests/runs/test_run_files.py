@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import sys
 
 import pytest
 from finished_runs import copy_of
@@ -60,14 +61,18 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def home(finished, tmp_path, monkeypatch):
-    """A copy of it; the current folder is another one."""
+    """A copy of it; the current folder is another one, and no module was imported yet."""
+    path = [each for each in sys.path if each != str(finished)]
+    monkeypatch.setattr(sys, "path", path)
+    monkeypatch.delitem(sys.modules, "bodies", raising=False)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     return copy_of(finished, tmp_path / "home")
 
 
 def call(verb, home, *flags):
-    return cli.command([verb, f"--workdir={home / 'out'}", "--allow_imports=bodies", *flags])
+    allowed = f"--allow_imports={home / 'bodies.py'}"
+    return cli.command([verb, f"--workdir={home / 'out'}", allowed, *flags])
 
 
 def test_a_run_needs_no_data_to_predict_export_and_be_evaluated_on_a_file(home, capsys):
@@ -82,6 +87,13 @@ def test_a_run_needs_no_data_to_predict_export_and_be_evaluated_on_a_file(home, 
     compared = len(run_files.load_held_out(Workdir(home / "out"))[0])
     assert compared > 5 and f"on {compared} raw texts" in shown.out
     assert f"bodies/a stands for {home}/bodies/a, from where the run was trained" in shown.err
+
+
+def test_a_module_of_the_folder_of_the_training_is_named_and_not_taken(home, capsys):
+    flags = ["--workdir", str(home / "out"), "--allow_imports=bodies", "--input=new.csv"]
+    assert cli.command(["predict", *flags]) == 2
+    shown = capsys.readouterr().err
+    assert f"valid   --allow_imports={home}/bodies.py, which runs the code of that file" in shown
 
 
 def test_evaluate_says_that_the_data_are_gone(home, capsys):

@@ -221,6 +221,21 @@ def test_what_people_write_stays_within_the_limits(write):
     assert load.load(["again.gin"]).text == found.text
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "L = " + repr(["a"] * 9000) + "\nTextClassification.labels = %L\nfiles.columns = %L\n"
+        "Stage.freeze = %L\nk/Stage.freeze = %L\n",
+        "".join(f"s{n}/Stage.epochs = 2\n" for n in range(60)),
+    ],
+)
+def test_a_run_could_read_its_config_again(write, lines):
+    names = ", ".join(f"@s{n}/Stage()" for n in range(60)) if "s0" in lines else "@k/Stage()"
+    write("run.gin", WHOLE.replace("(@Stage(),)", f"[{names}, @Stage()]") + lines)
+    with pytest.raises(ConfigError, match="the whole config of the run is too long"):
+        load.load(["run.gin"])
+
+
 def test_parts_of_a_text_are_joined(write):
     write("run.gin", WHOLE + "files.text = ('a' \"b\"\n  r'\\c' '' '''d''')\n")
     assert load.load(["run.gin"]).value("files.text") == "ab\\cd"

@@ -1,7 +1,6 @@
 """Which file `--allow_imports=NAME` takes: never one that came with a config or a run."""
 
 import hashlib
-import json
 import subprocess
 import sys
 
@@ -11,6 +10,8 @@ from tfft.cli import main as cli
 from tfft.config import load
 from tfft.config.catalog import configurables
 from tfft.errors import ConfigError
+from tfft.storage.format_versions import KEY, WORKDIR
+from tfft.storage.workdir import Workdir
 
 CONFIG = """\
 import my_tasks
@@ -53,9 +54,9 @@ def test_the_current_folder_comes_first_and_the_other_is_not_on_the_path(place):
     assert f"my_tasks is my_tasks.py, SHA-256 {digest}" in found.notes
     assert str(place / "theirs") not in sys.path
     with pytest.raises(ModuleNotFoundError):  # the optional module is that of nobody
-        found.kwargs()
+        found.kwargs(["source"])
     (place / "optional_of_mine.py").write_text("NAME = 'mine'\n")
-    assert found.kwargs()["source"] == "mine"
+    assert found.kwargs(["source"])["source"] == "mine"
 
 
 @pytest.mark.parametrize("folder", [None, "theirs"])
@@ -75,7 +76,7 @@ def test_a_folder_that_a_path_names_is_used(place):
     (place / "theirs" / "optional_of_mine.py").write_text("NAME = 'theirs'\n")
     (place / "my_tasks.py").write_text(FOREIGN)
     found = read("theirs/my_tasks.py")
-    assert found.kwargs()["source"] == "theirs"
+    assert found.kwargs(["source"])["source"] == "theirs"
     assert any("my_tasks is theirs/my_tasks.py, SHA-256 " in note for note in found.notes)
     assert found.flags == "--gin_file=theirs/run.gin --allow_imports=theirs/my_tasks.py"
 
@@ -88,7 +89,7 @@ def test_a_package_can_be_named_by_its_folder(place):
     config = CONFIG.replace("import my_tasks", "import packed.deep").replace("my_tasks", "deep")
     (place / "run.gin").write_text(config)
     found = read("theirs/packed", files=["run.gin"])
-    assert found.kwargs()["source"] == "deep"
+    assert found.kwargs(["source"])["source"] == "deep"
     sys.modules.pop("packed")
 
 
@@ -121,11 +122,18 @@ def test_a_foreign_workdir_brings_no_module(place, capsys):
     (run / "best").mkdir(parents=True)
     (run / "config.gin").write_text(CONFIG)
     (run / "my_tasks.py").write_text(FOREIGN)
-    (run / "run.json").write_text(json.dumps({"format": 2, "folder": str(place / "theirs")}))
+    content = {KEY: WORKDIR, "folder": str(place / "theirs"), "identity": {"config": CONFIG}}
+    Workdir(run).write_json("run.json", content)
     flags = ["--workdir=theirs/out", "--input=new.csv", "--allow_imports=my_tasks"]
     assert cli.command(["predict", *flags]) == 2
     assert "there is no module my_tasks" in capsys.readouterr().err
     assert not any("theirs" in each for each in sys.path)
+
+
+def test_the_path_is_not_extended_where_it_is_not_needed(place):
+    found = read("json", files=[_importing(place, "json")], strict=False)
+    assert any("json is " in note and "json/__init__.py" in note for note in found.notes)
+    assert str(place) not in sys.path
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ def test_a_model_that_does_more_than_compute_is_refused(home, capsys, act):
     for verb in ("predict", "evaluate"):
         assert cli.command([verb, "--workdir=out/export", INPUT]) == 2
         error = capsys.readouterr().err
-        assert f"may do more than compute: it runs {name} in __inference" in error
+        assert "may do more than compute: it runs" in error and f"{name} in __inf" in error
         assert "--trust_export" in error and "docs/serving.md" in error
     assert not (home / WRITTEN).exists()
 
@@ -254,5 +254,5 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path):
     path = tmp_path / "saved_model.pb"
     with path.open("wb") as file:
         file.truncate(2**40)
-    with pytest.raises(ExportError, match="has 1,099,511,627,776 bytes, more than"):
+    with pytest.raises(ExportError, match="cannot be read: it has more than 536,870,912 bytes"):
         operations.refuse_foreign(path)

@@ -4,15 +4,23 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import test_image_classification as images
-from test_matrix import NAMES, case
+from test_matrix import NAMES, case, fits
 
 from tfft import api
+from tfft.backbones.text.decoder_architectures import ALL
+from tfft.backbones.text.tiny import tiny
 from tfft.data import examples
 from tfft.data.inputs import names_of
 from tfft.errors import ExportError
+from tfft.export.operations import foreign_operations
+from tfft.export.saved_model import Served
 from tfft.reports.console import Console
 from tfft.runs import exported
+from tfft.runs.restore import built_head
+from tfft.tasks.base import serving_signature
+from tfft.training.model import assemble
 from tfft.training.schedules import Linear
 from tfft.training.stage import Stage
 
@@ -76,3 +84,27 @@ def test_an_export_is_evaluated_as_its_run(tmp_path, name):
     assert kept and equal(kept, found)
     values = [kept[metric.key]["value"] for metric in metrics if metric.key in kept]
     assert any(value for value in values)
+
+
+def pairs():
+    """Yields each task with one backbone, some of them with all."""
+    for name in NAMES:
+        kinds = [kind for kind in ALL if fits(name, kind)]
+        every = name in ("text_classification", "causal_lm", "seq2seq")
+        yield from ((name, kind) for kind in (kinds if every else kinds[:1]))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("restored_state")
+@pytest.mark.parametrize(("name", "kind"), pairs())
+def test_exports_of_tasks_have_allowed_operations(tmp_path, name, kind):
+    made = case(name)
+    counts = made.make_source().label_counts("train")
+    task = made.make_task().with_training_answers(counts)
+    body = tiny(kind).read_for(task)
+    model = assemble(body, built_head(task, body), frozenset()).full
+    signature = serving_signature(task)
+    served = Served(model, body.read_for(signature.task).preprocessor, signature)
+    functions = {"serving_default": served.text, "token_ids": served.given}
+    tf.saved_model.save(served, str(tmp_path / "1"), signatures=functions)
+    assert foreign_operations(tmp_path / "1" / "saved_model.pb") == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+from typing import Any
 
 from tfft.backbones.model_folders import find
 from tfft.backbones.presets import handles
@@ -60,6 +61,25 @@ def download(handle: str) -> pathlib.Path:
             see="tfft fetch minilm_l6",
         ) from error
     return pathlib.Path(path)
+
+
+def load_preset(kind: Any, folder: pathlib.Path, **settings: Any) -> Any:
+    """Returns the model of a folder in KerasHub's layout.
+
+    Args:
+      kind: its class.
+      settings: of `from_preset`.
+
+    Raises:
+      WeightsError: config and weights do not fit.
+    """
+    try:
+        return kind.from_preset(str(folder), **settings)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise WeightsError(
+            f"the weights in {folder} cannot be read into its config: {short(error)}",
+            valid="config.json and weights of the same model, whole",
+        ) from error
 
 
 def short(error: Exception) -> str:

@@ -28,6 +28,7 @@ from tfft.cli.library_messages import routed
 from tfft.config import load
 from tfft.errors import ConfigError, UserError
 from tfft.reports.console import Console, print_error
+from tfft.reports.printable import printable
 from tfft.runs import signals
 from tfft.storage.downloads import fetch
 
@@ -340,7 +341,8 @@ def command(arguments: Sequence[str]) -> int:
     """
     stop = None
     try:
-        with signals.stoppable(lambda number: signals.end_at_once(_stopped(arguments))) as stop:
+        message = printable(_stopped(arguments))
+        with signals.stoppable(lambda number: signals.end_at_once(message)) as stop:
             status = _run(arguments)
             process_faults.flush_results()
             return status

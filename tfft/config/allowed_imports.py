@@ -66,7 +66,8 @@ def find_module(
     """Returns the file of a module without importing it; packages above it are imported.
 
     What is installed comes first, then the folder of a path of --allow_imports, then the current
-    folder; the two become part of Python's path, so that the module finds its neighbours.
+    folder. The one that has the module becomes part of Python's path, so that it finds its
+    neighbours.
 
     Args:
       module: its name.
@@ -84,15 +85,12 @@ def find_module(
         found = [path for path in (stem.with_suffix(".py"), stem / "__init__.py") if path.is_file()]
     else:
         place = allow.place(module)
-        for folder in ([place.parent] if place else []) + [pathlib.Path.cwd()]:
-            add_to_path(folder)
-        importlib.invalidate_caches()
-        try:
-            spec = importlib.util.find_spec(module)
-        except (ModuleNotFoundError, ValueError):
-            spec = None
-        path = pathlib.Path(spec.origin) if spec and spec.origin else None
-        found = [path] if path and path.suffix == ".py" else []
+        if place:
+            add_to_path(place.parent)
+        found = _on_path(module)
+        if not found and _within(module, pathlib.Path.cwd()):
+            add_to_path(pathlib.Path.cwd())
+            found = _on_path(module)
         valid = _elsewhere(module, beside)
     if not found:
         raise ConfigError(
@@ -107,12 +105,27 @@ def find_module(
     return found[0]
 
 
+def _on_path(module: str) -> list[pathlib.Path]:
+    """Returns the file of a module that Python finds; none of one without a source."""
+    importlib.invalidate_caches()
+    try:
+        spec = importlib.util.find_spec(module)
+    except (ModuleNotFoundError, ValueError):
+        return []
+    path = pathlib.Path(spec.origin) if spec and spec.origin else None
+    return [path] if path and path.suffix == ".py" else []
+
+
+def _within(module: str, folder: pathlib.Path) -> pathlib.Path | None:
+    """Returns the file or the package of a module's top in a folder, None if it has none."""
+    top = module.partition(".")[0]
+    return next((p for p in (folder / f"{top}.py", folder / top) if os.path.exists(p)), None)
+
+
 def _elsewhere(module: str, folders: Sequence[pathlib.Path]) -> str:
     """Returns where a module could be: in a folder that must be named, or nowhere yet."""
+    path = next(filter(None, (_within(module, folder) for folder in folders)), None)
+    if path:
+        return f"--allow_imports={path}, which runs the code of that file"
     top = module.partition(".")[0]
-    for folder in folders:
-        for path in (folder / f"{top}.py", folder / top):
-            if os.path.exists(path):
-                return f"--allow_imports={path}, which runs the code of that file"
-    name = module.replace(".", "/")
-    return f"{name}.py in this folder, or --allow_imports=FOLDER/{top}.py for another"
+    return f"{module.replace('.', '/')}.py in this folder, or --allow_imports=FOLDER/{top}.py"

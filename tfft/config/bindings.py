@@ -20,7 +20,7 @@ LINE_LENGTH = 88
 LONGEST_LINE = 200  # characters of a line or a value in an error
 DEEPEST = 40  # lists in lists, macros included
 LARGEST = 50_000  # values in all, macros in their place; 16 characters count as one
-MOST_USES = 1_000  # objects that a config makes
+MOST_USES = 500  # objects that a config makes
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,13 +51,19 @@ from tfft.config.operative_config import (
     whole_text,
 )
 from tfft.config.overrides import override
-from tfft.config.parse import single_value, statements, token_budget
+from tfft.config.parse import (
+    MOST_BINDINGS,
+    check_readable,
+    single_value,
+    statements,
+    token_budget,
+)
 from tfft.config.strict_checks import missing, mistakes
 from tfft.errors import ConfigError, UserError
 
 ITSELF = "__itself"  # ends what gin calls for a function that is passed and not called
 # Of a config, with all that it includes.
-MOST_FILES, DEEPEST_INCLUDE, MOST_BINDINGS = 50, 20, 1_000
+MOST_FILES, DEEPEST_INCLUDE = 50, 20
 MOST_MISTAKES = 50  # that are listed
 
 
@@ -208,6 +214,8 @@ def load(
     if strict and (wrong or lacking):
         raise [*wrong, *lacking][0]
     text = whole_text(composition, reader.modules)
+    if strict:
+        check_readable(text)
     settings = tuple(all_settings(composition))
     found = (named, tuple(files), settings, text, tuple(notes), wrong, lacking, composition)
     return Config(*found, trust_data=trust_data or tuple(reader.allow.entries))

@@ -13,11 +13,12 @@ from typing import Any
 from gin import config_parser
 
 from tfft.config.bindings import DEEPEST, Macro, Origin, Reference, references, shortened
-from tfft.config.includes import is_gin, read_config, shown
+from tfft.config.includes import MAX_BYTES, is_gin, read_config, shown
 from tfft.errors import ConfigError
 
 # What gin's parser raises, by way of Python's tokenizer and of ast.literal_eval.
 UNPARSABLE = (SyntaxError, tokenize.TokenError, RecursionError, ValueError, TypeError, MemoryError)
+MOST_BINDINGS = 2_000  # of a config, with all that it includes
 MOST_TOKENS = 50_000  # words, numbers and signs of all files of a config
 LONGEST_NAME = 250  # characters of a name with its scopes
 LONGEST_NUMBER = 100  # digits
@@ -132,6 +133,26 @@ def statements(path: pathlib.Path, origin: Origin | None, budget: Iterator[int])
             set_in=f"{shown(path)}:{line}",
             valid='NAME = VALUE, where text stands in quotes: files.data = "reviews.csv"',
         ) from error
+
+
+def check_readable(text: str) -> None:
+    """Refuses a config whose whole text, which a run keeps, could not be read again.
+
+    Raises:
+      ConfigError: it is too long.
+    """
+    if len(text) < 8 * MOST_BINDINGS:  # characters of a binding
+        return
+    try:
+        bindings = len(list(_Parser(text, token_budget())))
+    except UNPARSABLE:
+        bindings = MOST_BINDINGS + 1
+    if bindings > MOST_BINDINGS or len(text.encode()) > MAX_BYTES:
+        raise ConfigError(
+            "the whole config of the run is too long, with all defaults and macros in their place.",
+            valid=f"{MOST_BINDINGS:,} bindings, {MOST_TOKENS:,} words and signs, "
+            f"{MAX_BYTES:,} bytes",
+        )
 
 
 def _syntax(error: Exception) -> tuple[int, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfft.argument_checks.validated import shown
 from tfft.data.inputs import Input, is_array_of_one, names_of
-from tfft.data.python_values import CALL, SEE, plain, value_error
+from tfft.data.python_values import plain, value_error
 from tfft.data.splits import SPLITS
 from tfft.errors import DataError
 
@@ -34,7 +34,7 @@ def rows_of(elements: Any, inputs: tuple[str, ...], split: str) -> Iterator[Any]
     """
     if isinstance(elements, Mapping) and elements and set(elements) <= set(SPLITS):
         problem = f"memory() got a dict of the splits {', '.join(elements)} for {split}."
-        raise DataError(problem, valid="memory(**splits)", see=SEE, call=CALL)
+        raise value_error(problem, valid="memory(**splits)")
     columns = _columns(elements, inputs)
     if columns is not None:
         yield from _rows(columns, split)
@@ -75,8 +75,8 @@ def is_infinite(dataset: Any) -> bool:
 def _endless(split: str, problem: str) -> DataError:
     return value_error(
         f"the dataset for {split} {problem}, and a source reads each example once.",
-        split,
-        "a dataset without repeat(), or dataset.take(N); Stage.epochs repeats the examples",
+        set_in=split,
+        valid="a dataset without repeat(), or dataset.take(N); Stage.epochs repeats the examples",
     )
 
 
@@ -91,7 +91,7 @@ def _refuse_others(elements: Any, split: str) -> None:
     elif isinstance(elements, Iterable) and not isinstance(elements, bytes | Mapping | set):
         return
     problem = f"memory() got {type(elements).__name__} for {split}."
-    raise DataError(problem, valid=valid, see=SEE, call=CALL)
+    raise value_error(problem, valid=valid)
 
 
 def _columns(elements: Any, inputs: tuple[str, ...]) -> dict[str, Any] | None:
@@ -131,7 +131,7 @@ def _rows(columns: Mapping[str, Any], split: str) -> Iterator[dict[str, Any]]:
     if len(set(lengths.values())) > 1:
         counts = ", ".join(f"{count:,} {name}" for name, count in lengths.items())
         problem = f"the columns of {split} have different lengths: {counts}."
-        raise value_error(problem, split, "columns of one length")
+        raise value_error(problem, set_in=split, valid="columns of one length")
     columns = {name: plain(values) for name, values in columns.items()}
     for row in zip(*columns.values(), strict=True):
         yield dict(zip(columns, row, strict=True))
@@ -166,7 +166,8 @@ def parts_of(element: Any, inputs: tuple[str, ...], where: str) -> tuple[Any, ..
     received = sorted(map(str, element)) if isinstance(element, Mapping) else element
     single = "; for texts and labels in two lists: memory((texts, labels))" if is_text else ""
     valid = VALID if inputs == ("text",) else f"a dict with {wanted}, or a tuple of them"
-    raise value_error(f"an element has no {wanted}: {str(received)[:80]}", where, valid + single)
+    problem = f"an element has no {wanted}: {str(received)[:80]}"
+    raise value_error(problem, set_in=where, valid=valid + single)
 
 
 def read_inputs(values: Sequence[Any], task: Any) -> tuple[list[str], ...]:

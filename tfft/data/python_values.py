@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import os
@@ -16,11 +17,7 @@ from tfft.preprocessing.media_files import data_uri
 
 SEE = "tfft list"
 CALL = "help(tfft.sources.memory.memory)"
-
-
-def value_error(problem: str, where: str, valid: str) -> DataError:
-    """Returns the error of examples that are passed as Python values."""
-    return DataError(problem, set_in=where, valid=valid, see=SEE, call=CALL)
+value_error = functools.partial(DataError, see=SEE, call=CALL)  # of examples in Python
 
 
 def plain(value: Any) -> Any:
@@ -50,11 +47,11 @@ def read_text(value: Any, where: str, structured: bool = False) -> str:
             return str(value)
     except UnicodeError as error:
         problem = f"a text is not UTF-8: {error.reason}, at {error.start}."  # type: ignore[attr-defined]
-        raise value_error(problem, where, "texts in UTF-8") from error
+        raise value_error(problem, set_in=where, valid="texts in UTF-8") from error
     if structured and isinstance(value, list | dict):
         return read_answer(value, where)
     problem = f"a text is {str(value)[:40]!r}, a {type(value).__name__}."
-    raise value_error(problem, where, "a string")
+    raise value_error(problem, set_in=where, valid="a string")
 
 
 def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
@@ -75,7 +72,7 @@ def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
             raise _no_label(label, where)
         if names is not None and label not in names:
             valid = f"{near(label, names)}, of label_names"
-            raise value_error(f"label {label!r} has no name.", where, valid)
+            raise value_error(f"label {label!r} has no name.", set_in=where, valid=valid)
         return label
     if not (isinstance(value, int) or isinstance(value, float) and math.isfinite(value)):
         raise _no_label(value, where)
@@ -85,7 +82,7 @@ def read_label(value: Any, names: Sequence[str] | None, where: str) -> str:
         return str(value).lower() if isinstance(value, bool) else str(int(value))
     if int(value) != value or not 0 <= value < len(names):
         valid = f"0 to {len(names) - 1}, for {len(names)} label_names"
-        raise value_error(f"label {value} has no name.", where, valid)
+        raise value_error(f"label {value} has no name.", set_in=where, valid=valid)
     return str(names[int(value)])
 
 
@@ -97,7 +94,8 @@ def _no_label(value: Any, where: str) -> DataError:
         valid += "; of a one-hot row the number of the class, np.argmax(row)"
         valid += "; for several labels of an example, MultiLabelClassification and classes=False"
     received = str(value)[:40] if isinstance(value, np.ndarray) else shown(value)
-    return value_error(f"an example has no label. Received: label={received}.", where, valid)
+    problem = f"an example has no label. Received: label={received}."
+    return value_error(problem, set_in=where, valid=valid)
 
 
 def read_answer(value: Any, where: str) -> str:
@@ -122,7 +120,8 @@ def read_answer(value: Any, where: str) -> str:
 
 def _no_answer(value: Any, where: str) -> DataError:
     problem = f"an example has no answer. Received: label={shown(value)}."
-    return value_error(problem, where, "text, a finite number, or a list or dict of them")
+    valid = "text, a finite number, or a list or dict of them"
+    return value_error(problem, set_in=where, valid=valid)
 
 
 def _in_json(value: Any) -> Any:
@@ -147,9 +146,10 @@ def read_number(value: Any, where: str) -> str:
     try:
         if not isinstance(value, bool) and math.isfinite(float(value)):
             return value.strip() if isinstance(value, str) else str(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         pass
-    raise value_error(f"a number is {shown(value)}.", where, "a finite number")
+    problem = f"a number is {shown(value)}."
+    raise value_error(problem, set_in=where, valid="a finite number")
 
 
 def read_sound(value: Any, sample_rate: int, where: str) -> str:
@@ -201,4 +201,4 @@ def _read_path(value: Any, where: str, kind: str, valid: str) -> str:
         return read_text(os.fspath(value), where)
     array = isinstance(value, np.ndarray)
     received = f"{value.dtype} {list(value.shape)}" if array else shown(value)
-    raise value_error(f"{kind} is {received}.", where, valid)
+    raise value_error(f"{kind} is {received}.", set_in=where, valid=valid)

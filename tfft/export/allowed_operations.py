@@ -2,7 +2,7 @@
 
 Left out is what reads or writes files, opens connections, calls Python, loads other code, or takes
 a path in an attribute, such as that of a description of messages. Datasets are left out too, for
-most of them read files. tests/security/test_exports_operations.py compares with exports of tasks.
+most of them read files. tests/tasks/test_exports.py compares with exports of tasks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The file tfft.json of an export: what it is, and a checksum of each of its files.
 
-It is written last and verified before anything of the export is loaded: TensorFlow itself notices
-files that are cut short, and no flipped bit of the weights.
+It is written last and verified before anything of the export is loaded. TensorFlow itself has
+checksums of the weights alone, not of the graph, the vocabulary in it, and the names of labels.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 
 from tfft.errors import ExportError
 from tfft.storage.atomic_write import write_atomic
-from tfft.storage.checksums import DamageError, file_digest, seal, unseal
+from tfft.storage.checksums import DamageError, seal, unseal
+from tfft.storage.foreign_files import file_digest, parse_json, read_regular
 from tfft.storage.format_versions import check_export
 
 NAME = "tfft.json"
@@ -49,15 +50,9 @@ def read(version: pathlib.Path) -> dict[str, Any]:
     """
     path = version / NAME
     try:
-        state = path.stat()
-    except OSError as error:
-        raise damaged(path, f"cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(state.st_mode) or state.st_size > MOST_BYTES:
-        raise damaged(path, f"is no file of at most {MOST_BYTES / 2**20:.0f} MiB")
-    try:
-        content = json.loads(path.read_bytes())
+        content = parse_json(read_regular(path, MOST_BYTES))
         json.dumps(content, ensure_ascii=False).encode()  # half of a pair of surrogates is no text
-    except (OSError, ValueError, RecursionError) as error:
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise damaged(path, f"cannot be read: {reason}") from error
     if not isinstance(content, dict) or "task" not in content:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from tfft.errors import ExportError
 from tfft.export.allowed_operations import IDENTIFIERS, OPERATIONS
 from tfft.export.manifest import damaged
+from tfft.storage.foreign_files import read_regular
 from tfft.storage.protobuf_fields import fields
 
 MOST_BYTES = 512 * 2**20  # of a saved_model.pb, which holds no weights
@@ -48,10 +49,7 @@ def foreign_operations(path: pathlib.Path) -> dict[str, str]:
       ExportError: the file cannot be read, is too large, or holds no model as exports do.
     """
     try:
-        size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise damaged(path, f"has {size:,} bytes, more than the {MOST_BYTES:,} that are read")
-        return _Model(path.read_bytes()).foreign()
+        return _Model(read_regular(path, MOST_BYTES)).foreign()
     except OSError as error:
         raise damaged(path, f"cannot be read: {error.strerror}") from error
     except ValueError as error:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import tempfile
 from collections.abc import Iterator
+
+from tfft.storage.atomic_write import temporary_folder
 
 
 @contextlib.contextmanager
@@ -16,7 +17,7 @@ def plain_path(folder: pathlib.Path) -> Iterator[str]:
     TensorFlow takes brackets and stars in a path for a pattern, and reads no name that is not
     UTF-8. The path is a link to the folder and is removed in the end.
     """
-    with tempfile.TemporaryDirectory(prefix="tfft-") as room:
+    with temporary_folder("tfft-") as room:
         link = os.path.join(room, "export")
         os.symlink(os.path.abspath(folder), link, target_is_directory=True)
         yield link

@@ -145,7 +145,7 @@ def export(
         signatures[served.preprocessor.reads] = served.given
         served.further = [each.served for each in (more or {}).values()]  # their variables too
         with plain_path(aside) as path:
-            _save(served, path, signatures)
+            _save(served, path, aside, signatures)
             found = [
                 each.differ(_fresh_process(path, name, each))
                 for name, each in compared.items()
@@ -165,18 +165,24 @@ def export(
         return target, difference
 
 
-def _save(served: Served, folder: str, signatures: Mapping[str, Any]) -> None:
+def _save(served: Served, path: str, folder: pathlib.Path, signatures: Mapping[str, Any]) -> None:
     """Writes a SavedModel.
+
+    Args:
+      path: where TensorFlow writes it.
+      folder: the same folder, for the user.
 
     Raises:
       WorkdirError: The system does not write a file of it.
     """
     try:
-        with explained(pathlib.Path(folder)):
-            tf.saved_model.save(served, folder, signatures=signatures)
+        tf.saved_model.save(served, path, signatures=signatures)
+    except OSError:
+        with explained(folder):
+            raise
     except tf.errors.OpError as error:
         raise WorkdirError(
-            f"cannot write {folder}: {error.message}.",
+            f"cannot write {folder}: {error.message.replace(path, str(folder))}.",
             set_in="--workdir",
             valid="a folder that you may write to, on a disk with room; then the same command",
         ) from error

@@ -8,13 +8,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfft.errors import ConfigError
+from tfft.argument_checks.validated import COUNT, NON_NEGATIVE, validated
 
 NEVER = -1e9  # the logarithm of a probability that is none
 # From the last tokens, int32 [n 1], the state and their place to logits [n v] and the state.
 Step = Callable[[Any, Any, Any], tuple[Any, Any]]
 
 
+@validated(longest=COUNT, beams=COUNT, penalty=NON_NEGATIVE)
 @dataclasses.dataclass(frozen=True)
 class Search:
     """How an answer is looked for.
@@ -26,21 +27,12 @@ class Search:
         answer's probability is divided (Wu et al., 2016); above 0 it favours longer ones.
 
     Raises:
-      ConfigError: a number that cannot be.
+      ConfigError: a number is too small.
     """
 
     longest: int
     beams: int = 1
     penalty: float = 0.0
-
-    def __post_init__(self) -> None:
-        for argument, value, least in (
-            ("max_new_tokens", self.longest, 1),
-            ("num_beams", self.beams, 1),
-            ("length_penalty", self.penalty, 0),
-        ):
-            if isinstance(value, bool) or value < least:
-                raise ConfigError(f"{argument}={value!r} cannot be.", valid=f"{least} or more")
 
 
 def search(

@@ -22,15 +22,15 @@ def pieces(text: str, spans: Mapping[str, Sequence[Span]]) -> list[dict[str, str
     """
     ends = {min(place, len(text)) for side in spans.values() for span in side for place in span[:2]}
     places = sorted({0, len(text), *ends})
-    found = []
+    result = []
     for begin, end in itertools.pairwise(places):
         truth, predicted = (
             ", ".join(str(label) for a, b, label in spans[side] if a <= begin and end <= b)
             for side in ("truth", "predicted")
         )
         kind, note = _kind_and_note(truth, predicted)
-        found.append({"text": text[begin:end], "kind": kind, "note": note})
-    return found
+        result.append({"text": text[begin:end], "kind": kind, "note": note})
+    return result
 
 
 def _kind_and_note(truth: str, predicted: str) -> tuple[str, str]:

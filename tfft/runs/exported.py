@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tfft import tasks
@@ -45,9 +45,8 @@ def predict_export(
     """
     say = say or Console()
     refuse_existing(output, force)
-    card = read_card(workdir)
-    signature = serving_signature(tasks.of_card(card["task"], workdir))
-    columns = run_files.columns_of(card)
+    task, columns = described(workdir)
+    signature = serving_signature(task)
     settings: dict[str, Any] = {"on_error": on_error, "include_input": include_input, "say": say}
     settings["trust_data"] = trust_data
     rows = prediction_files.read_rows(signature.task, input, columns, text, **settings)
@@ -59,7 +58,7 @@ def predict_export(
         rows = prediction_files.without(rows, kept, problems)
         answers = {name: [values[place] for place in kept] for name, values in answers.items()}
     finite_checks.refuse_outputs(answers, workdir)
-    with _readable(workdir):
+    with _readable(f"the answers of {workdir} are not those of its task"):
         found = signature.format_answers(answers, Examples(rows.inputs)) if rows.kept else []
     prediction_files.write_predictions(rows, found, output, say)
     return len(found)
@@ -86,8 +85,7 @@ def evaluate_export(
         what the metrics of the task need.
     """
     say = say or Console()
-    card = read_card(workdir)
-    task = tasks.of_card(card["task"], workdir)
+    task, columns = described(workdir)
     signature, metrics = serving_signature(task), task.build_evaluator().metrics
     for metric in metrics:
         if metric.not_served and metric is metrics[0]:
@@ -98,27 +96,41 @@ def evaluate_export(
         if metric.not_served:
             say.info(f"{metric.key} is left out: {metric.not_served}")
     table = prediction_files.read_input(
-        task, input, run_files.columns_of(card), text, label, say=say, trust_data=trust_data
+        task, input, columns, text, label, say=say, trust_data=trust_data
     )
     inputs = signature.split_inputs(table.inputs)
     answers = run_export(workdir, inputs, say, signature.to_serving, trust_export=trust_export)
     finite_checks.refuse_outputs(answers, workdir)
     with examples.located(table.places):
         labelled = Examples(table.inputs, table.labels)
-        with _readable(workdir):
+        with _readable(f"the answers of {workdir} are not those of its task"):
             found, details = signature.evaluate_answers(task, labelled, answers)
     return show_metrics(task, found, details, say)
 
 
+def described(workdir: str) -> tuple[Any, Mapping[str, Any] | None]:
+    """Returns the task of an export, and the columns of its training file.
+
+    Raises:
+      ExportError: there is no export, or its tfft.json is damaged or does not describe a task.
+    """
+    card = read_card(workdir)
+    with _readable(f"the tfft.json of {workdir} does not describe a task"):
+        task = tasks.of_card(card["task"], workdir)
+        serving_signature(task)
+        task.build_evaluator()
+    return task, run_files.columns_of(card)
+
+
 @contextlib.contextmanager
-def _readable(workdir: str) -> Iterator[None]:
-    """Refuses answers of an export that are not those of its task."""
+def _readable(problem: str) -> Iterator[None]:
+    """Refuses an export of which a part has another form than exports have."""
     try:
         yield
-    except (IndexError, KeyError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = str(error).strip().partition("\n")[0][:200]
         raise ExportError(
-            f"the answers of {workdir} are not those of its task: {error!r}.",
-            set_in=workdir,
+            f"{problem}: {type(error).__name__}: {reason}.",
             valid="an export of this version of tfft",
             see=AGAIN,
         ) from error

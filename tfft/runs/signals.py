@@ -31,7 +31,7 @@ class Stop:
         self.number: int | None = None
         self.reacts = False  # whether KeyboardInterrupt is raised, or the deferred place reached
         self.repeated = 0  # signals that this class has sent itself
-        self._deferring = False
+        self._asked: threading.Event | None = None  # within `deferred`
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -40,13 +40,21 @@ class Stop:
         Raises:
           KeyboardInterrupt: At the end, if that place was not reached.
         """
-        self._deferring = True
+        self._asked = asked = threading.Event()
+        ended = threading.Event()
+        # Not started by the handler: the thread that it interrupts may hold the lock for that.
+        waiter = threading.Thread(target=self._interrupt_later, args=(asked, ended))
+        waiter.daemon = True
+        waiter.start()
         try:
             yield
             if self.is_set():
                 raise KeyboardInterrupt
         finally:
-            self._deferring = False
+            self._asked = None
+            ended.set()
+            asked.set()
+            waiter.join()
 
     def is_set(self) -> bool:
         """Returns True if a signal waits; the caller then takes the time that it needs."""
@@ -56,18 +64,16 @@ class Stop:
 
     def handle(self, number: int, frame: Any) -> None:
         """Handles a signal."""
-        waits = self._deferring and self.number is None
+        waits = self._asked if self.number is None else None
         self.number = number
-        if waits:
-            timer = threading.Timer(GRACE, self._interrupt)
-            timer.daemon = True
-            timer.start()
-            return
-        self.reacts = True
-        raise KeyboardInterrupt
+        if waits is None:
+            self.reacts = True
+            raise KeyboardInterrupt
+        waits.set()
 
-    def _interrupt(self) -> None:
-        if self._deferring and not self.reacts and self.number is not None:
+    def _interrupt_later(self, asked: threading.Event, ended: threading.Event) -> None:
+        asked.wait()
+        if not ended.wait(GRACE) and not self.reacts and self.number is not None:
             self.repeated += 1
             _thread.interrupt_main(signal.Signals(self.number))
 

@@ -81,6 +81,7 @@ class Mlflow:
                 set_in="train.mlflow",
                 valid="another folder, or another experiment: MLFLOW_EXPERIMENT_NAME=NAME",
             )
+        files.write_json(STATE, {"uri": address, "run_id": self.run_id})
         history = self.client.get_metric_history(self.run_id, "seconds")
         self.logged = {metric.step for metric in history}
         files.watchers.append(self.records)
@@ -101,7 +102,6 @@ class Mlflow:
         identity = (self.files.read_json("run.json") or {}).get("identity", {})
         for key in ("data", "weights", "seed"):
             self.client.log_param(run_id, key, identity.get(key))
-        self.files.write_json(STATE, {"uri": address, "run_id": run_id})
         return run_id
 
     @contextlib.contextmanager

@@ -15,6 +15,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save
 
+from tfft.storage.foreign_files import file_digest
+
 INTEGRITY = "integrity"  # the key of JSON objects
 Arrays = dict[str, np.ndarray]
 
@@ -27,12 +29,6 @@ def digest(content: Any) -> str:
     """Returns the SHA-256 of a JSON-able value, whatever the order of keys."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def file_digest(path: pathlib.Path) -> str:
-    """Returns the SHA-256 of a file's bytes."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def seal(content: Mapping[str, Any], run: str | None) -> dict[str, Any]:

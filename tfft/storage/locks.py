@@ -66,7 +66,8 @@ def in_use(path: pathlib.Path, lock: int) -> WorkdirError:
     return WorkdirError(
         f"another process is running in {path.parent}{_holder(lock)}.",
         set_in="--workdir",
-        valid=f"wait for it, stop it, or choose another folder; if it is no tfft, remove {path}",
+        valid="wait for it, stop it, or choose another folder; if that process is not tfft, "
+        f"remove {path}",
     )
 
 

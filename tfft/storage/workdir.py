@@ -191,7 +191,7 @@ class Workdir:
                 set_in=str(self.path / RUN),
                 valid=AGAIN,
             )
-        raise self.damaged(name, "it belongs to another run")
+        raise self.damaged(name, f"it belongs to another run than {RUN}")
 
     def _check_listed(self, name: str, checksum: str) -> None:
         if self.listed.get(name, checksum) != checksum:

@@ -15,6 +15,7 @@ from tfft.backbones.image.tiny_image import tiny_image
 from tfft.backbones.text.tiny import tiny
 from tfft.data import python_examples
 from tfft.data.as_source import as_source
+from tfft.data.inputs import Number
 from tfft.data.sources.memory import memory
 from tfft.errors import DataError, UserError, python_form
 from tfft.runs.run import Run
@@ -309,6 +310,12 @@ def test_errors_name_calls_in_place_of_commands(text, python):
     assert (python or "wrong.") in str(error)
     error.from_command = True
     assert (text or "wrong.") in str(error)
+
+
+@pytest.mark.parametrize("value", [10**400, True, "1e400", "seven", None])
+def test_what_is_no_finite_number_is_refused(value):
+    with pytest.raises(DataError, match="^a number is .*\n  set in  example 1\n  valid   a finite"):
+        Number("price").read(value, "example 1")
 
 
 def test_no_error_of_the_package_advises_a_flag_to_python():

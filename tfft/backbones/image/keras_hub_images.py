@@ -14,7 +14,7 @@ from tfft.backbones.build_limits import built_from
 from tfft.backbones.image.block_splitting import blocks_of
 from tfft.backbones.image.image_backbone import ImageBackbone
 from tfft.backbones.image.normalization import LinearNormalization
-from tfft.backbones.keras_hub_downloads import download, short
+from tfft.backbones.keras_hub_downloads import download, load_preset
 from tfft.backbones.model_folders import read_json
 from tfft.errors import ConfigError, WeightsError, near
 from tfft.preprocessing.image.image_preprocessor import ImagePreprocessor
@@ -109,13 +109,7 @@ def _model(folder: pathlib.Path, preset: str, sizes: tuple[int, int] | None) -> 
             valid=", ".join(kinds),
         )
     resnet = {"image_shape": (*(sizes or (224, 224)), 3)} if name == "ResNetBackbone" else {}
-    try:
-        return kinds[name].from_preset(str(folder), **resnet)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {short(error)}",
-            valid="config.json and weights of the same model, whole",
-        ) from error
+    return load_preset(kinds[name], folder, **resnet)
 
 
 def _normalisation(folder: pathlib.Path, preset: str) -> tuple[Any, Any]:

@@ -11,7 +11,7 @@ import safetensors
 from tfft.argument_checks.validated import COUNT, FILLED, NON_NEGATIVE, Range, validated
 from tfft.backbones.base import Backbone
 from tfft.backbones.build_limits import built_from
-from tfft.backbones.keras_hub_downloads import resolve_preset, short
+from tfft.backbones.keras_hub_downloads import load_preset, resolve_preset, short
 from tfft.backbones.model_folders import layout, read_json
 from tfft.backbones.model_folders import notes as notes_of_folder
 from tfft.backbones.text import tokenizer_loading, transformers_weights
@@ -125,13 +125,7 @@ def _load_hub(folder: pathlib.Path, dtype: str | None) -> tuple[Any, Architectur
             valid=", ".join(known),
             see="tfft list presets",
         )
-    try:
-        model = architecture.model.from_preset(str(folder), dtype=dtype)
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise WeightsError(
-            f"the weights in {folder} cannot be read into its config: {short(error)}",
-            valid="config.json and weights of the same model, whole",
-        ) from error
+    model = load_preset(architecture.model, folder, dtype=dtype)
     _check_whole(folder, model)
     return model, architecture
 

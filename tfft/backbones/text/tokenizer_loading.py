@@ -25,25 +25,18 @@ def from_hub(architecture: Architecture, tokenizer: Any, length: int) -> TextPre
     WordPiece goes through our own, with the rules that the published weights were trained with:
     KerasHub's keeps accents when it lower-cases, and theirs did not.
     """
-    if isinstance(architecture, Generator):
-        return _generating(architecture, tokenizer, length)
+    if isinstance(architecture, Generator) and architecture.sides is not None:
+        begins = architecture.sides.begins(tokenizer)
+        settings = _ids(tokenizer, length, architecture.sides.starts)
+        return SourcePreprocessor(HubTokenizer(tokenizer), begins=begins, **settings)
     if architecture.word_piece and not isinstance(
         tokenizer, keras_hub.tokenizers.SentencePieceTokenizer
     ):
         vocabulary = {token: i for i, token in enumerate(tokenizer.get_vocabulary())}
         strip = getattr(tokenizer, "strip_accents", False) or None
-        settings = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
-        return _word_piece(vocabulary, settings, length, _pairs(architecture))
+        rules = WordPieceSettings(lowercase=bool(tokenizer.lowercase), strip_accents=strip)
+        return _word_piece(vocabulary, rules, length, _pairs(architecture))
     return _hub(tokenizer, length, _pairs(architecture))
-
-
-def _generating(architecture: Generator, tokenizer: Any, length: int) -> TextPreprocessor:
-    """Returns the preprocessor of a backbone that writes text."""
-    sides, words = architecture.sides, HubTokenizer(tokenizer)
-    if sides is None:
-        return TextPreprocessor(words, **_ids(tokenizer, length))
-    settings = _ids(tokenizer, length, sides.starts)
-    return SourcePreprocessor(words, begins=sides.begins(tokenizer), **settings)
 
 
 def _ids(tokenizer: Any, length: int, starts: bool = True) -> dict[str, Any]:

@@ -137,24 +137,16 @@ def validate(
                 valid="a text in every row; take out the rows that have none",
                 see=see,
             )
-    if classes:
-        _validate_labels(name, summaries, where, see)
-
-
-def _validate_labels(
-    name: str, summaries: Mapping[str, Summary], where: Callable[[str, int], str], see: str
-) -> None:
     known = summaries["train"].labels
-    if len(known) < 2:
+    if classes and len(known) < 2:
         raise DataError(
             f"{name} has one class only: all {summaries['train'].size:,} training examples are "
             f"labelled {next(iter(known))!r}.",
             valid="two labels or more in the training split; is it the right column?",
             see=see,
         )
-    for split, summary in summaries.items():
-        unseen = sorted(set(summary.labels) - set(known))
-        if unseen:
+    for split, summary in summaries.items() if classes else ():
+        if unseen := sorted(set(summary.labels) - set(known)):
             count = sum(summary.labels[label] for label in unseen)
             raise DataError(
                 f"{told(unseen)}: {count:,} examples of the {split} split of {name} have a label "

@@ -15,7 +15,7 @@ Anything less clear is an error that lists the columns. Labels become strings: 1
 from __future__ import annotations
 
 import functools
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from tfft.argument_checks.validated import DISTINCT, FILLED, FRACTION, each, validated
@@ -87,7 +87,14 @@ def files(
             split: (*table.inputs, table.labels or [], *table.columns.values())
             for split, table in tables.items()
         }
-        _validate_tables(data, tables, rows, len(inputs), classes)
+        used = {split: part[: len(inputs) + 1] for split, part in rows.items()}
+        validate(  # while a row still knows its line
+            data,
+            {split: summarize(zip(*part, strict=True)) for split, part in used.items()},
+            lambda split, number: tables[split].place(tables[split].lines[number]),
+            see_check(data),
+            classes,
+        )
         of_columns = (*(names or inputs), "", *further)  # "" stands for the answers
         source = source_of_rows(
             data,
@@ -114,19 +121,6 @@ def files(
 
 def _places(tables: Sequence[Table], answers: Collection[str]) -> list[str]:
     return [place for table in tables for place in table.places(answers)]
-
-
-def _validate_tables(
-    name: str, tables: Mapping[str, Table], rows: Mapping[str, Rows], inputs: int, classes: bool
-) -> None:
-    """Refuses data as they are in the files, while a row still knows its line."""
-    validate(
-        name,
-        {split: summarize(zip(*part[: inputs + 1], strict=True)) for split, part in rows.items()},
-        lambda split, number: tables[split].place(tables[split].lines[number]),
-        see_check(name),
-        classes,
-    )
 
 
 __all__ = ["Table", "files", "read"]

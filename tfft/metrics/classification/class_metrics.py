@@ -115,25 +115,6 @@ def mean_area(classes: Mapping[str, Mapping[str, Any]], area: str) -> float | No
     return float(np.mean(values)) if values else None
 
 
-def class_areas(
-    truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
-) -> dict[str, dict[str, Any]]:
-    """Returns for each class its `support`, `roc_auc` and `average_precision`, as `ranking` asks.
-
-    Args:
-      truth: class numbers, int [n].
-      probabilities: float [n c].
-      names: of the classes, in the order of the columns.
-    """
-    return {
-        name: {
-            "support": int((truth == number).sum()),
-            **areas(truth == number, probabilities[:, number]),
-        }
-        for number, name in enumerate(names)
-    }
-
-
 def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> list[dict[str, Any]]:
     """Returns every kind of mistake, the most frequent first.
 

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import softmax
 
-from tfft.errors import ConfigError, DataError
-
-KINDS = ("either", "number", "text")
+from tfft.errors import DataError
 
 
 def choices_of(text: str | bytes) -> list[str]:
@@ -35,7 +33,9 @@ def choices_of(text: str | bytes) -> list[str]:
     return choices
 
 
-def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
+def right_number(
+    choices: Sequence[str], answer: str, kind: Literal["either", "number", "text"]
+) -> int:
     """Returns which choice an answer means.
 
     Args:
@@ -44,11 +44,8 @@ def right_number(choices: Sequence[str], answer: str, kind: str) -> int:
       kind: "number", "text", or "either".
 
     Raises:
-      ConfigError: another kind.
       DataError: the answer is none of the choices, or of "either" it could be two of them.
     """
-    if kind not in KINDS:
-        raise ConfigError(f"MultipleChoice.answer={kind!r} is unknown.", valid=", ".join(KINDS))
     numbers = set()
     if kind != "text" and answer.strip().isdecimal() and int(answer) < len(choices):
         numbers.add(int(answer))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.metrics import precision_recall_curve, roc_curve
+
+from tfft.metrics.confidence_intervals import areas
 
 MOST_CURVES = 6  # that one picture can hold
 MOST_POINTS = 200
@@ -15,10 +17,7 @@ TOLERANCE = 0.0005  # of an axis: a quarter of a pixel on the page
 
 
 def ranking(
-    truth: np.ndarray,
-    probabilities: np.ndarray,
-    names: Sequence[str],
-    classes: Mapping[str, Mapping[str, Any]],
+    truth: np.ndarray, probabilities: np.ndarray, names: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Returns the curves of the classes to plot, each against the rest.
 
@@ -30,22 +29,20 @@ def ranking(
       truth: class numbers, int [n].
       probabilities: float [n c].
       names: of the classes, in the order of the columns.
-      classes: by name, with `support`, `roc_auc` and `average_precision`.
 
     Returns:
       `label`; `share`, of its texts, which is the precision of chance; `roc` with
       `false_positive_rate` and `true_positive_rate`; `precision_recall` with `recall` and
       `precision`. The points of a curve go from 0 to 1 and are joined by straight lines.
     """
-    plotted = [name for name in names if classes[name]["roc_auc"] is not None]
+    classes = [areas(truth == number, probabilities[:, number]) for number in range(len(names))]
+    plotted = [number for number, each in enumerate(classes) if each["roc_auc"] is not None]
     if len(names) == 2:
-        plotted = sorted(plotted[::-1], key=lambda name: classes[name]["support"])[:1]
+        plotted = sorted(plotted[::-1], key=np.bincount(truth, minlength=2).__getitem__)[:1]
     if len(plotted) > MOST_CURVES:
-        plotted = sorted(plotted, key=lambda name: classes[name]["average_precision"])[:MOST_CURVES]
-    numbers = {name: number for number, name in enumerate(names)}
-    return [
-        _curves(name, truth == numbers[name], probabilities[:, numbers[name]]) for name in plotted
-    ]
+        precision = [each["average_precision"] or 0.0 for each in classes]
+        plotted = sorted(plotted, key=precision.__getitem__)[:MOST_CURVES]
+    return [_curves(names[number], truth == number, probabilities[:, number]) for number in plotted]
 
 
 def _curves(name: str, positive: np.ndarray, scores: np.ndarray) -> dict[str, Any]:

@@ -26,12 +26,6 @@ class Threshold:
     label: str | None = None
     precision: float | None = None
 
-    def __post_init__(self) -> None:
-        if self.precision is not None and not 0 < self.precision <= 1:
-            raise ConfigError(
-                f"precision={self.precision} is no precision.", valid="above 0, at most 1"
-            )
-
     def check(self, labels: Sequence[str]) -> None:
         """Refuses classes that one threshold cannot tell apart.
 

@@ -62,11 +62,9 @@ class MaskingPreprocessor(TextPreprocessor):
         starts = word_spans(pieces.values, *spans)[0]
         begins = tf.cast(starts.values >= 0, tf.int32)
         # A hidden token behind each piece, and then none behind a text's last one.
-        rows = ids.nrows()
-        hidden, marked = (tf.fill([rows, 1], tf.constant(n, tf.int32)) for n in (self.mask_id, -1))
         ids, begins = (
-            tf.concat([values, one], axis=1).with_row_splits_dtype(tf.int64)
-            for values, one in ((ids, hidden), (ids.with_values(begins), marked))
+            self.between(values, None, last).with_row_splits_dtype(tf.int64)
+            for values, last in ((ids, self.mask_id), (ids.with_values(begins), -1))
         )
         splits = tf.gather(ids.row_splits, pieces.row_splits)
         ids, begins = (

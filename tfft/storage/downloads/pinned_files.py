@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from tfft.errors import WorkdirError
 from tfft.storage.atomic_write import write_atomic
-from tfft.storage.checksums import file_digest
+from tfft.storage.foreign_files import file_digest
 
 NAME = ".verified.json"  # beside the folders of the items
 

@@ -98,10 +98,9 @@ class ClassificationEvaluator(Evaluator):
         truth, names = examples.targets, self.names
         matrix = np.zeros((len(names), len(names)), int)
         np.add.at(matrix, (truth, self.predicted_classes(outputs)), 1)
-        areas = class_metrics.class_areas(truth, outputs, names)
         return {
             "labels": list(names),
-            "ranking": ranking(truth, outputs, names, areas),
+            "ranking": ranking(truth, outputs, names),
             "confusions": class_metrics.confusions(matrix.tolist(), names)[:MOST_PAIRS],
         }
 
