@@ -139,6 +139,7 @@ def test_the_workdir_holds_what_it_should(trained):
     assert {"training", "encoding", "evaluation"} <= set(found["seconds"])
     described = json.loads((trained.workdir / "run.json").read_text())
     expected = {"format", "versions", "devices", "git_commit", "identity", "folder", "data"}
+    expected.add("integrity")
     assert set(described) == expected
     assert {"config", "data", "weights", "seed"} == set(described["identity"])
 
