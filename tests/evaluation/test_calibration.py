@@ -167,10 +167,10 @@ def test_the_report_compares_with_floors_and_the_previous_run(plain, decided):
         "most frequent class",
         "TF-IDF + logistic regression",
         "frozen features + logistic regression",
-        str(plain.workdir),
+        plain.workdir.name,
     }
     _, truth = split("test")
-    previous = found[str(plain.workdir)]
+    previous = found[plain.workdir.name]
     accuracies = [each.report["metrics"]["accuracy"]["value"] for each in (plain, decided)]
     assert previous["accuracy"]["value"] == pytest.approx(accuracies[1] - accuracies[0])
     assert previous["examples"] == len(truth) and 0 <= previous["mcnemar"]["p"] <= 1

@@ -49,6 +49,9 @@ class Client:
     def create_run(self, experiment, run_name):
         return types.SimpleNamespace(info=types.SimpleNamespace(run_id="r"))
 
+    def get_run(self, run_id):
+        return types.SimpleNamespace(info=types.SimpleNamespace(artifact_uri="mlflow-artifacts:/1"))
+
     def log_param(self, *values):
         pass
 

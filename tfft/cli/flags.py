@@ -204,8 +204,10 @@ def _refuse_value(flag: str, value: Any) -> None:
     if not texts or any(isinstance(text, str) and not text.strip() for text in texts):
         raise ConfigError(f"--{flag} is empty.", valid=f"--{flag}=VALUE", see="tfft")
     if flag == "seed" and not SEED.is_met(value):
+        # Python writes very large numbers in hexadecimal digits alone.
+        digits = str(value) if abs(value) < 2**128 else f"{value:#x}"[:LONGEST]
         raise ConfigError(
-            f"--seed={str(value)[:LONGEST]} is out of range.",
+            f"--seed={digits} is out of range.",
             set_in="--seed",
             valid=f"a whole number, {SEED}",
         )

@@ -107,13 +107,11 @@ class ExampleReader:
         self, batch: Batch, read: Callable[[ExampleReader, Batch], dict[str, Any]]
     ) -> dict[str, Any]:
         """Returns what `read` does for each tower, with the tower's name before the inputs'."""
-        return {
-            f"{name}_{key}": value
-            for name, part in self.towers.items()
-            for key, value in read(
-                part, Batch(batch.rows, self.encoded.part_length(name, batch.length))
-            ).items()
-        }
+        inputs: dict[str, Any] = {}
+        for name, part in self.towers.items():
+            own = Batch(batch.rows, self.encoded.part_length(name, batch.length))
+            inputs |= {f"{name}_{key}": value for key, value in read(part, own).items()}
+        return inputs
 
     def _with_shapes(self, batch: Batch) -> dict[str, tuple[np.ndarray, list[int | None]]]:
         """Returns a batch's inputs with their shapes, None where they differ between batches."""

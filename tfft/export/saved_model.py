@@ -176,8 +176,10 @@ def _save(served: Served, path: str, folder: pathlib.Path, signatures: Mapping[s
       WorkdirError: The system does not write a file of it.
     """
     try:
+        tf.saved_model.save(served, path, signatures=signatures)
+    except OSError:
         with explained(folder):
-            tf.saved_model.save(served, path, signatures=signatures)
+            raise
     except tf.errors.OpError as error:
         raise WorkdirError(
             f"cannot write {folder}: {error.message.replace(path, str(folder))}.",

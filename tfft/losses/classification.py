@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -70,16 +71,14 @@ class Crossentropy(Configured, keras.losses.Loss):
     def call(self, y_true: Any, y_pred: Any) -> Any:
         number = keras.ops.cast(y_true, "int32")
         target = keras.ops.one_hot(number, self.classes)
-        smoothing: Any = {"label_smoothing": self.smoothing}
+        loss: Any = keras.losses.categorical_crossentropy
         if self.gamma:
-            loss = keras.losses.categorical_focal_crossentropy(
-                target, y_pred, alpha=1.0, gamma=self.gamma, **smoothing
-            )
-        else:
-            loss = keras.losses.categorical_crossentropy(target, y_pred, **smoothing)
+            focal = keras.losses.categorical_focal_crossentropy
+            loss = functools.partial(focal, alpha=1.0, gamma=self.gamma)
+        losses = loss(target, y_pred, label_smoothing=self.smoothing)
         if self.weights is None:
-            return loss
-        return loss * keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
+            return losses
+        return losses * keras.ops.take(keras.ops.convert_to_tensor(self.weights), number)
 
 
 @keras.saving.register_keras_serializable("tfft")

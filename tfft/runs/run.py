@@ -204,7 +204,7 @@ class Run:
 
 def _described(config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the config of a backbone, and of its towers, as an export holds it."""
-    found = {}
+    found: dict[str, Any] = {}
     for name, value in config.items():
         part: Any = _described(value) if isinstance(value, Mapping) else value
         found[name] = without_folders(part) if name == "preset" else part

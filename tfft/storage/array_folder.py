@@ -23,6 +23,7 @@ from tfft.storage.atomic_write import explained, temporary_folder
 from tfft.storage.cache_store import Store
 
 Arrays = dict[str, np.ndarray]
+PLACE = "the environment: TFFT_STORE, TMPDIR"
 CHECKED = 2**26  # bytes that are read at a time to verify a file
 
 
@@ -39,27 +40,33 @@ class ArrayWriter:
         self._about: dict[str, dict[str, Any]] = {}
 
     def append(self, name: str, rows: np.ndarray) -> None:
-        """Adds rows [n ...] to an array; all rows of an array have one shape and type."""
+        """Adds rows [n ...] to an array; all rows of an array have one shape and type.
+
+        Raises:
+          WorkdirError: They cannot be written.
+        """
         rows = np.ascontiguousarray(rows)
         if name not in self._files:
             file = f"{len(self._files)}.bin"
-            self._files[name] = open(self._folder / file, "wb")  # noqa: SIM115
+            with explained(self._folder / file, PLACE):
+                self._files[name] = open(self._folder / file, "wb")  # noqa: SIM115
             shape = [0, *rows.shape[1:]]
             self._about[name] = {"file": file, "shape": shape, "dtype": rows.dtype.name, "crc32": 0}
         about = self._about[name]
         assert (about["shape"][1:], about["dtype"]) == ([*rows.shape[1:]], rows.dtype.name), name
         if rows.size:
             content = rows.reshape(-1).view(np.uint8).data
-            self._files[name].write(content)
+            with explained(self._folder / about["file"], PLACE):
+                self._files[name].write(content)
             about["crc32"] = zlib.crc32(content, about["crc32"])
         about["shape"][0] += len(rows)
 
     def close(self) -> dict[str, dict[str, Any]]:
         """Writes all to the disk; returns `file`, `shape`, `dtype` and `crc32` of each array."""
         for file in self._files.values():
-            file.flush()
-            os.fsync(file.fileno())
-            file.close()
+            with explained(file.name, PLACE), file:
+                file.flush()
+                os.fsync(file.fileno())
         return self._about
 
 
@@ -133,8 +140,7 @@ def write_arrays(
             f"{title}: not kept for other runs, written to {tempfile.gettempdir()}: {error.problem}"
         )
     with temporary_folder("tfft-arrays-") as room:
-        with explained(room, "the environment: TMPDIR"):
-            content, about = _filled(pathlib.Path(room), fill)
+        content, about = _filled(pathlib.Path(room), fill)
         return open_arrays(pathlib.Path(room), about), content
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import pathlib
 import stat
 from collections.abc import Callable
-from typing import Any, BinaryIO
+from typing import Any
 
 from tfft.errors import UserError
 
@@ -69,14 +70,14 @@ def _refuse_special(mode: int, path: str | os.PathLike[str]) -> None:
         raise OSError(number, f"it is {kind}, and only regular files are read", os.fspath(path))
 
 
-def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
+def open_regular(path: str | os.PathLike[str]) -> io.BufferedReader:
     """Opens a regular file for reading.
 
     Raises:
       OSError: There is no such file, it cannot be read, or it is a pipe, a socket or a device.
     """
     refuse_special(path)  # before it is opened: opening a device may do something
-    file: BinaryIO = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
+    file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     _refuse_special(os.fstat(file.fileno()).st_mode, path)
     return file
 

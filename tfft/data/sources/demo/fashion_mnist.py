@@ -15,8 +15,9 @@ from tfft.data.sources.base import Source
 from tfft.data.sources.images import of_rows
 from tfft.data.splits import Rows, check_shares
 from tfft.errors import DataError
-from tfft.preprocessing.media_files import data_uri
+from tfft.preprocessing.media_files import MOST_BYTES, data_uri
 from tfft.storage.downloads import fetch
+from tfft.storage.foreign_files import read_regular
 
 LABELS = (
     *("T-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag"),
@@ -84,13 +85,23 @@ def read(folder: pathlib.Path, split: str, most: int | None) -> Rows:
     """
     pixels = _idx(folder / f"{split}-images-idx3-ubyte.gz", 3)[:most]
     numbers = _idx(folder / f"{split}-labels-idx1-ubyte.gz", 1)[:most]
+    if len(pixels) != len(numbers) or numbers.max(initial=0) >= len(LABELS):
+        raise DataError(
+            f"the labels in {folder} do not fit its images.",
+            set_in=str(folder),
+            valid=f"as many of both, of {len(LABELS)} classes",
+            see=SEE,
+        )
     values = [data_uri(png(each), "png", f"{split} {n}") for n, each in enumerate(pixels)]
     return values, [LABELS[number] for number in numbers]
 
 
 def _idx(path: pathlib.Path, axes: int) -> np.ndarray:
     """Returns the bytes of an IDX file, uint8 with that many axes."""
-    content = gzip.decompress(path.read_bytes())
+    try:
+        content = gzip.decompress(read_regular(path, MOST_BYTES))
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read: {error}.", set_in=str(path), see=SEE) from error
     begin = 4 + 4 * axes
     shape = struct.unpack(f">{axes}I", content[4:begin]) if len(content) >= begin else ()
     if content[:4] != bytes((0, 0, 8, axes)) or len(content) - begin != np.prod(shape, dtype=int):
