@@ -76,6 +76,8 @@ def read_run(files: Workdir) -> Mapping[str, Any]:
     kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
     if isinstance(data, dict):
         kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")]
+        sizes = data.get("sizes", {})
+        kinds += [(size, int) for size in (sizes.values() if isinstance(sizes, dict) else ())]
     if not all(isinstance(value, kind) for value, kind in kinds):
         raise files.damaged("run.json", "it has another content than a run writes")
     return found
