@@ -73,7 +73,11 @@ def read_run(files: Workdir) -> Mapping[str, Any]:
     """
     found = files.read_json("run.json") or {}
     data = found.get("data", {})
-    kinds = [(data, dict), (found.get("folder", ""), str), (found.get("identity", {}), dict)]
+    kinds: list[tuple[Any, type]] = [
+        (data, dict),
+        (found.get("folder", ""), str),
+        (found.get("identity", {}), dict),
+    ]
     if isinstance(data, dict):
         kinds += [(data.get(name, {}), dict) for name in ("sizes", "digests")]
         sizes = data.get("sizes", {})
