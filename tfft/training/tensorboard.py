@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -46,7 +47,8 @@ class TensorBoard:
             yield
         except (tf.errors.OpError, OSError) as error:
             self._writer = None
-            reason = str(error).strip().partition("\n")[0][:300]
+            text = re.sub(r"\{\{function_node .*?\}\} ?", "", str(error))
+            reason = text.strip().partition("\n")[0][:300]
             self._warn(
                 f"TensorBoard's log cannot be written in {self._folder}, training goes on without "
                 f"it: {reason}"
