@@ -44,7 +44,7 @@ sys.exit(status)
 TRAIN, EXPORT = file_operations.TRAIN.split(), file_operations.EXPORT.split()
 # In the order of a run: each goes on in the folder of the one before it.
 PHASES = {
-    "reading": ("tfft.data.sources.files:_validate_tables", TRAIN),
+    "reading": ("tfft.data.sources.files:validate", TRAIN),
     "fingerprints": ("tfft.runs.workdir_state:described", TRAIN),
     "encoding": ("tfft.training.split_encoder:encode", TRAIN),
     "features": ("tfft.training.feature_cache.cache:Features._compute", TRAIN),
