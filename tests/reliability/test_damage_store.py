@@ -10,6 +10,7 @@ from damages import CHANGES, DAMAGES, damage
 
 from tfft.errors import WorkdirError
 from tfft.reports.console import Console
+from tfft.storage.array_file import is_free
 from tfft.storage.array_folder import find_arrays, write_arrays
 from tfft.storage.cache_store import Store
 
@@ -136,6 +137,16 @@ def test_a_store_of_another_user_is_read(store, monkeypatch):
         pass
     with pytest.raises(WorkdirError, match="cannot be written"):
         again.save(TOKENS, {"of": "new"}, CONTENT, "a title")
+
+
+def test_an_entry_that_another_user_may_be_computing_is_not_free(store, monkeypatch):
+    def refuse(*given, **settings):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert not is_free(store.path(FEATURES, KEY))
+    monkeypatch.setattr(os, "access", lambda *given: False)
+    assert is_free(store.path(FEATURES, KEY))
 
 
 def test_a_damaged_key_is_listed_and_cleared(store, capsys):

@@ -87,10 +87,11 @@ def test_a_file_of_an_earlier_state_of_the_run_is_noticed(run):
 def test_a_run_that_never_finished_needs_leave(run):
     files = Workdir(run[0].path)
     manifest.remove(files)
-    with pytest.raises(WorkdirError, match="never finished") as caught:
-        manifest.require(files, False, None)
-    assert "--unfinished" in caught.value.valid
     lines = []
+    for warn in (lines.append, None):  # None: a command without that flag
+        with pytest.raises(WorkdirError, match="never finished") as caught:
+            manifest.require(files, False, warn)
+        assert ("--unfinished" in caught.value.valid) == (warn is not None)
     assert not manifest.require(files, True, lines.append)
     assert lines == [manifest.UNFINISHED]
 
@@ -183,6 +184,23 @@ def test_a_checkpoint_beyond_the_plan_is_refused(run):
         files.save_checkpoint(8, ARRAYS, state)
         with pytest.raises(WorkdirError, match="at a place that the run does not have"):
             checkpointing.newest_position(files, 1, Say())
+
+
+def test_checkpoints_of_a_run_that_begins_again_are_not_removed_for_damaged_ones(run):
+    files, position = run
+    files.save_checkpoint(8, ARRAYS, vars(position))
+    for name in files.checkpoints():
+        damage(files.path / name, "half", None)
+    for step in (1, 2, 3):
+        files.save_checkpoint(step, ARRAYS, {**vars(position), "total_steps": step})
+    assert [int(name[17:26]) for name in files.checkpoints()] == [8, 4, 3, 2]
+    assert checkpointing.newest_position(files, 1, Say())[1].total_steps == 3
+
+
+def test_a_folder_whose_name_is_not_utf_8_is_kept(run):
+    content = {"folder": "/home/\udcff"}
+    run[0].write_json("report.json", content)
+    assert run[0].read_json("report.json") == content
 
 
 def test_a_checkpoint_of_another_run_is_passed_over(run):

@@ -163,6 +163,8 @@ def test_requests_for_a_server_and_hidden_files_are_no_damage(home):
         (version / "assets.extra").mkdir()
         (version / "assets.extra/tf_serving_warmup_requests").write_text("x")
         (version / ".DS_Store").write_text("x")
+        (version / ".git").mkdir()
+        (version / ".git/HEAD").write_text("x")
         manifest.verify(version, manifest.read(version))
 
 

@@ -1,5 +1,6 @@
 """The lock of a run: whose it is, what stands in its place, and a folder that goes away."""
 
+import errno
 import fcntl
 import os
 import shutil
@@ -19,6 +20,19 @@ import fcntl, sys, time
 fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX)
 print("held", flush=True)
 time.sleep(60)
+"""
+
+
+FORK = """
+import os, sys, time
+from tfft.storage.workdir import Workdir
+with Workdir(sys.argv[1]).open({}):
+    if not os.fork():
+        os.closerange(0, 3)
+        time.sleep(8)
+        os._exit(0)
+with Workdir(sys.argv[1]).open({}):
+    pass
 """
 
 
@@ -87,6 +101,24 @@ def test_a_lock_is_shared_by_readers_and_excludes_a_writer(tmp_path):
         assert not try_lock(one)
         fcntl.flock(two, fcntl.LOCK_UN)
         assert try_lock(one)
+
+
+def test_a_forked_child_does_not_hold_a_lock(tmp_path):
+    command = [sys.executable, "-c", FORK, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_file_system_without_locks_is_named(tmp_path, monkeypatch):
+    def refuse(*given):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    (tmp_path / ".lock").touch()
+    for use in (Workdir(tmp_path).open({}).__enter__, lambda: Workdir(tmp_path).check({})):
+        with pytest.raises(WorkdirError, match=r"\.lock: No locks available") as caught:
+            use()
+        assert "a file system that has locks" in caught.value.valid
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -76,10 +76,14 @@ def test_an_mlflow_server_that_goes_away_is_one_warning(tmp_path, monkeypatch):
     log = trackers.begin("http://localhost:1", files, say)
     files.write_records([RECORD])
     files.write_records([RECORD])
+    log.records([RECORD, {**RECORD, "step": 16}])
+    assert log.client.asked == 3  # a record that was not logged is tried again, before all others
     log.finish(REPORT)
-    assert log.client.asked == 3  # a record that was not logged is tried again
     assert len(say.lines) == 1 and "goes on without it: Connection refused" in say.lines[0]
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == RECORD
+    (tmp_path / "mlflow.json").write_text("{}")
+    trackers.begin("http://localhost:1", files, say)
+    assert "mlflow.json is damaged" in say.lines[1] and "a new one of MLflow" in say.lines[1]
 
 
 def test_the_versions_of_the_first_start_stay(monkeypatch):

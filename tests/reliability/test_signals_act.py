@@ -11,8 +11,17 @@ import pytest
 from tfft.runs import signals
 
 CHILD = """
-import ctypes, signal, sys, time
+import ctypes, multiprocessing, os, signal, sys, time
 from tfft.runs import signals
+
+def forked_children():
+    if not os.fork():
+        os.closerange(0, 3)
+        time.sleep(8)
+        os._exit(0)
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        print(pool.map(abs, [-1]), flush=True)
+    time.sleep(2.2)
 
 def call_of_a_library():
     mutex = ctypes.create_string_buffer(64)
@@ -111,6 +120,14 @@ def test_a_second_signal_ends_a_process_at_once(case):
     assert "written" not in text and "Traceback" not in text
 
 
+def test_forked_children_neither_stop_a_process_nor_keep_it():
+    """A pool ends its children with SIGTERM; another child goes on after the process."""
+    process = start("forked_children")
+    began = time.monotonic()
+    assert process.communicate(timeout=20)[0] == "[1]\n"
+    assert process.returncode == 0 and time.monotonic() - began < 7
+
+
 def test_handlers_are_restored_and_nested_ones_are_one():
     before = [signal.getsignal(number) for number in signals.SIGNALS]
     threads = threading.active_count()
@@ -133,6 +150,8 @@ def test_in_another_thread_no_handler_is_set():
             found.append((stop.is_set(), signal.getsignal(signal.SIGTERM)))
 
     thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    assert found == [(False, signal.getsignal(signal.SIGTERM))]
+    with signals.stoppable() as stop:
+        stop.number = signal.SIGINT
+        thread.start()
+        thread.join()
+        assert found == [(False, signal.getsignal(signal.SIGTERM))]

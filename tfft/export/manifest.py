@@ -129,7 +129,8 @@ def _names(version: pathlib.Path) -> set[str]:
     found = set()
     for folder, folders, files in os.walk(version):
         at_top = folder == str(version)
-        folders[:] = [name for name in folders if not (at_top and name == UNREAD)]
+        folders[:] = [each for each in folders if not (at_top and each == UNREAD)]
+        folders[:] = [each for each in folders if not each.startswith(".")]  # .git and the like
         inside = (os.path.relpath(os.path.join(folder, name), version) for name in files)
         found |= {name.replace(os.sep, "/") for name in inside if name != NAME}
     return {name for name in found if not name.rpartition("/")[2].startswith(".")}

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 GRACE = 1.0  # seconds that a batch has to end, so that its checkpoint is written
@@ -31,6 +31,8 @@ class Stop:
         self.number: int | None = None
         self.reacts = False  # whether KeyboardInterrupt is raised, or the deferred place reached
         self.repeated = 0  # signals that this class has sent itself
+        self.handlers: dict[int, Any] = {}  # those before this one, by signal
+        self.sockets: tuple[socket.socket, ...] = ()  # of `_watched`
         self._asked: threading.Event | None = None  # within `deferred`
 
     @contextlib.contextmanager
@@ -40,8 +42,8 @@ class Stop:
         Raises:
           KeyboardInterrupt: At the end, if that place was not reached.
         """
-        self._asked = asked = threading.Event()
-        ended = threading.Event()
+        before, asked, ended = self._asked, threading.Event(), threading.Event()
+        self._asked = asked
         # Not started by the handler: the thread that it interrupts may hold the lock for that.
         waiter = threading.Thread(target=self._interrupt_later, args=(asked, ended))
         waiter.daemon = True
@@ -51,7 +53,7 @@ class Stop:
             if self.is_set():
                 raise KeyboardInterrupt
         finally:
-            self._asked = None
+            self._asked = before
             ended.set()
             asked.set()
             waiter.join()
@@ -91,22 +93,45 @@ def stoppable(end: Callable[[int], None] | None = None) -> Iterator[Stop]:
         then the process ends. None leaves such a process as it is: it may be a notebook.
     """
     global _active
-    if _active is not None:
-        yield _active
-        return
     if threading.current_thread() is not threading.main_thread():
         yield Stop()
         return
+    if _active is not None:
+        yield _active
+        return
     _active = stop = Stop()
-    before = {number: signal.signal(number, stop.handle) for number in SIGNALS}
+    stop.handlers = {number: signal.signal(number, stop.handle) for number in SIGNALS}
     try:
         with _watched(stop, end) if end else contextlib.nullcontext():
             yield stop
     finally:
         _active = None
-        for number, handler in before.items():
-            # None stands for a handler that was not set from Python and cannot be set again.
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+        _restore(stop.handlers)
+
+
+def _restore(handlers: Mapping[int, Any]) -> None:
+    """Sets handlers by signal."""
+    for number, handler in handlers.items():
+        # None stands for a handler that was not set from Python and cannot be set again.
+        signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+
+def _leave_in_child() -> None:
+    """Lets signals act on a forked child as before `stoppable`; the parent must not get them.
+
+    A pool of processes ends its workers with SIGTERM. They would also keep the sockets open that
+    `_watched` waits for.
+    """
+    global _active
+    stop, _active = _active, None
+    if stop is not None:
+        signal.set_wakeup_fd(-1)
+        for each in stop.sockets:
+            each.close()
+        _restore(stop.handlers)
+
+
+os.register_at_fork(after_in_child=_leave_in_child)
 
 
 @contextlib.contextmanager
@@ -115,7 +140,7 @@ def _watched(stop: Stop, end: Callable[[int], None]) -> Iterator[None]:
 
     Python's handlers run in the main thread, once it has returned from a call of a library.
     """
-    arrives, sender = socket.socketpair()
+    arrives, sender = stop.sockets = socket.socketpair()
     sender.setblocking(False)
     before = signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
 

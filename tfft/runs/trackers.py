@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from tfft.errors import ConfigError
+from tfft.errors import ConfigError, WorkdirError
 from tfft.storage.workdir import Workdir
 
 # Folders, files and servers of this machine; of other spellings of these only a flag is accepted.
@@ -87,7 +87,11 @@ class Mlflow:
         files.watchers.append(self.records)
 
     def _continued(self, address: str) -> str | None:
-        state = self.files.read_json(STATE)
+        try:
+            state = self.files.read_json(STATE)
+        except WorkdirError as error:
+            self.say.warn(f"{error.problem} The run is logged as a new one of MLflow.")
+            return None
         if state is None or state["uri"] != address:
             return None
         self.client.update_run(state["run_id"], "RUNNING")
@@ -131,6 +135,8 @@ class Mlflow:
             with self._tolerated():
                 self.client.log_batch(self.run_id, metrics)
                 self.logged.add(record["step"])
+            if record["step"] not in self.logged:
+                return  # the client of a server that is gone takes minutes for each attempt
 
     def finish(self, report: Mapping[str, Any]) -> None:
         """Logs the held-out figures and the files of the report; ends MLflow's run."""

@@ -141,7 +141,8 @@ class Trainer:
                 with decoded_rows.located_failures(self.splits.values()):
                     self._train_stage(stages, position, arrays, kept, checkpoint_steps, stopped)
             except DivergenceError as error:
-                self.files.write_json(DIVERGED, vars(error))
+                parts = ("problem", "set_in", "valid", "see", "call")
+                self.files.write_json(DIVERGED, {name: getattr(error, name) for name in parts})
                 raise
             arrays = None
         return position

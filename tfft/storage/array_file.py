@@ -226,12 +226,14 @@ def _line_checksum(part: Mapping[str, Any]) -> int:
 
 
 def is_free(path: pathlib.Path) -> bool:
-    """Returns True if no process is filling an entry."""
+    """Returns True if no process is filling an entry, or if it cannot be removed anyway."""
     try:
         with open_lock(path / ".lock") as lock:
             return try_lock(lock)
-    except WorkdirError:  # an entry of another user: who may not write it cannot remove it either
-        return True
+    except WorkdirError as error:
+        # The lock of another user, which cannot be looked at. In a folder that users share the
+        # entry can be removed nevertheless.
+        return not (isinstance(error.__cause__, PermissionError) and os.access(path, os.W_OK))
 
 
 def note_use(path: pathlib.Path) -> None:

@@ -33,6 +33,7 @@ REMEDIES = {
     ),
     errno.EFBIG: "a higher limit (ulimit -f), then the same command: it continues",
     errno.EIO: "another disk: this one reports an error of its own",
+    errno.ENOLCK: "a folder on a file system that has locks",
 }
 FULL = {
     errno.ENOSPC: "the disk is full",

@@ -14,6 +14,18 @@ from collections.abc import Iterator
 from tfft.errors import WorkdirError
 from tfft.storage.atomic_write import explained
 
+_descriptors: set[int] = set()  # of `open_lock`
+
+
+def _close_in_child() -> None:
+    """Closes the locks in a forked child, which would hold them after its parent has ended."""
+    for lock in _descriptors:
+        os.close(lock)
+    _descriptors.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
 
 @contextlib.contextmanager
 def open_lock(path: pathlib.Path, create: bool = True) -> Iterator[int]:
@@ -36,6 +48,7 @@ def open_lock(path: pathlib.Path, create: bool = True) -> Iterator[int]:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise _not_regular(path) from error
             raise
+    _descriptors.add(lock)
     try:
         found = os.fstat(lock)
         if not stat.S_ISREG(found.st_mode):
@@ -44,7 +57,9 @@ def open_lock(path: pathlib.Path, create: bool = True) -> Iterator[int]:
             os.fchmod(lock, 0o600)  # that of an earlier version can be opened by all
         yield lock
     finally:
-        os.close(lock)
+        if lock in _descriptors:
+            _descriptors.remove(lock)
+            os.close(lock)
 
 
 def require_held(lock: int, path: pathlib.Path) -> None:

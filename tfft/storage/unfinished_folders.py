@@ -48,9 +48,10 @@ def held(make: Callable[[], pathlib.Path]) -> Iterator[pathlib.Path]:
     try:
         while lock < 0:
             lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            taken = False  # by another process, for an abandoned one
             with contextlib.suppress(OSError):  # file systems without locks
-                try_lock(lock)
-            if not folder.exists():  # another process took it for an abandoned one
+                taken = not try_lock(lock)
+            if taken or not folder.exists():
                 os.close(lock)
                 folder, lock = make(), -1
         yield folder

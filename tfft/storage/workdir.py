@@ -29,6 +29,7 @@ CHECKPOINT = re.compile(r"step-\d{9,}\.safetensors")  # what else is beside them
 BEST = "best/weights.safetensors"
 RUN = "run.json"
 DIGEST = re.compile(r"[0-9a-f]{64}")
+SURROGATE = re.compile(r"[\ud800-\udfff]")
 FOLDERS = ("", "best", "checkpoints", "floors")
 # Names of the files that a run writes aside before it renames them.
 ASIDE = re.compile(
@@ -75,7 +76,9 @@ class Workdir:
         with explained(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         with open_lock(self.path / LOCK) as lock:
-            if not try_lock(lock):
+            with explained(self.path / LOCK):  # a file system without locks
+                free = try_lock(lock)
+            if not free:
                 raise in_use(self.path / LOCK, lock)
             self._refuse_other_run(identity, warn)
             self._run_id = checksums.digest(identity)
@@ -110,7 +113,9 @@ class Workdir:
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
         if os.path.lexists(self.path / LOCK):
             with open_lock(self.path / LOCK, create=False) as lock:
-                if not try_lock(lock, shared=True):
+                with explained(self.path / LOCK):
+                    free = try_lock(lock, shared=True)
+                if not free:
                     raise in_use(self.path / LOCK, lock)
         return self._refuse_other_run(identity)
 
@@ -252,6 +257,8 @@ class Workdir:
         """Writes a JSON object with its checksum."""
         sealed = checksums.seal(value, self.run_id if name != RUN else _id_of(value))
         text = json.dumps(sealed, indent=1, ensure_ascii=False, allow_nan=False)
+        # Bytes of a path that are not UTF-8.
+        text = SURROGATE.sub(lambda each: f"\\u{ord(each[0]):04x}", text)
         self.write(name, text + "\n")
 
     def write_records(self, records: list[dict[str, Any]]) -> None:
@@ -323,9 +330,12 @@ class Workdir:
     def save_checkpoint(
         self, step: int, arrays: dict[str, np.ndarray], state: dict[str, Any]
     ) -> None:
-        """Writes a checkpoint, then removes all but the newest two."""
-        self.save(f"checkpoints/step-{step:09d}.safetensors", arrays, state)
-        for name in self.checkpoints()[KEPT_CHECKPOINTS:]:
+        """Writes a checkpoint, then removes those before it but the newest."""
+        own = f"checkpoints/step-{step:09d}.safetensors"
+        self.save(own, arrays, state)
+        # Those of later steps are damaged, or the run would have continued from them.
+        there = [name for name in self.checkpoints() if name <= own]
+        for name in there[KEPT_CHECKPOINTS:]:
             if (self.path / name).is_file():
                 (self.path / name).unlink()
 

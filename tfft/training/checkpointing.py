@@ -221,8 +221,8 @@ class Recorder(keras.callbacks.Callback):
                 record = {**self.extra, **state["records"][-1]}
                 position.best_weights = self.workdir.save(BEST, kept, record)
             state["best_weights"] = position.best_weights
-            self.workdir.write_records(state["records"])
             self.workdir.save_checkpoint(steps, weights | others, state)
+            self.workdir.write_records(state["records"])  # may wait for a server of MLflow
 
         self.workdir.later(write)
 
