@@ -23,8 +23,8 @@ import tfft
 from benchmarks.harness import RAW, commit, note
 from benchmarks.sides import minilm
 from tfft.config.load import load
+from tfft.data.sources.base import MemorySource
 from tfft.data.sources.demo.movie_reviews import movie_reviews
-from tfft.data.sources.memory import MemorySource
 from tfft.reports.console import Console
 from tfft.training.early_stopping import EarlyStopping
 

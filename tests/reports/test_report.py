@@ -188,6 +188,12 @@ def test_long_texts_are_cut_and_counted():
     assert "and 234 characters more" in page and "these are the 20" in page
 
 
+def test_paths_in_texts_stay():
+    texts = ["see http://a.b/data/c.html"] * 40
+    found = built(outputs=np.eye(2)[1 - TRUTH], texts=texts, data="/data/reviews.csv")
+    assert found["data"] == "reviews.csv" and found["mistakes"][0]["text"] == texts[0]
+
+
 def test_the_histogram_counts_every_text():
     lengths = np.array([3] * 5 + [7] * 3 + [9000])
     found = report.histogram(np.tile(lengths, 100), limit=128)

@@ -55,6 +55,16 @@ def test_pixels_that_a_header_claims(kind):
     assert claimed_pixels(HEADERS[kind](300, 200)) == frames * 60_000
 
 
+def test_headers_before_the_end_of_a_damaged_file_count():
+    assert claimed_pixels(jpeg(300, 200)[:-2] + b"\xff\xc0\x00\x11") == 60_000
+    assert claimed_pixels(gif(300, 200, frames=4)[:-3]) == 5 * 60_000
+
+
+def test_data_behind_a_photograph_are_not_its_size():
+    film = b"\xff\xc0\x00\x11\x08\xff\xff\xff\xff" + bytes(20)
+    assert claimed_pixels(jpeg(300, 200) + film) == 60_000
+
+
 def decode(path):
     return ImagePreprocessor(8, 8).rows(tf.constant([str(path)]))
 

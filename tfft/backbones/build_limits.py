@@ -36,7 +36,8 @@ def built_from(folder: pathlib.Path) -> Iterator[None]:
       WeightsError: The folder cannot be read, or its config asks for too much.
     """
     check_files(folder)
-    stored = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in WEIGHTS)
+    weights = [path for path in folder.iterdir() if path.suffix in WEIGHTS and path.exists()]
+    stored = sum(path.stat().st_size for path in weights)
     limits = {"layers": MOST_LAYERS + stored // 10_000, "numbers": stored + SPARE}
     refusals: list[WeightsError] = []
 

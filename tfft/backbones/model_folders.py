@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import pathlib
 from typing import Any
 
@@ -120,7 +121,7 @@ def check_files(folder: pathlib.Path) -> None:
         nested too deeply.
     """
     for path in (each for pattern in PATTERNS for each in sorted(folder.glob(pattern))):
-        if path.is_dir():
+        if path.is_dir() or _leads_nowhere(path):
             continue
         try:
             refuse_special(path)
@@ -132,6 +133,11 @@ def check_files(folder: pathlib.Path) -> None:
             ) from error
         if path.name in CONFIGS:
             read_json(path)
+
+
+def _leads_nowhere(path: pathlib.Path) -> bool:
+    """Returns True for a link to a file that is not there, such as the lock of an editor."""
+    return path.is_symlink() and not os.path.exists(path)
 
 
 def notes(folder: pathlib.Path) -> tuple[str, ...]:

@@ -33,8 +33,9 @@ def class_weights(
         return None
     if isinstance(wanted, str):
         examples = [(counts or {}).get(name, 0) for name in labels]
+        total = sum(examples)
         # A class without examples has no weight that would matter.
-        return tuple(sum(examples) / (len(labels) * max(count, 1)) for count in examples)
+        return tuple(total / (len(labels) * max(count, 1)) for count in examples)
     for name in wanted:
         if name not in labels:
             problem = f"class_weights has the label {name!r}, which is none of the task's."

@@ -82,6 +82,9 @@ def build(
     frozen = frozen_throughout(stages)
     evaluator, naming = task.build_evaluator(), named(task)
     lower = naming["main"] in naming["lower"]
+    shown = evaluator.report_examples(examples, outputs)
+    if any(each.holds_files for each in task.inputs):  # the examples are paths
+        shown = without_folder(shown, data)
     content = {
         "schema": SCHEMA,
         "task": task.name,
@@ -102,8 +105,7 @@ def build(
         "ledger": ledger or {},
         "sequence_length": sequence_length,
         "lengths": {name: histogram(rows, sequence_length) for name, rows in lengths.items()},
-        # Of images the examples are paths.
-        **without_folder(evaluator.report_examples(examples, outputs), data),
+        **shown,
         "curves": curves,
         "fitting": fitting(curves, constant_loss),
         "best": best,

@@ -7,7 +7,7 @@ import pytest
 
 from tfft.data.inputs import names_of
 from tfft.data.sources.conll import conll
-from tfft.data.sources.files import files
+from tfft.data.sources.files import files, read
 from tfft.errors import DataError
 from tfft.tasks.text.multi_label_classification import MultiLabelClassification
 from tfft.tasks.text.question_answering import QuestionAnswering
@@ -69,6 +69,18 @@ def test_a_file_of_either_arrow_format(tmp_path):
             writer.write_table(table)
         source = files(str(tmp_path / name), validation_share=0, test_share=0)
         assert source.size("train") == 30 and source.labels == ("a", "b")
+
+
+@pytest.mark.parametrize("kind", [pyarrow.large_string(), pyarrow.int64()])
+def test_categories_take_what_their_rows_name(kind, tmp_path):
+    names = pyarrow.array(range(2000), pyarrow.int64()).cast(kind)
+    numbers = pyarrow.array([i % 2000 for i in range(60_000)], pyarrow.int32())
+    labels = pyarrow.DictionaryArray.from_arrays(numbers, names)
+    table = pyarrow.table({"text": [f"film {i}" for i in range(60_000)], "label": labels})
+    with pyarrow.ipc.new_file(tmp_path / "a.arrow", table.schema) as writer:
+        writer.write_table(table)
+    found = read(str(tmp_path / "a.arrow"))
+    assert found.labels[1999:2002] == ["1999", "0", "1"]
 
 
 def test_answers_to_questions_are_objects(tmp_path):

@@ -20,6 +20,7 @@ from tfft.errors import DataError
 
 MOST = 2**26  # bytes of one row's values, and of the values that are converted at a time
 VALUE = 64  # bytes that a Python value takes beside its characters
+TEXTS = (types.is_string, types.is_large_string, types.is_binary, types.is_large_binary)
 VALID = "a whole file; rows of texts, numbers, lists or structs"
 
 
@@ -128,8 +129,10 @@ def _size(array: Any) -> int:
 
 def _size_of_indices(array: Any) -> int:
     """Returns the size of the values that an array names by their place in its dictionary."""
-    values = array.dictionary
-    if types.is_string(values.type) or types.is_binary(values.type):
+    values, kind = array.dictionary, array.dictionary.type
+    if types.is_primitive(kind):  # counted by their number, as outside of a dictionary
+        return 0
+    if any(test(kind) for test in TEXTS):
         return pc.sum(pc.take(pc.binary_length(values), array.indices)).as_py() or 0
     return len(array) * _size(values)
 

@@ -44,11 +44,11 @@ class Parquet(Format):
           rows: Number of rows that are decoded at a time.
           options: As in `file`.
         """
-        names = list(names)
-        rows = self.batch_size(names, rows)
+        distinct = [*dict.fromkeys(names)]  # an input may be the answer too
+        rows = self.batch_size(distinct, rows)
         with self.file(**options) as file:
             reader = self.reader()
-            for batch in file.iter_batches(rows, columns=names):
+            for batch in file.iter_batches(rows, columns=distinct):
                 yield from reader.columns(batch, names)
 
     def reader(self) -> BatchReader:

@@ -229,10 +229,11 @@ def _column(path: str, label: str | None, columns: Sequence[str]) -> str | None:
 
 def _folder(folder: pathlib.Path, labelled: bool) -> Table:
     """Returns the images of a folder: those in its folders with their names, or all."""
-    inside = sorted(folder.rglob("*"))
     if labelled:
         places = [place for place in sorted(folder.iterdir()) if not place.name.startswith(".")]
         inside = [file for place in places if place.is_dir() for file in sorted(place.iterdir())]
+    else:
+        inside = sorted(folder.rglob("*"))
     inside = [file for file in inside if file.is_file() and not file.name.startswith(".")]
     images = [file for file in inside if file.suffix.lower() in SUFFIXES]
     if not images:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import struct
 
 MOST_PIXELS = 2**27  # of all frames: 400 MB in RGB
+# Of JPEG, with a length, or the end; within the coded image, only others stand.
+MARKER, END = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]"), 0xD9
+FRAME_HEADER = 7  # bytes behind the marker of a frame, up to the width
 
 
 def claimed_pixels(content: bytes) -> int:
@@ -31,38 +36,35 @@ def _product(sides: tuple[int, ...]) -> int:
 
 
 def _jpeg(content: bytes) -> int:
-    """Returns the largest size of a frame header; there is more than one in a damaged file."""
+    """Returns the largest size of a frame header; there is more than one in a damaged file.
+
+    Cameras append other data behind the end, such as a film, in which any bytes may stand.
+    """
     place, most = 2, 0
-    while place + 4 <= len(content):
-        if content[place] != 0xFF:
-            place = content.find(b"\xff", place)
-            if place < 0:
-                break
-            continue
-        marker = content[place + 1]
+    while match := MARKER.search(content, place):
+        marker, place = match[0][1], match.end()
+        if marker == END or place + FRAME_HEADER > len(content):  # no frame header has room
+            break
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            most = max(most, _product(struct.unpack_from(">HH", content, place + 5)))
-        # Within the coded image, only markers without a length stand.
-        alone = marker in (0x00, 0x01, 0xFF) or 0xD0 <= marker <= 0xD9
-        place += 1 if marker == 0xFF else 2
-        if not alone:
-            place += struct.unpack_from(">H", content, place)[0]
+            most = max(most, _product(struct.unpack_from(">HH", content, place + 3)))
+        place += struct.unpack_from(">H", content, place)[0]
     return most
 
 
 def _gif(content: bytes) -> int:
-    """Returns the pixels of all frames: the library decodes every one of them."""
+    """Returns the pixels of all frames, those before a cut too: the library decodes them."""
     total = _product(struct.unpack_from("<HH", content, 6))
     place = 13 + _table(content[10])
-    while place < len(content) and content[place] in (0x21, 0x2C):
-        if content[place] == 0x2C:
-            total += _product(struct.unpack_from("<HH", content, place + 5))
-            place += 11 + _table(content[place + 9])
-        else:
-            place += 2
-        while content[place]:
-            place += 1 + content[place]
-        place += 1
+    with contextlib.suppress(struct.error, IndexError):
+        while place < len(content) and content[place] in (0x21, 0x2C):
+            if content[place] == 0x2C:
+                total += _product(struct.unpack_from("<HH", content, place + 5))
+                place += 11 + _table(content[place + 9])
+            else:
+                place += 2
+            while content[place]:
+                place += 1 + content[place]
+            place += 1
     return total
 
 
