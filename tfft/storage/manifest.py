@@ -83,7 +83,7 @@ def require(files: Workdir, unfinished: bool, warn: Any) -> bool:
     Args:
       files: the run's folder.
       unfinished: whether a run that is not complete is used, with a warning.
-      warn: gets the warning.
+      warn: gets the warning; None where the caller cannot use such a run.
 
     Raises:
       WorkdirError: the run is not complete and `unfinished` is False, or its manifest is damaged.
@@ -95,11 +95,11 @@ def require(files: Workdir, unfinished: bool, warn: Any) -> bool:
     if not any((files.path / name).exists() for name in (BEST, "report.json")):
         files.load(BEST)  # raises the error about it
     if not unfinished:
+        also = "; or --unfinished, to use the best weights so far" if warn else ""
         raise WorkdirError(
             f"the training of the run in {files.path} never finished: it has no {MANIFEST}.",
             set_in="--workdir",
-            valid="the command that trained the run: it continues; or --unfinished, to use the "
-            "best weights so far",
+            valid=f"the command that trained the run: it continues{also}",
             see=f"tfft train --gin_file=FILE --workdir={files.path}",
         )
     warn(UNFINISHED)
