@@ -88,7 +88,8 @@ def test_help_names_all_verbs_and_flags(capsys):
         ),
         (
             ["train", "--seed=x"],
-            "--seed=x is no value of it.\n  valid   --seed=NUMBER\n  see     tfft\n",
+            "--seed=x is not a value that this flag takes.\n"
+            "  valid   --seed=NUMBER\n  see     tfft\n",
         ),
         (
             ["export", "--input=x"],

@@ -365,11 +365,15 @@ def test_columns_and_slices_go_with_the_folds(tmp_path, splits):
             told[row["by"]][row["value"]] = row["texts"]
         assert {name: told[name] for name in wanted} == wanted
     # Other slices remake the reports of complete runs, and train nothing.
-    written = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/best/weights.safetensors"))]
+    written = [
+        path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/best/weights.safetensors"))
+    ]
     for content in sliced(long=lambda text: len(text) > 60)[1]:
         asked = {row["by"] for row in content["slices"]} - {"class", "length", "cut"}
         assert asked == {"year", "long"}
-    again = [path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/best/weights.safetensors"))]
+    again = [
+        path.stat().st_mtime_ns for path in sorted(tmp_path.glob("*/best/weights.safetensors"))
+    ]
     assert len(written) == 3 and again == written
 
 

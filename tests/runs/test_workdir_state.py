@@ -90,7 +90,7 @@ def test_a_folder_that_train_could_not_use(tmp_path, capsys, monkeypatch):
         with pytest.raises(WorkdirError, match="cannot write .*Not a directory"):
             check(folder, capsys)
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(WorkdirError, match="it is no object"):
+    with pytest.raises(WorkdirError, match="it is not a JSON object"):
         check(tmp_path, capsys)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(WorkdirError, match="cannot write .*Permission denied"):

@@ -46,8 +46,8 @@ def built_from(folder: pathlib.Path) -> Iterator[None]:
         if limits[kind] < 0:
             refusals.append(
                 WeightsError(
-                    f"{folder / 'config.json'} asks for too many {kind} in the weights, of which "
-                    f"the folder holds {stored:,} bytes.",
+                    f"{folder / 'config.json'} describes more {kind} than the {stored:,} bytes of "
+                    "weights in its folder can hold.",
                     valid=VALID,
                 )
             )

@@ -146,7 +146,9 @@ def _illegal(problem: str, values: flags.FlagValues) -> ConfigError:
     kinds = {"int": f"--{found[1]}=NUMBER", "bool": f"--{found[1]}, without a value"}
     valid = kinds.get(values[found[1]].flag_type(), f"--{found[1]}=VALUE")
     value = (found[2] or "")[:LONGEST]
-    return ConfigError(f"--{found[1]}{value} is no value of it.", valid=valid, see="tfft")
+    return ConfigError(
+        f"--{found[1]}{value} is not a value that this flag takes.", valid=valid, see="tfft"
+    )
 
 
 def _names(values: flags.FlagValues) -> list[str]:

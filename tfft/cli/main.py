@@ -134,7 +134,9 @@ def _predict(options: Options, say: Console) -> None:
 def _refuse_unfinished(options: Options) -> None:
     if options.flags.unfinished:
         raise ConfigError(
-            "--unfinished has no effect on an export.", set_in="--unfinished", valid="no such flag"
+            "--unfinished is for runs, and this is an export.",
+            set_in="--unfinished",
+            valid="the command without the flag",
         )
 
 

@@ -131,7 +131,7 @@ def replaced(value: Any, change: Any) -> Any:
         try:
             return {replaced(k, change): replaced(v, change) for k, v in value.items()}
         except TypeError as error:  # a macro of a list as a key
-            raise ConfigError(f"a dict has a key that cannot be one: {error}.") from error
+            raise ConfigError(f"a dict has a value that cannot be a key: {error}.") from error
     if isinstance(value, list | tuple):
         return type(value)(replaced(item, change) for item in value)
     return change(value)

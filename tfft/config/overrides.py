@@ -35,7 +35,7 @@ def override(
     origin = Origin(shortened(f"--gin.{name}={text}"))
     if len(name) > LONGEST_NAME:
         raise ConfigError(
-            f"a name may have {LONGEST_NAME} characters.", set_in=str(origin), see=see
+            f"a name may have at most {LONGEST_NAME} characters.", set_in=str(origin), see=see
         )
     owner, dot, parameter = name.rpartition(".")
     scope, slash, selector = (owner if dot else name).rpartition("/")

@@ -50,25 +50,25 @@ class _Parser(config_parser.ConfigParser):
     def _advance_one_token(self) -> None:
         super()._advance_one_token()
         if next(self._budget, None) is None:
-            self._raise_syntax_error(f"a config may have {MOST_TOKENS:,} words and signs")
+            self._raise_syntax_error(f"a config may have at most {MOST_TOKENS:,} words and signs")
         token = self._current_token
         if token.type == tokenize.NUMBER and len(token.string) > LONGEST_NUMBER:
-            self._raise_syntax_error(f"a number may have {LONGEST_NUMBER} digits")
+            self._raise_syntax_error(f"a number may have at most {LONGEST_NUMBER} digits")
 
     def _parse_selector(self, *args: Any, **kwargs: Any) -> str:
         name = super()._parse_selector(*args, **kwargs)
         if len(name) > LONGEST_NAME:
-            self._raise_syntax_error(f"a name may have {LONGEST_NAME} characters")
+            self._raise_syntax_error(f"a name may have at most {LONGEST_NAME} characters")
         return name
 
     def parse_value(self) -> Any:
         self._depth += 1
         if self._depth > DEEPEST:
-            self._raise_syntax_error(f"lists may be {DEEPEST} deep")
+            self._raise_syntax_error(f"lists may be at most {DEEPEST} deep")
         value = super().parse_value()
         self._depth -= 1
         if isinstance(value, float) and not math.isfinite(value):
-            self._raise_syntax_error("a number may have up to 308 digits before the point")
+            self._raise_syntax_error("a number may have at most 308 digits before the point")
         return value
 
     def _parse_dict_item(self) -> tuple[Any, Any]:

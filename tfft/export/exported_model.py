@@ -111,7 +111,8 @@ def run_export(
         part = {name: tf.constant(values) for name, values in zip(names, taken, strict=True)}
         found = {name: value.numpy() for name, value in served(**part).items()}
         if any(value.shape[:1] != (len(rows),) for value in found.values()):
-            raise manifest.damaged(pathlib.Path(folder), "answers other numbers of examples")
+            stated = "returns another number of predictions than examples"
+            raise manifest.damaged(pathlib.Path(folder), stated)
         return found
 
     count = len(inputs[0])

@@ -93,7 +93,7 @@ def decided(task: Any, head: Any, files: Workdir, required: bool) -> Any:
     values = read_decision(files)
     if not values and required and needs_fit(task):
         raise WorkdirError(
-            f"{files.path / DECISION} is missing or empty: the temperature or the threshold.",
+            f"{files.path / DECISION}, with the temperature or threshold, is missing or empty.",
             set_in=str(files.path / DECISION),
             valid=AGAIN,
         )

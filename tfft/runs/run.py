@@ -150,7 +150,7 @@ class Run:
         if foreign := foreign_operations(version / MODEL):
             say.warn(
                 f"{version} runs {', '.join(sorted(foreign))}, which may do more than compute: "
-                "tfft predict loads it with --trust_export alone"
+                "tfft predict loads it only with --trust_export"
             )
         say.result(
             f"exported to {version}: a fresh process differs by at most {found:.1e} "

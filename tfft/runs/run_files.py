@@ -197,7 +197,7 @@ def load_held_out(files: Workdir) -> Columns | None:
     if not lists or len({len(column) for column in columns}) > 1 or not columns[0]:
         raise files.damaged(HELD_OUT, "it holds no examples")
     if not all(isinstance(value, str) for column in columns for value in column):
-        raise files.damaged(HELD_OUT, "it holds other values than texts")
+        raise files.damaged(HELD_OUT, "it holds values that are not texts")
     return tuple(columns)
 
 

@@ -80,7 +80,9 @@ def limit_bytes() -> int:
         size = float(given)
     if not 0 <= size <= LARGEST_GIB:
         raise UserError(
-            f"TFFT_STORE_GB={given[:80]} is no size.", set_in="the environment", valid="such as 20"
+            f"TFFT_STORE_GB={given[:80]} is no size.",
+            set_in="the environment",
+            valid="a number of GiB, such as 20",
         )
     return int(size * 2**30)
 

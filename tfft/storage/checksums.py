@@ -136,7 +136,7 @@ def verified(path: pathlib.Path) -> str:
     except (OSError, ValueError, RecursionError) as error:
         raise DamageError(_reason(error)) from error
     if not isinstance(content, dict):
-        raise DamageError("it is no object")
+        raise DamageError("it is not a JSON object")
     return unseal(content)[2]
 
 

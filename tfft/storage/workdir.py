@@ -170,7 +170,7 @@ class Workdir:
         try:
             found = json.loads((self.path / name).read_text("utf-8"))
             if not isinstance(found, dict):
-                raise DamageError("it is no object")
+                raise DamageError("it is not a JSON object")
             if name == RUN and (KEY in found or checksums.INTEGRITY not in found):
                 check_workdir(found, self.path)
             content, run, checksum = checksums.unseal(found)
@@ -180,7 +180,7 @@ class Workdir:
             raise self.damaged(name, getattr(error, "strerror", None) or str(error)) from error
         if name == RUN:
             if not isinstance(content.get("identity"), dict):
-                raise self.damaged(name, "it names no run")
+                raise self.damaged(name, "it has no identity of a run")
             self._check_run(name, run, checksums.digest(content["identity"]))
         else:
             self._check_run(name, run, self.run_id)

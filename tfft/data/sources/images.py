@@ -205,15 +205,16 @@ def _from(base: pathlib.Path, value: str) -> str:
 def refuse_outside(folders: Sequence[pathlib.Path], values: Sequence[str], table: Table) -> None:
     """Refuses files of a table that are not below one of some folders once links are followed."""
     begins = tuple(os.path.join(os.path.realpath(folder), "") for folder in folders)
+    places = " and ".join(dict.fromkeys(begins))
     for number, value in enumerate(values):
         if "\0" in value or value.startswith("data:"):
             continue
         if not os.path.realpath(value).startswith(begins):
             where = table.place(table.lines[number])
             raise DataError(
-                f"{where}: the file {value!r} is outside of {begins[0]}.",
+                f"{where}: the file {value!r} is outside of {places}.",
                 set_in=where,
-                valid=f"files below {begins[0]}; {OUTSIDE} where you trust the table",
+                valid=f"files below {begins[0]}; or {OUTSIDE}, if you trust the table",
                 see=SEE,
             )
 
