@@ -134,9 +134,7 @@ def _predict(options: Options, say: Console) -> None:
 def _refuse_unfinished(options: Options) -> None:
     if options.flags.unfinished:
         raise ConfigError(
-            "--unfinished is for runs, and this is an export.",
-            set_in="--unfinished",
-            valid="the command without the flag",
+            "--unfinished is for runs, not exports.", set_in="--unfinished", valid="no such flag"
         )
 
 

@@ -81,8 +81,7 @@ def limit_bytes() -> int:
     if not 0 <= size <= LARGEST_GIB:
         raise UserError(
             f"TFFT_STORE_GB={given[:80]} is no size.",
-            set_in="the environment",
-            valid="a number of GiB, such as 20",
+            valid="a number of GiB in the environment, such as 20",
         )
     return int(size * 2**30)
 
@@ -136,10 +135,8 @@ class Store:
             self._log_other_format(key)
             return None
         about, values, journal = read_about(path, key), path / "values.bin", path / "parts.jsonl"
-        whole = (
-            about is not None and values.is_file() and (journal.is_file() or not journal.exists())
-        )
-        if about is None or not whole or values.stat().st_size != values_size(about):
+        readable = values.is_file() and (journal.is_file() or not journal.exists())
+        if about is None or not readable or values.stat().st_size != values_size(about):
             self.discard(path)
             return None
         note_use(path)
