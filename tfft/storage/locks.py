@@ -59,6 +59,8 @@ def open_lock(path: pathlib.Path, create: bool = True) -> Iterator[int]:
     finally:
         if lock in _descriptors:
             _descriptors.remove(lock)
+            with contextlib.suppress(OSError):  # also of a child that has not closed it yet
+                fcntl.flock(lock, fcntl.LOCK_UN)
             os.close(lock)
 
 
