@@ -80,12 +80,6 @@ def test_files_that_are_pipes_or_devices(name, copy):
     refused(load, folder, names=[folder / name, "a device"])
 
 
-def test_links_of_editors_are_left_out(copy):
-    folder = copy("transformers")
-    (folder / ".#config.json").symlink_to("me@host.1234")
-    load(folder)
-
-
 CONTENTS = {
     "deep": b"[" * 100_000,
     "shut": b'{"a":' + b"[" * 900 + b"]" * 900 + b"}",
