@@ -50,11 +50,9 @@ class Task:
       backbone_output: what the head reads.
       augmentation: of training batches; None for none.
       calibration: what validation data decide after training; None for nothing.
-      answer_arguments: names of the constructor's arguments that answers of an export depend on.
     """
 
     name: ClassVar[str] = ""
-    answer_arguments: ClassVar[tuple[str, ...]] = ()
     inputs: tuple[Input, ...] = (Text("text"),)
     target: Target = Answers()
     backbone_output: BackboneOutput = POOLED
@@ -121,7 +119,9 @@ class Task:
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
         """Returns a task that answers as the one did whose `get_config` this is."""
-        task = cls(**{name: config[name] for name in cls.answer_arguments})
+        # Arguments of the constructor that the answers of an export depend on.
+        names: tuple[str, ...] = getattr(cls, "_answer_arguments", ())
+        task = cls(**{name: config[name] for name in names})
         task.target = task.target.with_names(config.get("labels", ()))
         return with_calibration(task, config.get("decision", {}), None)
 

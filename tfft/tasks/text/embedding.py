@@ -44,7 +44,7 @@ class Embedding(Task):
     """
 
     name: ClassVar[str] = "embedding"
-    answer_arguments = ("loss", "scale", "both", "margin", "highest", "dims", "projection")
+    _answer_arguments = ("loss", "scale", "both", "margin", "highest", "dims", "projection")
     target: Target = Answers()
     backbone_output = BackboneOutput("pooled", instances=True)
 

@@ -36,7 +36,7 @@ class MultiLabelClassification(Task):
     """
 
     name: ClassVar[str] = "multi_label_classification"
-    answer_arguments = ("separator",)
+    _answer_arguments = ("separator",)
     target: LabelSets = LabelSets()
     calibration: LabelThresholds
 

@@ -37,7 +37,7 @@ class MultipleChoice(Task):
     """
 
     name: ClassVar[str] = "multiple_choice"
-    answer_arguments = ("answer",)
+    _answer_arguments = ("answer",)
     inputs: tuple[Text, ...] = texts("question", "choices")
     target: Target = Answers()
     backbone_output = BackboneOutput("pooled", instances=True, padding_value=-1e9)

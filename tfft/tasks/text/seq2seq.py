@@ -35,7 +35,7 @@ class Seq2Seq(GenerativeTask):
     """
 
     name: ClassVar[str] = "seq2seq"
-    answer_arguments = ("figure",)
+    _answer_arguments = ("figure",)
     inputs: tuple[Text, ...] = texts("source")
     backbone_output: BackboneOutput = BackboneOutput("decoder")
 

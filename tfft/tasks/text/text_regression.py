@@ -39,7 +39,7 @@ class TextRegression(Task):
     """
 
     name: ClassVar[str] = "text_regression"
-    answer_arguments = ("pair",)
+    _answer_arguments = ("pair",)
     target: Numbers = Numbers()
 
     def __init__(
